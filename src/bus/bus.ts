@@ -1,0 +1,332 @@
+import {
+  descriptionOf, ERROR_STATUS, isErrorCode, errorOfStatus, isProvisional, isResponse, isSuccess, ProtoflyError, refuse, recipientsOf, respond, asProtoflyError,
+  type Address, type Clock, type Message, type Request, type Response,
+} from '../protocol/index.js';
+
+/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
+export type Pressure = void | Promise<void>;
+
+/** Where a message came in: a link or a component. Compared by identity only. */
+export interface Origin {
+  readonly name: string;
+}
+
+export type Listener = (message: Message, origin: Origin | undefined) => Pressure;
+
+/**
+ * Finds the way to an address that has no listener here.
+ * @throws ProtoflyError whose code and text go back to the sender
+ */
+export interface Resolver {
+  resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener>;
+}
+
+export interface BusComponents {
+  readonly clock: Clock;
+  readonly resolver?: Resolver;
+}
+
+export interface BusInit {
+  /** First id of the requests made here; ids of an earlier life must not come again. @default 1 */
+  readonly firstId?: number;
+  /** How long `request` waits, in milliseconds. @default 10_000 */
+  readonly timeoutMs?: number;
+  /** How many messages may wait for one address to be resolved. @default 10_000 */
+  readonly maxWaiting?: number;
+  /** Is told of each message that was dropped: a response nobody waits for, a message nobody may be told of. */
+  readonly onDrop?: (message: Message, why: string) => void;
+}
+
+export interface RequestOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  readonly onProvisional?: (response: Response) => void;
+  /** Who asks, when it isn't the bus's owner: the message doesn't go back there. */
+  readonly origin?: Origin;
+}
+
+interface Entry {
+  readonly listener: Listener;
+  readonly owner: Origin | undefined;
+}
+
+interface Posted {
+  readonly message: Message;
+  readonly origin: Origin | undefined;
+}
+
+/** What gathered for one address while its way was being found, in order. */
+interface Waiting {
+  readonly queue: Posted[];
+  /** Settles when the queue is empty again. */
+  released: Promise<void>;
+}
+
+interface Pending {
+  readonly asked: readonly Address[];
+  readonly settle: (response: Response) => void;
+}
+
+const nothing = (): void => undefined;
+
+/**
+ * The message bus. Delivers a message to the listeners of its address; else to the nearest listener above it; else
+ * where the resolver says. Messages from one sender to one address are handed on in the order in which they were
+ * posted. What a delivery costs doesn't depend on the number of listeners.
+ */
+export class MessageBus {
+  readonly #clock: Clock;
+  readonly #resolver: Resolver | undefined;
+  readonly #timeoutMs: number;
+  readonly #maxWaiting: number;
+  readonly #onDrop: (message: Message, why: string) => void;
+  readonly #exact = new Map<string, readonly Entry[]>();
+  readonly #subtrees = new Map<string, Entry>();
+  readonly #pending = new Map<string, Pending>();
+  readonly #waiting = new Map<string, Waiting>();
+  #nextId: number;
+  #dropped = 0;
+
+  constructor({ clock, resolver }: BusComponents, init: BusInit = {}) {
+    this.#clock = clock;
+    this.#resolver = resolver;
+    this.#nextId = init.firstId ?? 1;
+    this.#timeoutMs = init.timeoutMs ?? 10_000;
+    this.#maxWaiting = init.maxWaiting ?? 10_000;
+    this.#onDrop = init.onDrop ?? nothing;
+  }
+
+  /** How many messages were dropped so far. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /**
+   * Adds a listener for exactly `address`; several get every message each.
+   * @param owner the link that it leads to, so that nothing goes back where it came from
+   * @returns removes it again; idempotent
+   */
+  addListener(address: Address, listener: Listener, owner?: Origin): () => void {
+    const entry: Entry = { listener, owner };
+    this.#exact.set(address, [...(this.#exact.get(address) ?? []), entry]);
+    return () => {
+      const left = (this.#exact.get(address) ?? []).filter((other) => other !== entry);
+      if (left.length === 0) this.#exact.delete(address);
+      else this.#exact.set(address, left);
+    };
+  }
+
+  /**
+   * Adds the one listener for `ancestor` and all below it that has no nearer one.
+   * @throws ProtoflyError `E_CONFLICT` when there is one already
+   */
+  addSubtreeListener(ancestor: Address, listener: Listener, owner?: Origin): () => void {
+    if (this.#subtrees.has(ancestor)) throw new ProtoflyError('E_CONFLICT', `${ancestor} has a listener already`);
+    const entry: Entry = { listener, owner };
+    this.#subtrees.set(ancestor, entry);
+    return () => {
+      if (this.#subtrees.get(ancestor) === entry) this.#subtrees.delete(ancestor);
+    };
+  }
+
+  /** Whether a message to `address` would be delivered without asking the resolver. */
+  isLocal(address: Address): boolean {
+    return this.#find(address, undefined) !== undefined;
+  }
+
+  /**
+   * Delivers a message. Whatever goes wrong is answered to the sender, never thrown.
+   * @param origin where it came in; it is not sent back there
+   */
+  post(message: Message, origin?: Origin): Pressure {
+    if (typeof message.to === 'string') return this.#deliver(message, message.to, origin);
+    const pressures = recipientsOf(message).map((to) => this.#deliver({ ...message, to } as Message, to, origin)).filter((pressure) => pressure !== undefined);
+    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+  }
+
+  /**
+   * Sends a request and waits for its final response.
+   * @returns the response, whatever its code
+   * @throws ProtoflyError `E_ABORTED`; running out of time is a response: a 408 from this bus
+   */
+  request(request: Omit<Request, 'id'>, options: RequestOptions = {}): Promise<Response> {
+    const id = this.#nextId++;
+    const message: Request = { ...request, id };
+    const key = keyOf(request.from, id);
+    return new Promise<Response>((resolve, reject) => {
+      const { signal, timeoutMs = this.#timeoutMs } = options;
+      const givenUp = (): ProtoflyError => new ProtoflyError('E_ABORTED', `the request to ${String(request.to)} was given up`, { cause: signal?.reason });
+      if (signal?.aborted === true) { reject(givenUp()); return; }
+      const end = (): void => {
+        this.#pending.delete(key);
+        timer.cancel();
+        signal?.removeEventListener('abort', abort);
+      };
+      const abort = (): void => {
+        end();
+        reject(givenUp());
+      };
+      signal?.addEventListener('abort', abort);
+      const timer = this.#clock.setTimeout(() => {
+        end();
+        resolve(respond(message, 408, { description: `no answer from ${String(request.to)} within ${String(timeoutMs)} ms`, error: 'E_TIMEOUT' }));
+      }, timeoutMs);
+      this.#pending.set(key, {
+        asked: recipientsOf(message),
+        settle: (response) => {
+          if (isProvisional(response)) { options.onProvisional?.(response); return; }
+          end();
+          resolve(response);
+        },
+      });
+      void this.post(message, options.origin);
+    });
+  }
+
+  /** Like `request`, for callers to whom only success is a result. @throws ProtoflyError that stands for the code */
+  async ask(request: Omit<Request, 'id'>, options: RequestOptions = {}): Promise<Response> {
+    const response = await this.request(request, options);
+    if (!isSuccess(response)) throw responseError(response);
+    return response;
+  }
+
+  #find(to: Address, origin: Origin | undefined): readonly Entry[] | undefined {
+    const exact = this.#exact.get(to);
+    if (exact !== undefined) {
+      const others = origin === undefined ? exact : exact.filter((entry) => entry.owner === undefined || entry.owner !== origin);
+      if (others.length > 0) return others;
+    }
+    if (this.#subtrees.size === 0) return undefined;
+    for (let end = to.length; end > 0; end = to.lastIndexOf('/', end - 1)) {
+      const entry = this.#subtrees.get(to.slice(0, end));
+      if (entry !== undefined && (entry.owner === undefined || entry.owner !== origin)) return [entry];
+    }
+    return undefined;
+  }
+
+  #deliver(message: Message, to: Address, origin: Origin | undefined): Pressure {
+    if (isResponse(message) && this.#settle(message)) return undefined;
+    const waiting = this.#waiting.get(to);
+    if (waiting !== undefined) return this.#wait(waiting, message, origin);
+    const entries = this.#find(to, origin);
+    if (entries === undefined) return this.#resolve(message, to, origin);
+    if (entries.length === 1) return this.#hand(entries[0]!.listener, message, origin);
+    const pressures = entries.map((entry) => this.#hand(entry.listener, message, origin)).filter((pressure) => pressure !== undefined);
+    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+  }
+
+  #settle(response: Response): boolean {
+    const pending = this.#pending.get(keyOf(response.to, response.id));
+    if (pending === undefined || !pending.asked.includes(response.from)) return false;
+    pending.settle(response);
+    return true;
+  }
+
+  #hand(listener: Listener, message: Message, origin: Origin | undefined): Pressure {
+    try {
+      return listener(message, origin);
+    } catch (thrown) {
+      this.#refuse(message, asProtoflyError(thrown));
+      return undefined;
+    }
+  }
+
+  #resolve(message: Message, to: Address, origin: Origin | undefined): Pressure {
+    if (this.#resolver === undefined) {
+      this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`));
+      return undefined;
+    }
+    try {
+      const found = this.#resolver.resolve(message, to, origin);
+      if (typeof found === 'function') return this.#hand(found, message, origin);
+      const waiting: Waiting = { queue: [{ message, origin }], released: Promise.resolve() };
+      this.#waiting.set(to, waiting);
+      waiting.released = this.#release(to, waiting, found);
+      return waiting.released;
+    } catch (thrown) {
+      this.#refuse(message, asProtoflyError(thrown));
+      return undefined;
+    }
+  }
+
+  /** Finds the way of the first message of a queue, then sends what gathered behind it, each its own way. */
+  async #release(to: Address, waiting: Waiting, found: Promise<Listener>): Promise<void> {
+    const { queue } = waiting;
+    const first = queue.shift()!;
+    try {
+      await this.#hand(await found, first.message, first.origin);
+    } catch (thrown) {
+      this.#refuse(first.message, asProtoflyError(thrown));
+    }
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      this.#waiting.delete(to);
+      const pressure = this.#deliver(next.message, to, next.origin);
+      const another = this.#waiting.get(to);
+      if (another !== undefined) {
+        // Its way had to be looked for again: what is left stays behind it.
+        another.queue.push(...queue.splice(0));
+        return another.released;
+      }
+      this.#waiting.set(to, waiting);
+      if (pressure !== undefined) await pressure;
+    }
+    this.#waiting.delete(to);
+  }
+
+  #wait(waiting: Waiting, message: Message, origin: Origin | undefined): Pressure {
+    if (waiting.queue.length >= this.#maxWaiting) {
+      this.#refuse(message, new ProtoflyError('E_TOO_MANY', `${String(waiting.queue.length)} messages wait for that address already`));
+      return undefined;
+    }
+    waiting.queue.push({ message, origin });
+    return waiting.released;
+  }
+
+  /** Answers a message that can't be delivered; a response that can't is dropped. */
+  #refuse(message: Message, error: ProtoflyError): void {
+    if (isResponse(message)) {
+      this.#drop(message, error.message);
+      return;
+    }
+    const response = refuse(message, error);
+    if (this.#settle(response)) return;
+    const entries = this.#find(response.to, undefined);
+    if (entries !== undefined) {
+      for (const { listener } of entries) void this.#quietly(listener, response);
+      return;
+    }
+    this.#answerAfar(response);
+  }
+
+  #answerAfar(response: Response): void {
+    if (this.#resolver === undefined) { this.#drop(response, 'its receiver has no address here'); return; }
+    Promise.resolve()
+      .then(() => this.#resolver!.resolve(response, response.to, undefined))
+      .then((listener) => listener(response, undefined))
+      .catch((thrown: unknown) => { this.#drop(response, asProtoflyError(thrown).message); });
+  }
+
+  #quietly(listener: Listener, response: Response): Pressure {
+    try {
+      return listener(response, undefined);
+    } catch (thrown) {
+      this.#drop(response, asProtoflyError(thrown).message);
+    }
+  }
+
+  #drop(message: Message, why: string): void {
+    this.#dropped += 1;
+    this.#onDrop(message, why);
+  }
+}
+
+/** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
+export const responseError = (response: Response): ProtoflyError => {
+  const { code, hint, error } = response.body;
+  const details = typeof hint === 'string' ? { hint } : {};
+  const text = descriptionOf(response);
+  if (isErrorCode(error) && ERROR_STATUS[error] === code) return new ProtoflyError(error, text ?? error, details);
+  return errorOfStatus(code, text, details);
+};
+
+const keyOf = (from: Address, id: Message['id']): string => `${from} ${typeof id === 'number' ? '#' : ''}${String(id)}`;

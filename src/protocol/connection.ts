@@ -1,0 +1,68 @@
+import { ProtoflyError } from './errors.js';
+
+/**
+ * The Connection data object, with which two P2P stubs tell each other how they can be reached.
+ * @see docs/protocol.md, "P2P connection set-up"
+ */
+export interface IceCandidate {
+  readonly candidate: string;
+  readonly sdpMid: string;
+  readonly sdpMLineIndex?: number;
+}
+
+export interface ConnectionDescription {
+  readonly type: 'offer' | 'answer';
+  readonly sdp: string;
+}
+
+/** Framings of a data channel, best first. */
+export const FRAMINGS = ['protofly/1', 'rethink/1'] as const;
+export type Framing = (typeof FRAMINGS)[number];
+
+/** What a stub writes into its Connection object; the sync manager adds `url`, `version` and the like around it. */
+export interface ConnectionValue {
+  readonly name: string;
+  /** Runtime URL of the reporter. */
+  readonly runtime: string;
+  readonly status: string;
+  readonly connectionDescription: ConnectionDescription;
+  readonly iceCandidates: readonly IceCandidate[];
+  /** Counts the set-ups between two runtimes; a higher one replaces a lower one. */
+  readonly generation?: number;
+  readonly framings?: readonly string[];
+}
+
+/** The label of the one data channel. */
+export const CHANNEL_LABEL = 'P2PChannel';
+
+const MAX_SDP = 64 * 1024;
+const MAX_CANDIDATES = 200;
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+export const isIceCandidate = (value: unknown): value is IceCandidate =>
+  isRecord(value) &&
+  typeof value['candidate'] === 'string' && value['candidate'].length <= 1024 &&
+  (value['sdpMid'] === undefined || typeof value['sdpMid'] === 'string');
+
+const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad Connection object: ${why}`);
+
+/** Reads a Connection object that came from a peer. @throws ProtoflyError `E_MESSAGE` */
+export const parseConnection = (value: unknown): ConnectionValue => {
+  if (!isRecord(value)) throw bad('not an object');
+  const { connectionDescription: description, iceCandidates: candidates = [], generation, framings, name, runtime, status } = value;
+  if (!isRecord(description) || (description['type'] !== 'offer' && description['type'] !== 'answer')) throw bad('no offer or answer');
+  if (typeof description['sdp'] !== 'string' || description['sdp'].length > MAX_SDP) throw bad('no SDP, or a huge one');
+  if (!Array.isArray(candidates) || candidates.length > MAX_CANDIDATES || !candidates.every(isIceCandidate)) throw bad('iceCandidates are not candidates');
+  if (generation !== undefined && !Number.isSafeInteger(generation)) throw bad('generation is not a whole number');
+  if (framings !== undefined && !(Array.isArray(framings) && framings.every((framing) => typeof framing === 'string'))) throw bad('framings is not a list of names');
+  return {
+    name: typeof name === 'string' ? name : '',
+    runtime: typeof runtime === 'string' ? runtime : '',
+    status: typeof status === 'string' ? status : '',
+    connectionDescription: { type: description['type'], sdp: description['sdp'] },
+    iceCandidates: candidates,
+    ...(generation === undefined ? {} : { generation: generation as number }),
+    ...(framings === undefined ? {} : { framings }),
+  };
+};

@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { ProtoflyError } from './errors.js';
+
+/**
+ * Catalogue descriptors. Kept apart from the rest of the vocabulary, because its validator is not something
+ * that every command and every stub should load.
+ * @see docs/protocol.md, "Catalogue"
+ */
+export const CATALOGUE_TYPES = ['hyperty', 'protocolstub', 'runtime', 'dataschema', 'idp-proxy'] as const;
+export type CatalogueType = (typeof CATALOGUE_TYPES)[number];
+
+export const NAME_SHAPE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+const sourcePackage = z.object({
+  sourceCodeClassname: z.string().max(256),
+  sourceCode: z.string().max(4 * 1024 * 1024),
+  encoding: z.enum(['utf-8', 'base64']).default('utf-8'),
+  signature: z.string().max(64 * 1024).default(''),
+});
+
+const descriptor = z.looseObject({
+  cguid: z.string().max(256),
+  type: z.enum(CATALOGUE_TYPES),
+  version: z.string().max(64),
+  objectName: z.string().regex(NAME_SHAPE),
+  description: z.string().max(4096).default(''),
+  language: z.string().max(64).default('javascript'),
+  sourcePackageURL: z.string().max(2048).default(''),
+  sourcePackage: sourcePackage.optional(),
+  signature: z.string().max(64 * 1024).default(''),
+  configuration: z.record(z.string(), z.unknown()).default({}),
+  constraints: z.record(z.string(), z.boolean()).default({}),
+  messageSchemas: z.unknown().optional(),
+  interworking: z.boolean().optional(),
+  p2pHandlerStub: z.string().max(2048).optional(),
+  p2pRequesterStub: z.string().max(2048).optional(),
+});
+
+export type SourcePackage = z.infer<typeof sourcePackage>;
+export type Descriptor = z.infer<typeof descriptor>;
+
+const checked = <T>(schema: z.ZodType<T>, value: unknown, what: string): T => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new ProtoflyError('E_DESCRIPTOR', `bad ${what}: ${issue === undefined ? 'invalid' : `${issue.path.join('.') || 'it'}: ${issue.message}`}`);
+};
+
+/** @throws ProtoflyError `E_DESCRIPTOR` */
+export const parseDescriptor = (value: unknown): Descriptor => checked(descriptor, value, 'descriptor');
+/** @throws ProtoflyError `E_DESCRIPTOR` */
+export const parseSourcePackage = (value: unknown): SourcePackage => checked(sourcePackage, value, 'source package');
+
+/** `GET /.well-known/protofly`: what a domain says of itself. */
+const domainInfo = z.looseObject({
+  domain: z.string().max(253),
+  publisherKey: z.unknown().optional(),
+  messageNode: z.object({ websocket: z.string().max(2048).optional(), rest: z.string().max(2048).optional() }),
+  iceServers: z.array(z.string().max(512)).max(20).optional(),
+});
+export type DomainInfo = z.infer<typeof domainInfo>;
+/** @throws ProtoflyError `E_DESCRIPTOR` */
+export const parseDomainInfo = (value: unknown): DomainInfo => checked(domainInfo, value, 'domain description');

@@ -1,0 +1,77 @@
+/**
+ * The one error class that crosses component borders. `code` is stable and documented in docs/cli.md;
+ * branch on it, never on the text. What a program's exit status becomes is the base command's business.
+ */
+export const ERROR_STATUS = {
+  E_INTERNAL: 500,
+  E_USAGE: 400,
+  E_ADDRESS: 400,
+  E_MESSAGE: 400,
+  E_TOO_LARGE: 413,
+  E_TOO_MANY: 429,
+  E_AMBIGUOUS: 400,
+  E_NOT_FOUND: 404,
+  E_UNREACHABLE: 503,
+  E_UNAVAILABLE: 408,
+  E_LINK_CLOSED: 503,
+  E_TIMEOUT: 408,
+  E_ABORTED: 408,
+  E_UNAUTHENTICATED: 401,
+  E_REFUSED: 403,
+  E_NOT_DIRECT: 503,
+  E_PARTIAL: 500,
+  E_NOT_RUNNING: 503,
+  E_CONFLICT: 409,
+  E_DESCRIPTOR: 400,
+  E_STORE: 500,
+  E_PLATFORM: 500,
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_STATUS;
+export const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERROR_STATUS, code);
+
+export interface ErrorDetails {
+  /** What the reader can do next, one sentence. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+export class ProtoflyError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'ProtoflyError';
+    this.code = code;
+    this.hint = details.hint;
+  }
+
+  /** The `body.code` with which this error answers a message. */
+  get status(): number {
+    return ERROR_STATUS[this.code];
+  }
+}
+
+const CODE_OF_STATUS: Record<number, ErrorCode> = {
+  400: 'E_MESSAGE',
+  401: 'E_UNAUTHENTICATED',
+  403: 'E_REFUSED',
+  404: 'E_NOT_FOUND',
+  408: 'E_UNAVAILABLE',
+  409: 'E_CONFLICT',
+  413: 'E_TOO_LARGE',
+  429: 'E_TOO_MANY',
+  486: 'E_REFUSED',
+  503: 'E_UNREACHABLE',
+};
+
+/** The error that a response's `body.code` (≥ 300) and `body.description` stand for. */
+export const errorOfStatus = (status: number, description?: string, details?: ErrorDetails): ProtoflyError =>
+  new ProtoflyError(CODE_OF_STATUS[status] ?? 'E_INTERNAL', description ?? `the other side answered ${String(status)}`, details);
+
+/** Any thrown value as a ProtoflyError; what isn't one already becomes `E_INTERNAL` with the value as cause. */
+export const asProtoflyError = (thrown: unknown): ProtoflyError =>
+  thrown instanceof ProtoflyError
+    ? thrown
+    : new ProtoflyError('E_INTERNAL', thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });

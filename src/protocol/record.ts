@@ -1,0 +1,85 @@
+import { isAddress, parseAddress, type Address } from './address.js';
+import { ProtoflyError } from './errors.js';
+import { isRecordStatus, type RecordStatus } from './status.js';
+
+/**
+ * What a domain registry keeps of a hyperty (or data object). @see docs/protocol.md, "Domain registry"
+ */
+export interface RegistryRecord {
+  readonly url: Address;
+  /** Catalogue address of the descriptor. */
+  readonly descriptor?: string;
+  /** `user://<domain>/<user>` */
+  readonly user?: Address;
+  readonly guid?: Address;
+  readonly name?: string;
+  /** The runtime that hosts it. */
+  readonly runtime: Address;
+  /** Runtime address of the P2P handler stub; absent where the runtime has no P2P. */
+  readonly p2pHandler?: Address;
+  /** Catalogue address of the requester stub that callers are to deploy. */
+  readonly p2pRequester?: Address;
+  readonly dataSchemes: readonly string[];
+  readonly resources: readonly string[];
+  readonly status: RecordStatus;
+  /** Seconds after `lastModified` at which a record that isn't kept alive turns `disconnected`. */
+  readonly expires: number;
+  /** ISO 8601 */
+  readonly startingTime?: string;
+  /** ISO 8601 */
+  readonly lastModified?: string;
+  /** Whatever else the owner registered comes back as it was. */
+  readonly [field: string]: unknown;
+}
+
+/** Seconds. */
+export const DEFAULT_EXPIRES = 3600;
+
+const bad = (field: string, what: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad registry record: ${field} is not ${what}`);
+
+const optionalAddress = (value: Record<string, unknown>, field: string): Address | undefined => {
+  const address = value[field];
+  if (address === undefined || address === null) return undefined;
+  if (!isAddress(address)) throw bad(field, 'an address');
+  return parseAddress(address);
+};
+
+const words = (value: Record<string, unknown>, field: string): string[] => {
+  const list = value[field] ?? [];
+  if (!Array.isArray(list) || list.length > 100 || !list.every((item) => typeof item === 'string' && item.length <= 256)) {
+    throw bad(field, 'a list of at most 100 short strings');
+  }
+  return list as string[];
+};
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= 2048;
+
+/**
+ * Reads a record that came from outside. Missing lists are empty, a missing status is `live`.
+ * @throws ProtoflyError `E_MESSAGE`
+ */
+export const parseRecord = (value: unknown): RegistryRecord => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ProtoflyError('E_MESSAGE', 'bad registry record: not an object');
+  const given = value as Record<string, unknown>;
+  if (!isAddress(given['url'])) throw bad('url', 'an address');
+  if (!isAddress(given['runtime'])) throw bad('runtime', 'an address');
+  const { name, status, expires } = given;
+  if (name !== undefined && !isText(name)) throw bad('name', 'a short string');
+  if (status !== undefined && !isRecordStatus(status)) throw bad('status', 'created, live, disconnected or dead');
+  if (expires !== undefined && (typeof expires !== 'number' || !(expires > 0) || expires > 1e9)) throw bad('expires', 'a number of seconds above 0');
+  const optional = Object.fromEntries(
+    (['user', 'guid', 'p2pHandler', 'p2pRequester'] as const)
+      .map((field) => [field, optionalAddress(given, field)] as const)
+      .filter(([, address]) => address !== undefined),
+  );
+  return {
+    ...given,
+    ...optional,
+    url: parseAddress(given['url']),
+    runtime: parseAddress(given['runtime']),
+    dataSchemes: words(given, 'dataSchemes'),
+    resources: words(given, 'resources'),
+    status: status ?? 'live',
+    expires: expires ?? DEFAULT_EXPIRES,
+  };
+};
