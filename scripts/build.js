@@ -1,0 +1,156 @@
+/**
+ * Makes dist/: tsc for everything, one self-contained module and one descriptor for each protostub, and the manifest of
+ * the commands. Does nothing when nothing has changed. Errors don't stop it: it makes what can be made, prints them
+ * all on stderr and ends with 1.
+ */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+const state = join(dist, '.build');
+const stampFile = join(state, 'stamp.json');
+const lockFile = join(state, 'lock');
+const stubsFolder = join(root, 'src/protostubs');
+
+const filesBelow = (folder) =>
+  existsSync(folder)
+    ? readdirSync(folder, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort()
+    : [];
+
+const readJson = (file) => {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+};
+
+const replaceFile = (file, text) => {
+  mkdirSync(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}.tmp`;
+  writeFileSync(temporary, text);
+  renameSync(temporary, file);
+};
+
+/** What the build depends on: path → size and time of change. */
+const takeStock = () => {
+  const stock = {};
+  for (const file of [...filesBelow(join(root, 'src')), ...['package.json', 'tsconfig.json', 'scripts/build.js'].map((name) => join(root, name))]) {
+    const { size, mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 };
+    stock[relative(root, file)] = `${size} ${mtimeMs}`;
+  }
+  return stock;
+};
+
+const changedIn = (before, now, ...prefixes) =>
+  [...new Set([...Object.keys(before), ...Object.keys(now)])].some((file) => before[file] !== now[file] && prefixes.some((prefix) => file.startsWith(prefix)));
+
+const isAlive = (pid) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+};
+
+/** One build at a time: another one that is under way is waited for. */
+const lock = async () => {
+  mkdirSync(state, { recursive: true });
+  const deadline = Date.now() + 120_000;
+  for (;;) {
+    try {
+      writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
+      process.on('exit', () => rmSync(lockFile, { force: true }));
+      return;
+    } catch (error) {
+      if (error.code === 'ENOENT') { mkdirSync(state, { recursive: true }); continue; }
+      if (error.code !== 'EEXIST') throw error;
+    }
+    let owner = NaN;
+    try { owner = Number(readFileSync(lockFile, 'utf8')); } catch { continue; }
+    if (owner > 0 && !isAlive(owner)) rmSync(lockFile, { force: true });
+    if (Date.now() > deadline) throw new Error(`another build (process ${owner}) holds ${lockFile}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+};
+
+/** Runs a node program; resolves with what it printed where it failed. */
+const run = (...args) =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk) => { text += chunk; });
+    child.on('error', (error) => resolve(String(error)));
+    child.on('close', (code) => resolve(code === 0 ? '' : text.trim() || `${args[0]} ended with ${code}`));
+  });
+
+/** Removes what was made of sources that are gone. */
+const removeOrphans = (before, now) => {
+  for (const file of Object.keys(before).filter((name) => name.startsWith('src/') && name.endsWith('.ts') && !(name in now))) {
+    const made = join(dist, file.slice('src/'.length, -'.ts'.length));
+    for (const ending of ['.js', '.js.map', '.d.ts']) rmSync(made + ending, { force: true });
+  }
+};
+
+const compile = () =>
+  run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.json'), '--incremental', '--tsBuildInfoFile', join(state, 'tsbuildinfo'), '--pretty', 'false');
+
+/** A folder of src/protostubs with a descriptor.json is a stub; its index.ts is the module. */
+const stubNames = () =>
+  readdirSync(stubsFolder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(stubsFolder, entry.name, 'descriptor.json')))
+    .map((entry) => entry.name);
+
+const bundle = async (name) => {
+  const { build } = await import('esbuild');
+  const { outputFiles, metafile } = await build({
+    entryPoints: [join(stubsFolder, name, 'index.ts')],
+    bundle: true, write: false, metafile: true, format: 'esm', platform: 'neutral', target: 'es2022', charset: 'utf8', legalComments: 'none', logLevel: 'silent',
+  });
+  const [output] = Object.values(metafile.outputs);
+  if (!output.exports.includes('default')) throw new Error(`src/protostubs/${name}/index.ts has no default export`);
+  if (output.imports.length > 0) throw new Error(`src/protostubs/${name} is not self-contained: it imports ${output.imports.map(({ path }) => path).join(', ')}`);
+  const code = outputFiles[0].text;
+  const descriptor = {
+    cguid: `sha256-${createHash('sha256').update(code).digest('hex')}`,
+    type: 'protocolstub',
+    version: readJson(join(root, 'package.json')).version,
+    objectName: name,
+    language: 'javascript',
+    ...JSON.parse(readFileSync(join(stubsFolder, name, 'descriptor.json'), 'utf8')),
+  };
+  replaceFile(join(dist, 'protostubs', `${name}.js`), code);
+  replaceFile(join(dist, 'protostubs', `${name}.descriptor.json`), `${JSON.stringify(descriptor, null, 2)}\n`);
+};
+
+const bundleAll = async () => {
+  const results = await Promise.allSettled(stubNames().map(bundle));
+  return results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.message ?? String(reason));
+};
+
+const makeManifest = async () => {
+  const commands = filesBelow(join(dist, 'commands')).filter((file) => file.endsWith('.js'));
+  return commands.length === 0 ? '' : run(join(root, 'node_modules/oclif/bin/run.js'), 'manifest');
+};
+
+const upToDate = (before, now) => !changedIn(before, now, '') && stubNames().every((name) => existsSync(join(dist, 'protostubs', `${name}.js`)));
+
+await lock();
+const now = takeStock();
+const before = readJson(stampFile) ?? {};
+if (!upToDate(before, now)) {
+  removeOrphans(before, now);
+  const [typeErrors, bundleErrors] = await Promise.all([compile(), bundleAll()]);
+  const manifestMissing = !existsSync(join(root, 'oclif.manifest.json'));
+  const manifestError = manifestMissing || changedIn(before, now, 'src/commands', 'src/control', 'src/protocol', 'package.json') ? await makeManifest() : '';
+  const errors = [typeErrors, ...bundleErrors, manifestError].filter((text) => text !== '');
+  for (const text of errors) process.stderr.write(`${text}\n`);
+  // What failed is tried again: the stamp stands for a whole build only.
+  if (errors.length === 0) replaceFile(stampFile, JSON.stringify(now));
+  else process.exitCode = 1;
+}
