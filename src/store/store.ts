@@ -14,7 +14,7 @@ export interface Store {
 
 export interface Collection<T> {
   get(key: string): T | undefined;
-  /** Resolves when the value would survive a crash. @throws ProtoflyError `E_STORE` */
+  /** Resolves when the value would survive a crash. @throws ProtoflyError `E_STORE`, at once for a bad key or a value that is not JSON */
   put(key: string, value: T): Promise<void>;
   /** Resolves with whether there was such a key, when its absence would survive a crash. */
   delete(key: string): Promise<boolean>;

@@ -1,0 +1,154 @@
+import type { Database, RangeOptions } from 'lmdb';
+import { checkKey, encodeValue, keysIn, type Undo } from '../entries.js';
+import { compareKeys, SortedMap } from '../sorted-map.js';
+import type { Collection, Range } from '../store.js';
+
+/** What becomes one lmdb transaction. */
+export interface Batch {
+  readonly writes: Map<LmdbCollection<unknown>, Set<string>>;
+  readonly done: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A write on its way to the disk; without `text` the key goes. */
+interface Unsettled {
+  readonly text: string | undefined;
+  readonly batch: Batch;
+}
+
+export interface LmdbCollectionComponents {
+  readonly database: Database<string, Buffer>;
+  readonly undo: Undo;
+  readonly check: () => void;
+  readonly batch: () => Batch;
+}
+
+const AFTER_ANY_TEXT = Buffer.from([0xff]);
+
+export class LmdbCollection<T> implements Collection<T> {
+  readonly #database: Database<string, Buffer>;
+  readonly #undo: Undo;
+  readonly #check: () => void;
+  readonly #batch: () => Batch;
+  readonly #unsettled = new SortedMap<Unsettled>();
+
+  constructor({ database, undo, check, batch }: LmdbCollectionComponents) {
+    this.#database = database;
+    this.#undo = undo;
+    this.#check = check;
+    this.#batch = batch;
+  }
+
+  get(key: string): T | undefined {
+    this.#check();
+    const unsettled = this.#unsettled.get(checkKey(key));
+    const text = unsettled === undefined ? this.#database.get(Buffer.from(key)) : unsettled.text;
+    return text === undefined ? undefined : (JSON.parse(text) as T);
+  }
+
+  put(key: string, value: T): Promise<void> {
+    this.#check();
+    return this.#stage(checkKey(key), encodeValue(value));
+  }
+
+  delete(key: string): Promise<boolean> {
+    this.#check();
+    const existed = this.#has(checkKey(key));
+    const deleted = this.#stage(key, undefined).then(() => existed);
+    deleted.catch(() => undefined);
+    return deleted;
+  }
+
+  *entries(range: Range = {}): Iterable<readonly [key: string, value: T]> {
+    this.#check();
+    let left = range.limit ?? Infinity;
+    if (left <= 0) return;
+    for (const [key, text] of this.#merged(range)) {
+      yield [key, JSON.parse(text) as T];
+      left -= 1;
+      if (left <= 0) return;
+    }
+  }
+
+  count(): number {
+    this.#check();
+    const { entryCount } = this.#database.getStats() as { entryCount: number };
+    let count = entryCount;
+    for (const key of keysIn(this.#unsettled, {})) {
+      const onDisk = this.#database.doesExist(Buffer.from(key));
+      if (this.#unsettled.get(key)?.text === undefined) count -= onDisk ? 1 : 0;
+      else count += onDisk ? 0 : 1;
+    }
+    return count;
+  }
+
+  /** Hands this collection's part of a batch to lmdb. Called inside its transaction. */
+  write(keys: ReadonlySet<string>, batch: Batch): void {
+    for (const key of keys) {
+      const unsettled = this.#unsettled.get(key);
+      if (unsettled?.batch !== batch) continue;
+      if (unsettled.text === undefined) void this.#database.remove(Buffer.from(key));
+      else void this.#database.put(Buffer.from(key), unsettled.text);
+    }
+  }
+
+  /** From now on the disk says what these keys are, unless they have been written again. */
+  settle(keys: ReadonlySet<string>, batch: Batch): void {
+    for (const key of keys) if (this.#unsettled.get(key)?.batch === batch) this.#unsettled.delete(key);
+  }
+
+  #has(key: string): boolean {
+    const unsettled = this.#unsettled.get(key);
+    return unsettled === undefined ? this.#database.doesExist(Buffer.from(key)) : unsettled.text !== undefined;
+  }
+
+  #stage(key: string, text: string | undefined): Promise<void> {
+    const batch = this.#batch();
+    const before = this.#unsettled.get(key);
+    this.#undo.note(() => {
+      if (before === undefined) this.#unsettled.delete(key);
+      else this.#unsettled.set(key, before);
+    });
+    const self = this as LmdbCollection<unknown>;
+    const keys = batch.writes.get(self);
+    if (keys === undefined) batch.writes.set(self, new Set([key]));
+    else keys.add(key);
+    this.#unsettled.set(key, { text, batch });
+    return batch.done;
+  }
+
+  /** What is on disk and what is on its way there, in one order; the latter wins. */
+  *#merged(range: Range): Generator<readonly [string, string]> {
+    const staged = [...keysIn(this.#unsettled, range)].map((key) => [key, this.#unsettled.get(key)!.text] as const);
+    const sign = range.reverse === true ? -1 : 1;
+    let at = 0;
+    for (const { key: bytes, value } of this.#database.getRange(boundsOf(range))) {
+      const key = bytes.toString();
+      if (key === range.after) continue;
+      if (range.reverse === true && isBelow(key, range)) break;
+      let overwritten = false;
+      for (; at < staged.length; at += 1) {
+        const [stagedKey, text] = staged[at]!;
+        const order = compareKeys(stagedKey, key) * sign;
+        if (order > 0) break;
+        overwritten ||= order === 0;
+        if (text !== undefined) yield [stagedKey, text];
+      }
+      if (!overwritten) yield [key, value];
+    }
+    for (; at < staged.length; at += 1) {
+      const [key, text] = staged[at]!;
+      if (text !== undefined) yield [key, text];
+    }
+  }
+}
+
+const isBelow = (key: string, { prefix = '', after = '' }: Range): boolean => compareKeys(key, prefix) < 0 || compareKeys(key, after) < 0;
+
+const boundsOf = ({ prefix = '', after = '', reverse = false }: Range): RangeOptions => {
+  const high = Buffer.concat([Buffer.from(prefix), AFTER_ANY_TEXT]);
+  if (reverse) return { start: high, reverse };
+  const low = compareKeys(after, prefix) > 0 ? after : prefix;
+  return low === '' ? { end: high } : { start: Buffer.from(low), end: high };
+};
