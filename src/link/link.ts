@@ -1,4 +1,4 @@
-import type { ProtoflyError } from '../protocol/index.js';
+import type { Clock, ProtoflyError } from '../protocol/index.js';
 
 /**
  * The Link port: an ordered, reliable, two-way stream of items (messages, unless said otherwise) to exactly one
@@ -58,6 +58,8 @@ export interface LinkInit {
   readonly maxBuffered?: number;
   /** @default 2000 */
   readonly lingerMs?: number;
+  /** @default systemClock */
+  readonly clock?: Clock;
   /** Is told of each dropped incoming frame; `text` is the frame where it is at hand, so that it can be answered. */
   readonly onReject?: (error: ProtoflyError, text?: string) => void;
 }

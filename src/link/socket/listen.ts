@@ -1,0 +1,123 @@
+import { chmod, link, lstat, rename, unlink } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { asProtoflyError, ProtoflyError, type Message } from '../../protocol/index.js';
+import { messageCodec } from '../codec.js';
+import type { Link, LinkInit } from '../link.js';
+import { streamLink } from '../stream/index.js';
+import { openSocket } from './connect.js';
+import { socketAddress } from './path.js';
+
+export interface ListenInit extends LinkInit {
+  /** Is told of what `onLink` threw and of connections that couldn't be accepted. */
+  readonly onError?: (error: ProtoflyError) => void;
+}
+
+export interface SocketServer {
+  readonly path: string;
+  /** The links that are open now. */
+  readonly links: ReadonlySet<Link<Message>>;
+  /** Takes no more connections, closes every link, and removes the socket. Idempotent. */
+  close(reason?: string): Promise<void>;
+}
+
+const taken = (path: string): ProtoflyError => new ProtoflyError('E_CONFLICT', `somebody listens at ${path} already`);
+const codeOf = (thrown: unknown): string => String((thrown as NodeJS.ErrnoException | undefined)?.code);
+
+const isAnswered = async (path: string): Promise<boolean> => {
+  try {
+    (await openSocket(path)).destroy();
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof ProtoflyError && thrown.code === 'E_NOT_RUNNING') return false;
+    throw thrown;
+  }
+};
+
+/**
+ * Removes a socket that nobody listens at any more. It is set aside before it is removed, and asked once more there:
+ * somebody else may have repaired it and begun to listen in between.
+ * @throws ProtoflyError `E_CONFLICT`
+ */
+const removeStale = async (path: string): Promise<void> => {
+  const aside = `${path.slice(0, path.lastIndexOf('/') + 1)}.${String(process.pid)}`;
+  try {
+    if (!(await lstat(path)).isSocket()) throw new ProtoflyError('E_CONFLICT', `${path} is in the way: it isn't a socket`);
+    if (await isAnswered(path)) throw taken(path);
+    await rename(path, aside);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return;
+    throw thrown;
+  }
+  if (await isAnswered(aside)) {
+    await link(aside, path).catch(() => undefined);
+    await unlink(aside);
+    throw taken(path);
+  }
+  await unlink(aside);
+};
+
+/** Binds with mode 0600 from the first moment: the socket is made within this call, while the umask says so. */
+const bind = (server: Server, address: string): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    if (process.platform === 'win32') {
+      server.listen(address);
+      return;
+    }
+    const mask = process.umask(0o177);
+    try {
+      server.listen(address);
+    } finally {
+      process.umask(mask);
+    }
+  });
+
+const bindOrRepair = async (server: Server, path: string): Promise<void> => {
+  const address = socketAddress(path);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await bind(server, address);
+      if (process.platform !== 'win32') await chmod(address, 0o600);
+      return;
+    } catch (cause) {
+      if (codeOf(cause) !== 'EADDRINUSE') throw new ProtoflyError('E_PLATFORM', `can't listen at ${path}: ${asProtoflyError(cause).message}`, { cause });
+      if (process.platform === 'win32' || attempt === 3) throw taken(path);
+      await removeStale(path);
+    }
+  }
+};
+
+/**
+ * Listens at a local socket that only this user can reach. A socket left behind by a process that is gone is replaced.
+ * @param onLink gets each new link; nothing is read from it before it calls `receive`
+ * @throws ProtoflyError `E_CONFLICT` when somebody listens there already, `E_USAGE` for a path that is too long, `E_PLATFORM`
+ */
+export const listenSocket = async (path: string, onLink: (link: Link<Message>) => void, init: ListenInit = {}): Promise<SocketServer> => {
+  const links = new Set<Link<Message>>();
+  let count = 0;
+  const accept = (socket: Socket): void => {
+    const made = streamLink({ readable: socket, writable: socket }, messageCodec, { ...init, name: `${init.name ?? `socket ${path}`}#${String(++count)}` });
+    links.add(made);
+    void made.closed.then(() => links.delete(made));
+    try {
+      onLink(made);
+    } catch (thrown) {
+      init.onError?.(asProtoflyError(thrown));
+      void made.close('refused');
+    }
+  };
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
+  await bindOrRepair(server, path);
+  server.on('error', (error) => { init.onError?.(asProtoflyError(error)); });
+  let closing: Promise<void> | undefined;
+  const close = async (reason: string): Promise<void> => {
+    const ended = new Promise<void>((resolve) => { server.close(() => { resolve(); }); });
+    await Promise.all([...links].map((each) => each.close(reason)));
+    await ended;
+  };
+  return { path, links, close: (reason = 'the server ends') => (closing ??= close(reason)) };
+};

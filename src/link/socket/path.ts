@@ -1,0 +1,17 @@
+import { ProtoflyError } from '../../protocol/index.js';
+
+/** What a socket address holds on the tightest of the systems we run on (104 bytes with the final zero on macOS). */
+const MAX_PATH_BYTES = 103;
+
+/**
+ * Where the system wants a local socket: the path itself, or on Windows the named pipe that stands for it.
+ * @throws ProtoflyError `E_USAGE` when the path is longer than a socket's may be
+ */
+export const socketAddress = (path: string, platform: NodeJS.Platform = process.platform): string => {
+  if (platform === 'win32') return `\\\\.\\pipe\\${path.replaceAll(/[\\/:]+/g, '-').replace(/^-/, '')}`;
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= MAX_PATH_BYTES && !path.includes('\0')) return path;
+  throw new ProtoflyError('E_USAGE', `a socket can't have a path of ${String(bytes)} bytes: ${path}`, {
+    hint: `the path may have ${String(MAX_PATH_BYTES)} bytes: choose a folder with a shorter one`,
+  });
+};
