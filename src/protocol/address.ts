@@ -19,9 +19,9 @@ export const SESSION = 'mn:/session' as Address;
 /** What a program calls itself until its runtime has given it an address. */
 export const UNNAMED_CLIENT = 'mn:/client' as Address;
 
-const SHAPE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?)((?:\/[^\s\p{Cc}/]+)*)\/?$/u;
-const CANONICAL = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_-])?(?:\/[\x21-\x2e\x30-\x7e]+)*$/;
-const ALIASES: Readonly<Record<string, string>> = { runtime: 'hyperty-runtime' };
+// Where a domain may stand, a guid may too, and that is base64url: it may begin or end with a hyphen.
+const SHAPE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([A-Za-z0-9_-](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?)((?:\/[^\s\p{Cc}/]+)*)\/?$/u;
+const CANONICAL = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?(?:\/[\x21-\x2e\x30-\x7e]+)*$/;
 
 const tryParse = (text: string): Address | undefined => {
   if (text.length > MAX_ADDRESS_LENGTH) return undefined;
@@ -30,8 +30,10 @@ const tryParse = (text: string): Address | undefined => {
   const match = text.isWellFormed() ? SHAPE.exec(text) : null;
   if (match === null) return undefined;
   const [, scheme = '', domain = '', path = ''] = match;
-  const name = ALIASES[scheme.toLowerCase()] ?? scheme.toLowerCase();
-  return `${name}://${name === 'user-guid' ? domain : domain.toLowerCase()}${path}` as Address;
+  const given = scheme.toLowerCase();
+  const name = given === 'runtime' ? 'hyperty-runtime' : given;
+  const address = `${name}://${name === 'user-guid' ? domain : domain.toLowerCase()}${path}` as Address;
+  return address.length > MAX_ADDRESS_LENGTH ? undefined : address;
 };
 
 /**
@@ -61,7 +63,7 @@ export const partsOf = (address: Address): AddressParts => {
 
 /** Puts an address together. @throws ProtoflyError `E_ADDRESS` when the parts don't make one */
 export const formatAddress = ({ scheme, domain, path }: AddressParts): Address =>
-  parseAddress(path === '' ? `${scheme}://${domain}` : `${scheme}://${domain}/${path}`);
+  parseAddress(domain === '' ? `${scheme}:/${path}` : path === '' ? `${scheme}://${domain}` : `${scheme}://${domain}/${path}`);
 
 /** The address of a component: `child(runtime, 'sm')` → `hyperty-runtime://example.com/r1/sm`. */
 export const child = (parent: Address, name: string): Address => `${parent}/${name}` as Address;
@@ -72,9 +74,9 @@ export const isWithin = (address: Address, ancestor: Address): boolean =>
 
 /** The address one segment up, or undefined at the top (`scheme://domain/x` is a top). */
 export const parentOf = (address: Address): Address | undefined => {
-  const slash = address.lastIndexOf('/');
-  const colon = address.indexOf('://');
-  return slash <= address.indexOf('/', colon + 3) ? undefined : (address.slice(0, slash) as Address);
+  const first = address.indexOf('/', address.indexOf('://') + 3);
+  const last = address.lastIndexOf('/');
+  return first < 0 || last === first ? undefined : (address.slice(0, last) as Address);
 };
 
 /** `hyperty-runtime://example.com/r1/sm` → `hyperty-runtime://example.com/r1`; undefined for other schemes. */

@@ -40,12 +40,25 @@ const MAX_CANDIDATES = 200;
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad Connection object: ${why}`);
+
 export const isIceCandidate = (value: unknown): value is IceCandidate =>
   isRecord(value) &&
   typeof value['candidate'] === 'string' && value['candidate'].length <= 1024 &&
-  (value['sdpMid'] === undefined || typeof value['sdpMid'] === 'string');
+  typeof value['sdpMid'] === 'string' && value['sdpMid'].length <= 64 &&
+  (value['sdpMLineIndex'] === undefined || Number.isSafeInteger(value['sdpMLineIndex']));
 
-const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad Connection object: ${why}`);
+/**
+ * Reads a candidate that came from a peer. A media id that is missing or null is the one data channel's, "0".
+ * @throws ProtoflyError `E_MESSAGE`
+ */
+export const parseIceCandidate = (value: unknown): IceCandidate => {
+  if (!isRecord(value)) throw bad('iceCandidates are not candidates');
+  const { candidate, sdpMid, sdpMLineIndex } = value;
+  const read = { candidate, sdpMid: sdpMid ?? '0', ...(sdpMLineIndex === undefined || sdpMLineIndex === null ? {} : { sdpMLineIndex }) };
+  if (!isIceCandidate(read)) throw bad('iceCandidates are not candidates');
+  return read;
+};
 
 /** Reads a Connection object that came from a peer. @throws ProtoflyError `E_MESSAGE` */
 export const parseConnection = (value: unknown): ConnectionValue => {
@@ -53,15 +66,15 @@ export const parseConnection = (value: unknown): ConnectionValue => {
   const { connectionDescription: description, iceCandidates: candidates = [], generation, framings, name, runtime, status } = value;
   if (!isRecord(description) || (description['type'] !== 'offer' && description['type'] !== 'answer')) throw bad('no offer or answer');
   if (typeof description['sdp'] !== 'string' || description['sdp'].length > MAX_SDP) throw bad('no SDP, or a huge one');
-  if (!Array.isArray(candidates) || candidates.length > MAX_CANDIDATES || !candidates.every(isIceCandidate)) throw bad('iceCandidates are not candidates');
-  if (generation !== undefined && !Number.isSafeInteger(generation)) throw bad('generation is not a whole number');
+  if (!Array.isArray(candidates) || candidates.length > MAX_CANDIDATES) throw bad('iceCandidates is not a list, or a huge one');
+  if (generation !== undefined && !(Number.isSafeInteger(generation) && (generation as number) >= 0)) throw bad('generation is not a whole number');
   if (framings !== undefined && !(Array.isArray(framings) && framings.every((framing) => typeof framing === 'string'))) throw bad('framings is not a list of names');
   return {
     name: typeof name === 'string' ? name : '',
     runtime: typeof runtime === 'string' ? runtime : '',
     status: typeof status === 'string' ? status : '',
     connectionDescription: { type: description['type'], sdp: description['sdp'] },
-    iceCandidates: candidates,
+    iceCandidates: Array.from(candidates, parseIceCandidate),
     ...(generation === undefined ? {} : { generation: generation as number }),
     ...(framings === undefined ? {} : { framings }),
   };

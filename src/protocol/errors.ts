@@ -74,4 +74,4 @@ export const errorOfStatus = (status: number, description?: string, details?: Er
 export const asProtoflyError = (thrown: unknown): ProtoflyError =>
   thrown instanceof ProtoflyError
     ? thrown
-    : new ProtoflyError('E_INTERNAL', thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown });
+    : new ProtoflyError('E_INTERNAL', thrown instanceof Error ? thrown.message : typeof thrown === 'string' ? thrown : `thrown: ${typeof thrown}`, { cause: thrown });

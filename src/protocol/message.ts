@@ -1,4 +1,4 @@
-import { parseAddress, type Address } from './address.js';
+import { isAddress, parseAddress, SESSION, type Address } from './address.js';
 import { ProtoflyError } from './errors.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
 
@@ -126,7 +126,7 @@ const parseId = (id: unknown): MessageId => {
 const parseTo = (to: unknown): Address | readonly Address[] => {
   if (!Array.isArray(to)) return parseAddress(to);
   if (to.length === 0 || to.length > MAX_RECIPIENTS) throw malformed(`to lists ${String(to.length)} addresses, not 1 to ${String(MAX_RECIPIENTS)}`);
-  return to.map(parseAddress);
+  return [...new Set(Array.from(to, parseAddress))];
 };
 
 /**
@@ -141,16 +141,19 @@ export const parseMessage = (frame: unknown): Message => {
   if (type === undefined) throw malformed('unknown type');
   const from = parseAddress(frame['from']);
   const to = parseTo(frame['to']);
-  const body = frame['body'];
-  if (body !== undefined && !isObject(body)) throw malformed('body is not an object');
+  const body = frame['body'] ?? undefined;
+  if (body !== undefined && (!isObject(body) || ArrayBuffer.isView(body))) throw malformed('body is not an object');
   checkDepth(body, 0);
   if (type !== 'response') return body === undefined ? { id, type, from, to } : { id, type, from, to, body };
   if (typeof to !== 'string') throw malformed('a response goes to one address');
-  if (body === undefined || !isResponseBody(body)) throw malformed('a response has no numeric body.code');
+  if (body === undefined || !isResponseBody(body)) throw malformed('a response has no body.code from 100 to 999');
   return { id, type, from, to, body };
 };
 
-const isResponseBody = (body: Body): body is ResponseBody => Number.isInteger(body['code']);
+const isResponseBody = (body: Body): body is ResponseBody => {
+  const { code } = body;
+  return typeof code === 'number' && Number.isInteger(code) && code >= 100 && code <= 999;
+};
 
 /** A message as the text of one frame. */
 export const encodeMessage = (message: Message): string => JSON.stringify(message);
@@ -168,13 +171,17 @@ export const decodeMessage = (text: string): Message => {
 
 /**
  * The request that a frame was meant to be, as far as it can be answered: for the 400 to somebody who got a field wrong.
- * Undefined when there is no id or sender to answer to, and for responses, which are never answered.
+ * Undefined when there is no id or sender to answer to, and for responses, which are never answered. Where `to` is
+ * what was wrong, it is the session that answers.
  */
 export const answerable = (text: string): Request | undefined => {
   try {
     const frame: unknown = JSON.parse(text);
-    if (!isObject(frame) || frame['type'] === 'response') return undefined;
-    return { id: parseId(frame['id']), type: 'execute', from: parseAddress(frame['from']), to: parseAddress(frame['to']) };
+    if (!isObject(frame)) return undefined;
+    const { id, type, from, to } = frame;
+    if (typeof type === 'string' && type.toLowerCase() === 'response') return undefined;
+    const asked: unknown = Array.isArray(to) ? to.find(isAddress) : to;
+    return { id: parseId(id), type: 'execute', from: parseAddress(from), to: isAddress(asked) ? parseAddress(asked) : SESSION };
   } catch {
     return undefined;
   }

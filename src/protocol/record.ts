@@ -28,7 +28,7 @@ export interface RegistryRecord {
   readonly startingTime?: string;
   /** ISO 8601 */
   readonly lastModified?: string;
-  /** Whatever else the owner registered comes back as it was. */
+  /** Whatever else the owner registered comes back as it was. Optional fields that were null are left out. */
   readonly [field: string]: unknown;
 }
 
@@ -37,12 +37,9 @@ export const DEFAULT_EXPIRES = 3600;
 
 const bad = (field: string, what: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad registry record: ${field} is not ${what}`);
 
-const optionalAddress = (value: Record<string, unknown>, field: string): Address | undefined => {
-  const address = value[field];
-  if (address === undefined || address === null) return undefined;
-  if (!isAddress(address)) throw bad(field, 'an address');
-  return parseAddress(address);
-};
+const ADDRESSES = ['user', 'guid', 'p2pHandler', 'p2pRequester'] as const;
+const TEXTS = ['descriptor', 'name', 'startingTime', 'lastModified'] as const;
+const OPTIONAL: ReadonlySet<string> = new Set([...ADDRESSES, ...TEXTS, 'status', 'expires']);
 
 const words = (value: Record<string, unknown>, field: string): string[] => {
   const list = value[field] ?? [];
@@ -60,23 +57,23 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
  */
 export const parseRecord = (value: unknown): RegistryRecord => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new ProtoflyError('E_MESSAGE', 'bad registry record: not an object');
-  const given = value as Record<string, unknown>;
-  if (!isAddress(given['url'])) throw bad('url', 'an address');
-  if (!isAddress(given['runtime'])) throw bad('runtime', 'an address');
-  const { name, status, expires } = given;
-  if (name !== undefined && !isText(name)) throw bad('name', 'a short string');
+  const given = Object.fromEntries(Object.entries(value).filter(([field, item]) => item !== null || !OPTIONAL.has(field))) as Record<string, unknown>;
+  const { url, runtime, status, expires } = given;
+  if (!isAddress(url)) throw bad('url', 'an address');
+  if (!isAddress(runtime)) throw bad('runtime', 'an address');
+  for (const field of TEXTS) if (given[field] !== undefined && !isText(given[field])) throw bad(field, 'a short string');
+  for (const field of ADDRESSES) {
+    const address = given[field];
+    if (address === undefined) continue;
+    if (!isAddress(address)) throw bad(field, 'an address');
+    given[field] = parseAddress(address);
+  }
   if (status !== undefined && !isRecordStatus(status)) throw bad('status', 'created, live, disconnected or dead');
   if (expires !== undefined && (typeof expires !== 'number' || !(expires > 0) || expires > 1e9)) throw bad('expires', 'a number of seconds above 0');
-  const optional = Object.fromEntries(
-    (['user', 'guid', 'p2pHandler', 'p2pRequester'] as const)
-      .map((field) => [field, optionalAddress(given, field)] as const)
-      .filter(([, address]) => address !== undefined),
-  );
   return {
     ...given,
-    ...optional,
-    url: parseAddress(given['url']),
-    runtime: parseAddress(given['runtime']),
+    url: parseAddress(url),
+    runtime: parseAddress(runtime),
     dataSchemes: words(given, 'dataSchemes'),
     resources: words(given, 'resources'),
     status: status ?? 'live',
