@@ -11,10 +11,12 @@ export interface Origin {
   readonly name: string;
 }
 
+/** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
 export type Listener = (message: Message, origin: Origin | undefined) => Pressure;
 
 /**
- * Finds the way to an address that has no listener here.
+ * Finds the way to an address that has no listener here. It settles in bounded time: meanwhile what else is sent to
+ * that address waits.
  * @throws ProtoflyError whose code and text go back to the sender
  */
 export interface Resolver {
@@ -33,13 +35,14 @@ export interface BusInit {
   readonly timeoutMs?: number;
   /** How many messages may wait for one address to be resolved. @default 10_000 */
   readonly maxWaiting?: number;
-  /** Is told of each message that was dropped: a response nobody waits for, a message nobody may be told of. */
+  /** Is told of each message that was dropped: a response nobody waits for, an answer with no way back. Doesn't throw. */
   readonly onDrop?: (message: Message, why: string) => void;
 }
 
 export interface RequestOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Is told of each 1xx. What it throws ends the request with that error. */
   readonly onProvisional?: (response: Response) => void;
   /** Who asks, when it isn't the bus's owner: the message doesn't go back there. */
   readonly origin?: Origin;
@@ -55,7 +58,7 @@ interface Posted {
   readonly origin: Origin | undefined;
 }
 
-/** What gathered for one address while its way was being found, in order. */
+/** What gathered for one address while the way of an earlier message was being found, in order. */
 interface Waiting {
   readonly queue: Posted[];
   /** Settles when the queue is empty again. */
@@ -146,7 +149,7 @@ export class MessageBus {
 
   /**
    * Sends a request and waits for its final response.
-   * @returns the response, whatever its code
+   * @returns the response, whatever its code; of a list of recipients the first one's
    * @throws ProtoflyError `E_ABORTED`; running out of time is a response: a 408 from this bus
    */
   request(request: Omit<Request, 'id'>, options: RequestOptions = {}): Promise<Response> {
@@ -155,7 +158,7 @@ export class MessageBus {
     const key = keyOf(request.from, id);
     return new Promise<Response>((resolve, reject) => {
       const { signal, timeoutMs = this.#timeoutMs } = options;
-      const givenUp = (): ProtoflyError => new ProtoflyError('E_ABORTED', `the request to ${String(request.to)} was given up`, { cause: signal?.reason });
+      const givenUp = (): ProtoflyError => new ProtoflyError('E_ABORTED', `the request to ${nameOf(message)} was given up`, { cause: signal?.reason });
       if (signal?.aborted === true) { reject(givenUp()); return; }
       const end = (): void => {
         this.#pending.delete(key);
@@ -169,14 +172,22 @@ export class MessageBus {
       signal?.addEventListener('abort', abort);
       const timer = this.#clock.setTimeout(() => {
         end();
-        resolve(respond(message, 408, { description: `no answer from ${String(request.to)} within ${String(timeoutMs)} ms`, error: 'E_TIMEOUT' }));
+        resolve(respond(message, 408, { description: `no answer from ${nameOf(message)} within ${String(timeoutMs)} ms`, error: 'E_TIMEOUT' }));
       }, timeoutMs);
       this.#pending.set(key, {
         asked: recipientsOf(message),
         settle: (response) => {
-          if (isProvisional(response)) { options.onProvisional?.(response); return; }
-          end();
-          resolve(response);
+          if (!isProvisional(response)) {
+            end();
+            resolve(response);
+            return;
+          }
+          try {
+            options.onProvisional?.(response);
+          } catch (thrown) {
+            end();
+            reject(asProtoflyError(thrown));
+          }
         },
       });
       void this.post(message, options.origin);
@@ -209,7 +220,10 @@ export class MessageBus {
     const waiting = this.#waiting.get(to);
     if (waiting !== undefined) return this.#wait(waiting, message, origin);
     const entries = this.#find(to, origin);
-    if (entries === undefined) return this.#resolve(message, to, origin);
+    return entries === undefined ? this.#resolve(message, to, origin) : this.#handAll(entries, message, origin);
+  }
+
+  #handAll(entries: readonly Entry[], message: Message, origin: Origin | undefined): Pressure {
     if (entries.length === 1) return this.#hand(entries[0]!.listener, message, origin);
     const pressures = entries.map((entry) => this.#hand(entry.listener, message, origin)).filter((pressure) => pressure !== undefined);
     return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
@@ -224,7 +238,7 @@ export class MessageBus {
 
   #hand(listener: Listener, message: Message, origin: Origin | undefined): Pressure {
     try {
-      return listener(message, origin);
+      return listener(message, origin)?.then(nothing, (thrown: unknown) => { this.#refuse(message, asProtoflyError(thrown)); });
     } catch (thrown) {
       this.#refuse(message, asProtoflyError(thrown));
       return undefined;
@@ -232,16 +246,12 @@ export class MessageBus {
   }
 
   #resolve(message: Message, to: Address, origin: Origin | undefined): Pressure {
-    if (this.#resolver === undefined) {
-      this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`));
-      return undefined;
-    }
     try {
-      const found = this.#resolver.resolve(message, to, origin);
+      const found = this.#askResolver(message, to, origin);
       if (typeof found === 'function') return this.#hand(found, message, origin);
-      const waiting: Waiting = { queue: [{ message, origin }], released: Promise.resolve() };
+      const waiting: Waiting = { queue: [], released: Promise.resolve() };
       this.#waiting.set(to, waiting);
-      waiting.released = this.#release(to, waiting, found);
+      waiting.released = this.#release(to, waiting, { message, origin }, found);
       return waiting.released;
     } catch (thrown) {
       this.#refuse(message, asProtoflyError(thrown));
@@ -249,28 +259,45 @@ export class MessageBus {
     }
   }
 
-  /** Finds the way of the first message of a queue, then sends what gathered behind it, each its own way. */
-  async #release(to: Address, waiting: Waiting, found: Promise<Listener>): Promise<void> {
-    const { queue } = waiting;
-    const first = queue.shift()!;
-    try {
-      await this.#hand(await found, first.message, first.origin);
-    } catch (thrown) {
-      this.#refuse(first.message, asProtoflyError(thrown));
-    }
+  #askResolver(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
+    if (this.#resolver === undefined) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
+    return this.#resolver.resolve(message, to, origin);
+  }
+
+  /**
+   * Hands the first message on when its way is found, then what gathered behind it, each its own way, one after the
+   * other. Until the queue is empty everything to that address goes through it: that is what keeps the order.
+   */
+  async #release(to: Address, { queue }: Waiting, first: Posted, found: Promise<Listener>): Promise<void> {
+    await this.#handWhenFound(found, first);
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      this.#waiting.delete(to);
-      const pressure = this.#deliver(next.message, to, next.origin);
-      const another = this.#waiting.get(to);
-      if (another !== undefined) {
-        // Its way had to be looked for again: what is left stays behind it.
-        another.queue.push(...queue.splice(0));
-        return another.released;
-      }
-      this.#waiting.set(to, waiting);
+      const { message, origin } = next;
+      const entries = this.#find(to, origin);
+      const pressure = entries === undefined ? this.#resolveInTurn(next, to) : this.#handAll(entries, message, origin);
       if (pressure !== undefined) await pressure;
     }
     this.#waiting.delete(to);
+  }
+
+  #resolveInTurn(posted: Posted, to: Address): Pressure {
+    try {
+      const found = this.#askResolver(posted.message, to, posted.origin);
+      return typeof found === 'function' ? this.#hand(found, posted.message, posted.origin) : this.#handWhenFound(found, posted);
+    } catch (thrown) {
+      this.#refuse(posted.message, asProtoflyError(thrown));
+      return undefined;
+    }
+  }
+
+  async #handWhenFound(found: Promise<Listener>, { message, origin }: Posted): Promise<void> {
+    let listener: Listener;
+    try {
+      listener = await found;
+    } catch (thrown) {
+      this.#refuse(message, asProtoflyError(thrown));
+      return;
+    }
+    await this.#hand(listener, message, origin);
   }
 
   #wait(waiting: Waiting, message: Message, origin: Origin | undefined): Pressure {
@@ -291,27 +318,15 @@ export class MessageBus {
     const response = refuse(message, error);
     if (this.#settle(response)) return;
     const entries = this.#find(response.to, undefined);
-    if (entries !== undefined) {
-      for (const { listener } of entries) void this.#quietly(listener, response);
-      return;
-    }
-    this.#answerAfar(response);
+    if (entries === undefined) this.#answerAfar(response);
+    else void this.#handAll(entries, response, undefined);
   }
 
   #answerAfar(response: Response): void {
-    if (this.#resolver === undefined) { this.#drop(response, 'its receiver has no address here'); return; }
     Promise.resolve()
-      .then(() => this.#resolver!.resolve(response, response.to, undefined))
-      .then((listener) => listener(response, undefined))
+      .then(() => this.#askResolver(response, response.to, undefined))
+      .then((listener) => this.#hand(listener, response, undefined))
       .catch((thrown: unknown) => { this.#drop(response, asProtoflyError(thrown).message); });
-  }
-
-  #quietly(listener: Listener, response: Response): Pressure {
-    try {
-      return listener(response, undefined);
-    } catch (thrown) {
-      this.#drop(response, asProtoflyError(thrown).message);
-    }
   }
 
   #drop(message: Message, why: string): void {
@@ -329,4 +344,10 @@ export const responseError = (response: Response): ProtoflyError => {
   return errorOfStatus(code, text, details);
 };
 
-const keyOf = (from: Address, id: Message['id']): string => `${from} ${typeof id === 'number' ? '#' : ''}${String(id)}`;
+// The number 7 and the string "7" are two ids, and so are 7 and "#7".
+const keyOf = (from: Address, id: Message['id']): string => `${from} ${typeof id === 'number' ? '#' : '"'}${String(id)}`;
+
+const nameOf = (message: Message): string => {
+  const [first = '', ...others] = recipientsOf(message);
+  return others.length === 0 ? first : `${first} and ${String(others.length)} more`;
+};
