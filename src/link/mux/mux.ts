@@ -1,0 +1,217 @@
+import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
+import { Fifo } from '../fifo.js';
+import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit } from '../link.js';
+import { Channel, type ChannelHost, type ChannelInit } from './channel.js';
+import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessageFrame, openFrame, parseControl, type MuxFrame } from './frames.js';
+
+/** Settings of each channel, and of the mux. `highWater` and `maxBuffered` bound what waits in one channel. */
+export interface MuxInit extends Omit<LinkInit, 'name'> {
+  /** How much of one channel may be under way that its receiver here hasn't taken, in code units of JSON. @default 1 MiB */
+  readonly window?: number;
+  /** How many channels each side may have open. @default 1024 */
+  readonly maxChannels?: number;
+}
+
+export type OnChannel = (name: string, link: Link<Message>) => void;
+
+/**
+ * Many links on one. Each channel has a flow control of its own, so one that isn't read doesn't stop another; what the
+ * link below takes is shared out message by message.
+ */
+export class Mux {
+  /** Resolves once, when the mux and with it every channel has ended. */
+  readonly closed: Promise<LinkEnd>;
+  readonly #link: Link<string>;
+  readonly #init: ChannelInit;
+  readonly #maxChannels: number;
+  readonly #channels = new Map<number, Channel>();
+  readonly #parked = new Fifo<Channel>();
+  readonly #isParked = new Set<Channel>();
+  readonly #host: ChannelHost;
+  #congestion: Promise<void> | undefined;
+  /** The highest numbers used so far, here and there. */
+  #opened = 0;
+  #accepted = 0;
+  #openHere = 0;
+  #openThere = 0;
+  #onChannel: OnChannel | undefined;
+  #end: LinkEnd | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @param link owned from now on; its `maxFrame` must hold a message and 64 bytes more */
+  constructor(link: Link<string>, init: MuxInit = {}) {
+    this.#link = link;
+    this.#maxChannels = init.maxChannels ?? 1024;
+    this.#init = {
+      clock: init.clock ?? systemClock,
+      window: init.window ?? 1024 * 1024,
+      maxFrame: init.maxFrame ?? MAX_MESSAGE_BYTES,
+      highWater: init.highWater ?? LINK_DEFAULTS.highWater,
+      maxBuffered: init.maxBuffered ?? LINK_DEFAULTS.maxBuffered,
+      lingerMs: init.lingerMs ?? LINK_DEFAULTS.lingerMs,
+      onReject: init.onReject,
+    };
+    this.#host = this.#makeHost();
+    this.closed = link.closed.then((end) => this.#linkEnded(end));
+    link.receive((frame) => { this.#onFrame(frame); });
+  }
+
+  /** How many channels are open. */
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /**
+   * Opens a channel. It can be used at once; when the other side refuses it, it ends with the reason.
+   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_MANY`, `E_USAGE` for a name that is empty, too long or has control characters
+   */
+  open(name: string): Link<Message> {
+    if (!isChannelName(name)) throw new ProtoflyError('E_USAGE', 'a channel\'s name is 1 to 2048 characters without control characters');
+    if (this.#closing !== undefined || this.#end !== undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.#link.name} is closed${this.#end === undefined ? '' : `: ${this.#end.reason}`}`);
+    if (this.#openHere >= this.#maxChannels) throw new ProtoflyError('E_TOO_MANY', `${String(this.#maxChannels)} channels are open already`);
+    const key = this.#opened + 1;
+    this.#write(openFrame(key, this.#init.window, name));
+    this.#opened = key;
+    return this.#add(key, name, 0);
+  }
+
+  /** Sets who gets the channels that the other side opens; without one they are refused. What it throws refuses the channel. */
+  onChannel(handler: OnChannel): void {
+    this.#onChannel = handler;
+  }
+
+  /** Closes every channel, then the link. Idempotent. */
+  close(reason = 'closed here'): Promise<void> {
+    this.#closing ??= Promise.all([...this.#channels.values()].map((channel) => channel.close(reason)))
+      .then(() => this.#link.close(reason))
+      .then(() => this.closed)
+      .then(() => undefined);
+    return this.#closing;
+  }
+
+  #makeHost(): ChannelHost {
+    const congestion = (): Promise<void> | undefined => this.#congestion;
+    return {
+      get congestion() { return congestion(); },
+      write: (frame) => { this.#write(frame); },
+      park: (channel) => { this.#park(channel); },
+      forget: (channel) => { this.#forget(channel); },
+    };
+  }
+
+  #add(key: number, name: string, credit: number): Channel {
+    const channel = new Channel({ host: this.#host, key, name, credit }, this.#init);
+    this.#channels.set(key, channel);
+    if (key > 0) this.#openHere += 1;
+    else this.#openThere += 1;
+    return channel;
+  }
+
+  #forget(channel: Channel): void {
+    if (!this.#channels.delete(channel.key)) return;
+    if (channel.key > 0) this.#openHere -= 1;
+    else this.#openThere -= 1;
+  }
+
+  #write(frame: string): void {
+    const pressure = this.#link.send(frame);
+    if (pressure === undefined || this.#congestion !== undefined) return;
+    this.#congestion = pressure;
+    void pressure.then(() => {
+      this.#congestion = undefined;
+      this.#drain();
+    });
+  }
+
+  #park(channel: Channel): void {
+    if (!this.#isParked.has(channel)) {
+      this.#isParked.add(channel);
+      this.#parked.push(channel);
+    }
+    if (this.#congestion === undefined) this.#drain();
+  }
+
+  /** One message of each waiting channel after the other, as long as the link takes them. */
+  #drain(): void {
+    while (this.#congestion === undefined) {
+      const channel = this.#parked.shift();
+      if (channel === undefined) return;
+      this.#isParked.delete(channel);
+      if (!channel.flushOne()) continue;
+      this.#isParked.add(channel);
+      this.#parked.push(channel);
+    }
+  }
+
+  #onFrame(frame: string): void {
+    try {
+      if (!isMessageFrame(frame)) {
+        this.#onControl(parseControl(frame));
+        return;
+      }
+      const end = channelEnd(frame);
+      const channel = this.#find(channelOf(frame, end));
+      if (channel !== undefined) channel.onMessage(frame.slice(end + 1));
+    } catch (thrown) {
+      this.#fail(asProtoflyError(thrown));
+    }
+  }
+
+  #onControl(frame: MuxFrame): void {
+    if (frame.kind === 'open') {
+      this.#accept(frame);
+      return;
+    }
+    const channel = this.#find(frame.channel);
+    if (channel === undefined) return;
+    if (frame.kind === 'close') channel.onClose(frame.reason);
+    else channel.onCredit(frame.amount);
+  }
+
+  /**
+   * The channel that the other side means; undefined for one that has ended, whose last frames may still be on the way.
+   * @throws ProtoflyError `E_MESSAGE` for one that never was
+   */
+  #find(number: number): Channel | undefined {
+    const channel = this.#channels.get(-number);
+    if (channel === undefined && (number < 0 ? -number > this.#opened : number > this.#accepted)) {
+      throw new ProtoflyError('E_MESSAGE', `there never was a channel ${String(number)}`);
+    }
+    return channel;
+  }
+
+  #accept({ channel: number, name, window }: MuxFrame & { kind: 'open' }): void {
+    if (number !== this.#accepted + 1) throw new ProtoflyError('E_MESSAGE', `channel ${String(number)} isn't the next`);
+    this.#accepted = number;
+    const key = -number;
+    if (this.#closing !== undefined) this.#write(closeFrame(key, 'refused: about to close'));
+    else if (this.#onChannel === undefined) this.#write(closeFrame(key, 'refused: no channels are taken here'));
+    else if (this.#openThere >= this.#maxChannels) this.#write(closeFrame(key, `refused: ${String(this.#maxChannels)} channels are open already`));
+    else {
+      this.#write(creditFrame(key, this.#init.window));
+      const channel = this.#add(key, name, window);
+      const handler = this.#onChannel;
+      try {
+        handler(name, channel);
+      } catch (thrown) {
+        channel.fail(`refused: ${asProtoflyError(thrown).message}`);
+      }
+    }
+  }
+
+  /** The other side broke the framing, or the link below broke: everything ends. */
+  #fail(error: ProtoflyError): void {
+    this.#endAll({ how: 'gone', reason: error.message });
+    void this.#link.close(error.message);
+  }
+
+  #linkEnded(end: LinkEnd): LinkEnd {
+    this.#endAll(end);
+    return this.#end ?? end;
+  }
+
+  #endAll(end: LinkEnd): void {
+    this.#end ??= end;
+    for (const channel of this.#channels.values()) channel.onLinkEnd(this.#end);
+  }
+}

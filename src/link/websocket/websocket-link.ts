@@ -1,0 +1,131 @@
+import { isUtf8 } from 'node:buffer';
+import type { Duplex } from 'node:stream';
+import type { RawData, WebSocket } from 'ws';
+import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
+import { messageCodec } from '../codec.js';
+import { Fifo } from '../fifo.js';
+import { FrameLink, type FrameEvents, type FrameTransport } from '../frame-link.js';
+import type { Codec, Link, LinkEnd, LinkInit } from '../link.js';
+import { serverFrames } from './frames.js';
+import { keepAlive } from './keep-alive.js';
+
+/** What both `WebSocketServer` and `new WebSocket` are to be made with. Messages are small: compression costs more than it saves, and memory. */
+export const WEBSOCKET_OPTIONS = { maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false } as const;
+export const KEEP_ALIVE_MS = 30_000;
+
+export interface WebsocketInit extends LinkInit {
+  /** Pings this often; a side that misses two pongs is gone. 0: never. @default KEEP_ALIVE_MS */
+  readonly keepAliveMs?: number;
+  /**
+   * On the server's side: the socket below (`request.socket`). With it, what is sent in one turn leaves in one write.
+   * From then on nobody else may send on `ws`.
+   */
+  readonly serverSocket?: Duplex;
+}
+
+const MAX_REASON_BYTES = 123;
+
+/** As much of a reason as a close frame holds. */
+const shortened = (reason: string): string => {
+  let text = reason.toWellFormed().slice(0, MAX_REASON_BYTES);
+  while (Buffer.byteLength(text) > MAX_REASON_BYTES) text = text.slice(0, -1).toWellFormed();
+  return text;
+};
+
+const asBuffer = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data));
+
+/** Codes with which somebody closes on purpose: normal, going away, none given, and those left to applications. */
+const isOrderly = (code: number): boolean => code === 1000 || code === 1001 || code === 1005 || (code >= 3000 && code <= 4999);
+
+class WebsocketTransport implements FrameTransport {
+  readonly #ws: WebSocket;
+  readonly #events: FrameEvents;
+  readonly #socket: Duplex | undefined;
+  readonly #frames = new Fifo<Buffer>();
+  readonly #detach: () => void;
+
+  constructor(ws: WebSocket, events: FrameEvents, init: WebsocketInit) {
+    this.#ws = ws;
+    this.#events = events;
+    this.#socket = init.serverSocket;
+    const maxFrame = init.maxFrame ?? MAX_MESSAGE_BYTES;
+    let failure: string | undefined;
+    const onMessage = (data: RawData, isBinary: boolean): void => {
+      const frame = asBuffer(data);
+      if (frame.length > maxFrame) events.onReject(new ProtoflyError('E_TOO_LARGE', `a frame of ${String(frame.length)} bytes is larger than ${String(maxFrame)}`));
+      else if (isBinary && !isUtf8(frame)) events.onReject(new ProtoflyError('E_MESSAGE', 'a binary frame isn\'t text'));
+      else {
+        this.#frames.push(frame);
+        events.onFrames();
+      }
+    };
+    const onError = (error: Error): void => { failure ??= error.message; };
+    const onClose = (code: number, reason: Buffer): void => {
+      const text = reason.toString('utf8');
+      const end: LinkEnd = isOrderly(code) && failure === undefined
+        ? { how: 'closed', reason: text === '' ? 'closed by the other side' : text }
+        : { how: 'gone', reason: failure ?? (text === '' ? `the connection broke (${String(code)})` : text) };
+      if (end.how === 'closed') events.onEnd(end);
+      events.onGone(end.reason);
+    };
+    ws.on('message', onMessage).on('error', onError).on('close', onClose);
+    const { keepAliveMs = KEEP_ALIVE_MS, clock = systemClock } = init;
+    const stop = keepAliveMs === 0
+      ? () => undefined
+      : keepAlive({ ws, clock }, keepAliveMs, () => { events.onGone(`no sign of life for ${String(2 * keepAliveMs)} ms`); });
+    this.#detach = () => {
+      stop();
+      ws.off('message', onMessage).off('close', onClose);
+    };
+    ws.pause();
+  }
+
+  next(): string | undefined {
+    return this.#frames.shift()?.toString('utf8');
+  }
+
+  resume(): void {
+    if (this.#ws.isPaused) this.#ws.resume();
+  }
+
+  pause(): void {
+    this.#ws.pause();
+  }
+
+  write(frames: readonly string[], done: () => void): void {
+    if (this.#socket !== undefined && this.#ws.readyState === this.#ws.OPEN) {
+      this.#socket.write(serverFrames(frames), done);
+      return;
+    }
+    const last = frames.length - 1;
+    frames.forEach((frame, index) => {
+      if (index < last) this.#ws.send(frame);
+      else this.#ws.send(frame, done);
+    });
+  }
+
+  end(reason: string): void {
+    // Nothing tells any more of the end of what has closed already.
+    if (this.#ws.readyState === this.#ws.CLOSED) queueMicrotask(() => { this.#events.onGone('closed'); });
+    else this.#ws.close(1000, shortened(reason));
+  }
+
+  destroy(): void {
+    this.#detach();
+    this.#frames.clear();
+    this.#ws.terminate();
+  }
+}
+
+/**
+ * A link over an open WebSocket of either side, one message a text frame. Owns the socket from now on. To be called in
+ * the turn in which it opened, else its first frames are lost.
+ * @throws ProtoflyError `E_USAGE` when it isn't open
+ */
+export const websocketLink = (ws: WebSocket, init: WebsocketInit = {}): Link<Message> => websocketFrameLink(ws, messageCodec, init);
+
+/** The same for items of another kind. */
+export const websocketFrameLink = <T>(ws: WebSocket, codec: Codec<T>, init: WebsocketInit = {}): Link<T> => {
+  if (ws.readyState !== ws.OPEN) throw new ProtoflyError('E_USAGE', 'the WebSocket isn\'t open');
+  return new FrameLink({ transport: (events) => new WebsocketTransport(ws, events, init), codec }, { name: 'websocket', ...init });
+};
