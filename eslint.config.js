@@ -1,28 +1,79 @@
 // Besides the usual checks this file is where the import borders of docs/architecture.md are enforced.
+import { isBuiltin } from 'node:module';
+import { posix, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import tseslint from 'typescript-eslint';
 
-/** `from` (a folder of src/) may import nothing of `banned`: folders of src/, or packages. */
-const border = (from, banned, why) => ({
-  files: [`src/${from}/**/*.ts`],
-  rules: {
-    'no-restricted-imports': ['error', {
-      patterns: [
-        ...banned.filter((name) => !name.startsWith('pkg:')).map((name) => ({
-          group: [`../${name}/**`, `../../${name}/**`, `../../../${name}/**`],
-          message: `${from}/ never imports ${name}/: ${why}`,
-        })),
-        ...banned.filter((name) => name.startsWith('pkg:')).map((name) => ({
-          group: [name.slice(4), `${name.slice(4)}/**`],
-          message: `${from}/ never imports ${name.slice(4)}: ${why}`,
-        })),
-      ],
-    }],
-  },
-});
+/** Which folders of src/ a folder may import. `index.ts` is src/index.ts itself. Nobody imports that one. */
+const MAY_IMPORT = {
+  protocol: [],
+  link: ['protocol'],
+  bus: ['protocol'],
+  store: ['protocol'],
+  runtime: ['protocol', 'link', 'bus', 'store'],
+  protostubs: ['protocol'],
+  'domain-server': ['protocol', 'link', 'bus', 'store'],
+  daemon: ['protocol', 'link', 'bus', 'store', 'runtime', 'protostubs', 'domain-server', 'control'],
+  control: ['protocol', 'link'],
+  commands: ['protocol', 'control'],
+  'index.ts': ['protocol', 'runtime'],
+};
 
-const folders = ['link', 'bus', 'store', 'runtime', 'protostubs', 'domain-server', 'control', 'commands', 'daemon'];
-const allBut = (...allowed) => folders.filter((name) => !allowed.includes(name));
-const native = ['pkg:node-datachannel', 'pkg:lmdb'];
+/** Folders that stand alone, and the only packages that they may import. */
+const ONLY_PACKAGES = { protocol: ['zod'], protostubs: [], bus: [] };
+
+/** Packages and built-in modules that only these folders may import. */
+const NETWORK = ['link', 'domain-server', 'runtime/sandbox'];
+const HOME_OF = {
+  'node-datachannel': ['runtime/sandbox/webrtc'],
+  lmdb: ['store/lmdb'],
+  ...Object.fromEntries(['ws', 'node:net', 'node:tls', 'node:dgram', 'node:http', 'node:https', 'node:http2'].map((name) => [name, NETWORK])),
+  '@oclif/core': ['commands', 'control'],
+  inquirer: ['commands', 'control'],
+  conf: ['control'],
+};
+
+const SRC = fileURLToPath(new URL('./src/', import.meta.url));
+const isIn = (file, folder) => file.startsWith(`${folder}/`);
+
+/** What is wrong with `file` (a path in src/) importing `specifier`; undefined when nothing is. */
+const objection = (file, specifier) => {
+  const [from] = file.split('/');
+  if (specifier.startsWith('.') || specifier.startsWith('/') || specifier.startsWith('file:')) {
+    const target = posix.join(posix.dirname(file), specifier);
+    if (!specifier.startsWith('.') || target.startsWith('..')) return `src/ imports nothing from outside of it: ${specifier}`;
+    const [to] = target.replace(/^index\.js$/, 'index.ts').split('/');
+    if (to === from && to !== 'index.ts') return undefined;
+    return MAY_IMPORT[from]?.includes(to) ? undefined : `src/${from} never imports src/${to}`;
+  }
+  const [scope, rest] = specifier.split('/');
+  const name = isBuiltin(specifier) ? `node:${scope.replace(/^node:/, '')}` : scope.startsWith('@') ? `${scope}/${rest}` : scope;
+  if (name === 'protofly') return 'src/ imports itself by relative paths';
+  if (ONLY_PACKAGES[from] !== undefined && !ONLY_PACKAGES[from].includes(name)) return `src/${from} stands alone: it never imports ${name}`;
+  const home = HOME_OF[name];
+  return home === undefined || home.some((folder) => isIn(file, folder)) ? undefined : `only src/${home.join(', src/')} may import ${name}`;
+};
+
+const literal = (node) => (node?.type === 'Literal' ? node.value : node?.type === 'TemplateLiteral' && node.expressions.length === 0 ? node.quasis[0].value.cooked : undefined);
+
+const borders = {
+  meta: { type: 'problem', schema: [], messages: { border: '{{why}} (docs/architecture.md)' } },
+  create(context) {
+    const file = relative(SRC, context.filename).replaceAll('\\', '/');
+    if (file.startsWith('..')) return {};
+    const check = (node, source) => {
+      const specifier = literal(source);
+      const why = typeof specifier === 'string' ? objection(file, specifier) : undefined;
+      if (why !== undefined) context.report({ node, messageId: 'border', data: { why } });
+    };
+    return {
+      'ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration, ImportExpression': (node) => { check(node, node.source); },
+      TSImportType: (node) => { check(node, node.source ?? node.argument?.literal ?? node.argument); },
+      TSExternalModuleReference: (node) => { check(node, node.expression); },
+      'CallExpression[callee.name="require"]': (node) => { check(node, node.arguments[0]); },
+    };
+  },
+};
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.tap/', 'examples/**/dist/'] },
@@ -51,17 +102,6 @@ export default tseslint.config(
       '@typescript-eslint/no-floating-promises': ['error', { allowForKnownSafePromises: [{ from: 'package', package: '@tapjs/core', name: 'PromiseWithSubtest' }] }],
     },
   },
-  border('protocol', [...folders, 'pkg:node:*', ...native], 'the vocabulary stands alone and runs anywhere'),
-  border('link', [...allBut('link'), ...native], 'links carry messages, they know nothing else'),
-  border('bus', [...allBut('bus'), ...native], 'the bus imports protocol only'),
-  border('store', [...allBut('store'), 'pkg:node-datachannel'], 'a store knows nothing of what it keeps'),
-  border('runtime', [...allBut('runtime', 'link', 'bus', 'store'), ...native], 'the node knows neither servers nor terminals'),
-  border('protostubs', [...allBut('protostubs'), 'pkg:node:*', 'pkg:ws', ...native], 'a stub is one self-contained file: protocol, and what the sandbox hands in'),
-  border('domain-server', [...allBut('domain-server', 'link', 'bus', 'store'), ...native], 'the server knows no runtime'),
-  border('control', [...allBut('control', 'link'), ...native], 'the CLI\'s side of the daemon loads fast and holds no state'),
-  border('commands', [...allBut('commands', 'control'), ...native, 'pkg:ws'], 'a command parses, calls one function, prints'),
-  border('daemon', ['commands', ...native], 'a daemon composes a process'),
-  { files: ['src/store/lmdb/**/*.ts'], rules: { 'no-restricted-imports': ['error', { patterns: [{ group: ['../../!(store|protocol)/**'], message: 'a store knows nothing of what it keeps' }] }] } },
-  { files: ['src/runtime/sandbox/webrtc/**/*.ts'], rules: { 'no-restricted-imports': 'off' } },
+  { files: ['src/**/*.ts'], plugins: { protofly: { rules: { borders } } }, rules: { 'protofly/borders': 'error' } },
   { files: ['**/*.js'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly' } } },
 );
