@@ -1,0 +1,65 @@
+import { mkdirSync } from 'node:fs';
+import { listenSocket } from '../link/socket/index.js';
+import { asProtoflyError, systemClock } from '../protocol/index.js';
+import { BuiltInCatalogue, processSandbox, Runtime } from '../runtime/index.js';
+import { openLmdbStore } from '../store/lmdb/index.js';
+import { openLog } from './log.js';
+import { packageVersion } from './package.js';
+import type { RuntimeDaemonOptions } from './runtime-options.js';
+
+// The entry point of a runtime's process: composes it, says that it is ready, and ends it in order.
+const options = JSON.parse(process.argv[2] ?? '{}') as RuntimeDaemonOptions;
+const { paths, domain, domains, user, p2p, iceServers } = options;
+const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
+const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
+process.stdout.on('error', () => { logger.debug('nobody listens to the ready line'); });
+process.on('unhandledRejection', (reason) => { logger.error({ err: reason }, 'a promise was rejected and nobody took it'); });
+
+try {
+  mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  // The socket comes first: it is what keeps a second daemon from the same state.
+  const waiting: ((runtime: Runtime) => void)[] = [];
+  let running: Runtime | undefined;
+  const server = await listenSocket(paths.socket, (link) => {
+    if (running !== undefined) running.serve(link);
+    else waiting.push((runtime) => { runtime.serve(link); });
+  });
+  const store = openLmdbStore({ path: paths.state });
+  const stop = async (code: number): Promise<never> => {
+    await server.close();
+    await running?.stop();
+    await store.close();
+    logger.info('stopped');
+    process.exit(code);
+  };
+  try {
+    running = await Runtime.start(
+      { store, sandboxes: processSandbox({ log }), catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+      {
+        domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
+        ...(paths.log === undefined ? {} : { logFile: paths.log }),
+        ...(iceServers === undefined ? {} : { iceServers }),
+      },
+    );
+  } catch (thrown) {
+    await server.close();
+    await store.close();
+    throw thrown;
+  }
+  const runtime = running;
+  for (const serve of waiting) serve(runtime);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      logger.info(`stops: ${signal}`);
+      void stop(0);
+    });
+  }
+  void runtime.stopRequested.then(() => stop(0));
+  logger.info(`${runtime.url} has started`);
+  say({ ready: true, socket: paths.socket, pid: process.pid, runtime: runtime.url });
+} catch (thrown) {
+  const { code, message, hint } = asProtoflyError(thrown);
+  logger.error({ err: thrown }, message);
+  say({ error: { code, message, ...(hint === undefined ? {} : { hint }) } });
+  process.exitCode = 1;
+}

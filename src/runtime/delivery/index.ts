@@ -1,0 +1,8 @@
+/**
+ * Delivery between a sender and a receiver that live in different runtimes: a message that wants a receipt is numbered
+ * on its way out (`Outgoing`), sent again when its carrier is lost, and put in order and freed of repetitions where it
+ * arrives (`Incoming`). Which way a message takes is the registry's business, what a receipt means the inbox's.
+ */
+export * from './carrier.js';
+export * from './incoming.js';
+export * from './outgoing.js';

@@ -1,0 +1,183 @@
+import type { Pressure } from '../../bus/index.js';
+import { asProtoflyError, isProvisional, type Address, type Clock, type Message, type MessageId, type Response, type Timer } from '../../protocol/index.js';
+import { withFlow, type Carrier } from './carrier.js';
+
+export interface OutgoingComponents {
+  readonly clock: Clock;
+  /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
+  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+}
+
+export interface OutgoingInit {
+  /** Different in each life of the runtime. */
+  readonly epoch: string;
+  /** Beyond this many unacknowledged messages of one stream its sender is stalled. @default 4096 */
+  readonly maxOutstanding?: number;
+  /** How long no receipt may come before what is outstanding is sent again, in milliseconds; doubles up to 8 times. @default 3000 */
+  readonly resendMs?: number;
+  /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
+  readonly forgetMs?: number;
+}
+
+interface Outstanding {
+  readonly seq: number;
+  readonly message: Message;
+}
+
+/** One stream: what one sender sends to one receiver with receipts. */
+interface Flow {
+  readonly to: Address;
+  nextSeq: number;
+  readonly outstanding: Map<MessageId, Outstanding>;
+  carrier: Carrier | undefined;
+  /** While what is outstanding is being sent another way: settles when new messages may follow. */
+  moving: Promise<void> | undefined;
+  /** Time of the last receipt, or of the first message when there was none. */
+  progress: number;
+  resentAt: number;
+  resends: number;
+  room: (() => void)[];
+}
+
+/**
+ * The sending half of delivery: numbers the messages that want a receipt, keeps them until it comes, and sends them
+ * again when their carrier is lost or nothing is heard. With `Incoming` at the other end a message is taken once and
+ * in order, whichever ways it went.
+ */
+export class Outgoing {
+  readonly #clock: Clock;
+  readonly #route: OutgoingComponents['route'];
+  readonly #epoch: string;
+  readonly #maxOutstanding: number;
+  readonly #resendMs: number;
+  readonly #forgetMs: number;
+  readonly #flows = new Map<string, Flow>();
+  #sweep: Timer | undefined;
+  #resent = 0;
+
+  constructor({ clock, route }: OutgoingComponents, init: OutgoingInit) {
+    this.#clock = clock;
+    this.#route = route;
+    this.#epoch = init.epoch;
+    this.#maxOutstanding = init.maxOutstanding ?? 4096;
+    this.#resendMs = init.resendMs ?? 3000;
+    this.#forgetMs = init.forgetMs ?? 120_000;
+  }
+
+  /** How many messages were sent more than once. */
+  get resent(): number {
+    return this.#resent;
+  }
+
+  /** Sends a message that wants a receipt over `carrier`. */
+  send(message: Message, to: Address, carrier: Carrier): Pressure {
+    const key = keyOf(message.from, to);
+    let flow = this.#flows.get(key);
+    if (flow === undefined) {
+      const now = this.#clock.now();
+      flow = { to, nextSeq: 1, outstanding: new Map(), carrier, moving: undefined, progress: now, resentAt: now, resends: 0, room: [] };
+      this.#flows.set(key, flow);
+      this.#schedule();
+    }
+    if (flow.outstanding.size === 0) flow.progress = this.#clock.now();
+    const entry: Outstanding = { seq: flow.nextSeq++, message };
+    flow.outstanding.set(message.id, entry);
+    // What is being sent another way takes this message along.
+    const pressure = flow.moving ?? this.#carry(flow, entry, carrier);
+    if (flow.outstanding.size < this.#maxOutstanding) return pressure;
+    const room = new Promise<void>((resolve) => flow.room.push(resolve));
+    return pressure === undefined ? room : Promise.all([pressure, room]).then(() => undefined);
+  }
+
+  /** Takes note of a response from elsewhere: its request is no longer outstanding. */
+  settle(response: Response): void {
+    if (isProvisional(response)) return;
+    const key = keyOf(response.to, response.from);
+    const flow = this.#flows.get(key);
+    if (flow?.outstanding.delete(response.id) !== true) return;
+    flow.progress = this.#clock.now();
+    flow.resends = 0;
+    if (flow.outstanding.size < this.#maxOutstanding / 2) for (const go of flow.room.splice(0)) go();
+  }
+
+  /** What went over `carrier` and is outstanding goes again, over whatever way there is now. */
+  lost(carrier: Carrier): void {
+    for (const flow of this.#flows.values()) if (flow.carrier === carrier) this.#move(flow);
+  }
+
+  close(): void {
+    this.#sweep?.cancel();
+    for (const flow of this.#flows.values()) for (const go of flow.room.splice(0)) go();
+    this.#flows.clear();
+  }
+
+  #marked(flow: Flow, entry: Outstanding): Message {
+    const [first] = flow.outstanding.values();
+    return withFlow(entry.message, { epoch: this.#epoch, seq: entry.seq, base: first?.seq ?? entry.seq });
+  }
+
+  #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+    flow.carrier = carrier;
+    try {
+      return carrier.send(this.#marked(flow, entry));
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
+        flow.outstanding.delete(entry.message.id);
+        throw thrown;
+      }
+      this.#move(flow);
+      return flow.moving;
+    }
+  }
+
+  #move(flow: Flow): void {
+    if (flow.moving !== undefined) return;
+    const [first] = flow.outstanding.values();
+    if (first === undefined) { flow.carrier = undefined; return; }
+    flow.resentAt = this.#clock.now();
+    const moving = this.#resend(flow, first.message).finally(() => { flow.moving = undefined; });
+    flow.moving = moving;
+  }
+
+  async #resend(flow: Flow, first: Message): Promise<void> {
+    try {
+      const carrier = await this.#route(first, flow.to);
+      flow.carrier = carrier;
+      // A Map's iteration sees what is added meanwhile: new messages follow in their turn.
+      for (const entry of flow.outstanding.values()) {
+        this.#resent += 1;
+        await carrier.send(this.#marked(flow, entry));
+      }
+    } catch {
+      // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
+      flow.carrier = undefined;
+    }
+  }
+
+  #schedule(): void {
+    this.#sweep ??= this.#clock.setTimeout(() => {
+      this.#sweep = undefined;
+      this.#look();
+      if (this.#flows.size > 0) this.#schedule();
+    }, this.#resendMs / 3);
+  }
+
+  #look(): void {
+    const now = this.#clock.now();
+    for (const [key, flow] of this.#flows) {
+      if (flow.outstanding.size === 0) {
+        if (now - flow.progress > this.#forgetMs) this.#flows.delete(key);
+        continue;
+      }
+      if (now - flow.progress > this.#forgetMs) {
+        for (const go of flow.room.splice(0)) go();
+        this.#flows.delete(key);
+      } else if (now - Math.max(flow.progress, flow.resentAt) > this.#resendMs * 2 ** Math.min(flow.resends, 3)) {
+        flow.resends += 1;
+        this.#move(flow);
+      }
+    }
+  }
+}
+
+const keyOf = (from: Address, to: Address): string => `${from} ${to}`;

@@ -1,0 +1,5 @@
+/**
+ * Inboxes: what arrives for a hyperty, from its runtime's point of view. An inbox orders, keeps, hands out and
+ * acknowledges; it doesn't know links, sockets or stubs.
+ */
+export * from './inbox.js';

@@ -1,0 +1,7 @@
+/**
+ * The peer node. `Runtime` puts it together; what it is made of is in the folders beside. It knows no terminal, no
+ * domain server and no process of its own: the daemon and the library's users bring those.
+ */
+export { BuiltInCatalogue, type StubCatalogue, type StubPackage } from './loader/index.js';
+export { Runtime, type Log, type RuntimeComponents, type RuntimeInit } from './runtime.js';
+export { inProcessSandbox, processSandbox, type SandboxFactory } from './sandbox/index.js';

@@ -1,0 +1,434 @@
+import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { Link } from '../../link/index.js';
+import {
+  asProtoflyError, catalogueAddress, child, domainOf, isWithin, nextConnectionStatus, partsOf, ProtoflyError, refuse, isResponse, runtimeOf,
+  type Address, type Clock, type ConnectionStatus, type Message, type RegistryRecord,
+} from '../../protocol/index.js';
+import type { Collection } from '../../store/index.js';
+import type { Carrier } from '../delivery/index.js';
+import type { MessageNodes } from './message-nodes.js';
+import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+
+/** One P2P connection, as the events about it tell. */
+export class P2pConnection implements Origin, Carrier {
+  readonly kind = 'p2p';
+  status: ConnectionStatus = 'created';
+  reason: string | undefined;
+  since: number;
+  details: Readonly<Record<string, unknown>> = {};
+  link: Link<Message> | undefined;
+  /** It failed because the other side's set-up goes on instead. */
+  gaveWay = false;
+  /** Senders that were found to live in the remote runtime. */
+  readonly verified = new Set<Address>();
+
+  constructor(
+    readonly address: Address,
+    readonly stub: Address,
+    readonly role: 'requester' | 'handler',
+    readonly remoteRuntime: Address,
+    readonly generation: number,
+    now: number,
+  ) {
+    this.since = now;
+  }
+
+  get name(): string {
+    return this.address;
+  }
+
+  send(message: Message): Pressure {
+    if (this.link === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
+    return this.link.send(message);
+  }
+
+  /** @see docs/control.md */
+  view(): Record<string, unknown> {
+    const { address, stub, role, remoteRuntime, status, reason, since, generation, details, link } = this;
+    return {
+      address, stub, role, remoteRuntime, status, reason, since: new Date(since).toISOString(), generation,
+      pair: details['pair'], setupMs: details['setupMs'], framing: details['framing'], sent: link?.stats.sent ?? 0, received: link?.stats.received ?? 0,
+    };
+  }
+}
+
+export interface ConnectionChange {
+  readonly connection: P2pConnection;
+  readonly was: ConnectionStatus;
+  readonly now: ConnectionStatus;
+  readonly reason: string | undefined;
+}
+
+export interface ConnectionsComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly stubs: Protostubs;
+  readonly nodes: MessageNodes;
+  /** The last generation of set-ups by remote runtime. */
+  readonly generations: Collection<number>;
+  /** The runtime that hosts an address, as a registry says. */
+  readonly hostOf: (address: Address) => Promise<Address | undefined>;
+  readonly isOwn: (address: Address) => boolean;
+  /** Takes a message in that is known to come from where it says. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly onLost: (carrier: Carrier) => void;
+  readonly onHandler: () => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface ConnectionsInit {
+  readonly runtime: Address;
+  readonly domain: string;
+  readonly enabled: boolean;
+  readonly iceServers?: readonly string[];
+  /** After a failed set-up: how long until the next, in milliseconds, doubling up to 64 times. @default 1000 */
+  readonly retryMs?: number;
+  /** @default 15_000 */
+  readonly setupMs?: number;
+}
+
+interface Retry {
+  failures: number;
+  notBefore: number;
+}
+
+const MAX_VERIFIED = 10_000;
+
+/**
+ * The P2P connections of this runtime: keeps their list from the stubs' status events alone, deploys the handler
+ * stub and a requester stub for each runtime that is to be reached, and says which connection leads where.
+ */
+export class Connections {
+  readonly #components: ConnectionsComponents;
+  readonly #init: ConnectionsInit;
+  readonly #list = new Map<Address, P2pConnection>();
+  /** The one that carries messages, by remote runtime. */
+  readonly #live = new Map<Address, P2pConnection>();
+  readonly #settingUp = new Map<Address, Promise<void>>();
+  readonly #retries = new Map<Address, Retry>();
+  readonly #listeners = new Set<(change: ConnectionChange) => void>();
+  #handler: Protostub | undefined;
+  #requesters = 0;
+  #restarts = 0;
+  #closed = false;
+
+  constructor(components: ConnectionsComponents, init: ConnectionsInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  get handler(): Protostub | undefined {
+    return this.#handler;
+  }
+
+  get handlerAddress(): Address | undefined {
+    return this.#init.enabled ? child(child(this.#init.runtime, 'p2phandler'), '1') : undefined;
+  }
+
+  get size(): number {
+    return this.#list.size;
+  }
+
+  list(): P2pConnection[] {
+    return [...this.#list.values()];
+  }
+
+  /** The live connection to a runtime. */
+  live(remoteRuntime: Address): P2pConnection | undefined {
+    return this.#live.get(remoteRuntime);
+  }
+
+  /** Is told of every change of state. @returns ends it */
+  onChange(listener: (change: ConnectionChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Deploys the handler stub, so that others can connect, and has its messages come here. */
+  async start(): Promise<void> {
+    const url = this.handlerAddress;
+    if (url === undefined) return;
+    const { stubs, nodes, onHandler } = this.#components;
+    this.#handler = await stubs.deploy({
+      url,
+      kind: 'p2p-handler',
+      domain: this.#init.domain,
+      origin: catalogueAddress(this.#init.domain, 'protocolstub', 'p2p-handler'),
+      config: { runtimeURL: this.#init.runtime, iceServers: this.#init.iceServers ?? [] },
+      admit: (message, origin) => this.#refuse(message, origin),
+      onStatus: (event) => { this.#handlerStatus(url, event); },
+      onPort: (address, port) => { this.#port(address, port); },
+      onEnd: (reason) => { this.#handlerEnded(reason); },
+    });
+    onHandler();
+    await nodes.subscribe([url], url);
+  }
+
+  /** Has a connection set up to the runtime of a record, beside the traffic, unless one is there or has just failed. */
+  want(record: RegistryRecord): void {
+    const { log } = this.#components;
+    const retry = this.#retries.get(record.runtime);
+    if (retry !== undefined && retry.notBefore > this.#components.clock.now()) return;
+    if (this.busy(record.runtime)) return;
+    this.#setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
+  }
+
+  /** Whether a connection to that runtime is there or being set up. */
+  busy(remoteRuntime: Address): boolean {
+    return this.#live.has(remoteRuntime) || this.#settingUp.has(remoteRuntime) ||
+      this.list().some((connection) => connection.remoteRuntime === remoteRuntime && (connection.status === 'created' || connection.status === 'in-progress'));
+  }
+
+  /**
+   * Waits until there is a live connection to the runtime of a record; sets it up if need be.
+   * @throws ProtoflyError `E_REFUSED`, `E_UNREACHABLE`, `E_TIMEOUT`, `E_ABORTED`
+   */
+  async connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection> {
+    const { runtime: remoteRuntime } = record;
+    const live = this.#live.get(remoteRuntime);
+    if (live !== undefined) return live;
+    return new Promise<P2pConnection>((resolve, reject) => {
+      const end = (): void => {
+        stop();
+        timer.cancel();
+        signal?.removeEventListener('abort', abort);
+      };
+      const abort = (): void => { end(); reject(new ProtoflyError('E_ABORTED', 'given up')); };
+      const fail = (error: ProtoflyError): void => { end(); reject(error); };
+      const stop = this.onChange((change) => {
+        if (change.connection.remoteRuntime !== remoteRuntime) return;
+        onChange(change);
+        if (change.now === 'live') { end(); resolve(change.connection); }
+        // A set-up that gave way to the other side's own fails, but a connection is on its way.
+        else if (change.now === 'failed' && !this.busy(remoteRuntime)) fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
+      });
+      const timer = this.#components.clock.setTimeout(() => {
+        fail(new ProtoflyError('E_TIMEOUT', `no P2P connection to ${remoteRuntime} within ${String(this.#setupMs)} ms`));
+      }, this.#setupMs);
+      signal?.addEventListener('abort', abort);
+      if (!this.busy(remoteRuntime)) this.#setUp(record).catch((thrown: unknown) => { fail(asProtoflyError(thrown)); });
+    });
+  }
+
+  /** Ends the connections to a runtime in order. @returns those that were live */
+  async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
+    const connections = this.list().filter(({ remoteRuntime: other, status }) => other === remoteRuntime && status !== 'failed' && status !== 'disconnected');
+    this.#retries.set(remoteRuntime, { failures: 0, notBefore: this.#components.clock.now() + this.#retryMs });
+    await Promise.all(connections.map(async (connection) => {
+      const gone = new Promise<void>((resolve) => {
+        const stop = this.onChange((change) => {
+          if (change.connection !== connection || change.now === 'live' || change.now === 'in-progress') return;
+          stop();
+          resolve();
+        });
+      });
+      void this.#components.bus.post({ id: `disconnect-${connection.address}`, type: 'execute', from: child(this.#init.runtime, 'registry'), to: connection.stub, body: { resource: '/disconnect', source: connection.address } });
+      await gone;
+    }));
+    return connections;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  get #retryMs(): number {
+    return this.#init.retryMs ?? 1000;
+  }
+
+  get #setupMs(): number {
+    return this.#init.setupMs ?? 15_000;
+  }
+
+  #setUp(record: RegistryRecord): Promise<void> {
+    const running = this.#settingUp.get(record.runtime) ?? this.#deployRequester(record).finally(() => this.#settingUp.delete(record.runtime));
+    this.#settingUp.set(record.runtime, running);
+    return running;
+  }
+
+  async #deployRequester(record: RegistryRecord): Promise<void> {
+    const { runtime: remoteRuntime, p2pHandler, p2pRequester } = record;
+    if (!this.#init.enabled) throw new ProtoflyError('E_REFUSED', 'P2P is switched off in this runtime', { hint: 'start it without --no-p2p' });
+    if (p2pHandler === undefined) throw new ProtoflyError('E_REFUSED', `${record.url} takes no P2P connections`);
+    if (remoteRuntime === this.#init.runtime) throw new ProtoflyError('E_USAGE', `${record.url} lives in this runtime`);
+    const { stubs, nodes, clock, generations, log } = this.#components;
+    const generation = (generations.get(remoteRuntime) ?? 0) + 1;
+    this.#forgetEnded(remoteRuntime);
+    this.#requesters += 1;
+    const url = child(child(this.#init.runtime, 'p2prequester'), String(this.#requesters));
+    const connection = this.#add(new P2pConnection(url, url, 'requester', remoteRuntime, generation, clock.now()));
+    try {
+      await generations.put(remoteRuntime, generation);
+      const stub = await stubs.deploy({
+        url,
+        kind: 'p2p-requester',
+        domain: domainOf(remoteRuntime),
+        origin: p2pRequester ?? catalogueAddress(this.#init.domain, 'protocolstub', 'p2p-requester'),
+        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, iceServers: this.#init.iceServers ?? [], generation, timeoutMs: this.#setupMs },
+        admit: (message) => this.#admit(message, connection),
+        onStatus: (event) => { this.#step(connection, event.status, event.description, event.details); },
+        onEnd: (reason) => { this.#lost(connection, reason); },
+      });
+      connection.link = stub.loaded.link;
+    } catch (thrown) {
+      this.#step(connection, 'failed', asProtoflyError(thrown).message);
+      throw thrown;
+    }
+    nodes.subscribe([url], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', `return path of ${url}: ${asProtoflyError(thrown).message}`); });
+  }
+
+  /** A handler announces a set-up, or reports on one of its connections. @throws ProtoflyError `E_CONFLICT`: it has to give way */
+  #handlerStatus(stub: Address, event: StatusEvent): void {
+    const { remoteRuntime, connection: address, details } = event;
+    if (remoteRuntime === undefined || address === undefined || !isWithin(address, stub)) return;
+    const known = this.#list.get(address);
+    if (known !== undefined) { this.#step(known, event.status, event.description, details); return; }
+    if (event.status !== 'created') return;
+    this.#settleGlare(remoteRuntime);
+    const generation = typeof details['generation'] === 'number' ? details['generation'] : 0;
+    this.#forgetEnded(remoteRuntime);
+    this.#add(new P2pConnection(address, stub, 'handler', remoteRuntime, generation, this.#components.clock.now()));
+  }
+
+  /** Both sides at once: the requester with the lower runtime URL goes on, the other gives way. */
+  #settleGlare(remoteRuntime: Address): void {
+    const own = this.list().find((connection) => connection.role === 'requester' && connection.remoteRuntime === remoteRuntime && (connection.status === 'created' || connection.status === 'in-progress'));
+    if (own === undefined) return;
+    if (this.#init.runtime < remoteRuntime) throw new ProtoflyError('E_CONFLICT', 'a set-up from here to there has precedence');
+    // Deferred, so that the other's set-up stands in the list when this one is reported as failed.
+    queueMicrotask(() => {
+      own.gaveWay = true;
+      this.#step(own, 'failed', 'gave way to a set-up from the other side');
+    });
+  }
+
+  #port(address: Address, port: Link<Message>): void {
+    const connection = this.#list.get(address);
+    if (connection === undefined || connection.link !== undefined) { void port.close('no such connection'); return; }
+    connection.link = port;
+    port.receive((message) => this.#admit(message, connection));
+    void port.closed.then(({ reason }) => { this.#lost(connection, reason); });
+    // Its status may have come before its port.
+    if (connection.status === 'live') this.#becomeLive(connection);
+  }
+
+  #add(connection: P2pConnection): P2pConnection {
+    this.#list.set(connection.address, connection);
+    this.#tell({ connection, was: 'created', now: 'created', reason: undefined });
+    return connection;
+  }
+
+  #step(connection: P2pConnection, status: ConnectionStatus, reason?: string, details?: Readonly<Record<string, unknown>>): void {
+    const { clock, log } = this.#components;
+    const was = connection.status;
+    if (was === status) {
+      if (details !== undefined) connection.details = { ...connection.details, ...details };
+      return;
+    }
+    if (nextConnectionStatus(was, status) === undefined) {
+      log('debug', `${connection.address}: from ${was} to ${status} is no step`);
+      return;
+    }
+    connection.status = status;
+    connection.reason = reason;
+    connection.since = clock.now();
+    if (details !== undefined) connection.details = { ...connection.details, ...details };
+    if (status === 'live') this.#becomeLive(connection);
+    else this.#leaveLive(connection);
+    log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);
+    this.#tell({ connection, was, now: status, reason });
+    if (status === 'failed' || status === 'disconnected') this.#finish(connection);
+  }
+
+  #becomeLive(connection: P2pConnection): void {
+    if (connection.link === undefined) return;
+    this.#retries.delete(connection.remoteRuntime);
+    const before = this.#live.get(connection.remoteRuntime);
+    this.#live.set(connection.remoteRuntime, connection);
+    if (before !== undefined && before !== connection) this.#components.onLost(before);
+  }
+
+  #leaveLive(connection: P2pConnection): void {
+    if (this.#live.get(connection.remoteRuntime) !== connection) return;
+    this.#live.delete(connection.remoteRuntime);
+    this.#components.onLost(connection);
+  }
+
+  /** Its stub or port has ended. */
+  #lost(connection: P2pConnection, reason: string): void {
+    if (connection.status === 'live') this.#step(connection, 'disconnected', reason);
+    else if (connection.status === 'created' || connection.status === 'in-progress') {
+      this.#step(connection, 'failed', reason);
+    }
+  }
+
+  /** A requester that has failed or lost its connection is of no more use. */
+  #finish(connection: P2pConnection): void {
+    const { clock, stubs, nodes, log } = this.#components;
+    const { remoteRuntime, address } = connection;
+    if (connection.status === 'failed' && !connection.gaveWay) {
+      const failures = (this.#retries.get(remoteRuntime)?.failures ?? -1) + 1;
+      this.#retries.set(remoteRuntime, { failures, notBefore: clock.now() + this.#retryMs * 2 ** Math.min(failures, 6) });
+    }
+    if (connection.role === 'requester') {
+      void stubs.get(connection.stub)?.loaded.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
+      nodes.unsubscribe([address], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
+    } else void connection.link?.close('ended');
+    connection.verified.clear();
+    // Its last state can still be seen until the next set-up, or for a while.
+    clock.setTimeout(() => { this.#end(connection); }, 60_000);
+  }
+
+  #end(connection: P2pConnection): void {
+    if (connection.status !== 'failed' && connection.status !== 'disconnected') return;
+    const was = connection.status;
+    connection.status = 'ended';
+    this.#list.delete(connection.address);
+    this.#tell({ connection, was, now: 'ended', reason: undefined });
+  }
+
+  #forgetEnded(remoteRuntime: Address): void {
+    for (const connection of this.list()) if (connection.remoteRuntime === remoteRuntime) this.#end(connection);
+  }
+
+  #tell(change: ConnectionChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+
+  #handlerEnded(reason: string): void {
+    const { log, clock } = this.#components;
+    this.#handler = undefined;
+    this.#components.onHandler();
+    for (const connection of this.list()) if (connection.role === 'handler') this.#lost(connection, reason);
+    if (this.#closed) return;
+    log('warn', `the P2P handler stub ended: ${reason}`);
+    const again = (): void => {
+      if (this.#closed || this.#handler !== undefined) return;
+      this.start().catch((thrown: unknown) => {
+        log('warn', `the P2P handler stub is not back: ${asProtoflyError(thrown).message}`);
+        this.#restarts += 1;
+        clock.setTimeout(again, Math.min(250 * 2 ** this.#restarts, 10_000));
+      });
+    };
+    again();
+  }
+
+  /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
+  #admit(message: Message, connection: P2pConnection): Pressure {
+    const { from } = message;
+    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
+    if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.#refuse(message, connection);
+    return this.#components.hostOf(from).then((host) => {
+      if (host !== connection.remoteRuntime) return this.#refuse(message, connection);
+      if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
+      connection.verified.add(from);
+      return this.#components.accept(message, connection);
+    }).catch((thrown: unknown) => { this.#components.log('info', `a message from ${from} was dropped: ${asProtoflyError(thrown).message}`); });
+  }
+
+  #refuse(message: Message, origin: Origin): Pressure {
+    this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
+    if (isResponse(message) || !(origin instanceof P2pConnection)) return undefined;
+    return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
+  }
+}

@@ -1,0 +1,162 @@
+import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { Link } from '../../link/index.js';
+import {
+  asProtoflyError, child, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
+  type Address, type Clock, type Message, type StubConfig, type StubStatus,
+} from '../../protocol/index.js';
+import type { Carrier } from '../delivery/index.js';
+import type { Loaded, Loader } from '../loader/index.js';
+
+export type StubKind = 'msg-node' | 'p2p-handler' | 'p2p-requester';
+
+/** What a stub reports of itself, or of one of its connections. @see docs/architecture.md, "Status events" */
+export interface StatusEvent {
+  readonly type: 'create' | 'update';
+  readonly status: StubStatus;
+  readonly description?: string;
+  /** The remote runtime; P2P only. */
+  readonly remoteRuntime?: Address;
+  /** Address of the connection; P2P only. */
+  readonly connection?: Address;
+  readonly session?: 'new' | 'resumed';
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export interface StubInit {
+  readonly url: Address;
+  readonly kind: StubKind;
+  /** The domain that it leads to; of the remote runtime for P2P. */
+  readonly domain: string;
+  /** Its address in a catalogue. */
+  readonly origin: Address;
+  readonly config: StubConfig;
+  /** Is told of each event; what it throws is the answer to a `create`. */
+  readonly onStatus: (event: StatusEvent) => void;
+  /** Lets a message in that the stub carried here: from somebody else, over its main channel. */
+  readonly admit: (message: Message, origin: Origin) => Pressure;
+  readonly onPort?: (address: Address, port: Link<Message>) => void;
+  /** Once, when the stub's channel has ended, whoever ended it. */
+  readonly onEnd: (reason: string) => void;
+}
+
+export interface ProtostubsComponents {
+  readonly bus: MessageBus;
+  readonly loader: Loader;
+  readonly clock: Clock;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** One deployed protostub: a carrier of messages, and the origin of those that it brings. */
+export class Protostub implements Origin, Carrier {
+  readonly kind: 'p2p' | 'msg-node';
+  readonly address: Address;
+  status: StubStatus = 'created';
+  description: string | undefined;
+  since: number;
+
+  constructor(readonly init: StubInit, readonly loaded: Loaded, now: number) {
+    this.kind = init.kind === 'msg-node' ? 'msg-node' : 'p2p';
+    this.address = init.url;
+    this.since = now;
+  }
+
+  get name(): string {
+    return this.address;
+  }
+
+  send(message: Message): Pressure {
+    return this.loaded.link.send(message);
+  }
+}
+
+/** The protostubs of this runtime: deploys them, listens to what they report, and lists them. */
+export class Protostubs {
+  readonly #components: ProtostubsComponents;
+  readonly #stubs = new Map<Address, Protostub>();
+
+  constructor(components: ProtostubsComponents) {
+    this.#components = components;
+  }
+
+  /** @throws ProtoflyError as `Loader.deploy`; `E_CONFLICT` when that address is taken */
+  async deploy(init: StubInit): Promise<Protostub> {
+    if (this.#stubs.has(init.url)) throw new ProtoflyError('E_CONFLICT', `${init.url} is deployed already`);
+    const { bus, loader, clock, log } = this.#components;
+    const loaded = await loader.deploy(init);
+    const stub = new Protostub(init, loaded, clock.now());
+    this.#stubs.set(init.url, stub);
+    const remove = bus.addListener(init.url, (message) => stub.send(message), stub);
+    if (init.onPort !== undefined) loaded.onPort(init.onPort);
+    loaded.link.receive((message) => this.#receive(stub, message));
+    void loaded.link.closed.then(({ reason }) => {
+      remove();
+      this.#stubs.delete(init.url);
+      log('info', `protostub ${init.url} ended: ${reason}`);
+      init.onEnd(reason);
+    });
+    log('info', `protostub ${init.url} deployed from ${init.origin}, version ${loaded.descriptor.version}`);
+    return stub;
+  }
+
+  get(url: Address): Protostub | undefined {
+    return this.#stubs.get(url);
+  }
+
+  /** @see docs/control.md */
+  list(): Record<string, unknown>[] {
+    return [...this.#stubs.values()].map(({ init, loaded, status, description, since }) => ({
+      url: init.url, kind: init.kind, domain: init.domain, origin: init.origin, version: loaded.descriptor.version,
+      status, description, pid: loaded.pid, since: new Date(since).toISOString(),
+      sent: loaded.link.stats.sent, received: loaded.link.stats.received,
+    }));
+  }
+
+  #receive(stub: Protostub, message: Message): Pressure {
+    const { url, admit } = stub.init;
+    if (message.to === child(url, 'status')) {
+      if (!isResponse(message)) this.#status(stub, message);
+      return undefined;
+    }
+    return isWithin(message.from, url) ? this.#components.bus.post(message, stub) : admit(message, stub);
+  }
+
+  #status(stub: Protostub, message: Exclude<Message, { type: 'response' }>): void {
+    const { log, clock } = this.#components;
+    try {
+      const event = statusEvent(message);
+      if (event.connection === undefined && event.status !== stub.status) {
+        if (nextStubStatus(stub.status, event.status) === undefined) log('warn', `${stub.address}: from ${stub.status} to ${event.status} is no step`);
+        else {
+          log('info', `${stub.address} is ${event.status}${event.description === undefined ? '' : `: ${event.description}`}`);
+          stub.status = event.status;
+          stub.description = event.description;
+          stub.since = clock.now();
+        }
+      }
+      stub.init.onStatus(event);
+      if (message.type === 'create') void stub.send(respond(message, 200));
+    } catch (thrown) {
+      const error = asProtoflyError(thrown);
+      log('info', `${stub.address}: ${error.message}`);
+      if (message.type === 'create') void stub.send(error.code === 'E_CONFLICT' ? respond(message, 486, { description: error.message }) : refuse(message, error));
+    }
+  }
+}
+
+const address = (value: unknown): Address | undefined => (isAddress(value) ? parseAddress(value) : undefined);
+
+const statusEvent = (message: Exclude<Message, { type: 'response' }>): StatusEvent => {
+  const { value, description, resource, connection, session, details } = message.body ?? {};
+  if (!isStubStatus(value)) throw new ProtoflyError('E_MESSAGE', `a stub reports an unknown status`);
+  const remoteRuntime = address(resource);
+  const at = address(connection);
+  return {
+    type: message.type === 'create' ? 'create' : 'update',
+    status: value,
+    ...(typeof description === 'string' ? { description } : {}),
+    ...(remoteRuntime === undefined ? {} : { remoteRuntime }),
+    ...(at === undefined ? {} : { connection: at }),
+    ...(session === 'new' || session === 'resumed' ? { session } : {}),
+    details: typeof details === 'object' && details !== null ? (details as Record<string, unknown>) : {},
+  };
+};

@@ -1,0 +1,167 @@
+import { responseError, type MessageBus } from '../../bus/index.js';
+import {
+  asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, runtimeOf,
+  type Address, type Clock, type RegistryRecord,
+} from '../../protocol/index.js';
+import type { Collection } from '../../store/index.js';
+
+export interface Cached {
+  readonly record: RegistryRecord;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+export interface Criteria {
+  readonly user?: string;
+  readonly name?: string;
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  readonly domain?: string;
+}
+
+export interface RecordsComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly cache: Collection<Cached>;
+}
+
+export interface RecordsInit {
+  readonly runtime: Address;
+  readonly domain: string;
+  /** Whose programs are meant when a name stands alone: the runtime's own user. */
+  readonly user: Address;
+  /** How long a record is believed without asking again, in milliseconds. @default 60_000 */
+  readonly freshMs?: number;
+  /** How long an address without a record isn't asked for again, in milliseconds. @default 2000 */
+  readonly missingMs?: number;
+}
+
+const MAX_MISSING = 10_000;
+
+/** What domain registries know of addresses that don't live here. */
+export class Records {
+  readonly #bus: MessageBus;
+  readonly #clock: Clock;
+  readonly #cache: Collection<Cached>;
+  readonly #init: Required<RecordsInit>;
+  readonly #missing = new Map<Address, number>();
+  readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
+
+  constructor({ bus, clock, cache }: RecordsComponents, init: RecordsInit) {
+    this.#bus = bus;
+    this.#clock = clock;
+    this.#cache = cache;
+    this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
+  }
+
+  /** The record, if it is known and fresh; null when it is known that there is none. */
+  known(address: Address): RegistryRecord | null | undefined {
+    const cached = this.#cache.get(address);
+    const now = this.#clock.now();
+    if (cached !== undefined && now - cached.at < this.#init.freshMs) return cached.record;
+    const missing = this.#missing.get(address);
+    return missing !== undefined && now - missing < this.#init.missingMs ? null : undefined;
+  }
+
+  /**
+   * The record of an address: what is known, else what its domain's registry says; an old one when that is away.
+   * Undefined when there is none.
+   */
+  find(address: Address): Promise<RegistryRecord | undefined> {
+    const known = this.known(address);
+    if (known !== undefined) return Promise.resolve(known ?? undefined);
+    const asking = this.#asking.get(address) ?? this.#ask(address).finally(() => this.#asking.delete(address));
+    this.#asking.set(address, asking);
+    return asking;
+  }
+
+  /** Forgets what is known of an address, because it proved wrong. */
+  async forget(address: Address): Promise<void> {
+    this.#missing.delete(address);
+    await this.#cache.delete(address);
+  }
+
+  /** Searches a domain's registry; live records first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
+  async discover(criteria: Criteria): Promise<RegistryRecord[]> {
+    const domain = criteria.domain ?? (criteria.user === undefined ? this.#init.domain : domainOf(this.#userAddress(criteria.user, this.#init.domain)));
+    const user = criteria.user === undefined ? undefined : this.#userAddress(criteria.user, domain);
+    const resource = user === undefined ? `/hyperty/name/${criteria.name ?? ''}` : `/hyperty/user/${user}`;
+    const { name, resources, dataSchemes } = criteria;
+    const response = await this.#bus.request({
+      type: 'read',
+      from: child(this.#init.runtime, 'registry'),
+      to: registryAddress(domain),
+      body: { resource: user === undefined && name === undefined ? '/hyperty' : resource, criteria: { ...(name === undefined ? {} : { name }), ...(resources?.length ? { resources } : {}), ...(dataSchemes?.length ? { dataSchemes } : {}) } },
+    });
+    const { code, value } = response.body;
+    if (code === 404) return [];
+    if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
+    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable);
+    return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
+  }
+
+  /**
+   * What a person can mean by `bob`, `bob/chat`, `bob/chat@example.com` or a full address, best first.
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
+   */
+  async lookup(text: string): Promise<RegistryRecord[]> {
+    if (text.includes('://')) {
+      const address = parseAddress(text);
+      if (partsOf(address).scheme === 'user') return this.#someOf(await this.discover({ user: address }), text);
+      const record = await this.find(address);
+      if (record !== undefined) return [record];
+      const runtime = runtimeOf(address);
+      if (runtime === undefined) throw new ProtoflyError('E_NOT_FOUND', `${text} is not registered`, { hint: 'protofly hyperty discover shows what is' });
+      return [parseRecord({ url: address, runtime })];
+    }
+    const match = /^([^/@\s]+)(?:\/([^/@\s]+))?(?:@([^/@\s]+))?$/.exec(text);
+    if (match === null) throw new ProtoflyError('E_USAGE', `${JSON.stringify(text)} is no address`, { hint: 'write user, user/name, user/name@domain, or a full address' });
+    const [, user = '', name, domain] = match;
+    return this.#someOf(await this.discover({ user, ...(name === undefined ? {} : { name }), ...(domain === undefined ? {} : { domain }) }), text);
+  }
+
+  #someOf(records: RegistryRecord[], text: string): RegistryRecord[] {
+    if (records.length === 0) throw new ProtoflyError('E_NOT_FOUND', `nobody is registered as ${text}`, { hint: 'protofly hyperty discover shows who is' });
+    const live = records.filter(({ status }) => status === 'live');
+    return live.length > 0 ? live : records;
+  }
+
+  #userAddress(user: string, domain: string): Address {
+    try {
+      return user.includes('://') ? parseAddress(user) : formatAddress({ scheme: 'user', domain, path: user });
+    } catch (cause) {
+      throw new ProtoflyError('E_USAGE', `${JSON.stringify(user)} is no user`, { cause });
+    }
+  }
+
+  async #ask(address: Address): Promise<RegistryRecord | undefined> {
+    const response = await this.#bus.request({
+      type: 'read',
+      from: child(this.#init.runtime, 'registry'),
+      to: registryAddress(domainOf(address)),
+      body: { resource: address },
+    });
+    const now = this.#clock.now();
+    if (response.body.code === 404) {
+      if (this.#missing.size >= MAX_MISSING) this.#missing.clear();
+      this.#missing.set(address, now);
+      await this.#cache.delete(address);
+      return undefined;
+    }
+    const [record] = readable(response.body.code === 408 ? Object.values((response.body.value ?? {}) as object)[0] ?? response.body.value : response.body.value);
+    // A registry can only speak of what was asked: another address in the answer is not believed.
+    if (record === undefined || !isWithin(address, record.url)) return this.#cache.get(address)?.record;
+    await this.#cache.put(address, { record, at: now });
+    return record;
+  }
+}
+
+/** The record that a registry sent, or nothing where it makes no sense. */
+const readable = (value: unknown): RegistryRecord[] => {
+  try {
+    return [parseRecord(value)];
+  } catch (thrown) {
+    if (asProtoflyError(thrown).code === 'E_MESSAGE' || !isAddress(value)) return [];
+    throw thrown;
+  }
+};

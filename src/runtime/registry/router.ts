@@ -1,0 +1,135 @@
+import type { Listener, Origin, Resolver } from '../../bus/index.js';
+import {
+  domainOf, expectationOf, isResponse, isWithin, partsOf, ProtoflyError, runtimeOf, viaOf,
+  type Address, type Message, type RegistryRecord, type Response,
+} from '../../protocol/index.js';
+import type { Carrier, Outgoing } from '../delivery/index.js';
+import { P2pConnection, type Connections } from './connections.js';
+import type { Hyperties } from './hyperties.js';
+import type { MessageNodes } from './message-nodes.js';
+import { Protostub } from './protostubs.js';
+import type { Records } from './records.js';
+
+export interface RouterComponents {
+  readonly records: Records;
+  readonly hyperties: Hyperties;
+  readonly connections: Connections;
+  readonly nodes: MessageNodes;
+  readonly outgoing: Outgoing;
+}
+
+/** One step of the search for a way, in words. */
+export interface Step {
+  readonly step: string;
+  readonly result: string;
+}
+
+export interface Explanation {
+  readonly address: Address;
+  readonly path: 'local' | 'p2p' | 'msg-node';
+  readonly stub?: Address;
+  readonly steps: readonly Step[];
+}
+
+const FUNCTIONS: ReadonlySet<string> = new Set(['domain', 'global', 'connection']);
+const P2P_STUB = /^[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
+
+/**
+ * The way of a message to an address that isn't here: the resolution of docs/protocol.md, "Routing". Never waits for
+ * P2P: while a connection is being set up, messages take the message node.
+ */
+export class Router implements Resolver {
+  readonly #components: RouterComponents;
+  readonly #runtime: Address;
+
+  constructor(components: RouterComponents, { runtime }: { readonly runtime: Address }) {
+    this.#components = components;
+    this.#runtime = runtime;
+  }
+
+  resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
+    // A runtime is no relay: what others send ends here or nowhere.
+    if (cameFromElsewhere(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
+    const carrier = isResponse(message) ? this.#back(message) : this.route(message, to);
+    return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready)) : this.#listener(message, to, carrier);
+  }
+
+  /** What carries a message to `to` now. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
+  route(message: Message, to: Address): Carrier | Promise<Carrier> {
+    if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
+    const { scheme, path } = partsOf(to);
+    if (scheme === 'user' || scheme === 'user-guid') throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
+    if (FUNCTIONS.has(scheme) || (scheme === 'hyperty-runtime' && P2P_STUB.test(path))) return this.#components.nodes.carrier(domainOf(to));
+    const runtime = runtimeOf(to);
+    if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined);
+    const known = this.#components.records.known(to);
+    if (known !== undefined) return this.#routeTo(message, to, known?.runtime, known ?? undefined);
+    return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record));
+  }
+
+  /** The way that a message would take now, and why. Sends and deploys nothing but the question to the registry. */
+  async explain(to: Address): Promise<Explanation> {
+    const { hyperties, records, connections, nodes } = this.#components;
+    const steps: Step[] = [];
+    const note = (step: string, result: string): void => { steps.push({ step, result }); };
+    if (hyperties.find(to) !== undefined || isWithin(to, this.#runtime)) {
+      note('here?', 'yes, in this runtime');
+      return { address: to, path: 'local', steps };
+    }
+    note('here?', 'no');
+    const domain = domainOf(to);
+    const node = nodes.deployed(domain);
+    const throughNode = (): Explanation => {
+      note('message node', node === undefined ? `stub of ${domain} to be deployed` : `stub of ${domain}, ${node.status}`);
+      return { address: to, path: 'msg-node', ...(node === undefined ? {} : { stub: node.address }), steps };
+    };
+    const { scheme, path } = partsOf(to);
+    if (FUNCTIONS.has(scheme) || P2P_STUB.test(path)) {
+      note('kind of address', 'a function of a domain, a data object of P2P set-up or a P2P stub: always through the message node');
+      return throughNode();
+    }
+    const record = runtimeOf(to) === undefined ? await records.find(to) : undefined;
+    const runtime = runtimeOf(to) ?? record?.runtime;
+    note('registry', record === undefined ? (runtime === undefined ? `${domain} has no record of it` : 'not asked: it names its runtime') : `${record.status}, lives in ${record.runtime}`);
+    const connection = runtime === undefined ? undefined : connections.live(runtime);
+    if (connection !== undefined) {
+      note('P2P connection', `live, by the ${connection.role} ${connection.stub}`);
+      return { address: to, path: 'p2p', stub: connection.stub, steps };
+    }
+    note('P2P connection', runtime !== undefined && connections.busy(runtime) ? 'being set up: messages don\'t wait for it' : 'none');
+    note('P2P wanted?', record?.p2pHandler === undefined ? 'no: the other side has no P2P handler' : connections.handler === undefined ? 'no: this runtime has none' : 'yes, with the first message');
+    return throughNode();
+  }
+
+  #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
+    const { connections, hyperties, nodes } = this.#components;
+    const wish = message.body?.p2p;
+    if (wish !== false && hyperties.find(message.from)?.p2p !== false) {
+      const live = runtime === undefined ? undefined : connections.live(runtime);
+      if (live !== undefined) return live;
+      if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
+    }
+    if (wish === 'require') throw new ProtoflyError('E_NOT_DIRECT', `there is no P2P connection to ${to}`, { hint: `protofly p2p connect ${to}` });
+    return nodes.carrier(domainOf(to));
+  }
+
+  /** A response takes a live connection or the message node; nothing is looked up or set up for it. */
+  #back(response: Response): Carrier | Promise<Carrier> {
+    const { records, connections, nodes } = this.#components;
+    const { to } = response;
+    if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
+    const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
+    const live = runtime === undefined || P2P_STUB.test(partsOf(to).path) ? undefined : connections.live(runtime);
+    return live ?? nodes.carrier(domainOf(to));
+  }
+
+  #listener(message: Message, to: Address, carrier: Carrier): Listener {
+    if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only way to ${to} is the one that the message came`);
+    if (isResponse(message) || expectationOf(message) !== 'receipt') return (sent) => carrier.send(sent);
+    return (sent) => this.#components.outgoing.send(sent, to, carrier);
+  }
+}
+
+/** Whether a stub brought it from outside, rather than having made it. */
+export const cameFromElsewhere = (message: Message, origin: Origin | undefined): boolean =>
+  origin instanceof P2pConnection || (origin instanceof Protostub && !isWithin(message.from, origin.address));

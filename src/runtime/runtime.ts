@@ -1,0 +1,305 @@
+import { randomBytes } from 'node:crypto';
+import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
+import type { Link } from '../link/index.js';
+import {
+  asProtoflyError, formatAddress, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
+  type Address, type Clock, type Message,
+} from '../protocol/index.js';
+import type { DomainInfo } from '../protocol/descriptor.js';
+import type { Store } from '../store/index.js';
+import { Clients, RegistryService, UserAgent } from './control/index.js';
+import { Outgoing } from './delivery/index.js';
+import { loadIdentity, type Identity } from './identity/index.js';
+import type { Path } from './inbox/index.js';
+import { Loader, type StubCatalogue } from './loader/index.js';
+import {
+  cameFromElsewhere, Connections, Domains, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
+} from './registry/index.js';
+import type { SandboxFactory } from './sandbox/index.js';
+import { SyncManager } from './syncher/index.js';
+
+export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
+
+export interface RuntimeComponents {
+  readonly store: Store;
+  readonly sandboxes: SandboxFactory;
+  readonly catalogue: StubCatalogue;
+  readonly clock: Clock;
+  readonly fetch: typeof fetch;
+  readonly log: Log;
+}
+
+export interface RuntimeInit {
+  /** Base URL of the runtime's own domain, like `http://localhost:9090`. */
+  readonly domainUrl: string;
+  /** Base URLs of other domains by name, where DNS doesn't say. @default none */
+  readonly domains?: Readonly<Record<string, string>>;
+  /** Whose runtime it is: a name in the domain. */
+  readonly user: string;
+  /** @default true */
+  readonly p2p?: boolean;
+  /** Besides those that the domain offers. @default none */
+  readonly iceServers?: readonly string[];
+  readonly version: string;
+  /** Shown in the status: where programs connect, and where the log is. */
+  readonly socket?: string;
+  readonly logFile?: string;
+}
+
+/** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'protostub', 'sandbox']);
+
+/** What a running runtime is made of. */
+interface Parts {
+  readonly bus: MessageBus;
+  readonly loader: Loader;
+  readonly stubs: Protostubs;
+  readonly nodes: MessageNodes;
+  readonly hyperties: Hyperties;
+  readonly connections: Connections;
+  readonly outgoing: Outgoing;
+  readonly syncManager: SyncManager;
+  readonly clients: Clients;
+}
+
+/**
+ * The peer node, put together: a message bus, the registry that finds ways, the stubs that carry, and the programs
+ * that send and receive. Everything it knows is in its store; everything that can crash is in its sandboxes.
+ */
+export class Runtime {
+  /** `hyperty-runtime://<domain>/<id>` */
+  readonly url: Address;
+  readonly domain: string;
+  readonly user: Address;
+  readonly #components: RuntimeComponents;
+  readonly #init: RuntimeInit;
+  readonly #parts: Parts;
+  readonly #startedAt: number;
+  readonly #statusListeners = new Set<() => void>();
+  #stopRequested: () => void = () => undefined;
+  /** Resolves when a program has asked the runtime to stop. */
+  readonly stopRequested = new Promise<void>((resolve) => { this.#stopRequested = resolve; });
+  #stopping: Promise<void> | undefined;
+  #failure: string | undefined;
+  #wasLive = false;
+  #rejected = 0;
+
+  /**
+   * Starts a runtime: its identity and address are those of the store, its hyperties come back. It is usable at once
+   * and `live` when its domain knows it: see `whenLive`.
+   * @throws ProtoflyError `E_UNREACHABLE` when the domain has never been reached, `E_USAGE`, `E_STORE`
+   */
+  static async start(components: RuntimeComponents, init: RuntimeInit): Promise<Runtime> {
+    const { store, fetch } = components;
+    const known = store.collection<DomainInfo>('domains');
+    const own = await new Domains({ known, fetch }, { urls: {} }).at(init.domainUrl);
+    const domains = new Domains({ known, fetch }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
+    const runtime = new Runtime(components, init, own, domains, await loadIdentity(store));
+    runtime.#begin();
+    return runtime;
+  }
+
+  private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity) {
+    const { store, clock, log, sandboxes, catalogue } = components;
+    this.#components = components;
+    this.#init = init;
+    this.#startedAt = clock.now();
+    this.domain = own.domain;
+    this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.runtimeId });
+    this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
+    const { url: runtime, domain, user } = this;
+
+    const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (message, to, origin) => router.resolve(message, to, origin) } }, {
+      firstId: randomBytes(4).readUInt32BE() * 1024,
+      onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
+    });
+    const changed = (): void => { this.#changed(); };
+    const outgoing = new Outgoing({ clock, route: (message, to) => router.route(message, to) }, { epoch: randomBytes(6).toString('base64url') });
+    const loader = new Loader({ catalogue, sandboxes });
+    const stubs = new Protostubs({ bus, loader, clock, log });
+    const nodes: MessageNodes = new MessageNodes({
+      bus, clock, domains, stubs, log,
+      admit: (message, origin) => this.#admit(message, origin),
+      onSession: (name) => { this.#renew(name); },
+      onLost: (carrier) => { outgoing.lost(carrier); },
+      onChange: changed,
+    }, { runtime, domain });
+    const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, pathOf }, {
+      runtime, domain, user, guid: identity.guid, p2pHandler: () => connections.handlerAddress,
+    });
+    const records = new Records({ bus, clock, cache: store.collection<Cached>('records') }, { runtime, domain, user });
+    const connections: Connections = new Connections({
+      bus, clock, stubs, nodes, log,
+      generations: store.collection('generations'),
+      hostOf: async (address) => (await records.find(address))?.runtime,
+      isOwn: (address) => this.#isOwn(address),
+      accept: (message, origin) => this.#accept(message, origin),
+      onLost: (carrier) => { outgoing.lost(carrier); },
+      onHandler: changed,
+    }, { runtime, domain, enabled: init.p2p ?? true, iceServers: [...(init.iceServers ?? []), ...(own.iceServers ?? [])] });
+    const router: Router = new Router({ records, hyperties, connections, nodes, outgoing }, { runtime });
+    const syncManager = new SyncManager({
+      bus, clock,
+      routes: {
+        allocate: async (scheme) => (await nodes.allocate(scheme))[0]!,
+        subscribe: (addresses) => nodes.subscribe(addresses),
+        unsubscribe: (addresses) => nodes.unsubscribe(addresses),
+        publish: (message) => nodes.publish(message),
+      },
+    }, { runtime, domain, isOutside: cameFromElsewhere, log });
+    const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user });
+    new UserAgent({
+      bus, clients,
+      status: () => this.status(),
+      onStatus: (listener) => this.onStatus(listener),
+      stop: () => { this.#stopRequested(); },
+    }, { runtime });
+    new RegistryService({ bus, clock, hyperties, stubs, connections, records, router }, { runtime });
+    bus.addListener(runtime, (message, origin) => {
+      if (isResponse(message)) return;
+      if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
+      void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
+    });
+    this.#parts = { bus, loader, stubs, nodes, hyperties, connections, outgoing, syncManager, clients };
+  }
+
+  /** Serves a program that is at the other end of a link. */
+  serve(link: Link<Message>): void {
+    this.#parts.clients.add(link);
+  }
+
+  /** @see docs/control.md */
+  status(): Record<string, unknown> {
+    const { nodes, connections, hyperties, bus, outgoing, clients } = this.#parts;
+    const handler = connections.handler;
+    const enabled = connections.handlerAddress !== undefined;
+    const reason = this.#notLive();
+    return {
+      runtime: this.url, domain: this.domain, user: this.user, pid: process.pid, version: this.#init.version,
+      startedAt: new Date(this.#startedAt).toISOString(),
+      state: reason === undefined ? 'live' : this.#wasLive ? 'degraded' : 'starting',
+      ...(reason === undefined ? {} : { reason }),
+      messageNode: nodes.status,
+      p2p: { enabled, ...(handler === undefined ? {} : { handler: handler.address, status: handler.status }) },
+      hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size,
+      ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
+      ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
+      counters: { dropped: bus.dropped, resent: outgoing.resent, rejected: this.#rejected },
+    };
+  }
+
+  /** Calls back at each change of the status. @returns ends it */
+  onStatus(listener: () => void): () => void {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  /** Resolves when the runtime is live. @throws ProtoflyError `E_ABORTED` */
+  whenLive(signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (this.#notLive() !== undefined) return;
+        end();
+        resolve();
+      };
+      const abort = (): void => {
+        end();
+        reject(new ProtoflyError('E_ABORTED', `the runtime is not live: ${this.#notLive() ?? 'given up'}`));
+      };
+      const stop = this.onStatus(look);
+      const end = (): void => {
+        stop();
+        signal?.removeEventListener('abort', abort);
+      };
+      signal?.addEventListener('abort', abort);
+      look();
+    });
+  }
+
+  /** Ends connections, sandboxes and links in order; keeps what is on disk. The store is its owner's. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { clients, syncManager, nodes, connections, loader, outgoing, hyperties } = this.#parts;
+    await clients.close();
+    nodes.close();
+    connections.close();
+    await syncManager.close();
+    outgoing.close();
+    await loader.close();
+    hyperties.close();
+  }
+
+  #begin(): void {
+    const { nodes, connections } = this.#parts;
+    const fail = (what: string) => (thrown: unknown): void => {
+      this.#failure = `${what}: ${asProtoflyError(thrown).message}`;
+      this.#components.log('warn', this.#failure);
+      this.#changed();
+    };
+    nodes.start().catch(fail('the message-node stub can\'t be deployed'));
+    connections.start().catch(fail('the P2P handler can\'t be registered'));
+  }
+
+  /** Why the runtime isn't live, or undefined. */
+  #notLive(): string | undefined {
+    const { nodes, connections, hyperties } = this.#parts;
+    const { status, description } = nodes.status;
+    if (status !== 'live') return this.#failure ?? `the message node is ${status === 'disconnected' ? 'not connected' : status}${description === undefined ? '' : ` (${description})`}`;
+    if (connections.handlerAddress !== undefined && connections.handler === undefined) return this.#failure ?? 'the P2P handler is being deployed';
+    if (!hyperties.allRegistered) return this.#failure ?? 'hyperties are being registered';
+    return undefined;
+  }
+
+  #changed(): void {
+    if (this.#notLive() === undefined) this.#wasLive = true;
+    for (const listener of [...this.#statusListeners]) listener();
+  }
+
+  /** In a new session the own domain has to be told again what lives here. */
+  #renew(domain: string): void {
+    if (domain !== this.domain) return;
+    this.#parts.hyperties.renew().then(
+      () => { this.#failure = undefined; this.#changed(); },
+      (thrown: unknown) => {
+        this.#failure = `hyperties are not registered: ${asProtoflyError(thrown).message}`;
+        this.#components.log('warn', this.#failure);
+        this.#changed();
+      },
+    );
+  }
+
+  #isOwn(address: Address): boolean {
+    return isWithin(address, this.url) || this.#parts.hyperties.find(address) !== undefined;
+  }
+
+  /** Lets a message in that a message node brought: it vouches for strangers, but not for this runtime's own. */
+  #admit(message: Message, origin: Origin): Pressure {
+    if (!this.#isOwn(message.from)) return this.#accept(message, origin);
+    this.#rejected += 1;
+    this.#components.log('warn', `${origin.name} brought a message that claims to come from here: ${message.from}`);
+    return undefined;
+  }
+
+  #accept(message: Message, origin: Origin): Pressure {
+    const { bus, outgoing } = this.#parts;
+    if (isResponse(message)) outgoing.settle(message);
+    else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
+      this.#rejected += 1;
+      return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+    }
+    return bus.post(message, origin);
+  }
+
+  #isPrivate(to: Address): boolean {
+    if (!isWithin(to, this.url)) return false;
+    const [component = ''] = to.slice(this.url.length + 1).split('/');
+    return PRIVATE.has(component);
+  }
+}
+
+const pathOf = (origin: Origin | undefined): Path =>
+  origin instanceof P2pConnection ? 'p2p' : origin instanceof Protostub ? origin.kind : 'local';

@@ -1,0 +1,109 @@
+import type { Link } from '../../link/index.js';
+import type { Mux } from '../../link/mux/index.js';
+import {
+  asProtoflyError, isProvisional, isResponse, isWithin, ProtoflyError, refuse,
+  type Address, type Clock, type Message, type Response, type StubBus, type StubPort, type StubRequest, type StubSandbox,
+} from '../../protocol/index.js';
+
+export interface MiniBusComponents {
+  readonly link: Link<Message>;
+  readonly mux: Mux;
+  readonly clock: Clock;
+  readonly log: StubSandbox['log'];
+}
+
+type Listener = (message: Message) => void | Promise<void>;
+
+/** How many requests of one stub may be without an answer; the oldest is forgotten beyond. */
+const MAX_PENDING = 10_000;
+
+/** The bus as one stub sees it: its listeners, its requests, and the channel to the runtime's bus. */
+export class MiniBus implements StubBus {
+  readonly #link: Link<Message>;
+  readonly #mux: Mux;
+  readonly #log: StubSandbox['log'];
+  readonly #owner: Address;
+  readonly #listeners = new Map<string, Listener[]>();
+  readonly #pending = new Map<string, (response: Response) => void>();
+  readonly #ports = new Map<Address, Link<Message>>();
+  #nextId: number;
+
+  constructor({ link, mux, clock, log }: MiniBusComponents, { owner }: { readonly owner: Address }) {
+    this.#link = link;
+    this.#mux = mux;
+    this.#log = log;
+    this.#owner = owner;
+    // An id of an earlier life of the same address must not come again.
+    this.#nextId = (clock.now() % 1e9) * 1e6;
+    link.receive((message) => this.#receive(message));
+  }
+
+  postMessage(message: Message | StubRequest, onResponse?: (response: Response) => void): void | Promise<void> {
+    const complete = (message.id === undefined ? { ...message, id: this.#nextId++ } : message) as Message;
+    if (onResponse !== undefined) this.#await(complete, onResponse);
+    return this.#link.send(complete);
+  }
+
+  addListener(address: string, listener: Listener): void {
+    this.#listeners.set(address, [...(this.#listeners.get(address) ?? []), listener]);
+  }
+
+  openPort(address: Address): StubPort {
+    if (!isWithin(address, this.#owner) || this.#ports.has(address)) throw new ProtoflyError('E_CONFLICT', `${address} can't be a port of ${this.#owner}`);
+    const link = this.#mux.open(address);
+    this.#ports.set(address, link);
+    void link.closed.then(() => this.#ports.delete(address));
+    return {
+      post: (message) => link.send(message),
+      onMessage: (listener) => { link.receive(listener); },
+      close: () => { void link.close('closed by the stub'); },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#pending.clear();
+    await Promise.all([...this.#ports.values()].map((port) => port.close('undeployed')));
+  }
+
+  #await(request: Message, onResponse: (response: Response) => void): void {
+    if (this.#pending.size >= MAX_PENDING) {
+      const [oldest] = this.#pending.keys();
+      this.#pending.delete(oldest!);
+    }
+    this.#pending.set(`${request.from} ${String(request.id)}`, onResponse);
+  }
+
+  #receive(message: Message): void | Promise<void> {
+    if (isResponse(message)) {
+      const key = `${message.to} ${String(message.id)}`;
+      const onResponse = this.#pending.get(key);
+      if (onResponse !== undefined) {
+        if (!isProvisional(message)) this.#pending.delete(key);
+        onResponse(message);
+        return undefined;
+      }
+    }
+    const listeners = (typeof message.to === 'string' ? this.#listeners.get(message.to) : undefined) ?? this.#listeners.get('*');
+    if (listeners === undefined) {
+      if (!isResponse(message)) void this.#link.send(refuse(message, new ProtoflyError('E_NOT_FOUND', `${this.#owner} has no listener for that`), this.#owner));
+      return undefined;
+    }
+    if (listeners.length === 1) return this.#hand(listeners[0]!, message);
+    const pressures = listeners.map((listener) => this.#hand(listener, message)).filter((pressure) => pressure !== undefined);
+    return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
+  }
+
+  #hand(listener: Listener, message: Message): void | Promise<void> {
+    try {
+      const pressure = listener(message);
+      return pressure === undefined ? undefined : pressure.catch((thrown: unknown) => { this.#failed(thrown); });
+    } catch (thrown) {
+      this.#failed(thrown);
+      return undefined;
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    this.#log('warn', `a listener of ${this.#owner} failed: ${asProtoflyError(thrown).message}`);
+  }
+}
