@@ -1,0 +1,74 @@
+import type { Clock, Message, Timer } from '../../protocol/index.js';
+
+interface Item {
+  readonly message: Message;
+  readonly text: string;
+  readonly until: number;
+}
+
+export interface WaitingInit {
+  /** @default 1000 */
+  readonly maxMessages?: number;
+  /** In UTF-16 units. @default 4 MiB */
+  readonly maxSize?: number;
+  /** In milliseconds. @default 10_000 */
+  readonly maxAge?: number;
+  /** A message that has waited too long, or that there was no place for. */
+  readonly onRefused: (message: Message, why: string) => void;
+}
+
+/** Messages that wait for a connection: so many, so large, so long, and no more. */
+export class Waiting {
+  readonly #clock: Clock;
+  readonly #init: WaitingInit;
+  #items: Item[] = [];
+  #size = 0;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, init: WaitingInit) {
+    this.#clock = clock;
+    this.#init = init;
+  }
+
+  get isEmpty(): boolean {
+    return this.#items.length === 0;
+  }
+
+  add(message: Message, text: string): void {
+    const { maxMessages = 1000, maxSize = 4 * 1024 * 1024, maxAge = 10_000 } = this.#init;
+    if (this.#items.length >= maxMessages || this.#size + text.length > maxSize) {
+      this.#init.onRefused(message, 'too much waits for the message node already');
+      return;
+    }
+    this.#items.push({ message, text, until: this.#clock.now() + maxAge });
+    this.#size += text.length;
+    if (this.#items.length === 1) this.#watch();
+  }
+
+  /** @returns the oldest one */
+  take(): { readonly message: Message; readonly text: string } | undefined {
+    const item = this.#items.shift();
+    if (item !== undefined) this.#size -= item.text.length;
+    return item;
+  }
+
+  /** Refuses everything. */
+  refuseAll(why: string): void {
+    this.#timer?.cancel();
+    this.#size = 0;
+    for (const { message } of this.#items.splice(0)) this.#init.onRefused(message, why);
+  }
+
+  #watch(): void {
+    this.#timer?.cancel();
+    const [first] = this.#items;
+    if (first === undefined) return;
+    this.#timer = this.#clock.setTimeout(() => {
+      const now = this.#clock.now();
+      while (this.#items[0] !== undefined && this.#items[0].until <= now) {
+        this.#init.onRefused(this.take()!.message, 'the message node could not be reached in time');
+      }
+      this.#watch();
+    }, Math.max(1, first.until - this.#clock.now()));
+  }
+}

@@ -1,0 +1,135 @@
+import {
+  asProtoflyError, isResponse, respond,
+  type Address, type Body, type Clock, type ConnectionValue, type Invitation, type Message, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
+} from '../../protocol/index.js';
+import { answerUnsent, ConnectionController, Signalling, type Log, type Pressure, type Report } from '../p2p/index.js';
+
+export interface HandledComponents {
+  readonly bus: StubBus;
+  readonly engine: WebRtcEngine;
+  readonly syncher: Syncher;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly report: Report;
+}
+
+export interface HandledInit {
+  /** Of the connection: its port. */
+  readonly address: Address;
+  readonly remote: Address;
+  readonly runtime: Address;
+  readonly offer: ConnectionValue;
+  readonly invitation: Invitation;
+  readonly iceServers: readonly string[];
+  readonly setupMs?: number;
+  readonly onLive: () => void;
+  readonly onEnd: () => void;
+}
+
+/** One connection of the handler, from the invitation to its end. */
+export class HandledConnection {
+  readonly #components: HandledComponents;
+  readonly #init: HandledInit;
+  readonly #controller: ConnectionController;
+  readonly #signalling: Signalling;
+  readonly #port: StubPort;
+  #wasLive = false;
+  /** The runtime has objected: it needs no report of the end. */
+  #silent = false;
+
+  constructor(components: HandledComponents, init: HandledInit) {
+    this.#components = components;
+    this.#init = init;
+    const { bus, log } = components;
+    const generation = init.offer.generation ?? 1;
+    this.#port = bus.openPort(init.address);
+    this.#port.onMessage((message) => this.#carry(message));
+    this.#signalling = new Signalling(components, {
+      runtime: init.runtime,
+      generation,
+      peer: init.invitation.source,
+      onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
+      onRefused: (reason) => { void this.close(reason); },
+    });
+    this.#controller = new ConnectionController(components, {
+      generation,
+      iceServers: init.iceServers,
+      ...(init.setupMs === undefined ? {} : { setupMs: init.setupMs }),
+      deliver: (message) => this.#port.post(message),
+      onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
+      onLive: (details) => {
+        this.#wasLive = true;
+        components.report('live', { ...this.fields, details });
+        init.onLive();
+      },
+      onEnd: ({ failed, reason }) => {
+        if (!this.#silent) components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason });
+        this.#signalling.close();
+        this.#port.close();
+        init.onEnd();
+      },
+      onUnsent: (message, reason) => { answerUnsent(bus, log, message, reason); },
+    });
+  }
+
+  get remote(): Address {
+    return this.#init.remote;
+  }
+
+  /** The Connection object of the other side. */
+  get source(): Address {
+    return this.#init.invitation.url;
+  }
+
+  get wasLive(): boolean {
+    return this.#wasLive;
+  }
+
+  /** What every report of this connection says. */
+  get fields(): Body {
+    return { resource: this.#init.remote, connection: this.#init.address };
+  }
+
+  /** Accepts the invitation and answers with an object of our own. */
+  async start(): Promise<void> {
+    if (this.#controller.hasEnded) {
+      this.#init.invitation.refuse(503, 'given up meanwhile');
+      return;
+    }
+    try {
+      // The answer needn't wait for the newest version of the offer: only candidates can have come to it.
+      const observed = this.#signalling.observe(this.#init.invitation);
+      const sdp = await this.#controller.answer(this.#init.offer);
+      await this.#signalling.publish('answer', sdp);
+      if (!this.#controller.hasEnded && !this.#controller.isLive) this.#components.report('in-progress', this.fields);
+      await observed;
+    } catch (thrown) {
+      this.#controller.fail(asProtoflyError(thrown).message);
+    }
+  }
+
+  /** The runtime doesn't want it. */
+  refuse(code: number, reason: string): void {
+    this.#silent = true;
+    this.#init.invitation.refuse(code, reason);
+    this.#controller.fail(reason);
+  }
+
+  close(reason: string): Promise<void> {
+    return this.#controller.close(reason);
+  }
+
+  #carry(message: Message): Pressure {
+    const { bus, log } = this.#components;
+    if (message.to === this.#init.address && !isResponse(message) && message.type === 'execute' && message.body?.resource === '/disconnect') {
+      void this.close('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
+      return undefined;
+    }
+    try {
+      return this.#controller.send(message);
+    } catch (thrown) {
+      answerUnsent(bus, log, message, asProtoflyError(thrown).message);
+      return undefined;
+    }
+  }
+}

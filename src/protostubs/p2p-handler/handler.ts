@@ -1,0 +1,152 @@
+import {
+  child, isResponse, parseConnection, respond, runtimeOf, asProtoflyError, ProtoflyError, refuse,
+  type Address, type Clock, type ConnectionValue, type Invitation, type Message, type Response, type StubBus, type StubConfig, type StubInstance, type Syncher, type Timer,
+  type WebRtcEngine,
+} from '../../protocol/index.js';
+import { answerUnsent, reportTo, type Log, type Report } from '../p2p/index.js';
+import { HandledConnection } from './handled-connection.js';
+
+export interface HandlerComponents {
+  readonly bus: StubBus;
+  readonly engine: WebRtcEngine;
+  readonly syncher: Syncher;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface HandlerInit extends StubConfig {
+  readonly url: Address;
+  /** @default 1000 */
+  readonly maxConnections?: number;
+  /** Set-ups and connections with one other runtime at once. @default 4 */
+  readonly maxPerRuntime?: number;
+  /** How long the runtime has to object to a set-up, in milliseconds. @default 1000 */
+  readonly announceMs?: number;
+  /** @default 15_000 */
+  readonly setupMs?: number;
+}
+
+/** How long an older connection may go on when a newer one is live, before it is closed from this side. */
+const REPLACED_MS = 1000;
+
+/** Codes with which a runtime that is asked says that it wants no connection. Others mean that it doesn't know the question. */
+const OBJECTIONS: ReadonlySet<number> = new Set([401, 403, 409, 429, 486, 503]);
+
+export class P2PHandler implements StubInstance {
+  readonly #components: HandlerComponents;
+  readonly #init: HandlerInit;
+  readonly #report: Report;
+  readonly #connections = new Map<Address, HandledConnection>();
+  readonly #timers = new Set<Timer>();
+  #counter = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(components: HandlerComponents, init: HandlerInit) {
+    this.#components = components;
+    this.#init = init;
+    const { bus, syncher, log } = components;
+    this.#report = reportTo(bus, init.url);
+    bus.addListener(init.url, (message) => { this.#command(message); });
+    bus.addListener('*', (message) => { answerUnsent(bus, log, message, 'it names no connection of this handler'); });
+    syncher.onInvitation((invitation) => {
+      this.#invited(invitation).catch((thrown: unknown) => { log('warn', `set-up with ${invitation.source}: ${asProtoflyError(thrown).message}`); });
+    });
+    this.#report('live');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      for (const timer of this.#timers) timer.cancel();
+      await Promise.all([...this.#connections.values()].map((connection) => connection.close('the runtime ends its P2P connections')));
+      await this.#components.syncher.close();
+    })();
+    return this.#closing;
+  }
+
+  async #invited(invitation: Invitation): Promise<void> {
+    const { log } = this.#components;
+    const verdict = this.#check(invitation);
+    if ('code' in verdict) {
+      log('info', `refused ${invitation.source}: ${verdict.reason}`);
+      invitation.refuse(verdict.code, verdict.reason);
+      return;
+    }
+    const { remote, offer } = verdict;
+    const address = child(this.#init.url, String(++this.#counter));
+    const connection = new HandledConnection(
+      { ...this.#components, report: this.#report },
+      {
+        address, remote, offer, invitation,
+        runtime: this.#init.runtimeURL,
+        iceServers: this.#init.iceServers ?? [],
+        ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
+        onLive: () => { this.#replaceOlder(connection); },
+        onEnd: () => { this.#connections.delete(address); },
+      },
+    );
+    this.#connections.set(address, connection);
+    const objection = await this.#announce(connection);
+    if (objection === undefined) await connection.start();
+    else connection.refuse(objection.code, objection.reason);
+  }
+
+  #check(invitation: Invitation): { readonly remote: Address; readonly offer: ConnectionValue } | { readonly code: number; readonly reason: string } {
+    if (this.#closing !== undefined) return { code: 503, reason: 'the runtime ends its P2P connections' };
+    const remote = runtimeOf(invitation.source);
+    if (remote === undefined || remote === this.#init.runtimeURL) return { code: 400, reason: 'the invitation does not come from a stub of another runtime' };
+    let offer: ConnectionValue;
+    try {
+      offer = parseConnection(invitation.value);
+    } catch (thrown) {
+      return { code: 400, reason: asProtoflyError(thrown).message };
+    }
+    if (offer.runtime !== '' && offer.runtime !== remote) return { code: 403, reason: 'the Connection object names another runtime than its reporter' };
+    const others = [...this.#connections.values()];
+    if (others.some((other) => other.source === invitation.url)) return { code: 409, reason: 'that set-up is under way already' };
+    if (others.length >= (this.#init.maxConnections ?? 1000)) return { code: 503, reason: 'too many P2P connections' };
+    if (others.filter((other) => other.remote === remote).length >= (this.#init.maxPerRuntime ?? 4)) return { code: 429, reason: 'too many P2P connections with one runtime' };
+    return { remote, offer };
+  }
+
+  /** Tells the runtime of a set-up. @returns its objection, if it has one in time */
+  #announce(connection: HandledConnection): Promise<{ readonly code: number; readonly reason: string } | undefined> {
+    const { bus, clock } = this.#components;
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(() => { resolve(undefined); }, this.#init.announceMs ?? 1000);
+      const onResponse = ({ body: { code, description } }: Response): void => {
+        if (code < 200) return;
+        timer.cancel();
+        resolve(OBJECTIONS.has(code) ? { code, reason: typeof description === 'string' ? description : 'the runtime does not want it' } : undefined);
+      };
+      const { url } = this.#init;
+      void bus.postMessage({ type: 'create', from: url, to: child(url, 'status'), body: { value: 'created', ...connection.fields } }, onResponse);
+    });
+  }
+
+  /** The newest live connection with a runtime is the one that stays. */
+  #replaceOlder(newest: HandledConnection): void {
+    const older = [...this.#connections.values()].filter((other) => other !== newest && other.remote === newest.remote && other.wasLive);
+    if (older.length === 0) return;
+    // The requester closes the one that it replaces when nothing is under way on it any more.
+    const timer = this.#components.clock.setTimeout(() => {
+      this.#timers.delete(timer);
+      for (const connection of older) void connection.close('replaced by a newer connection');
+    }, REPLACED_MS);
+    this.#timers.add(timer);
+  }
+
+  /** What the runtime asks of the stub: `execute` `/disconnect` of the connection in `body.value`. */
+  #command(message: Message): void {
+    if (isResponse(message)) return;
+    const { bus } = this.#components;
+    const wanted = (message.body?.value as { readonly connection?: unknown } | undefined)?.connection;
+    const connection = typeof wanted === 'string' ? this.#connections.get(wanted as Address) : undefined;
+    if (message.type !== 'execute' || message.body?.resource !== '/disconnect') {
+      void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect only')));
+    } else if (connection === undefined) {
+      void bus.postMessage(refuse(message, new ProtoflyError('E_NOT_FOUND', 'no such connection')));
+    } else {
+      void connection.close('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
+    }
+  }
+}

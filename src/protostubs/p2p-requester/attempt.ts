@@ -1,0 +1,106 @@
+import {
+  asProtoflyError, parseConnection,
+  type Address, type Clock, type Invitation, type Message, type Syncher, type WebRtcEngine,
+} from '../../protocol/index.js';
+import { ConnectionController, Signalling, type ConnectionEnd, type LiveDetails, type Log, type Pressure } from '../p2p/index.js';
+
+export interface AttemptComponents {
+  readonly engine: WebRtcEngine;
+  readonly syncher: Syncher;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface AttemptInit {
+  readonly runtime: Address;
+  readonly handler: Address;
+  readonly generation: number;
+  readonly iceServers: readonly string[];
+  readonly setupMs?: number;
+  readonly deliver: (message: Message) => Pressure;
+  /** Our object has been made: the set-up is under way. */
+  readonly onInProgress: () => void;
+  readonly onLive: (details: LiveDetails) => void;
+  readonly onEnd: (end: ConnectionEnd) => void;
+  readonly onUnsent: (message: Message, reason: string) => void;
+}
+
+/** One generation of the connection, from the offer to its end. */
+export class Attempt {
+  readonly #init: AttemptInit;
+  readonly #controller: ConnectionController;
+  readonly #signalling: Signalling;
+  #answered = false;
+
+  constructor(components: AttemptComponents, init: AttemptInit) {
+    this.#init = init;
+    this.#signalling = new Signalling(components, {
+      runtime: init.runtime,
+      generation: init.generation,
+      peer: init.handler,
+      onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
+      onRefused: (reason) => { void this.#controller.close(reason); },
+    });
+    this.#controller = new ConnectionController(components, {
+      generation: init.generation,
+      iceServers: init.iceServers,
+      ...(init.setupMs === undefined ? {} : { setupMs: init.setupMs }),
+      deliver: init.deliver,
+      onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
+      onLive: init.onLive,
+      onEnd: (end) => {
+        this.#signalling.close();
+        init.onEnd(end);
+      },
+      onUnsent: init.onUnsent,
+    });
+  }
+
+  get isLive(): boolean {
+    return this.#controller.isLive;
+  }
+
+  get hasEnded(): boolean {
+    return this.#controller.hasEnded;
+  }
+
+  /** Offers. Whatever goes wrong is told by `onEnd`. */
+  async start(): Promise<void> {
+    try {
+      const sdp = await this.#controller.offer();
+      const published = this.#signalling.publish('offer', sdp);
+      await published;
+      if (!this.#controller.hasEnded && !this.#controller.isLive) this.#init.onInProgress();
+    } catch (thrown) {
+      this.#controller.fail(asProtoflyError(thrown).message);
+    }
+  }
+
+  /** Takes the invitation to the handler's object, if it is the answer to this offer. */
+  take(invitation: Invitation): boolean {
+    if (this.#answered || this.hasEnded) return false;
+    let answer;
+    try {
+      answer = parseConnection(invitation.value);
+    } catch (thrown) {
+      invitation.refuse(400, asProtoflyError(thrown).message);
+      this.#controller.fail(asProtoflyError(thrown).message);
+      return true;
+    }
+    // A handler that knows no generations answers the newest offer.
+    if (answer.generation !== undefined && answer.generation !== this.#init.generation) return false;
+    this.#answered = true;
+    this.#controller.setAnswer(answer);
+    void this.#signalling.observe(invitation);
+    return true;
+  }
+
+  /** @throws ProtoflyError as the controller's `send` */
+  send(message: Message): Pressure {
+    return this.#controller.send(message);
+  }
+
+  close(reason: string): Promise<void> {
+    return this.#controller.close(reason);
+  }
+}

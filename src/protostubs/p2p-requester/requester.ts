@@ -1,0 +1,185 @@
+import {
+  isResponse, isWithin, ProtoflyError, refuse, respond, asProtoflyError,
+  type Address, type Body, type Clock, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
+} from '../../protocol/index.js';
+import { answerUnsent, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { Attempt } from './attempt.js';
+
+export interface RequesterComponents {
+  readonly bus: StubBus;
+  readonly engine: WebRtcEngine;
+  readonly syncher: Syncher;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface RequesterInit extends StubConfig {
+  readonly url: Address;
+  readonly remote: Address;
+  readonly handler: Address;
+  /** Of the first set-up. @default 1 */
+  readonly generation?: number;
+  /** @default 15_000 */
+  readonly setupMs?: number;
+}
+
+/** How many messages wait for a connection that is being set up or replaced. */
+const MAX_HELD = 1000;
+
+type Settle = (end: ConnectionEnd | 'live') => void;
+
+export class P2PRequester implements StubInstance {
+  readonly #components: RequesterComponents;
+  readonly #init: RequesterInit;
+  readonly #report: Report;
+  #generation: number;
+  /** The connection that carries. */
+  #current: Attempt | undefined;
+  /** The one that is being set up, beside the current one or instead of it. */
+  #next: Attempt | undefined;
+  /** Settles when messages can go over the new connection. */
+  #switching: Promise<void> | undefined;
+  #held: Message[] = [];
+  #wasLive = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(components: RequesterComponents, init: RequesterInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#generation = init.generation ?? 1;
+    const { bus, syncher } = components;
+    this.#report = reportTo(bus, init.url);
+    bus.addListener(init.url, (message) => { this.#command(message); });
+    bus.addListener('*', (message) => this.#carry(message));
+    syncher.onInvitation((invitation) => { this.#invited(invitation); });
+    this.#report('created', this.#fields);
+    this.#attempt(() => undefined);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.#disconnect('the runtime ends this connection');
+      await this.#components.syncher.close();
+    })();
+    return this.#closing;
+  }
+
+  get #fields(): Body {
+    return { resource: this.#init.remote, connection: this.#init.url };
+  }
+
+  /** Starts a set-up. @param settle is told once: when it is live, or how it ended instead */
+  #attempt(tell: Settle): void {
+    let told = false;
+    const settle: Settle = (end) => {
+      if (!told) tell(end);
+      told = true;
+    };
+    const attempt: Attempt = new Attempt(this.#components, {
+      runtime: this.#init.runtimeURL,
+      handler: this.#init.handler,
+      generation: this.#generation++,
+      iceServers: this.#init.iceServers ?? [],
+      ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
+      deliver: (message) => this.#components.bus.postMessage(message),
+      onInProgress: () => { if (!this.#wasLive) this.#report('in-progress', this.#fields); },
+      onLive: (details) => {
+        this.#live(attempt, details);
+        settle('live');
+      },
+      onEnd: (end) => {
+        this.#ended(attempt, end);
+        settle(end);
+      },
+      onUnsent: (message, reason) => { this.#unsent(message, reason); },
+    });
+    this.#next = attempt;
+    void attempt.start();
+  }
+
+  #invited(invitation: Invitation): void {
+    if (!isWithin(invitation.source, this.#init.remote)) invitation.refuse(403, 'not the runtime that was asked');
+    else if (this.#next?.take(invitation) !== true) invitation.refuse(409, 'no set-up waits for that');
+  }
+
+  #live(attempt: Attempt, details: LiveDetails): void {
+    this.#wasLive = true;
+    this.#next = undefined;
+    const replaced = this.#current;
+    this.#current = attempt;
+    this.#report('live', { ...this.#fields, details });
+    if (replaced === undefined) this.#release();
+    else {
+      // What is under way on the old connection arrives before anything goes over the new one.
+      this.#switching = replaced.close('replaced by a newer connection').then(() => {
+        this.#switching = undefined;
+        this.#release();
+      });
+    }
+  }
+
+  #ended(attempt: Attempt, { failed, reason }: ConnectionEnd): void {
+    if (this.#next === attempt) this.#next = undefined;
+    else if (this.#current === attempt) this.#current = undefined;
+    else return;
+    if (this.#current !== undefined) {
+      this.#components.log('info', `generation not replaced: ${reason}`);
+      return;
+    }
+    if (this.#next === undefined) for (const message of this.#held.splice(0)) this.#unsent(message, reason);
+    // A connection that was live once and could not be re-established is what it was: disconnected.
+    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason });
+  }
+
+  #release(): void {
+    for (const message of this.#held.splice(0)) void this.#carry(message);
+  }
+
+  #carry(message: Message): Pressure {
+    if (this.#switching !== undefined || (this.#current === undefined && this.#next !== undefined)) {
+      if (this.#held.length >= MAX_HELD) this.#unsent(message, 'too many messages wait for the connection');
+      else this.#held.push(message);
+      return this.#switching;
+    }
+    if (this.#current === undefined) {
+      this.#unsent(message, 'there is no P2P connection');
+      return undefined;
+    }
+    try {
+      return this.#current.send(message);
+    } catch (thrown) {
+      this.#unsent(message, asProtoflyError(thrown).message);
+      return undefined;
+    }
+  }
+
+  #unsent(message: Message, reason: string): void {
+    answerUnsent(this.#components.bus, this.#components.log, message, reason);
+  }
+
+  async #disconnect(reason: string): Promise<void> {
+    await Promise.all([this.#next?.close(reason), this.#current?.close(reason)]);
+  }
+
+  /** What the runtime asks of the stub: `execute` `/disconnect`, or `/reconnect` for a new generation. */
+  #command(message: Message): void {
+    if (isResponse(message)) return;
+    const { bus } = this.#components;
+    const resource = message.type === 'execute' ? message.body?.resource : undefined;
+    if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
+    else if (resource === '/reconnect') this.#reconnect(message);
+    else void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /reconnect only')));
+  }
+
+  #reconnect(request: Request): void {
+    const { bus } = this.#components;
+    if (this.#next !== undefined || this.#closing !== undefined) {
+      void bus.postMessage(refuse(request, new ProtoflyError('E_CONFLICT', this.#closing === undefined ? 'a set-up is under way' : 'the stub is closing')));
+      return;
+    }
+    if (!this.#wasLive) this.#report('created', this.#fields);
+    this.#attempt((end) => {
+      void bus.postMessage(end === 'live' ? respond(request, 200) : refuse(request, new ProtoflyError('E_UNREACHABLE', end.reason)));
+    });
+  }
+}

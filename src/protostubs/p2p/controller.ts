@@ -1,0 +1,229 @@
+import {
+  CHANNEL_LABEL, FRAMINGS, ProtoflyError, asProtoflyError, isIceCandidate,
+  type CandidatePair, type Clock, type ConnectionValue, type Framing as FramingName, type IceCandidate, type Message, type Timer, type WebRtcEngine,
+  type WebRtcEvents, type WebRtcPeer,
+} from '../../protocol/index.js';
+import type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+import { ProtoflyFraming } from './protofly-framing.js';
+import { RethinkFraming } from './rethink-framing.js';
+
+export interface ControllerComponents {
+  readonly engine: WebRtcEngine;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What is known of a connection when it becomes live. */
+export interface LiveDetails {
+  readonly pair?: CandidatePair;
+  readonly setupMs: number;
+  readonly generation: number;
+  readonly framing: FramingName;
+}
+
+export interface ConnectionEnd {
+  /** It has never been live. */
+  readonly failed: boolean;
+  readonly reason: string;
+}
+
+export interface ControllerInit {
+  readonly iceServers: readonly string[];
+  readonly generation: number;
+  /** @default 15_000 */
+  readonly setupMs?: number;
+  /** How long an orderly close may take. @default 2000 */
+  readonly lingerMs?: number;
+  readonly deliver: (message: Message) => Pressure;
+  /** A local candidate that isn't in the description. */
+  readonly onCandidate: (candidate: IceCandidate) => void;
+  readonly onLive: (details: LiveDetails) => void;
+  /** Once. */
+  readonly onEnd: (end: ConnectionEnd) => void;
+  /** A message that was accepted and could not be sent. */
+  readonly onUnsent: (message: Message, reason: string) => void;
+}
+
+/** The frame in which control records and the smallest batch fit; a peer that takes less isn't one of ours. */
+const MIN_FRAME = 1024;
+
+type State =
+  | { readonly name: 'setting-up' }
+  | { readonly name: 'live'; readonly framing: Framing }
+  | { readonly name: 'closing'; readonly framing: Framing; readonly reason: string; readonly done: Promise<void> }
+  | { readonly name: 'ended' };
+
+/** The best framing that both sides know. A side that names none speaks the oldest. */
+export const chooseFraming = (offered: readonly string[] | undefined): FramingName => FRAMINGS.find((name) => offered?.includes(name)) ?? 'rethink/1';
+
+/** The candidates that a description holds, as a Connection object lists them. */
+export const candidatesIn = (sdp: string): IceCandidate[] => {
+  const sdpMid = /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0';
+  return [...sdp.matchAll(/^a=(candidate:[^\r\n]+)/gm)].map(([, candidate = '']) => ({ candidate, sdpMid, sdpMLineIndex: 0 }));
+};
+
+/**
+ * One P2P connection from the first description to its end: a peer, a framing on its channel, and the rules of set-up
+ * and goodbye. How descriptions get to the other side is the stub's business. A controller is used once: what comes
+ * after its end is another one, with a higher generation.
+ */
+export class ConnectionController {
+  readonly #components: ControllerComponents;
+  readonly #init: ControllerInit;
+  readonly #started: number;
+  readonly #timer: Timer;
+  #state: State = { name: 'setting-up' };
+  #peer: WebRtcPeer | undefined;
+  #framing: FramingName | undefined;
+  #early: IceCandidate[] = [];
+
+  constructor(components: ControllerComponents, init: ControllerInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#started = components.clock.now();
+    const setupMs = init.setupMs ?? 15_000;
+    this.#timer = components.clock.setTimeout(() => {
+      if (this.#state.name === 'setting-up') this.#end(`not connected within ${String(setupMs)} ms`);
+    }, setupMs);
+  }
+
+  get isLive(): boolean {
+    return this.#state.name === 'live';
+  }
+
+  get hasEnded(): boolean {
+    return this.#state.name === 'ended';
+  }
+
+  /** @returns the offer's description @throws ProtoflyError */
+  offer(): Promise<string> {
+    return this.#make(() => this.#components.engine.offer({ iceServers: this.#init.iceServers, label: CHANNEL_LABEL }, this.#events));
+  }
+
+  /** @returns the answer's description @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
+  answer(offer: ConnectionValue): Promise<string> {
+    if (offer.connectionDescription.type !== 'offer') throw new ProtoflyError('E_MESSAGE', 'not an offer');
+    this.#framing = chooseFraming(offer.framings);
+    this.addCandidates(offer.iceCandidates);
+    return this.#make(() => this.#components.engine.answer({ iceServers: this.#init.iceServers, sdp: offer.connectionDescription.sdp }, this.#events));
+  }
+
+  /** Takes the answer to our offer; a bad one ends the set-up. */
+  setAnswer(answer: ConnectionValue): void {
+    if (this.#state.name !== 'setting-up' || this.#framing !== undefined) return;
+    if (answer.connectionDescription.type !== 'answer') {
+      this.#end('the other side sent something that is no answer');
+      return;
+    }
+    this.#framing = chooseFraming(answer.framings);
+    try {
+      this.#peer?.setAnswer(answer.connectionDescription.sdp);
+      this.addCandidates(answer.iceCandidates);
+    } catch (thrown) {
+      this.#end(asProtoflyError(thrown).message);
+    }
+  }
+
+  /** Takes what came as candidates; what isn't a candidate is left out. */
+  addCandidates(candidates: unknown): void {
+    if (!Array.isArray(candidates) || this.#state.name !== 'setting-up') return;
+    const good = candidates.slice(0, 200).filter(isIceCandidate);
+    if (this.#peer === undefined) this.#early.push(...good.slice(0, Math.max(0, 200 - this.#early.length)));
+    // A candidate without a mid belongs to the only section there is.
+    else for (const { candidate, sdpMid } of good) this.#peer.addCandidate({ candidate, sdpMid: (sdpMid as string | undefined) ?? '0' });
+  }
+
+  /** @throws ProtoflyError `E_LINK_CLOSED` when it isn't live, `E_TOO_LARGE`, `E_TOO_MANY` */
+  send(message: Message): Pressure {
+    if (this.#state.name !== 'live') throw new ProtoflyError('E_LINK_CLOSED', 'the P2P connection is not live');
+    return this.#state.framing.send(message);
+  }
+
+  /** Ends it in order: what was accepted arrives, as far as possible. Idempotent. */
+  async close(reason: string): Promise<void> {
+    const state = this.#state;
+    if (state.name === 'closing') return state.done;
+    if (state.name !== 'live') {
+      this.#end(reason);
+      return;
+    }
+    const { framing } = state;
+    const done = framing.finish(this.#init.lingerMs ?? 2000).then((complete) => {
+      if (!complete) this.#components.log('debug', 'closed without the goodbye of the other side');
+      this.#end(reason);
+    });
+    this.#state = { name: 'closing', framing, reason, done };
+    return done;
+  }
+
+  /** Ends it at once. Idempotent. */
+  fail(reason: string): void {
+    this.#end(reason);
+  }
+
+  async #make(start: () => Promise<{ peer: WebRtcPeer; sdp: string }>): Promise<string> {
+    try {
+      const { peer, sdp } = await start();
+      if (this.#state.name !== 'setting-up') {
+        peer.close();
+        throw new ProtoflyError('E_LINK_CLOSED', 'the set-up has been given up');
+      }
+      this.#peer = peer;
+      this.addCandidates(this.#early.splice(0));
+      return sdp;
+    } catch (thrown) {
+      const error = asProtoflyError(thrown);
+      this.#end(error.message);
+      throw error;
+    }
+  }
+
+  readonly #events: WebRtcEvents = {
+    onCandidate: ({ candidate, sdpMid }) => {
+      if (this.#state.name === 'setting-up') this.#init.onCandidate({ candidate, sdpMid, sdpMLineIndex: 0 });
+    },
+    onOpen: () => { this.#open(); },
+    onFrame: (frame) => {
+      const state = this.#state;
+      if (state.name === 'live' || state.name === 'closing') state.framing.receive(frame);
+    },
+    onDrain: () => {
+      const state = this.#state;
+      if (state.name === 'live' || state.name === 'closing') state.framing.drained();
+    },
+    onClose: ({ description }) => { this.#end(this.#state.name === 'closing' ? this.#state.reason : description); },
+  };
+
+  #open(): void {
+    const peer = this.#peer;
+    const framing = this.#framing;
+    if (this.#state.name !== 'setting-up' || peer === undefined || framing === undefined) return;
+    if (peer.maxFrame < MIN_FRAME) {
+      this.#end(`the other side takes frames of ${String(peer.maxFrame)} bytes only`);
+      return;
+    }
+    this.#timer.cancel();
+    const { clock, log } = this.#components;
+    const components: FramingComponents = {
+      clock, log,
+      maxFrame: peer.maxFrame,
+      sendFrame: (frame) => peer.send(frame),
+      deliver: this.#init.deliver,
+      onEnd: (reason) => { this.#end(reason); },
+    };
+    this.#state = { name: 'live', framing: framing === 'protofly/1' ? new ProtoflyFraming(components) : new RethinkFraming(components) };
+    const { pair } = peer;
+    this.#init.onLive({ ...(pair === undefined ? {} : { pair }), setupMs: clock.now() - this.#started, generation: this.#init.generation, framing });
+  }
+
+  #end(reason: string): void {
+    const state = this.#state;
+    if (state.name === 'ended') return;
+    this.#state = { name: 'ended' };
+    this.#timer.cancel();
+    const unsent = state.name === 'setting-up' ? [] : state.framing.stop();
+    this.#peer?.close();
+    for (const message of unsent) this.#init.onUnsent(message, reason);
+    this.#init.onEnd({ failed: state.name === 'setting-up', reason });
+  }
+}

@@ -1,0 +1,74 @@
+import type { Clock, Message } from '../../protocol/index.js';
+
+/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
+export type Pressure = void | Promise<void>;
+
+export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
+
+/** What a framing works with. */
+export interface FramingComponents {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Sends one frame; the bytes may be used again when it returns. False: no more until `drained`. It may throw when the channel is gone. */
+  readonly sendFrame: (frame: string | Uint8Array) => boolean;
+  /** The largest frame that the other side takes, in bytes. */
+  readonly maxFrame: number;
+  /** Hands a message that came in to the runtime. */
+  readonly deliver: (message: Message) => Pressure;
+  /** Once: the framing is of no more use, because the other side broke its rules, fell silent, or said goodbye. */
+  readonly onEnd: (reason: string) => void;
+}
+
+export interface FramingStats {
+  sent: number;
+  received: number;
+  /** Incoming messages that were dropped because they are malformed. */
+  rejected: number;
+}
+
+/** Messages over the frames of one data channel. */
+export interface Framing {
+  /**
+   * Sends one message. Messages with the same sender and receiver stay in order.
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` when the sender doesn't heed the pressure
+   */
+  send(message: Message): Pressure;
+  /** A frame came. Never throws. */
+  receive(frame: string | Uint8Array): void;
+  /** The channel takes frames again. */
+  drained(): void;
+  /**
+   * Sends what was accepted and makes sure that it has arrived, as far as that works within `lingerMs`.
+   * Resolves with whether the other side has everything. Idempotent.
+   */
+  finish(lingerMs: number): Promise<boolean>;
+  /** Stops. What has come is still delivered. @returns the messages that were accepted and not sent */
+  stop(): Message[];
+  readonly stats: Readonly<FramingStats>;
+}
+
+/** How many bytes of accepted messages may wait before `send` tells of pressure, and below which that is over. */
+export const HIGH_WATER = 256 * 1024;
+export const LOW_WATER = 64 * 1024;
+/** What a sender that doesn't heed the pressure may pile up at most, in bytes. */
+export const MAX_QUEUED = 64 * 1024 * 1024;
+
+/** Pressure of a queue that fills and empties. */
+export class Gate {
+  #promise: Promise<void> | undefined;
+  #open: (() => void) | undefined;
+
+  /** @returns the promise to give back when `queued` is too much */
+  check(queued: number): Pressure {
+    if (queued < HIGH_WATER) return undefined;
+    this.#promise ??= new Promise((resolve) => { this.#open = resolve; });
+    return this.#promise;
+  }
+
+  /** Ends the pressure when `queued` is little again. */
+  release(queued: number): void {
+    if (this.#open === undefined || queued > LOW_WATER) return;
+    this.#open();
+    this.#open = this.#promise = undefined;
+  }
+}

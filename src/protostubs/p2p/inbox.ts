@@ -1,0 +1,155 @@
+import { decodeMessage, MAX_MESSAGE_BYTES, type Message } from '../../protocol/index.js';
+import type { FramingStats, Log, Pressure } from './framing.js';
+import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
+
+export interface InboxComponents {
+  readonly deliver: (message: Message) => Pressure;
+  readonly log: Log;
+  readonly stats: FramingStats;
+  /** Credit is due; called again and again until it is taken. */
+  readonly onCredit: () => void;
+}
+
+/** Texts that came together. */
+interface Parcel {
+  readonly text: string;
+  readonly window: number;
+  readonly bulk: number;
+}
+
+interface Stream {
+  readonly total: number;
+  readonly parts: Uint8Array[];
+  received: number;
+}
+
+/**
+ * What has come: puts chunks together, hands messages to the runtime one after the other as fast as it takes them, and
+ * counts the credit that is due for what was consumed. It keeps at most the two credits, and one frame.
+ */
+export class Inbox {
+  readonly #components: InboxComponents;
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  readonly #streams = new Map<number, Stream>();
+  #parcels: Parcel[] = [];
+  #busy = false;
+  #unconsumed = 0;
+  #bulkInUse = 0;
+  #dueWindow = 0;
+  #dueBulk = 0;
+
+  constructor(components: InboxComponents) {
+    this.#components = components;
+  }
+
+  /** @throws FramingViolation */
+  take(record: FrameRecord & { readonly kind: 'messages' | 'begin' | 'chunk' }): void {
+    switch (record.kind) {
+      case 'messages':
+        this.#unconsumed += record.payload.length;
+        if (this.#unconsumed > WINDOW + MAX_FRAME) throw new FramingViolation('more was sent than the window allows');
+        this.#parcels.push({ text: this.#decoder.decode(record.payload), window: record.payload.length, bulk: 0 });
+        this.#pump();
+        break;
+      case 'begin':
+        if (record.total === 0 || record.total > MAX_MESSAGE_BYTES) throw new FramingViolation('a message of impossible size');
+        if (this.#streams.has(record.stream) || this.#streams.size >= MAX_STREAMS) throw new FramingViolation('too many streams, or one begun twice');
+        this.#bulkInUse += record.total;
+        if (this.#bulkInUse > BULK) throw new FramingViolation('more was sent than the bulk credit allows');
+        this.#streams.set(record.stream, { total: record.total, parts: [], received: 0 });
+        break;
+      case 'chunk':
+        this.#assemble(record.stream, record.payload);
+    }
+  }
+
+  /** The credit that is to be given back now. */
+  takeDue(): { readonly window: number; readonly bulk: number } {
+    const due = { window: this.#dueWindow, bulk: this.#dueBulk };
+    this.#dueWindow = this.#dueBulk = 0;
+    return due;
+  }
+
+  /** Forgets half-received messages; what is complete is still delivered. */
+  stop(): void {
+    this.#streams.clear();
+  }
+
+  #assemble(id: number, payload: Uint8Array): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) throw new FramingViolation('a chunk of no stream');
+    stream.received += payload.length;
+    if (stream.received > stream.total) throw new FramingViolation('a message longer than it was said to be');
+    // The frame's memory is the library's; copying keeps one small chunk from holding a large frame.
+    stream.parts.push(payload.slice());
+    if (stream.parts.length > 1024 && stream.received < stream.parts.length * 256) throw new FramingViolation('chunks too small to be meant');
+    if (stream.received < stream.total) return;
+    this.#streams.delete(id);
+    const bytes = new Uint8Array(stream.total);
+    let at = 0;
+    for (const part of stream.parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    this.#parcels.push({ text: this.#decoder.decode(bytes), window: 0, bulk: stream.total });
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    const parcels = this.#parcels;
+    for (let index = 0; index < parcels.length; index++) {
+      const rest = this.#open(parcels[index]!, 0);
+      if (rest !== undefined) {
+        this.#parcels = parcels.slice(index + 1);
+        void this.#slowly(parcels[index]!, rest);
+        return;
+      }
+    }
+    this.#parcels = [];
+    this.#busy = false;
+  }
+
+  /** Goes on when the runtime takes more. */
+  async #slowly(parcel: Parcel, { at, pressure }: { at: number; pressure: Promise<void> }): Promise<void> {
+    await pressure;
+    for (let rest = this.#open(parcel, at); rest !== undefined; rest = this.#open(parcel, rest.at)) await rest.pressure;
+    this.#busy = false;
+    this.#pump();
+  }
+
+  /** Delivers the messages of a parcel from `at` on. @returns where to go on and when, under pressure */
+  #open(parcel: Parcel, from: number): { at: number; pressure: Promise<void> } | undefined {
+    const { text } = parcel;
+    for (let at = from; at < text.length;) {
+      const end = text.indexOf('\n', at);
+      const pressure = this.#deliver(end < 0 ? text.slice(at) : text.slice(at, end));
+      at = end < 0 ? text.length : end + 1;
+      if (pressure !== undefined) return { at, pressure };
+    }
+    this.#consumed(parcel);
+    return undefined;
+  }
+
+  #deliver(text: string): Pressure {
+    const { stats, log, deliver } = this.#components;
+    try {
+      const message = decodeMessage(text);
+      stats.received += 1;
+      return deliver(message);
+    } catch (thrown) {
+      stats.rejected += 1;
+      log('info', `dropped a message: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+      return undefined;
+    }
+  }
+
+  #consumed({ window, bulk }: Parcel): void {
+    this.#unconsumed -= window;
+    this.#bulkInUse -= bulk;
+    this.#dueWindow += window;
+    this.#dueBulk += bulk;
+    if (this.#dueWindow >= WINDOW / 4 || this.#dueBulk > 0) this.#components.onCredit();
+  }
+}

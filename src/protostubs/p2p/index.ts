@@ -1,0 +1,10 @@
+/**
+ * What both P2P stubs share: the controller of one connection, its signalling through Connection objects, and the
+ * framings of its data channel. It decides nothing about which connections there are; that is the stubs' business.
+ */
+export { ConnectionController, chooseFraming, type ConnectionEnd, type ControllerComponents, type ControllerInit, type LiveDetails } from './controller.js';
+export type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+export { ProtoflyFraming } from './protofly-framing.js';
+export { RethinkFraming } from './rethink-framing.js';
+export { answerUnsent, reportTo, type Report } from './reports.js';
+export { connectionSchema, Signalling } from './signalling.js';

@@ -1,0 +1,187 @@
+import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message } from '../../protocol/index.js';
+import { Gate, MAX_QUEUED, type Pressure } from './framing.js';
+import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
+
+/** Up to this many UTF-16 units a message travels in a batch, above it in chunks. */
+const BATCH = 16 * 1024;
+/** Bytes of a message that go in one frame, so that others get in between. */
+const CHUNK = 16 * 1024;
+
+/** The smallest frame in which everything fits that isn't divided. */
+export const MIN_FRAME = 1024;
+
+interface Item {
+  readonly message: Message;
+  readonly text: string;
+}
+
+interface Large extends Item {
+  /** How many small messages are to be sent before it. */
+  readonly after: number;
+}
+
+interface Stream {
+  readonly id: number;
+  readonly item: Item;
+  readonly bytes: Uint8Array;
+  readonly lane: string;
+  sent: number;
+}
+
+const laneOf = (message: Message): string => `${message.from} ${String(message.to)}`;
+
+/**
+ * What waits to be sent. Small messages go in batches; large ones in chunks, which take turns with each other and with
+ * batches. Behind a large message what goes the same way (same sender, same receiver) waits, so that order is kept.
+ */
+export class Outbox {
+  readonly #gate = new Gate();
+  readonly #encoder = new TextEncoder();
+  readonly #batch: number;
+  readonly #chunk: number;
+  #small: Item[] = [];
+  #head = 0;
+  #smallAdded = 0;
+  #smallSent = 0;
+  /** Large messages that wait for the small ones before them and for bulk credit, oldest first. */
+  readonly #large: Large[] = [];
+  readonly #streams: Stream[] = [];
+  /** What waits behind a large message. */
+  readonly #lanes = new Map<string, Item[]>();
+  #queued = 0;
+  #window = WINDOW;
+  #bulk = BULK;
+  #nextStream = 0;
+  #chunkNext = false;
+
+  constructor(maxFrame: number) {
+    // A text of n UTF-16 units takes up to 3n bytes.
+    this.#batch = Math.min(BATCH, Math.floor((maxFrame - MESSAGES_HEADER) / 3));
+    this.#chunk = Math.min(CHUNK, maxFrame - CHUNK_HEADER - BEGIN_SIZE);
+  }
+
+  get isEmpty(): boolean {
+    return this.#queued === 0;
+  }
+
+  /** @throws ProtoflyError `E_TOO_LARGE`, `E_TOO_MANY` */
+  add(message: Message): Pressure {
+    const text = encodeMessage(message);
+    if (text.length * 3 > MAX_MESSAGE_BYTES && (text.length > MAX_MESSAGE_BYTES || this.#encoder.encode(text).length > MAX_MESSAGE_BYTES)) {
+      throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);
+    }
+    if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for this connection already');
+    this.#queued += text.length;
+    this.#sort({ message, text });
+    return this.#gate.check(this.#queued);
+  }
+
+  /** The other side took so many bytes more. */
+  credit(window: number, bulk: number): boolean {
+    this.#window += window;
+    this.#bulk += bulk;
+    return this.#window <= WINDOW && this.#bulk <= BULK;
+  }
+
+  /** Writes what may go in the next frame; nothing when nothing waits or the credit is used up. */
+  write(writer: FrameWriter): void {
+    this.#startStreams();
+    const chunkFirst = this.#chunkNext && this.#streams.length > 0;
+    if (chunkFirst || !this.#writeBatch(writer)) this.#writeChunk(writer);
+    this.#chunkNext = !chunkFirst;
+    this.#gate.release(this.#queued);
+  }
+
+  /** Empties it. @returns what wasn't sent, or not completely, oldest first within each way */
+  clear(): Message[] {
+    const items = [
+      ...this.#streams.map(({ item }) => item), ...this.#large, ...this.#small.slice(this.#head), ...[...this.#lanes.values()].flat(),
+    ];
+    this.#streams.length = this.#large.length = this.#queued = 0;
+    this.#advance(this.#small.length);
+    this.#lanes.clear();
+    this.#gate.release(0);
+    return items.map(({ message }) => message);
+  }
+
+  #sort(item: Item): void {
+    if (this.#lanes.size > 0) {
+      const waiting = this.#lanes.get(laneOf(item.message));
+      if (waiting !== undefined) {
+        waiting.push(item);
+        return;
+      }
+    }
+    if (item.text.length <= this.#batch) {
+      this.#small.push(item);
+      this.#smallAdded += 1;
+      return;
+    }
+    this.#lanes.set(laneOf(item.message), []);
+    this.#large.push({ ...item, after: this.#smallAdded });
+  }
+
+  #startStreams(): void {
+    for (let item = this.#large[0]; item !== undefined && this.#streams.length < MAX_STREAMS; item = this.#large[0]) {
+      // UTF-8 takes at least a byte a unit: what can't fit needn't be encoded to know it.
+      if (item.after > this.#smallSent || item.text.length > this.#bulk) return;
+      const bytes = this.#encoder.encode(item.text);
+      if (bytes.length > this.#bulk) return;
+      this.#large.shift();
+      this.#bulk -= bytes.length;
+      this.#streams.push({ id: this.#freeStream(), item, bytes, lane: laneOf(item.message), sent: 0 });
+    }
+  }
+
+  #freeStream(): number {
+    do this.#nextStream = (this.#nextStream + 1) & 0xffff;
+    while (this.#streams.some(({ id }) => id === this.#nextStream));
+    return this.#nextStream;
+  }
+
+  #writeBatch(writer: FrameWriter): boolean {
+    if (this.#window <= 0 || this.#head >= this.#small.length) return false;
+    const texts: string[] = [];
+    let units = 0;
+    let at = this.#head;
+    for (; at < this.#small.length; at++) {
+      const { text } = this.#small[at]!;
+      if (units + text.length > this.#batch) break;
+      texts.push(text);
+      units += text.length + 1;
+    }
+    this.#window -= writer.messages(texts);
+    this.#queued -= units - texts.length;
+    this.#advance(at);
+    return true;
+  }
+
+  #advance(head: number): void {
+    this.#smallSent += head - this.#head;
+    this.#head = head;
+    if (head === this.#small.length) {
+      this.#small.length = 0;
+      this.#head = 0;
+    } else if (head > 4096 && head * 2 > this.#small.length) {
+      this.#small = this.#small.slice(head);
+      this.#head = 0;
+    }
+  }
+
+  #writeChunk(writer: FrameWriter): void {
+    const stream = this.#streams.shift();
+    if (stream === undefined) return;
+    if (stream.sent === 0) writer.begin(stream.id, stream.bytes.length);
+    const payload = stream.bytes.subarray(stream.sent, stream.sent + Math.min(this.#chunk, writer.room - CHUNK_HEADER));
+    writer.chunk(stream.id, payload);
+    stream.sent += payload.length;
+    if (stream.sent < stream.bytes.length) {
+      this.#streams.push(stream);
+      return;
+    }
+    this.#queued -= stream.item.text.length;
+    const waiting = this.#lanes.get(stream.lane) ?? [];
+    this.#lanes.delete(stream.lane);
+    for (const item of waiting) this.#sort(item);
+  }
+}

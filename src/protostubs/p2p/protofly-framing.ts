@@ -1,0 +1,237 @@
+import { ProtoflyError, type Message, type Timer } from '../../protocol/index.js';
+import type { Framing, FramingComponents, FramingStats, Pressure } from './framing.js';
+import { Inbox } from './inbox.js';
+import { Outbox } from './outbox.js';
+import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
+
+export interface ProtoflyFramingInit {
+  /** How long nothing is sent before a ping is, in milliseconds. @default 1000 */
+  readonly pingMs?: number;
+  /** How long nothing may come, in milliseconds. @default 3000 */
+  readonly silenceMs?: number;
+}
+
+/**
+ * `open` → `closing` (we said FIN, or are about to) or `leaving` (the other side did) → `finished` (both have
+ * everything) → `stopped`.
+ */
+type State = 'open' | 'closing' | 'leaving' | 'finished' | 'stopped';
+
+/** The framing `protofly/1`; records.ts has its format. */
+export class ProtoflyFraming implements Framing {
+  readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
+  readonly #components: FramingComponents;
+  readonly #pingMs: number;
+  readonly #silenceMs: number;
+  readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
+  readonly #writer: FrameWriter;
+  readonly #pongs: number[] = [];
+  #state: State = 'open';
+  #blocked = false;
+  #flushing = false;
+  #scheduled = false;
+  #creditDue = false;
+  #pingDue = false;
+  #finSent = false;
+  #tick: Timer;
+  #lastTick: number;
+  #lastHeard: number;
+  #lastSent: number;
+  #finishing: { readonly promise: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
+
+  constructor(components: FramingComponents, init: ProtoflyFramingInit = {}) {
+    this.#components = components;
+    this.#pingMs = init.pingMs ?? 1000;
+    this.#silenceMs = init.silenceMs ?? 3000;
+    this.#outbox = new Outbox(components.maxFrame);
+    this.#writer = new FrameWriter(components.maxFrame);
+    this.#inbox = new Inbox({
+      deliver: components.deliver,
+      log: components.log,
+      stats: this.stats,
+      onCredit: () => { this.#creditDue = true; this.#schedule(); },
+    });
+    this.#lastTick = this.#lastHeard = this.#lastSent = components.clock.now();
+    this.#tick = components.clock.setTimeout(this.#onTick, this.#pingMs);
+  }
+
+  send(message: Message): Pressure {
+    if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
+    const pressure = this.#outbox.add(message);
+    this.stats.sent += 1;
+    // What is sent in one go travels in one frame.
+    this.#schedule();
+    return pressure;
+  }
+
+  receive(frame: string | Uint8Array): void {
+    if (this.#state === 'stopped') return;
+    this.#lastHeard = this.#components.clock.now();
+    try {
+      if (typeof frame === 'string') throw new FramingViolation('a text frame');
+      for (const record of readFrame(frame)) this.#take(record);
+    } catch (thrown) {
+      if (thrown instanceof FramingViolation) this.#end(`the other side broke the framing: ${thrown.message}`);
+      else this.#end(`the framing failed: ${String(thrown)}`);
+    }
+  }
+
+  drained(): void {
+    this.#blocked = false;
+    this.#flush();
+  }
+
+  finish(lingerMs: number): Promise<boolean> {
+    if (this.#finishing !== undefined) return this.#finishing.promise;
+    if (this.#state === 'stopped') return Promise.resolve(false);
+    let settle: (complete: boolean) => void = () => undefined;
+    const promise = new Promise<boolean>((resolve) => {
+      const timer = this.#components.clock.setTimeout(() => { resolve(false); }, lingerMs);
+      settle = (complete) => { timer.cancel(); resolve(complete); };
+    });
+    this.#finishing = { promise, settle };
+    if (this.#state === 'finished') settle(true);
+    else if (this.#state === 'open') {
+      this.#state = 'closing';
+      this.#flush();
+    }
+    return promise;
+  }
+
+  stop(): Message[] {
+    if (this.#state === 'stopped') return [];
+    const complete = this.#state === 'finished';
+    this.#state = 'stopped';
+    this.#tick.cancel();
+    this.#inbox.stop();
+    this.#finishing?.settle(complete);
+    return this.#outbox.clear();
+  }
+
+  #take(record: FrameRecord): void {
+    if (this.#state === 'stopped') return;
+    switch (record.kind) {
+      case 'messages':
+      case 'begin':
+      case 'chunk':
+        this.#inbox.take(record);
+        return;
+      case 'credit':
+        if (!this.#outbox.credit(record.window, record.bulk)) throw new FramingViolation('credit for what was never sent');
+        this.#schedule();
+        return;
+      case 'ping':
+        if (this.#pongs.length >= 16) throw new FramingViolation('pings without end');
+        this.#pongs.push(record.nonce);
+        this.#schedule();
+        return;
+      case 'pong':
+        return;
+      case 'fin':
+        // Both may say it at once; then each answers the other's as well.
+        if (this.#state === 'open') this.#state = 'leaving';
+        else if (this.#state === 'closing') this.#acknowledgeAt = true;
+        this.#flush();
+        return;
+      case 'fin-ack':
+        if (this.#state !== 'closing' || !this.#finSent) throw new FramingViolation('FIN-ACK without FIN');
+        this.#state = 'finished';
+        this.#finishing?.settle(true);
+    }
+  }
+
+  /** The other side said FIN while we were closing. */
+  #acknowledgeAt = false;
+
+  #schedule(): void {
+    if (this.#scheduled || this.#blocked || this.#flushing) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  /** Sends frames until nothing is left to send or the channel is full. */
+  #flush(): void {
+    if (this.#flushing || this.#blocked || this.#state === 'stopped') return;
+    this.#flushing = true;
+    try {
+      for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
+        this.#lastSent = this.#components.clock.now();
+        if (!this.#components.sendFrame(frame)) {
+          this.#blocked = true;
+          break;
+        }
+      }
+    } catch (thrown) {
+      // The channel is gone; whoever owns it is told of that by the channel.
+      this.#blocked = true;
+      this.#components.log('debug', `a frame was not sent: ${String(thrown)}`);
+    } finally {
+      this.#flushing = false;
+    }
+    if (this.#state === 'finished' && this.#leftAt) this.#end('the other side closed the connection');
+  }
+
+  #leftAt = false;
+
+  #next(): Uint8Array | undefined {
+    const writer = this.#writer;
+    if (this.#creditDue) {
+      this.#creditDue = false;
+      const { window, bulk } = this.#inbox.takeDue();
+      if (window + bulk > 0) writer.credit(window, bulk);
+    }
+    for (const nonce of this.#pongs.splice(0)) writer.pingOrPong('pong', nonce);
+    if (this.#pingDue) {
+      this.#pingDue = false;
+      writer.pingOrPong('ping', this.#lastTick);
+    }
+    const control = writer.take();
+    if (control !== undefined) return control;
+    if (!this.#outbox.isEmpty) {
+      this.#outbox.write(writer);
+      return writer.take();
+    }
+    if (this.#state === 'closing' && !this.#finSent) {
+      this.#finSent = true;
+      writer.fin(false);
+    } else if (this.#state === 'closing' && this.#acknowledgeAt) {
+      this.#acknowledgeAt = false;
+      writer.fin(true);
+    } else if (this.#state === 'leaving') {
+      this.#state = 'finished';
+      this.#leftAt = true;
+      writer.fin(true);
+    }
+    return writer.take();
+  }
+
+  readonly #onTick = (): void => {
+    if (this.#state === 'stopped') return;
+    const { clock } = this.#components;
+    const now = clock.now();
+    // A process that stood still itself says nothing about the other side.
+    if (now - this.#lastTick > this.#pingMs + this.#silenceMs / 2) this.#lastHeard = now;
+    this.#lastTick = now;
+    if (now - this.#lastHeard >= this.#silenceMs) {
+      this.#end(`the other side was silent for ${String(this.#silenceMs)} ms`);
+      return;
+    }
+    if (now - this.#lastSent >= this.#pingMs * 0.9) {
+      this.#pingDue = true;
+      this.#flush();
+    }
+    this.#tick = clock.setTimeout(this.#onTick, this.#pingMs);
+  };
+
+  #end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#components.onEnd(reason);
+  }
+
+  #ended = false;
+}

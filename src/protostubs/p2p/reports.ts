@@ -1,0 +1,18 @@
+import {
+  child, isResponse, ProtoflyError, refuse,
+  type Address, type Body, type Message, type StubBus, type StubStatus,
+} from '../../protocol/index.js';
+import type { Log } from './framing.js';
+
+export type Report = (value: StubStatus, fields?: Body) => void;
+
+/** Reports a stub's state, or that of one of its connections, to `<stub>/status`. */
+export const reportTo = (bus: StubBus, stub: Address): Report => (value, fields = {}) => {
+  void bus.postMessage({ type: 'update', from: stub, to: child(stub, 'status'), body: { ...fields, value } });
+};
+
+/** Tells the sender of a message that it couldn't be carried; a response is dropped. */
+export const answerUnsent = (bus: StubBus, log: Log, message: Message, reason: string): void => {
+  if (isResponse(message)) log('info', `dropped a response to ${message.to}: ${reason}`);
+  else void bus.postMessage(refuse(message, new ProtoflyError('E_UNREACHABLE', `not sent: ${reason}`)));
+};

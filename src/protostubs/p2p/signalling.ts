@@ -1,0 +1,103 @@
+import {
+  asProtoflyError, catalogueAddress, domainOf, FRAMINGS,
+  type Address, type ConnectionDescription, type ConnectionValue, type DataObserver, type DataReporter, type IceCandidate, type Invitation, type Syncher,
+} from '../../protocol/index.js';
+import { candidatesIn } from './controller.js';
+import type { Log } from './framing.js';
+
+/** The schema of Connection objects, in a runtime's own domain. */
+export const connectionSchema = (runtime: Address): string => catalogueAddress(domainOf(runtime), 'dataschema', 'Connection');
+
+export interface SignallingComponents {
+  readonly syncher: Syncher;
+  readonly log: Log;
+}
+
+export interface SignallingInit {
+  readonly runtime: Address;
+  readonly generation: number;
+  /** Who is invited to observe our object. */
+  readonly peer: Address;
+  /** Candidates of the other side that came later. */
+  readonly onCandidates: (candidates: unknown) => void;
+  /** The other side doesn't want the connection, or ended its object. */
+  readonly onRefused: (reason: string) => void;
+}
+
+/**
+ * The two Connection objects of one set-up: ours, which we report, and the other side's, which we observe.
+ */
+export class Signalling {
+  readonly #components: SignallingComponents;
+  readonly #init: SignallingInit;
+  #reporter: DataReporter | undefined;
+  #observer: DataObserver | undefined;
+  #late: IceCandidate[] = [];
+  #closed = false;
+
+  constructor(components: SignallingComponents, init: SignallingInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  /** Makes our object and invites the other side. @throws ProtoflyError as the domain refuses */
+  async publish(type: ConnectionDescription['type'], sdp: string): Promise<void> {
+    const { runtime, generation, peer } = this.#init;
+    const value: ConnectionValue = {
+      name: `${type} ${String(generation)}`,
+      runtime,
+      status: 'created',
+      connectionDescription: { type, sdp },
+      iceCandidates: candidatesIn(sdp),
+      generation,
+      framings: FRAMINGS,
+    };
+    const reporter = await this.#components.syncher.create(connectionSchema(runtime), [peer], { ...value }, (_observer, code, description) => {
+      if (code >= 300) this.#init.onRefused(`refused with ${String(code)}${description === undefined ? '' : `: ${description}`}`);
+    });
+    if (this.#closed) {
+      await reporter.delete();
+      return;
+    }
+    this.#reporter = reporter;
+    for (const candidate of this.#late.splice(0)) this.addLocal(candidate);
+  }
+
+  /** Tells the other side of a candidate that was found later. */
+  addLocal(candidate: IceCandidate): void {
+    if (this.#closed) return;
+    if (this.#reporter === undefined) this.#late.push(candidate);
+    else this.#reporter.update({ attribute: 'iceCandidates', attributeType: 'array', operation: 'add', value: [candidate] });
+  }
+
+  /** Observes the other side's object. Without it the set-up can still succeed, only late candidates are missed. */
+  async observe(invitation: Invitation): Promise<void> {
+    try {
+      const observer = await invitation.accept();
+      if (this.#closed) {
+        observer.unsubscribe();
+        return;
+      }
+      this.#observer = observer;
+      observer.onChange(({ attribute, value }) => {
+        if (attribute === 'iceCandidates') this.#init.onCandidates(value);
+      });
+      observer.onDelete(() => {
+        if (!this.#closed) this.#init.onRefused('ended by the other side');
+      });
+      this.#init.onCandidates(observer.data['iceCandidates']);
+    } catch (thrown) {
+      this.#components.log('info', `cannot observe ${invitation.url}: ${asProtoflyError(thrown).message}`);
+    }
+  }
+
+  /** Ends both. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#observer?.unsubscribe();
+    this.#reporter?.delete().catch((thrown: unknown) => {
+      this.#components.log('debug', `the Connection object was not deleted: ${asProtoflyError(thrown).message}`);
+    });
+  }
+}

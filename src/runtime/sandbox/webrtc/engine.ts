@@ -1,0 +1,135 @@
+import { networkInterfaces } from 'node:os';
+import type { PeerConnection, RtcConfig } from 'node-datachannel';
+import { ProtoflyError, type Clock, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
+import { NativePeer } from './peer.js';
+import { candidatesOf, cleanDescription, offererIsClient } from './sdp.js';
+
+export interface EngineComponents {
+  readonly clock: Clock;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface EngineInit {
+  /** The one local address to use. @default all of them; 127.0.0.1 on a machine that has no other */
+  readonly bindAddress?: string;
+  /** Largest SCTP packet; every path of every connection must carry it. @default the library's, safe everywhere */
+  readonly mtu?: number;
+  /** How long to wait for a first host candidate. @default 200 */
+  readonly gatherMs?: number;
+}
+
+export interface NativeWebRtcEngine extends WebRtcEngine {
+  /** How many peers are open. */
+  readonly size: number;
+  /** Closes every peer and ends the library's threads. Blocks; once, when the process ends. Idempotent. */
+  shutdown(): void;
+}
+
+const ICE_SERVER = /^(?:stun|turn|turns):[^\s]{1,500}$/;
+
+const hasOnlyLoopback = (): boolean => Object.values(networkInterfaces()).flat().every((address) => address?.internal !== false);
+
+interface Made {
+  readonly peer: NativePeer;
+  readonly connection: PeerConnection;
+  /** Resolves when host candidates are there. Rejects never. */
+  readonly gathered: Promise<void>;
+  /** From now on candidates that aren't in `sdp` go to the listener. */
+  trickle(sdp: string): void;
+}
+
+/** Loads the library and makes the engine. @throws ProtoflyError `E_PLATFORM` where the library can't be loaded */
+export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init: EngineInit = {}): Promise<NativeWebRtcEngine> => {
+  const library = await import('node-datachannel').catch((cause: unknown) => {
+    throw new ProtoflyError('E_PLATFORM', 'WebRTC is not available here: its library cannot be loaded', { cause });
+  });
+  const bindAddress = init.bindAddress ?? (hasOnlyLoopback() ? '127.0.0.1' : undefined);
+  const peers = new Set<NativePeer>();
+  let counter = 0;
+  let ended = false;
+
+  const make = (iceServers: readonly string[], events: WebRtcEvents): Made => {
+    if (ended) throw new ProtoflyError('E_LINK_CLOSED', 'the WebRTC engine has been shut down');
+    const config: RtcConfig = {
+      iceServers: iceServers.filter((server) => ICE_SERVER.test(server)),
+      ...(bindAddress === undefined ? {} : { bindAddress }),
+      ...(init.mtu === undefined ? {} : { mtu: init.mtu }),
+    };
+    let connection: PeerConnection;
+    try {
+      connection = new library.PeerConnection(`p${String(++counter)}`, config);
+    } catch (cause) {
+      throw new ProtoflyError('E_PLATFORM', 'no peer connection could be made', { cause });
+    }
+    const peer = new NativePeer(connection, { events, log, onEnd: () => { peers.delete(peer); } });
+    peers.add(peer);
+    const early: [string, string][] = [];
+    let tell = (candidate: string, mid: string): void => { early.push([candidate, mid]); };
+    connection.onLocalCandidate((candidate, mid) => { tell(candidate, mid); });
+    const gathered = new Promise<void>((resolve) => {
+      const timer = clock.setTimeout(resolve, init.gatherMs ?? 200);
+      connection.onGatheringStateChange((state) => {
+        if (state !== 'complete') return;
+        timer.cancel();
+        resolve();
+      });
+    });
+    return {
+      peer, connection, gathered,
+      trickle: (sdp) => {
+        tell = peer.trickle(candidatesOf(sdp));
+        queueMicrotask(() => { for (const [candidate, mid] of early.splice(0)) tell(candidate, mid); });
+      },
+    };
+  };
+
+  /** The local description, as soon as it holds host candidates. */
+  const describe = async ({ connection, gathered }: Made): Promise<string> => {
+    const now = connection.localDescription()?.sdp;
+    if (now !== undefined && candidatesOf(now).length > 0) return now;
+    await gathered;
+    const sdp = connection.localDescription()?.sdp;
+    if (sdp === undefined) throw new ProtoflyError('E_PLATFORM', 'the WebRTC library made no description');
+    return sdp;
+  };
+
+  const closing = async <T>(made: Made, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (thrown) {
+      made.peer.close();
+      throw thrown instanceof ProtoflyError ? thrown : new ProtoflyError('E_PLATFORM', 'the WebRTC library failed', { cause: thrown });
+    }
+  };
+
+  return {
+    get size() {
+      return peers.size;
+    },
+    offer: async ({ iceServers, label }, events) => {
+      const made = make(iceServers, events);
+      return closing(made, async () => {
+        made.peer.openChannel(label);
+        const sdp = offererIsClient(await describe(made));
+        made.trickle(sdp);
+        return { peer: made.peer, sdp };
+      });
+    },
+    answer: async ({ iceServers, sdp: offer }, events) => {
+      const clean = offererIsClient(cleanDescription(offer));
+      const made = make(iceServers, events);
+      return closing(made, async () => {
+        made.peer.setRemote(clean, 'offer');
+        const sdp = await describe(made);
+        made.trickle(sdp);
+        return { peer: made.peer, sdp };
+      });
+    },
+    shutdown: () => {
+      if (ended) return;
+      ended = true;
+      for (const peer of [...peers]) peer.close();
+      library.cleanup();
+    },
+  };
+};

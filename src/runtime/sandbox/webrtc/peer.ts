@@ -1,0 +1,184 @@
+import type { DataChannel, PeerConnection } from 'node-datachannel';
+import { ProtoflyError, type CandidatePair, type WebRtcEvents, type WebRtcPeer } from '../../../protocol/index.js';
+import { candidatesOf, cleanDescription, MAX_REMOTE_CANDIDATES, usableCandidate } from './sdp.js';
+
+/** Bytes that may wait in the library before `send` says that it is enough, and where it says "go on" again. */
+const HIGH_WATER = 512 * 1024;
+const LOW_WATER = 128 * 1024;
+/** What we send in one frame at most, whatever the other side would take. */
+const MAX_FRAME = 64 * 1024;
+
+type Candidate = Parameters<WebRtcPeer['addCandidate']>[0];
+type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
+type State = 'setting-up' | 'open' | 'closed';
+
+const textOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+
+const formatEnd = ({ address, port, type }: { address: string; port: number; type: string }): string =>
+  `${address.includes(':') ? `[${address}]` : address}:${String(port)} ${type}`;
+
+/**
+ * A peer connection and its channel. The library closes both when their wrappers are collected, so a peer keeps them,
+ * and the engine keeps the peer, until it is closed.
+ */
+export class NativePeer implements WebRtcPeer {
+  readonly #connection: PeerConnection;
+  readonly #events: WebRtcEvents;
+  readonly #log: Log;
+  readonly #onEnd: () => void;
+  readonly #early: Candidate[] = [];
+  #channel: DataChannel | undefined;
+  #described = false;
+  readonly #taken = new Set<string>();
+  #state: State = 'setting-up';
+  #maxFrame = MAX_FRAME;
+  #full = false;
+
+  /** @param onEnd called when nothing of this peer is left in the library */
+  constructor(connection: PeerConnection, init: { readonly events: WebRtcEvents; readonly log: Log; readonly onEnd: () => void }) {
+    this.#connection = connection;
+    this.#events = init.events;
+    this.#log = init.log;
+    this.#onEnd = init.onEnd;
+    connection.onStateChange((state) => {
+      if (state === 'failed') this.#end(true, 'no path to the other side');
+      else if (state === 'disconnected' || state === 'closed') this.#end(this.#state !== 'open', 'the connection ended');
+    });
+    connection.onDataChannel((channel) => {
+      this.#guard(() => {
+        if (this.#channel === undefined && this.#state !== 'closed') this.#adopt(channel);
+        else channel.close();
+      });
+    });
+  }
+
+  /** Makes the channel; the offerer's part. The answerer takes the first one that comes. */
+  openChannel(label: string): void {
+    this.#adopt(this.#connection.createDataChannel(label));
+  }
+
+  /** @throws ProtoflyError `E_MESSAGE` */
+  setRemote(sdp: string, type: 'offer' | 'answer'): void {
+    if (this.#state === 'closed') return;
+    try {
+      this.#connection.setRemoteDescription(sdp, type);
+    } catch (cause) {
+      throw new ProtoflyError('E_MESSAGE', `bad session description: ${textOf(cause)}`, { cause });
+    }
+    this.#described = true;
+    for (const candidate of candidatesOf(sdp)) this.#taken.add(candidate);
+    for (const candidate of this.#early.splice(0)) this.addCandidate(candidate);
+  }
+
+  /** Tells of local candidates from now on, apart from those in `known`. */
+  trickle(known: readonly string[]): (candidate: string, mid: string) => void {
+    const said = new Set(known);
+    return (candidate, mid) => {
+      const text = candidate.replace(/^a=/, '');
+      if (said.has(text)) return;
+      said.add(text);
+      this.#tell(() => { this.#events.onCandidate({ candidate: text, sdpMid: mid }); });
+    };
+  }
+
+  addCandidate({ candidate, sdpMid }: Candidate): void {
+    if (this.#state === 'closed') return;
+    const usable = usableCandidate(candidate);
+    if (usable === undefined || this.#taken.has(usable) || this.#taken.size >= MAX_REMOTE_CANDIDATES) return;
+    if (!this.#described) {
+      if (this.#early.length < MAX_REMOTE_CANDIDATES) this.#early.push({ candidate, sdpMid });
+      return;
+    }
+    this.#taken.add(usable);
+    this.#guard(() => { this.#connection.addRemoteCandidate(usable, sdpMid); });
+  }
+
+  setAnswer(sdp: string): void {
+    if (!this.#described) this.setRemote(cleanDescription(sdp), 'answer');
+  }
+
+  send(frame: string | Uint8Array): boolean {
+    const channel = this.#channel;
+    if (this.#state !== 'open' || channel === undefined) throw new ProtoflyError('E_LINK_CLOSED', 'the data channel is not open');
+    try {
+      // What this returns is whether the frame was buffered, which is no failure.
+      if (typeof frame === 'string') channel.sendMessage(frame);
+      else channel.sendMessageBinary(frame);
+      this.#full = channel.bufferedAmount() > HIGH_WATER;
+    } catch (cause) {
+      throw new ProtoflyError('E_LINK_CLOSED', `the data channel takes no more: ${textOf(cause)}`, { cause });
+    }
+    return !this.#full;
+  }
+
+  get maxFrame(): number {
+    return this.#maxFrame;
+  }
+
+  get pair(): CandidatePair | undefined {
+    if (this.#state !== 'open') return undefined;
+    try {
+      const pair = this.#connection.getSelectedCandidatePair();
+      return pair === null ? undefined : { local: formatEnd(pair.local), remote: formatEnd(pair.remote) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#guard(() => { this.#channel?.close(); });
+    this.#guard(() => { this.#connection.close(); });
+    this.#onEnd();
+  }
+
+  #adopt(channel: DataChannel): void {
+    this.#channel = channel;
+    channel.onOpen(() => { this.#open(channel); });
+    channel.onMessage((data) => {
+      this.#tell(() => { this.#events.onFrame(typeof data === 'string' ? data : data instanceof ArrayBuffer ? new Uint8Array(data) : data); });
+    });
+    channel.onBufferedAmountLow(() => {
+      if (!this.#full) return;
+      this.#full = false;
+      this.#tell(() => { this.#events.onDrain(); });
+    });
+    channel.onError((error) => { this.#log('info', `data channel: ${error}`); });
+    channel.onClosed(() => { this.#end(this.#state !== 'open', 'the other side closed the data channel'); });
+    if (channel.isOpen()) queueMicrotask(() => { this.#guard(() => { this.#open(channel); }); });
+  }
+
+  #open(channel: DataChannel): void {
+    if (this.#state !== 'setting-up') return;
+    this.#guard(() => {
+      channel.setBufferedAmountLowThreshold(LOW_WATER);
+      this.#maxFrame = Math.max(1, Math.min(MAX_FRAME, channel.maxMessageSize()));
+      this.#state = 'open';
+    });
+    this.#tell(() => { this.#events.onOpen(); });
+  }
+
+  #end(failed: boolean, description: string): void {
+    if (this.#state === 'closed') return;
+    this.close();
+    try {
+      this.#events.onClose({ failed, description });
+    } catch (thrown) {
+      this.#log('warn', `WebRTC callback: ${textOf(thrown)}`);
+    }
+  }
+
+  /** Calls a listener. Whatever is thrown out of a callback of the library would end the process. */
+  #tell(run: () => void): void {
+    if (this.#state !== 'closed') this.#guard(run);
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (thrown) {
+      this.#log('warn', `WebRTC: ${textOf(thrown)}`);
+    }
+  }
+}

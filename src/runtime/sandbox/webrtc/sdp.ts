@@ -1,0 +1,55 @@
+import { ProtoflyError } from '../../../protocol/index.js';
+
+const MAX_LINES = 200;
+const MAX_LINE = 1024;
+/** How many candidates of one remote are tried. Each one costs connectivity checks. */
+export const MAX_REMOTE_CANDIDATES = 40;
+
+const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad session description: ${why}`);
+
+const NUMERIC = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
+
+/**
+ * A candidate line in the form in which the library takes it, or undefined for one that isn't used: not UDP, or with
+ * a host name, which would have a peer's names looked up.
+ */
+export const usableCandidate = (line: string): string | undefined => {
+  const text = line.trim().replace(/^a=/, '');
+  if (text.length > MAX_LINE || !text.startsWith('candidate:')) return undefined;
+  const [, component, transport, , address = '', port, typ] = text.split(/ +/);
+  if (component !== '1' || transport?.toUpperCase() !== 'UDP' || typ !== 'typ') return undefined;
+  const number = Number(port);
+  if (!NUMERIC.test(address) || !Number.isInteger(number) || number < 1 || number > 65_535) return undefined;
+  return text;
+};
+
+/** The candidates of a description, without their `a=`. */
+export const candidatesOf = (sdp: string): string[] =>
+  sdp.split(/\r?\n/).filter((line) => line.startsWith('a=candidate:')).map((line) => line.slice(2));
+
+export const midOf = (sdp: string): string => /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0';
+
+/**
+ * A remote description with nothing in it that we don't use: one data channel section, usable candidates.
+ * @throws ProtoflyError `E_MESSAGE`
+ */
+export const cleanDescription = (sdp: string): string => {
+  const lines = sdp.split(/\r?\n/).filter((line) => line !== '');
+  if (lines.length > MAX_LINES || lines.some((line) => line.length > MAX_LINE)) throw bad('too long');
+  const sections = lines.filter((line) => line.startsWith('m='));
+  if (sections.length !== 1 || !/^m=application \d+ \S*DTLS\/SCTP /.test(sections[0]!)) throw bad('not exactly one data channel section');
+  let candidates = 0;
+  const kept = lines.filter((line) => {
+    if (!line.startsWith('a=candidate:')) return true;
+    if (usableCandidate(line) === undefined || candidates >= MAX_REMOTE_CANDIDATES) return false;
+    candidates += 1;
+    return true;
+  });
+  return `${kept.join('\r\n')}\r\n`;
+};
+
+/**
+ * Makes the offerer the DTLS client, in an offer that is sent as in one that came. Otherwise the answerer's first DTLS
+ * packet may come before the offerer's DTLS exists, and is repeated only after a second.
+ */
+export const offererIsClient = (sdp: string): string => sdp.replace(/^a=setup:actpass/m, 'a=setup:active');
