@@ -42,13 +42,14 @@ export class Incoming {
     const ready: Message[] = [];
     // What the sender no longer waits for will not come: go on behind it.
     if (stream.next < mark.base) this.#skip(stream, ready, mark.base);
-    if (mark.seq < stream.next || stream.held.has(mark.seq)) {
-      return ready.length > 0 ? { kind: 'ready', messages: ready } : { kind: 'repeated' };
+    const fresh = mark.seq >= stream.next && !stream.held.has(mark.seq);
+    if (fresh) {
+      if (stream.held.size >= this.#maxHeld && mark.seq !== stream.next) return ready.length > 0 ? { kind: 'ready', messages: ready } : { kind: 'overflow' };
+      stream.held.set(mark.seq, message);
     }
-    if (stream.held.size >= this.#maxHeld) return { kind: 'overflow' };
-    stream.held.set(mark.seq, message);
     for (let held = stream.held.get(stream.next); held !== undefined; held = stream.held.get(stream.next)) this.#hand(stream, held, ready);
-    return ready.length > 0 ? { kind: 'ready', messages: ready } : { kind: 'held' };
+    if (ready.length > 0) return { kind: 'ready', messages: ready };
+    return { kind: fresh ? 'held' : 'repeated' };
   }
 
   #stream(from: string, mark: FlowMark): Stream {

@@ -1,0 +1,187 @@
+import t, { type Test } from 'tap';
+import { parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { Inbox, type InboxInit, type Program, type Stored } from '../../src/runtime/inbox/index.js';
+import { memoryStore, type Store } from '../../src/store/index.js';
+import { ManualClock, turns } from '../support/manual-clock.js';
+
+const alice = parseAddress('hyperty://example.com/alice');
+const bob = parseAddress('hyperty://example.com/bob');
+const send = (id: number, body: Record<string, unknown> = { expect: 'receipt' }, type: Request['type'] = 'create'): Request =>
+  ({ id, type, from: alice, to: bob, body: { value: id, ...body } });
+
+const setUp = (init: Partial<InboxInit> = {}, store: Store = memoryStore()) => {
+  const clock = new ManualClock();
+  const replies: Response[] = [];
+  const inbox = new Inbox({ stored: store.collection<Stored>('inbox'), clock, reply: (response) => replies.push(response), log: () => undefined }, { address: bob, ...init });
+  return { clock, inbox, store, codes: () => replies.map(({ id, body }) => [id, body.code]), replies };
+};
+
+/** A program that takes what it gets, as far as its window goes. */
+const program = (window?: number): Program & { readonly got: unknown[] } => {
+  const got: unknown[] = [];
+  return { got, deliver: (message: Message) => { got.push(message.body?.value); }, ...(window === undefined ? {} : { window }) };
+};
+
+void t.test('what arrives while no program is attached waits on disk, is acknowledged, and comes first', async (t) => {
+  const { inbox, store, codes } = setUp();
+  for (const id of [1, 2, 3]) inbox.receive(send(id), 'p2p');
+  t.same(codes(), [], 'not before it is on disk');
+  await turns();
+  t.same(codes(), [[1, 200], [2, 200], [3, 200]]);
+  inbox.close();
+  const again = setUp({}, store);
+  t.equal(again.inbox.waiting.messages, 3, 'it is there in the next life');
+  const reader = program();
+  again.inbox.attach(reader);
+  again.inbox.receive(send(4), 'p2p');
+  t.same(reader.got, [1, 2, 3, 4]);
+  t.same(again.codes(), [[4, 200]], 'what was acknowledged before isn\'t again');
+  await turns();
+  t.equal([...store.collection('inbox').entries()].length, 0);
+  t.equal(again.inbox.waiting.messages, 0);
+});
+
+void t.test('a receipt tells how the message came', async (t) => {
+  const { inbox, replies } = setUp();
+  inbox.attach(program());
+  inbox.receive(send(1), 'p2p');
+  inbox.receive(send(2), 'msg-node');
+  await turns();
+  t.same(replies.map(({ body }) => body['path']), ['p2p', 'msg-node']);
+  t.same(replies.map(({ from, to }) => [from, to]), [[bob, alice], [bob, alice]]);
+});
+
+void t.test('a program with a window gets no more than it, and receipts come when it has taken', async (t) => {
+  const { inbox, codes } = setUp();
+  const reader = program(2);
+  const attachment = inbox.attach(reader);
+  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), 'local');
+  t.same(reader.got, [1, 2]);
+  t.same(codes(), []);
+  attachment.taken(1);
+  t.same(reader.got, [1, 2, 3]);
+  t.same(codes(), [[1, 200]]);
+  attachment.taken(99);
+  t.same(codes(), [[1, 200], [2, 200], [3, 200]], 'no more can be taken than was delivered');
+  attachment.taken(-5);
+  attachment.taken(Number.NaN);
+  t.same(reader.got, [1, 2, 3, 4]);
+  await turns();
+});
+
+void t.test('what a program hasn\'t taken goes to the next one, in order', async (t) => {
+  const { inbox, codes } = setUp();
+  const first = program(10);
+  const attachment = inbox.attach(first);
+  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), 'local');
+  attachment.taken(2);
+  attachment.detach();
+  attachment.detach();
+  await turns();
+  t.same(codes(), [[1, 200], [2, 200], [3, 200], [4, 200]], 'the rest is safe on disk');
+  const second = program(10);
+  inbox.attach(second);
+  t.same(second.got, [3, 4]);
+});
+
+void t.test('several programs get every message each, and the slowest sets the pace', (t) => {
+  const { inbox, codes } = setUp();
+  const fast = program(10);
+  const slow = program(10);
+  const fastAttachment = inbox.attach(fast);
+  const slowAttachment = inbox.attach(slow);
+  for (const id of [1, 2, 3]) inbox.receive(send(id), 'local');
+  fastAttachment.taken(3);
+  t.same(codes(), []);
+  slowAttachment.taken(1);
+  t.same(codes(), [[1, 200]]);
+  t.same([fast.got, slow.got], [[1, 2, 3], [1, 2, 3]]);
+  slowAttachment.detach();
+  t.same(codes(), [[1, 200], [2, 200], [3, 200]], 'without the slow one the fast one\'s pace counts');
+  t.end();
+});
+
+void t.test('who asks is answered 408 when nobody is there to answer', (t) => {
+  const { inbox } = setUp();
+  t.throws(() => { inbox.receive(send(1, { expect: 'response' }), 'p2p'); }, { code: 'E_UNAVAILABLE' });
+  t.throws(() => { inbox.receive(send(2, {}, 'read'), 'p2p'); }, { code: 'E_UNAVAILABLE' });
+  inbox.receive(send(3, {}), 'p2p');
+  t.equal(inbox.waiting.messages, 1, 'what asks nothing waits');
+  t.end();
+});
+
+void t.test('a program that goes leaves no question waiting: it is answered 408', async (t) => {
+  const { inbox, codes } = setUp();
+  const attachment = inbox.attach(program(1));
+  inbox.receive(send(1, { expect: 'response' }), 'p2p');
+  attachment.detach();
+  await turns();
+  t.same(codes(), [[1, 408]]);
+  t.equal(inbox.waiting.messages, 0);
+});
+
+void t.test('a full inbox stalls its senders, then refuses; room lets them go on', async (t) => {
+  const { inbox, codes, clock } = setUp({ maxMessages: 2, maxStalled: 2, stallMs: 1000 });
+  for (const id of [1, 2, 3, 4, 5]) inbox.receive(send(id), 'p2p');
+  await turns();
+  t.same(codes(), [[5, 429], [1, 200], [2, 200]], '3 and 4 are stalled, 5 is one too many');
+  const reader = program(1);
+  const attachment = inbox.attach(reader);
+  attachment.taken(1);
+  attachment.detach();
+  await turns();
+  t.same(codes().slice(3), [[3, 200]], 'there was room for one');
+  clock.advance(1000);
+  t.same(codes().slice(4), [[4, 429]], 'the other\'s time is up');
+});
+
+void t.test('bytes are bounded too', async (t) => {
+  const { inbox, codes } = setUp({ maxBytes: 1000, stallMs: 1000 });
+  inbox.receive(send(1, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
+  inbox.receive(send(2, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
+  inbox.receive(send(3, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
+  inbox.receive(send(4, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
+  await turns();
+  t.ok(codes().some(([id, code]) => id === 4 && code === 429));
+  t.ok(inbox.waiting.bytes <= 3000);
+  t.equal(codes().filter(([, code]) => code === 200).length, 1);
+});
+
+void t.test('a repeated message is acknowledged again, but taken once', async (t) => {
+  const { inbox, codes } = setUp();
+  const reader = program(10);
+  const attachment = inbox.attach(reader);
+  const marked = (id: number, seq: number, base: number): Request => send(id, { expect: 'receipt', flow: ['e', seq, base] });
+  inbox.receive(marked(1, 1, 1), 'p2p');
+  inbox.receive(marked(1, 1, 1), 'msg-node');
+  t.same(codes(), [], 'the first copy isn\'t taken yet');
+  attachment.taken(1);
+  inbox.receive(marked(1, 1, 1), 'msg-node');
+  t.same(codes(), [[1, 200], [1, 200]]);
+  inbox.receive(marked(3, 3, 2), 'p2p');
+  inbox.receive(marked(2, 2, 2), 'msg-node');
+  t.same(reader.got, [1, 2, 3]);
+  t.notOk(reader.got.length > 3);
+});
+
+void t.test('responses go to the program that asked', (t) => {
+  const { inbox } = setUp();
+  const bystander = program();
+  inbox.attach(bystander);
+  const answers: number[] = [];
+  inbox.expectResponse('q1', (response) => { answers.push(response.body.code); });
+  const response = (code: number): Response => ({ id: 'q1', type: 'response', from: alice, to: bob, body: { code } });
+  inbox.receive(response(183), 'p2p');
+  inbox.receive(response(200), 'p2p');
+  t.same(answers, [183, 200]);
+  t.same(bystander.got, []);
+  t.end();
+});
+
+void t.test('discarding tells how much was lost', async (t: Test) => {
+  const { inbox, store } = setUp();
+  for (const id of [1, 2]) inbox.receive(send(id), 'p2p');
+  await turns();
+  t.equal(await inbox.discard(), 2);
+  t.equal([...store.collection('inbox').entries()].length, 0);
+});
