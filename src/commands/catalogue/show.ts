@@ -1,0 +1,27 @@
+import { string } from '@oclif/core/args';
+import { string as text } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { readCatalogue } from '../../control/catalogue.js';
+import { needed } from '../../control/io/prompt.js';
+
+export default class CatalogueShow extends BaseCommand {
+  static override summary = 'one descriptor of a domain\'s catalogue';
+  static override args = {
+    type: string({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy' }),
+    name: string({ description: 'its name' }),
+  };
+
+  static override flags = {
+    domain: text({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
+    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(CatalogueShow);
+    const context = this.context(flags);
+    const type = await needed(context, 'TYPE', args.type);
+    const descriptor = await readCatalogue(context, type, await needed(context, 'NAME', args.name), { domain: flags.domain, timeoutMs: flags.timeout });
+    const { sourcePackage, ...rest } = descriptor;
+    await context.output.fields(descriptor, { ...rest, sourcePackage: sourcePackage === undefined ? undefined : 'included (see --json)' });
+  }
+}

@@ -1,0 +1,16 @@
+import { string } from '@oclif/core/args';
+import { BaseCommand } from '../../control/base-command.js';
+import { needed } from '../../control/io/prompt.js';
+import { getSetting, keyChoices } from '../../control/configuration.js';
+
+export default class ConfigGet extends BaseCommand {
+  static override summary = 'print a setting of this profile';
+  static override args = { key: string({ description: 'which' }) };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(ConfigGet);
+    const context = this.context(flags);
+    const { key, value } = await getSetting(context, await needed(context, 'KEY', args.key, keyChoices));
+    await context.output.result({ key, value }, () => (Array.isArray(value) ? value.join(',') : String(value)));
+  }
+}

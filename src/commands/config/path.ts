@@ -1,0 +1,13 @@
+import { BaseCommand } from '../../control/base-command.js';
+import { settingsPath } from '../../control/settings.js';
+
+export default class ConfigPath extends BaseCommand {
+  static override summary = 'where the settings, the state, the socket and the log of this profile are';
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(ConfigPath);
+    const { output, places } = this.context(flags);
+    const path = settingsPath(places);
+    await output.result({ settings: path, state: places.state, socket: places.socket, log: places.log }, () => path);
+  }
+}

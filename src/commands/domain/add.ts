@@ -1,0 +1,20 @@
+import { string } from '@oclif/core/args';
+import { BaseCommand } from '../../control/base-command.js';
+import { addDomain } from '../../control/daemons/known-domains.js';
+import { needed } from '../../control/io/prompt.js';
+
+export default class DomainAdd extends BaseCommand {
+  static override summary = 'say where the base URL of a domain is, when DNS doesn\'t';
+  static override examples = ['<%= config.bin %> domain add example.com https://mn.example.com:8443'];
+  static override args = {
+    name: string({ description: 'the domain' }),
+    url: string({ description: 'its base URL' }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(DomainAdd);
+    const context = this.context(flags);
+    const added = await addDomain(context, await needed(context, 'NAME', args.name), await needed(context, 'URL', args.url));
+    await context.output.result(added, () => `${added.name} is at ${added.url}`);
+  }
+}

@@ -1,0 +1,29 @@
+import { boolean, string } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { startDomain } from '../../control/daemons/domain.js';
+
+export default class DomainStart extends BaseCommand {
+  static override summary = 'run a domain server: message node, registry and catalogue';
+  static override description = 'Stays in the foreground, with its log on stderr, unless --detach is given.';
+  static override examples = ['<%= config.bin %> domain start --detach', '<%= config.bin %> domain start --name example.com --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem'];
+  static override flags = {
+    name: string({ description: 'the domain it serves', default: 'localhost' }),
+    listen: string({ description: 'host:port; port 0 takes a free one', default: '127.0.0.1:9090' }),
+    detach: boolean({ description: 'return when it is ready, and leave it running' }),
+    wait: durationFlag({ description: 'how long it may take to be ready', default: 10_000, aliases: ['timeout'] }),
+    'tls-cert': string({ description: 'certificate file (PEM)' }),
+    'tls-key': string({ description: 'key file (PEM)' }),
+    'ice-server': string({ description: 'STUN or TURN server for the runtimes of this domain', multiple: true, multipleNonGreedy: true }),
+  };
+
+  override async run(): Promise<number> {
+    const { flags } = await this.parse(DomainStart);
+    const context = this.context(flags);
+    const { status, socket, log, stay } = await startDomain(context, {
+      name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [],
+    }, flags.detach);
+    const { domain, url, pid } = status;
+    await context.output.result({ domain, url, pid, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);
+    return flags.detach ? 0 : stay();
+  }
+}

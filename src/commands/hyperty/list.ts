@@ -1,0 +1,15 @@
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { withRuntime } from '../../control/client/runtime.js';
+import { hypertyColumns } from '../../control/views.js';
+
+export default class HypertyList extends BaseCommand {
+  static override summary = 'the hyperties of this runtime';
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(HypertyList);
+    const context = this.context(flags);
+    const hyperties = await withRuntime(context, { timeoutMs: flags.timeout }, (runtime) => runtime.hyperties());
+    await context.output.list(hyperties, hypertyColumns, 'no hyperties are registered');
+  }
+}

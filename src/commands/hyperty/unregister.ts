@@ -1,0 +1,22 @@
+import { string } from '@oclif/core/args';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { withRuntime } from '../../control/client/runtime.js';
+import { needed } from '../../control/io/prompt.js';
+
+export default class HypertyUnregister extends BaseCommand {
+  static override summary = 'unregister a hyperty; what waits in its inbox is discarded';
+  static override args = { name: string({ description: 'its name or address' }) };
+  static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(HypertyUnregister);
+    const context = this.context(flags);
+    const { name, discarded } = await withRuntime(context, { timeoutMs: flags.timeout }, async (runtime) => {
+      const choices = async () => (await runtime.hyperties()).map((hyperty) => ({ name: `${hyperty.name}  ${hyperty.url}`, value: hyperty.name }));
+      const which = await needed(context, 'NAME', args.name, choices);
+      return { name: which, discarded: (await runtime.unregister(which)).discarded ?? 0 };
+    });
+    if (discarded > 0) context.output.note(`${String(discarded)} waiting messages were discarded`);
+    await context.output.result({ name, discarded }, () => `${name} unregistered`);
+  }
+}

@@ -1,0 +1,31 @@
+import { string } from '@oclif/core/args';
+import { boolean, string as text } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { needed } from '../../control/io/prompt.js';
+import { requestResponse } from '../../control/messages/request.js';
+
+export default class MsgRequest extends BaseCommand {
+  static override summary = 'ask a program something and print its answer\'s value';
+  static override description = 'Exit 3 when there is no such address, 4 when no program is attached to it, 5 when no answer comes in time, 6 when it refuses.';
+  static override examples = ['<%= config.bin %> msg request bob/upper hello'];
+  static override strict = false;
+  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override flags = {
+    from: text({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
+    type: text({ description: 'the message\'s type', default: 'execute' }),
+    'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
+    'no-p2p': boolean({ description: 'through the message node, never directly' }),
+    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+  };
+
+  override async run(): Promise<void> {
+    const { argv, flags } = await this.parse(MsgRequest);
+    const context = this.context(flags);
+    const [given, ...words] = argv as string[];
+    const address = await needed(context, 'ADDRESS', given);
+    const { body } = await requestResponse(context, {
+      address, text: words.join(' '), from: flags.from, type: flags.type, jsonBody: flags['json-body'], p2p: !flags['no-p2p'], timeoutMs: flags.timeout,
+    });
+    await context.output.result({ code: body.code, value: body.value ?? null }, () => (typeof body.value === 'string' ? body.value : JSON.stringify(body.value ?? null)));
+  }
+}

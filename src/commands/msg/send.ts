@@ -1,0 +1,34 @@
+import { string } from '@oclif/core/args';
+import { boolean, option, string as text } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { needed } from '../../control/io/prompt.js';
+import { SENDABLE, sendMessages, SPLITS } from '../../control/messages/send.js';
+
+export default class MsgSend extends BaseCommand {
+  static override summary = 'send a message, or one for each line of stdin; ends when the other side has them';
+  static override description = 'Words are one message. Without any, or with `-`, stdin is read: one message per line.';
+  static override examples = ['<%= config.bin %> msg send bob/in hello', 'seq 1000 | <%= config.bin %> msg send bob/in -', '<%= config.bin %> msg send bob/in --json-body \'{"n": 1}\''];
+  static override strict = false;
+  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override flags = {
+    from: text({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
+    type: text({ description: `the message's type: ${SENDABLE.join(', ')}`, default: 'create' }),
+    split: option({ options: SPLITS })({ description: 'how stdin becomes messages', default: 'line' }),
+    'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
+    'require-direct': boolean({ description: 'over a direct connection or not at all (exit 7)' }),
+    'no-p2p': boolean({ description: 'through the message node, never directly' }),
+    receipt: boolean({ description: 'print a JSON line per message: what became of it' }),
+    timeout: durationFlag({ description: 'how long receipts may fail to come (30s)' }),
+  };
+
+  override async run(): Promise<void> {
+    const { argv, flags } = await this.parse(MsgSend);
+    const context = this.context(flags);
+    const [given, ...words] = argv as string[];
+    const address = await needed(context, 'ADDRESS', given);
+    await sendMessages(context, {
+      address, text: words, from: flags.from, type: flags.type, split: flags.split, timeoutMs: flags.timeout,
+      jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt,
+    });
+  }
+}

@@ -1,0 +1,15 @@
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { withRuntime } from '../../control/client/runtime.js';
+import { connectionColumns } from '../../control/views.js';
+
+export default class P2pList extends BaseCommand {
+  static override summary = 'the direct connections of this runtime';
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(P2pList);
+    const context = this.context(flags);
+    const connections = await withRuntime(context, { timeoutMs: flags.timeout }, (runtime) => runtime.connections());
+    await context.output.list(connections, connectionColumns, 'there are no direct connections');
+  }
+}

@@ -1,0 +1,27 @@
+import { string } from '@oclif/core/args';
+import { boolean } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { p2pStatus, watchP2p } from '../../control/p2p.js';
+import { needed } from '../../control/io/prompt.js';
+import { changeLine, connectionFields } from '../../control/views.js';
+
+export default class P2pStatus extends BaseCommand {
+  static override summary = 'how the direct connection to the runtime that hosts an address is';
+  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override flags = {
+    watch: boolean({ description: 'every change of state with its reason, until Ctrl-C' }),
+    timeout: durationFlag({ description: 'how long the answer may take (10s), or how long to watch' }),
+  };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(P2pStatus);
+    const context = this.context(flags);
+    const address = await needed(context, 'ADDRESS', args.address);
+    if (flags.watch) {
+      await watchP2p(context, address, flags.timeout, (change) => context.output.line(change, () => changeLine(change)));
+      return;
+    }
+    const connection = await p2pStatus(context, address, flags.timeout ?? 10_000);
+    await context.output.fields(connection, connectionFields(connection));
+  }
+}

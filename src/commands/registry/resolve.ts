@@ -1,0 +1,23 @@
+import { string } from '@oclif/core/args';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { withRuntime } from '../../control/client/runtime.js';
+import { findAddress, neededAddress } from '../../control/client/target.js';
+
+export default class RegistryResolve extends BaseCommand {
+  static override summary = 'which way a message would take now, and why, step by step';
+  static override description = 'Nothing is sent, and no protostub is deployed.';
+  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(RegistryResolve);
+    const context = this.context(flags);
+    const { output } = context;
+    const resolution = await withRuntime(context, { timeoutMs: flags.timeout }, async (runtime) =>
+      runtime.resolve(await findAddress(context, runtime, await neededAddress(context, runtime, args.address))));
+    await output.result(resolution, () => [
+      ...output.table(resolution.steps, [{ title: 'STEP', get: (row) => row.step }, { title: 'RESULT', get: (row) => row.result }]), '',
+      `${resolution.address} ${output.title(resolution.path)}${resolution.stub === undefined ? '' : ` through ${resolution.stub}`}`,
+    ]);
+  }
+}

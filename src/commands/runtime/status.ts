@@ -1,0 +1,24 @@
+import { boolean } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { withRuntime } from '../../control/client/runtime.js';
+import { watchRuntime } from '../../control/daemons/runtime.js';
+import { runtimeFields, runtimeLine } from '../../control/views.js';
+
+export default class RuntimeStatus extends BaseCommand {
+  static override summary = 'how the runtime of this profile is';
+  static override flags = {
+    watch: boolean({ description: 'a line at each change, until Ctrl-C' }),
+    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(RuntimeStatus);
+    const context = this.context(flags);
+    if (flags.watch) {
+      await watchRuntime(context, (status) => context.output.line(status, () => runtimeLine(status)));
+      return;
+    }
+    const status = await withRuntime(context, { timeoutMs: flags.timeout }, (runtime) => runtime.status());
+    await context.output.fields(status, runtimeFields(status));
+  }
+}

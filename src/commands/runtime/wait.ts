@@ -1,0 +1,19 @@
+import { string } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { waitForRuntime } from '../../control/daemons/runtime.js';
+import { runtimeLine } from '../../control/views.js';
+
+export default class RuntimeWait extends BaseCommand {
+  static override summary = 'wait until the running runtime says that it is live';
+  static override flags = {
+    for: string({ description: 'what to wait for', options: ['live'], default: 'live' }),
+    timeout: durationFlag({ description: 'how long', default: 30_000 }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(RuntimeWait);
+    const context = this.context(flags);
+    const status = await waitForRuntime(context, flags.timeout);
+    await context.output.result(status, () => runtimeLine(status));
+  }
+}

@@ -1,0 +1,57 @@
+/** What can be known of a command line before its command is. */
+
+const GLOBAL_SWITCHES: ReadonlySet<string> = new Set(['--json', '--no-input', '--verbose']);
+const GLOBAL_VALUES: ReadonlySet<string> = new Set(['--profile', '--timeout']);
+
+/** Where the flags end: at `--`, or at the end. */
+const flagsEnd = (argv: readonly string[]): number => {
+  const end = argv.indexOf('--');
+  return end < 0 ? argv.length : end;
+};
+
+/**
+ * Moves global flags that stand before the command behind it, where the parser looks for them:
+ * `--profile bob msg tail in` → `msg tail in --profile bob`.
+ */
+export const moveLeadingFlags = (argv: readonly string[]): string[] => {
+  const leading: string[] = [];
+  let at = 0;
+  for (let arg = argv[at]; arg !== undefined; arg = argv[at]) {
+    const [name = ''] = arg.split('=');
+    if (GLOBAL_SWITCHES.has(arg) || (GLOBAL_VALUES.has(name) && arg !== name)) leading.push(arg);
+    else if (GLOBAL_VALUES.has(arg) && argv[at + 1] !== undefined) leading.push(arg, argv[++at]!);
+    else break;
+    at += 1;
+  }
+  const rest = argv.slice(at);
+  const end = flagsEnd(rest);
+  return [...rest.slice(0, end), ...leading, ...rest.slice(end)];
+};
+
+/** Whether a switch is given, before any `--`. */
+export const hasSwitch = (argv: readonly string[], ...names: readonly string[]): boolean =>
+  argv.slice(0, flagsEnd(argv)).some((arg) => names.includes(arg));
+
+/** The words before the first flag: topic, command, arguments. */
+export const leadingWords = (argv: readonly string[]): string[] => {
+  const end = argv.findIndex((arg) => arg.startsWith('-'));
+  return argv.slice(0, end < 0 ? argv.length : end);
+};
+
+/** How many single-letter changes lie between two words. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+};
+
+/** The known word that was probably meant, if there is one near enough. */
+export const nearest = (typed: string, known: readonly string[]): string | undefined => {
+  const scored = known.map((word) => ({ word, score: distance(typed.slice(0, 100), word) })).sort((a, b) => a.score - b.score);
+  const [best] = scored;
+  return best !== undefined && best.score <= Math.max(2, Math.floor(best.word.length / 3)) ? best.word : undefined;
+};

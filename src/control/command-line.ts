@@ -1,0 +1,44 @@
+import { fileURLToPath } from 'node:url';
+import { Config } from '@oclif/core/config';
+import { run as runOclif } from '@oclif/core/run';
+import { ProtoflyError } from '../protocol/index.js';
+import { hasSwitch, leadingWords, nearest } from './arguments.js';
+
+const unknown = (config: Config, words: readonly string[]): ProtoflyError => {
+  const known = config.commandIDs.map((id) => id.replaceAll(':', ' '));
+  const typed = words.slice(0, 2).join(' ');
+  const meant = nearest(typed, known);
+  return new ProtoflyError('E_USAGE', `there is no command ${JSON.stringify(typed)}`, { hint: meant === undefined ? 'see protofly --help' : `did you mean: protofly ${meant}` });
+};
+
+/** `help msg send` and `-h` say the same as `msg send --help`. */
+const askingForHelp = (argv: readonly string[]): string[] | undefined => {
+  if (argv[0] === 'help') return [...leadingWords(argv).slice(1), '--help'];
+  if (argv.length === 0) return [];
+  return hasSwitch(argv, '--help', '-h') ? [...leadingWords(argv), '--help'] : undefined;
+};
+
+/**
+ * Finds the command that the words name and runs it with oclif.
+ * @returns the exit code
+ * @throws whatever the command throws; ProtoflyError `E_USAGE` when there is no such command
+ */
+export const runCommand = async (argv: readonly string[], importMetaUrl: string): Promise<number> => {
+  const root = fileURLToPath(importMetaUrl);
+  const help = askingForHelp(argv);
+  if (argv[0] === '--version') {
+    await runOclif(['--version'], root);
+    return 0;
+  }
+  const config = await Config.load(root);
+  const words = leadingWords(help ?? argv);
+  const id = [words.slice(0, 2).join(':'), words[0] ?? ''].find((candidate) => candidate !== '' && config.findCommand(candidate) !== undefined);
+  if (help !== undefined || (words.length === 1 && id === undefined && config.findTopic(words[0]!) !== undefined)) {
+    if (words.length > 0 && id === undefined && config.findTopic(words.join(':')) === undefined) throw unknown(config, words);
+    await runOclif([...(id === undefined ? words : id.split(':')), '--help'], root);
+    return 0;
+  }
+  if (id === undefined) throw unknown(config, words.length === 0 ? [argv[0]!] : words);
+  const result: unknown = await config.runCommand(id, argv.slice(id.split(':').length));
+  return typeof result === 'number' ? result : 0;
+};

@@ -1,0 +1,133 @@
+import { resolve } from 'node:path';
+import { ProtoflyError, systemClock, type Address } from '../../protocol/index.js';
+import { Client } from '../client/client.js';
+import type { DomainStatus } from '../client/documents.js';
+import type { Context } from '../context.js';
+import { domainPlaces, knownDomainServers } from '../paths.js';
+import type { DomainDaemonOptions } from './options.js';
+import { spawnDaemon, stayWith, untilGone } from './spawn.js';
+
+export interface DomainStart {
+  readonly name: string;
+  /** `host:port`; port 0 takes a free one. */
+  readonly listen: string;
+  readonly waitMs: number;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly iceServers: readonly string[];
+}
+
+export interface RunningDomain {
+  readonly status: DomainStatus;
+  readonly socket: string;
+  readonly log?: string;
+}
+
+const DOMAIN_NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/;
+
+/** @throws ProtoflyError `E_USAGE` */
+export const checkDomainName = (name: string): string => {
+  const canonical = name.toLowerCase();
+  if (DOMAIN_NAME.test(canonical)) return canonical;
+  throw new ProtoflyError('E_USAGE', `not a domain name: ${JSON.stringify(name.slice(0, 80))}`, { hint: 'it looks like example.com or localhost' });
+};
+
+/** @throws ProtoflyError `E_USAGE` */
+export const parseListen = (text: string): DomainDaemonOptions['listen'] => {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3] ?? NaN);
+  if (match !== null && port <= 65_535) return { host: match[1] ?? match[2]!, port };
+  throw new ProtoflyError('E_USAGE', `not an address to listen on: ${JSON.stringify(text.slice(0, 80))}`, { hint: 'it looks like 127.0.0.1:9090 or [::1]:9090' });
+};
+
+const adminOf = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
+
+const connect = async (context: Context, name: string, timeoutMs?: number): Promise<{ client: Client; admin: Address }> => {
+  const { client, session } = await Client.connect(domainPlaces(name, context.env).socket, {
+    name: `the domain server of ${name}`,
+    hint: `start it: protofly domain start --name ${name} --detach`,
+    signal: context.signal,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
+  return { client, admin: adminOf(session.domain) };
+};
+
+const read = async (client: Client, admin: Address): Promise<DomainStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainStatus;
+
+/** Whether somebody answers for that domain here. */
+const isRunning = async (context: Context, name: string): Promise<boolean> => {
+  try {
+    await (await connect(context, name)).client.close();
+    return true;
+  } catch (error) {
+    if (error instanceof ProtoflyError && error.code === 'E_NOT_RUNNING') return false;
+    throw error;
+  }
+};
+
+/** The domain server that is meant: the one named, else the only one that runs. @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
+const chosen = async (context: Context, name: string | undefined): Promise<string> => {
+  if (name !== undefined) return checkDomainName(name);
+  const known = knownDomainServers(context.env);
+  const answers = await Promise.all(known.map((candidate) => isRunning(context, candidate)));
+  const running = known.filter((_, index) => answers[index]);
+  if (running.length === 1) return running[0]!;
+  if (running.length === 0) throw new ProtoflyError('E_NOT_RUNNING', 'no domain server is running', { hint: 'start one: protofly domain start --detach' });
+  throw new ProtoflyError('E_AMBIGUOUS', `several domain servers are running: ${running.join(', ')}`, { hint: 'say which with --name' });
+};
+
+/**
+ * Starts a domain server and returns when it answers on its socket.
+ * @throws ProtoflyError `E_CONFLICT` when it runs already or its port is taken, `E_TIMEOUT`
+ */
+export const startDomain = async (context: Context, input: DomainStart, detach: boolean): Promise<RunningDomain & { stay: () => Promise<number> }> => {
+  const name = checkDomainName(input.name);
+  const listen = parseListen(input.listen);
+  if ((input.tlsCert === undefined) !== (input.tlsKey === undefined)) throw new ProtoflyError('E_USAGE', '--tls-cert and --tls-key belong together');
+  const places = domainPlaces(name, context.env);
+  if (await isRunning(context, name)) throw new ProtoflyError('E_CONFLICT', `the domain server of ${name} is already running`, { hint: 'see protofly domain status' });
+  const { mkdirSync } = await import('node:fs');
+  mkdirSync(places.state, { recursive: true, mode: 0o700 });
+  const options: DomainDaemonOptions = {
+    name, listen,
+    ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
+    ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
+    paths: { state: places.state, socket: places.socket, ...(detach ? { log: places.log } : {}) },
+  };
+  const daemon = await spawnDaemon({ entry: 'domain-server', options, timeoutMs: input.waitMs, signal: context.signal, ...(detach ? { log: places.log } : {}) });
+  try {
+    const status = await domainStatus(context, name);
+    if (detach) daemon.release();
+    return { status, socket: places.socket, ...(detach ? { log: places.log } : {}), stay: () => stayWith(daemon, context.signal) };
+  } catch (error) {
+    daemon.child.kill('SIGTERM');
+    const timer = systemClock.setTimeout(() => { daemon.child.kill('SIGKILL'); }, 5000);
+    await daemon.ended;
+    timer.cancel();
+    throw error;
+  }
+};
+
+/** @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
+export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainStatus & { readonly socket: string }> => {
+  const which = await chosen(context, name);
+  const { client, admin } = await connect(context, which);
+  try {
+    return { ...(await read(client, admin)), socket: domainPlaces(which, context.env).socket };
+  } finally {
+    await client.close();
+  }
+};
+
+/** Ends a domain server, and returns when its process is gone. */
+export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {
+  const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
+  try {
+    const status = await read(client, admin);
+    await client.ask(admin, 'execute', { resource: 'stop' });
+    await untilGone(status.pid, timeoutMs, context.signal);
+    return status;
+  } finally {
+    await client.close();
+  }
+};

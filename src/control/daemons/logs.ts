@@ -1,0 +1,87 @@
+import { closeSync, existsSync, fstatSync, openSync, readSync, watch } from 'node:fs';
+import { ProtoflyError } from '../../protocol/index.js';
+import type { Context } from '../context.js';
+import { cell, printable } from '../io/table.js';
+
+const CHUNK = 64 * 1024;
+const LEVELS: Readonly<Record<number, string>> = { 10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' };
+const OWN: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'v']);
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/** A crash report is not made of entries: each of its lines becomes one. */
+const entryOf = (line: string): Entry => {
+  try {
+    const entry: unknown = JSON.parse(line);
+    if (typeof entry === 'object' && entry !== null && !Array.isArray(entry)) return entry as Entry;
+  } catch {
+    // It is plain text.
+  }
+  return { msg: line };
+};
+
+/** A line of the log as a person reads it. */
+export const logLine = (line: string): string => {
+  const entry = entryOf(line);
+  if (entry['level'] === undefined) return printable(line);
+  const { level, time, msg } = entry;
+  const when = typeof time === 'number' ? new Date(time).toISOString() : typeof time === 'string' ? time : '-';
+  const rest = Object.entries(entry).filter(([key]) => !OWN.has(key)).map(([key, value]) => `${key}=${cell(value)}`);
+  return [when, (typeof level === 'number' ? LEVELS[level] ?? String(level) : cell(level)).padEnd(5), cell(msg), ...rest].join(' ');
+};
+
+/** The whole lines that have come to a file since the last call. A file that has become shorter is read anew. */
+class LineReader {
+  readonly #handle: number;
+  readonly #buffer = Buffer.alloc(CHUNK);
+  #at = 0;
+  #rest = Buffer.alloc(0);
+
+  constructor(path: string) {
+    this.#handle = openSync(path, 'r');
+  }
+
+  *read(): Generator<string[]> {
+    if (fstatSync(this.#handle).size < this.#at) this.#at = 0;
+    for (;;) {
+      const size = readSync(this.#handle, this.#buffer, 0, CHUNK, this.#at);
+      if (size === 0) return;
+      this.#at += size;
+      const all = Buffer.concat([this.#rest, this.#buffer.subarray(0, size)]);
+      const last = all.lastIndexOf(0x0a);
+      this.#rest = Buffer.from(all.subarray(last + 1));
+      if (last >= 0) yield all.subarray(0, last).toString('utf8').split('\n');
+    }
+  }
+
+  close(): void {
+    closeSync(this.#handle);
+  }
+}
+
+/**
+ * Prints the runtime's log, and with `follow` what comes to it until a person stops it.
+ * @throws ProtoflyError `E_NOT_FOUND` when there is none
+ */
+export const printLog = async (context: Context, follow: boolean): Promise<void> => {
+  const { log } = context.places;
+  if (!existsSync(log)) throw new ProtoflyError('E_NOT_FOUND', `there is no log at ${log}`, { hint: 'a runtime in the foreground logs to stderr' });
+  const reader = new LineReader(log);
+  const print = async (): Promise<void> => {
+    for (const lines of reader.read()) await context.output.write(`${lines.map((line) => (context.output.json ? JSON.stringify(entryOf(line)) : logLine(line))).join('\n')}\n`);
+  };
+  try {
+    await print();
+    if (follow && !context.signal.aborted) await printChanges(context, log, print);
+  } finally {
+    reader.close();
+  }
+};
+
+const printChanges = (context: Context, log: string, print: () => Promise<void>): Promise<void> =>
+  new Promise((resolve, reject) => {
+    let turn = Promise.resolve();
+    const watcher = watch(log, () => { turn = turn.then(print).catch((error: unknown) => { watcher.close(); reject(error as Error); }); });
+    watcher.once('error', reject);
+    context.signal.addEventListener('abort', () => { watcher.close(); resolve(); }, { once: true });
+  });

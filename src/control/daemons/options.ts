@@ -1,0 +1,43 @@
+/**
+ * How the daemons' processes are started: one JSON object as their only argument. The first line that one prints on
+ * stdout is a `ReadyLine`. Types only: the daemons take them from here.
+ */
+export interface DaemonPaths {
+  /** Folder of the state; made when it isn't there. */
+  readonly state: string;
+  /** Where programs connect. */
+  readonly socket: string;
+  /** Where the log goes; absent: to stderr. */
+  readonly log?: string;
+}
+
+export interface RuntimeDaemonOptions {
+  readonly profile: string;
+  readonly paths: DaemonPaths;
+  /** The domain to join. Its name is what its server says where none is given. */
+  readonly domain: {
+    readonly name?: string;
+    /** Base URL, for example `http://localhost:9090`. */
+    readonly url: string;
+  };
+  /** Base URLs of further domains, by name. */
+  readonly domains: Readonly<Record<string, string>>;
+  /** The user's name within the domain, for example `alice`. */
+  readonly user: string;
+  readonly p2p: boolean;
+  readonly iceServers?: readonly string[];
+}
+
+export interface DomainDaemonOptions {
+  readonly name: string;
+  /** Port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly paths: DaemonPaths;
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly iceServers?: readonly string[];
+}
+
+export type ReadyLine =
+  | { readonly ready: true; readonly socket: string; readonly pid: number; readonly [field: string]: unknown }
+  | { readonly error: { readonly code: string; readonly message: string; readonly hint?: string } };

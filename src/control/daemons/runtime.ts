@@ -1,0 +1,150 @@
+import { userInfo } from 'node:os';
+import { ProtoflyError, systemClock } from '../../protocol/index.js';
+import { withRuntime } from '../client/runtime.js';
+import { Client } from '../client/client.js';
+import type { RuntimeStatus } from '../client/documents.js';
+import type { Context } from '../context.js';
+import { readSettings, writeSettings, type Settings } from '../settings.js';
+import type { RuntimeDaemonOptions } from './options.js';
+import { spawnDaemon, stayWith, untilGone, type Daemon } from './spawn.js';
+
+export interface StartInput {
+  /** A name, `host:port` or URL. */
+  readonly domain?: string | undefined;
+  readonly user?: string | undefined;
+  readonly p2p?: boolean | undefined;
+  readonly waitMs: number;
+}
+
+/** Where a domain is looked for that isn't told otherwise: what `domain start` listens on. */
+export const DEFAULT_DOMAIN = 'localhost:9090';
+
+/**
+ * The base URL behind a name, `host:port` or URL.
+ * @throws ProtoflyError `E_USAGE`
+ */
+export const domainUrl = (typed: string, domains: Settings['domains']): { readonly name?: string; readonly url: string } => {
+  const known = domains[typed.toLowerCase()];
+  if (known !== undefined) return { name: typed.toLowerCase(), url: known };
+  if (typed.includes('://')) return { url: checkUrl(typed) };
+  if (/^(?:\[[0-9a-f:.]+\]|[^:/]+):\d+$/i.test(typed)) return { url: checkUrl(`http://${typed}`) };
+  if (typed === 'localhost') return { url: `http://${DEFAULT_DOMAIN}` };
+  return { name: typed.toLowerCase(), url: checkUrl(`https://${typed}`) };
+};
+
+/** @throws ProtoflyError `E_USAGE` */
+export const checkUrl = (text: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url.href.replace(/\/$/, '');
+  throw new ProtoflyError('E_USAGE', `not the URL of a domain: ${JSON.stringify(text.slice(0, 100))}`, { hint: 'it looks like https://example.com or http://localhost:9090' });
+};
+
+const userName = (typed: string): string => {
+  if (/^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/.test(typed)) return typed;
+  throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
+};
+
+const optionsOf = (context: Context, input: StartInput, settings: Settings, log: string | undefined): RuntimeDaemonOptions => ({
+  profile: context.flags.profile,
+  paths: { state: context.places.state, socket: context.places.socket, ...(log === undefined ? {} : { log }) },
+  domain: domainUrl(input.domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains),
+  domains: settings.domains,
+  user: userName(input.user ?? settings.user ?? userInfo().username),
+  p2p: input.p2p ?? settings.p2p ?? true,
+  ...(settings.iceServers === undefined ? {} : { iceServers: settings.iceServers }),
+});
+
+const refuseIfRunning = async (context: Context): Promise<void> => {
+  const opened = await Client.connect(context.places.socket, { signal: context.signal }).catch((error: unknown) => {
+    if (error instanceof ProtoflyError && error.code === 'E_NOT_RUNNING') return undefined;
+    throw error;
+  });
+  if (opened === undefined) return;
+  await opened.client.close();
+  throw new ProtoflyError('E_CONFLICT', `the runtime of profile ${context.flags.profile} is already running`, { hint: 'see protofly runtime status; another one needs another --profile' });
+};
+
+const isUp = (status: RuntimeStatus): boolean => status.state === 'live';
+
+/** Why a runtime that isn't live in time isn't. */
+const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError => {
+  const reason = last?.reason;
+  if (last !== undefined && last.messageNode?.status !== 'live') {
+    return new ProtoflyError('E_UNREACHABLE', `the domain isn't reachable${last.messageNode?.url === undefined ? '' : ` at ${last.messageNode.url}`}${reason === undefined ? '' : `: ${reason}`}`, { hint: 'is it running? see protofly domain status' });
+  }
+  return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
+};
+
+/** Asks until the runtime says that it is live. @throws ProtoflyError */
+const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatus> =>
+  withRuntime(context, { timeoutMs: Math.max(waitMs, 1) }, async (runtime) => {
+    let last: RuntimeStatus | undefined;
+    const live = runtime.watchStatus((status) => {
+      last = status;
+      return isUp(status);
+    });
+    await runtime.client.until(live, waitMs).catch((error: unknown) => {
+      live.catch(() => undefined);
+      throw error instanceof ProtoflyError && error.code === 'E_TIMEOUT' ? notLive(last, waitMs) : error;
+    });
+    return last!;
+  });
+
+/** Ends a runtime whose start has failed. */
+const abandon = async ({ child, ended }: Daemon): Promise<void> => {
+  child.kill('SIGTERM');
+  const timer = systemClock.setTimeout(() => { child.kill('SIGKILL'); }, 5000);
+  await ended;
+  timer.cancel();
+};
+
+const launch = async (context: Context, options: RuntimeDaemonOptions, waitMs: number, until: number): Promise<{ daemon: Daemon; status: RuntimeStatus }> => {
+  const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: waitMs, signal: context.signal, ...(options.paths.log === undefined ? {} : { log: options.paths.log }) });
+  try {
+    return { daemon, status: await untilLive(context, Math.max(1, until - systemClock.now())) };
+  } catch (error) {
+    await abandon(daemon);
+    throw error;
+  }
+};
+
+/**
+ * Starts the profile's runtime and returns when it says that it is live. When that fails, nothing is left running.
+ * What it was told is remembered for the next time.
+ * @returns what keeps it in the foreground, where that is wanted
+ * @throws ProtoflyError `E_CONFLICT` when it runs already, `E_UNREACHABLE`, `E_TIMEOUT`
+ */
+export const startRuntime = async (context: Context, input: StartInput, foreground: boolean): Promise<{ status: RuntimeStatus; stay: () => Promise<number> }> => {
+  const until = systemClock.now() + input.waitMs;
+  const settings = await readSettings(context.places);
+  const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
+  await refuseIfRunning(context);
+  const { mkdirSync } = await import('node:fs');
+  mkdirSync(context.places.state, { recursive: true, mode: 0o700 });
+  const { daemon, status } = await launch(context, options, input.waitMs, until);
+  await writeSettings(context.places, { domain: input.domain ?? settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...(input.p2p === undefined ? {} : { p2p: input.p2p }) });
+  if (!foreground) daemon.release();
+  return { status, stay: () => stayWith(daemon, context.signal) };
+};
+
+/** Ends the runtime, and returns when its process is gone. */
+export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ readonly runtime: string; readonly pid: number }> =>
+  withRuntime(context, { timeoutMs }, async (runtime) => {
+    const { pid } = await runtime.status();
+    await runtime.stop();
+    await untilGone(pid, timeoutMs, context.signal);
+    return { runtime: runtime.session.runtime, pid };
+  });
+
+/** Waits until the runtime is live. @throws ProtoflyError `E_NOT_RUNNING`, `E_TIMEOUT`, `E_UNREACHABLE` */
+export const waitForRuntime = (context: Context, waitMs: number): Promise<RuntimeStatus> => untilLive(context, waitMs);
+
+/** Calls `each` with the status now and at each change, until the runtime ends or a person stops it. */
+export const watchRuntime = async (context: Context, each: (status: RuntimeStatus) => Promise<void>): Promise<void> => {
+  await withRuntime(context, {}, (runtime) =>
+    runtime.watchStatus(async (status) => {
+      await each(status);
+      return false;
+    }).catch((error: unknown) => { if (!context.signal.aborted) throw error; }));
+};
+

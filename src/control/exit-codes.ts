@@ -1,0 +1,30 @@
+import type { ErrorCode } from '../protocol/index.js';
+
+/** Exit codes that have no error behind them. */
+export const EXIT = { done: 0, interrupted: 130, terminated: 143 } as const;
+
+/** What each error code becomes; docs/cli.md prints this table for scripts. */
+export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
+  E_INTERNAL: 1,
+  E_STORE: 1,
+  E_PLATFORM: 1,
+  E_USAGE: 2,
+  E_ADDRESS: 2,
+  E_MESSAGE: 2,
+  E_TOO_LARGE: 2,
+  E_AMBIGUOUS: 2,
+  E_NOT_FOUND: 3,
+  E_UNREACHABLE: 4,
+  E_UNAVAILABLE: 4,
+  E_LINK_CLOSED: 4,
+  E_TOO_MANY: 4,
+  E_TIMEOUT: 5,
+  E_UNAUTHENTICATED: 6,
+  E_REFUSED: 6,
+  E_DESCRIPTOR: 6,
+  E_NOT_DIRECT: 7,
+  E_PARTIAL: 8,
+  E_NOT_RUNNING: 9,
+  E_CONFLICT: 10,
+  E_ABORTED: EXIT.interrupted,
+};

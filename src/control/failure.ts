@@ -1,0 +1,46 @@
+import { asProtoflyError, isErrorCode, ProtoflyError, type ErrorCode } from '../protocol/index.js';
+import { isInterruption } from './context.js';
+import { EXIT, EXIT_OF } from './exit-codes.js';
+
+/** An error as a command reports it: `{"error": …}` with --json, one or two lines otherwise. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly exit: number;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** A reader of stdout that has gone isn't an error. */
+export const isClosedPipe = (thrown: unknown): boolean => isRecord(thrown) && (thrown['code'] === 'EPIPE' || thrown['code'] === 'ERR_STREAM_DESTROYED');
+
+/** The command line parser's errors carry `oclif`; they are all of the usage kind. */
+const isParserError = (thrown: unknown): thrown is Error => thrown instanceof Error && 'oclif' in thrown;
+
+/** The parser appends advice and lists to its messages; they become one line. */
+const tidy = (message: string): string => {
+  const lines = message.replace(/\n*See more help with --help/g, '').split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  return lines.join(' ').replace(/^Parsing (--\S+) /, '$1: ');
+};
+
+export const asFailureError = (thrown: unknown, usage?: string): ProtoflyError => {
+  if (thrown instanceof ProtoflyError) return new ProtoflyError(thrown.code, tidy(thrown.message), { cause: thrown, ...(thrown.hint === undefined ? {} : { hint: thrown.hint }) });
+  if (!isParserError(thrown)) return asProtoflyError(thrown);
+  return new ProtoflyError('E_USAGE', tidy(thrown.message), { cause: thrown, ...(usage === undefined ? {} : { hint: `see ${usage} --help` }) });
+};
+
+/** @param usage the command, for the hint of a usage error */
+export const failureOf = (thrown: unknown, usage?: string): Failure => {
+  const error = asFailureError(thrown, usage);
+  const exit = isInterruption(thrown) && thrown.by !== 'SIGINT' ? EXIT.terminated : EXIT_OF[error.code];
+  const hint = error.hint ?? (error.code === 'E_INTERNAL' ? 'this is a bug; run it again with --verbose and report what it prints' : undefined);
+  return { code: error.code, exit, message: error.message, ...(hint === undefined ? {} : { hint }) };
+};
+
+/** The error that a daemon's JSON `{code, message, hint}` stands for. */
+export const errorFromJson = (value: unknown): ProtoflyError => {
+  if (!isRecord(value)) return new ProtoflyError('E_INTERNAL', 'it failed without a reason');
+  const { code, message, hint } = value;
+  return new ProtoflyError(isErrorCode(code) ? code : 'E_INTERNAL', typeof message === 'string' ? message : 'it failed without a reason', typeof hint === 'string' ? { hint } : {});
+};

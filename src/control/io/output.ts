@@ -1,0 +1,103 @@
+import type { Writable } from 'node:stream';
+import { styleText } from 'node:util';
+import { fieldLines, tableLines, type Column, type Style } from './table.js';
+
+export interface OutputComponents {
+  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+}
+
+export interface OutputInit {
+  readonly json: boolean;
+  /** Whether notes and progress are wanted: never without a terminal. */
+  readonly quiet: boolean;
+  /** Whether stdout takes colour. */
+  readonly colour: boolean;
+}
+
+const plain: Style = (text) => text;
+const bold: Style = (text) => styleText('bold', text);
+
+/**
+ * The one way to stdout and stderr. Results go to stdout; notes and progress to stderr. Everything that prints a
+ * result waits until stdout has taken it.
+ */
+export class Output {
+  readonly json: boolean;
+  readonly #stdout: OutputComponents['stdout'];
+  readonly #stderr: OutputComponents['stderr'];
+  readonly #quiet: boolean;
+  readonly #heading: Style;
+  #progress = false;
+
+  constructor({ stdout, stderr }: OutputComponents, { json, quiet, colour }: OutputInit) {
+    this.json = json;
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.#quiet = quiet;
+    this.#heading = colour ? bold : plain;
+  }
+
+  /**
+   * Writes text to stdout.
+   * @returns resolves when stdout has taken it; rejects with the stream's error (EPIPE when the reader has gone)
+   */
+  write(text: string): Promise<void> {
+    this.clearProgress();
+    return new Promise((resolve, reject) => {
+      this.#stdout.write(text, (error) => { if (error) reject(error); else resolve(); });
+    });
+  }
+
+  /** One line of a command that streams: one JSON document, or what `human` makes of it. */
+  line(value: unknown, human: () => string): Promise<void> {
+    return this.write(`${this.json ? JSON.stringify(value) : human()}\n`);
+  }
+
+  /** The result of a command: one JSON document, or the lines for a person. */
+  async result(value: unknown, human: () => string | readonly string[]): Promise<void> {
+    if (this.json) { await this.write(`${JSON.stringify(value, undefined, 2)}\n`); return; }
+    const text = human();
+    const lines = typeof text === 'string' ? [text] : text;
+    if (lines.length > 0) await this.write(`${lines.join('\n')}\n`);
+  }
+
+  /** A list as a table; an empty one is a note, so that stdout stays empty. */
+  async list<Row>(rows: readonly Row[], columns: readonly Column<Row>[], none: string): Promise<void> {
+    if (rows.length === 0 && !this.json) this.note(none);
+    await this.result(rows, () => (rows.length === 0 ? [] : tableLines(rows, columns, this.#heading)));
+  }
+
+  /** Fields of one thing, one a line. */
+  async fields(value: unknown, fields: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.result(value, () => fieldLines(fields, this.#heading));
+  }
+
+  table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string[] {
+    return tableLines(rows, columns, this.#heading);
+  }
+
+  title(text: string): string {
+    return this.#heading(text);
+  }
+
+  /** Something worth knowing that isn't the result. */
+  note(text: string): void {
+    if (this.json) return;
+    this.clearProgress();
+    this.#stderr.write(`${text}\n`);
+  }
+
+  /** What is under way, on one line that the next one replaces; on a terminal only. */
+  progress(text: string): void {
+    if (this.#quiet || this.json) return;
+    this.#progress = true;
+    this.#stderr.write(`\r\u001b[2K${text}`);
+  }
+
+  clearProgress(): void {
+    if (!this.#progress) return;
+    this.#progress = false;
+    this.#stderr.write('\r\u001b[2K');
+  }
+}

@@ -1,0 +1,31 @@
+import type { Response } from '../../protocol/index.js';
+import { withRuntime } from '../client/runtime.js';
+import { findAddress } from '../client/target.js';
+import type { Context } from '../context.js';
+import { parseValue, requestTypeOf, senderAddress } from './send.js';
+
+export interface RequestInput {
+  readonly address: string;
+  readonly text: string;
+  readonly from?: string | undefined;
+  readonly type: string;
+  readonly jsonBody: boolean;
+  readonly p2p: boolean;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Sends one request to a program and returns its response.
+ * @throws ProtoflyError that the response's code stands for; `E_TIMEOUT` when none comes
+ */
+export const requestResponse = (context: Context, input: RequestInput): Promise<Response> => {
+  const type = requestTypeOf(input.type);
+  const value = input.jsonBody ? parseValue(input.text, 'TEXT') : input.text;
+  return withRuntime(context, { timeoutMs: input.timeoutMs }, async (runtime) => {
+    const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
+    return runtime.client.ask(to, type, { value, expect: 'response', ...(input.p2p ? {} : { p2p: false }) }, {
+      from,
+      onProvisional: (response) => { context.output.progress(`${String(response.body.code)} from ${response.from}`); },
+    });
+  });
+};

@@ -1,0 +1,197 @@
+import type { Address, Body, Clock, Message, RequestType, Response } from '../../protocol/index.js';
+import { isProvisional, isSuccess, ProtoflyError, systemClock } from '../../protocol/index.js';
+import { errorOf, type Client } from '../client/client.js';
+
+/** What became of one message, as `--receipt` prints it. */
+export interface Receipt {
+  readonly id: string;
+  readonly state: 'delivered' | 'queued' | 'failed';
+  readonly via?: string;
+  readonly rtt_ms: number;
+  readonly reason?: string;
+}
+
+export interface SenderComponents {
+  readonly client: Client;
+  /** @default the system's */
+  readonly clock?: Clock;
+}
+
+export interface SenderInit {
+  readonly to: Address;
+  readonly from: Address;
+  readonly type: RequestType;
+  /** `body.p2p` of each message. */
+  readonly p2p?: false | 'require' | undefined;
+  /** How long receipts may fail to come, in milliseconds. @default 30_000 */
+  readonly timeoutMs?: number | undefined;
+  /** How many messages may be without a receipt. @default 512 */
+  readonly windowMessages?: number;
+  /** How much they may hold together, in UTF-16 code units; one message may be larger. @default 1 MiB */
+  readonly windowSize?: number;
+  readonly signal?: AbortSignal;
+  /** Is told of each receipt, in the order in which they come. */
+  readonly onReceipt?: (receipt: Receipt) => void;
+}
+
+interface Outstanding {
+  readonly size: number;
+  readonly sentAt: number;
+}
+
+/** `performance.now()` is what round trips are measured with: fractions of a millisecond. */
+const monotonic = (): number => performance.now();
+
+/**
+ * Sends a stream of messages, each with a receipt, and never has more under way than its window. Nothing is
+ * allocated per message but the message itself and its place in the window: whoever sends waits only when `room`
+ * says so.
+ */
+export class Sender {
+  readonly #client: Client;
+  readonly #clock: Clock;
+  readonly #init: SenderInit;
+  readonly #windowMessages: number;
+  readonly #windowSize: number;
+  readonly #outstanding = new Map<Message['id'], Outstanding>();
+  readonly #idPrefix: string;
+  #size = 0;
+  #next = 1;
+  #delivered = 0;
+  #failed = 0;
+  #firstError: ProtoflyError | undefined;
+  /** Why nothing more can come: the link has ended, the time is up, or the signal. */
+  #over: ProtoflyError | undefined;
+  #pressed = false;
+  #closed = false;
+  #wake: (() => void) | undefined;
+  #lastProgress: number;
+  #finish: (() => void) | undefined;
+  /** Resolves when it is over before its end: see `over`. Never rejects. */
+  readonly ended = new Promise<void>((resolve) => { this.#finish = resolve; });
+
+  constructor({ client, clock = systemClock }: SenderComponents, init: SenderInit) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#init = init;
+    this.#windowMessages = init.windowMessages ?? 512;
+    this.#windowSize = init.windowSize ?? 1024 * 1024;
+    this.#idPrefix = `${client.idPrefix}-`;
+    this.#lastProgress = clock.now();
+    client.onResponse((response) => { this.#settle(response); });
+    void client.closed.then(({ reason }) => { this.#end(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`)); });
+    const { signal } = init;
+    if (signal?.aborted === true) this.#end(signal.reason as ProtoflyError);
+    signal?.addEventListener('abort', () => { this.#end(signal.reason as ProtoflyError); }, { once: true });
+    this.#watch();
+  }
+
+  get delivered(): number { return this.#delivered; }
+  get failed(): number { return this.#failed; }
+  get sent(): number { return this.#next - 1; }
+  /** Sent, and nothing heard. */
+  get unknown(): number { return this.#outstanding.size; }
+  /** What the first refused message was refused with. */
+  get firstError(): ProtoflyError | undefined { return this.#firstError; }
+  get over(): ProtoflyError | undefined { return this.#over; }
+
+  /** Whether one more may be sent now. */
+  get hasRoom(): boolean {
+    return !this.#pressed && this.#outstanding.size < this.#windowMessages && this.#size < this.#windowSize;
+  }
+
+  /** Resolves when something has changed: there is room, a receipt has come, or it is over. Never rejects. */
+  change(): Promise<void> {
+    return new Promise((resolve) => { this.#wake = resolve; });
+  }
+
+  /** @param size what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
+  send(value: unknown, size: number): void {
+    if (this.#over !== undefined) throw this.#over;
+    const { to, from, type, p2p } = this.#init;
+    const id = this.#idPrefix + String(this.#next++);
+    const body: Body = p2p === undefined ? { value, expect: 'receipt' } : { value, expect: 'receipt', p2p };
+    if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
+    this.#outstanding.set(id, { size, sentAt: monotonic() });
+    this.#size += size;
+    const pressure = this.#post({ id, type, from, to, body });
+    if (pressure === undefined) return;
+    this.#pressed = true;
+    void pressure.then(() => {
+      this.#pressed = false;
+      this.#rouse();
+    });
+  }
+
+  /** Stops watching the time. Idempotent. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #post(message: Message): void | Promise<void> {
+    try {
+      return this.#client.post(message);
+    } catch (error) {
+      this.#forget(message.id);
+      throw error;
+    }
+  }
+
+  #forget(id: Message['id']): Outstanding | undefined {
+    const entry = this.#outstanding.get(id);
+    if (entry === undefined) return undefined;
+    this.#outstanding.delete(id);
+    this.#size -= entry.size;
+    return entry;
+  }
+
+  #settle(response: Response): void {
+    if (isProvisional(response)) return;
+    const entry = this.#forget(response.id);
+    if (entry === undefined) return;
+    this.#lastProgress = this.#clock.now();
+    if (isSuccess(response)) this.#delivered += 1;
+    else {
+      this.#failed += 1;
+      this.#firstError ??= errorOf(response);
+    }
+    this.#init.onReceipt?.(this.#receipt(response, entry));
+    this.#rouse();
+  }
+
+  #receipt(response: Response, entry: Outstanding): Receipt {
+    const { path } = response.body;
+    const state = !isSuccess(response) ? 'failed' : response.body.code === 202 ? 'queued' : 'delivered';
+    return {
+      id: String(response.id),
+      state,
+      ...(typeof path === 'string' ? { via: path } : {}),
+      rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
+      ...(state === 'failed' ? { reason: errorOf(response).message } : {}),
+    };
+  }
+
+  /** One timer for all messages: time is up when none of those under way has been heard of for so long. */
+  #watch(): void {
+    if (this.#closed) return;
+    const timeoutMs = this.#init.timeoutMs ?? 30_000;
+    const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
+    if (left <= 0) {
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading? see protofly registry resolve' }));
+      return;
+    }
+    if (this.#over === undefined) this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));
+  }
+
+  #end(error: ProtoflyError): void {
+    this.#over ??= error;
+    this.#finish?.();
+    this.#rouse();
+  }
+
+  #rouse(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { ProtoflyError } from '../protocol/index.js';
+import type { Places } from './paths.js';
+
+/**
+ * The settings of one profile. They hold what a person chose, never state: several processes may write the file, and
+ * the last one wins.
+ */
+export interface Settings {
+  /** What `runtime start` was last told: a name, `host:port` or URL. */
+  readonly domain?: string;
+  readonly user?: string;
+  /** @default true */
+  readonly p2p?: boolean;
+  readonly iceServers?: readonly string[];
+  /** Base URLs of domains, by name. */
+  readonly domains: Readonly<Record<string, string>>;
+}
+
+type Stored = Record<string, unknown>;
+
+interface SettingsFile {
+  readonly store: Stored;
+  set(values: Stored): void;
+}
+
+export interface Key {
+  readonly name: keyof Settings;
+  readonly what: string;
+  /** @throws ProtoflyError `E_USAGE` */
+  read(text: string): unknown;
+}
+
+const text = (value: string): string => {
+  if (value.trim() !== '') return value.trim();
+  throw new ProtoflyError('E_USAGE', 'the value is empty');
+};
+
+const truth = (value: string): boolean => {
+  if (value === 'true' || value === 'false') return value === 'true';
+  throw new ProtoflyError('E_USAGE', `not true or false: ${JSON.stringify(value)}`);
+};
+
+/** The keys that `config get` and `config set` know. */
+export const KEYS: readonly Key[] = [
+  { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: text },
+  { name: 'user', what: 'the user whose runtime this is', read: text },
+  { name: 'p2p', what: 'whether direct connections are set up (true or false)', read: truth },
+  { name: 'iceServers', what: 'STUN and TURN servers, separated by commas', read: (value) => value.split(',').map((url) => url.trim()).filter((url) => url !== '') },
+];
+
+/** @throws ProtoflyError `E_USAGE` */
+export const keyNamed = (name: string): Key => {
+  const key = KEYS.find((known) => known.name === name);
+  if (key !== undefined) return key;
+  throw new ProtoflyError('E_USAGE', `there is no setting ${JSON.stringify(name)}`, { hint: `there are ${KEYS.map((known) => known.name).join(', ')}, and \`protofly domain add\` for domains` });
+};
+
+export const settingsPath = (places: Places): string => join(places.config, 'settings.json');
+
+const open = async (places: Places): Promise<SettingsFile> => {
+  const { default: Conf } = await import('conf');
+  try {
+    return new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false });
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', `${settingsPath(places)} can't be read: ${cause instanceof Error ? cause.message : String(cause)}`, { hint: 'correct the file, or remove it', cause });
+  }
+};
+
+const isRecord = (value: unknown): value is Stored => typeof value === 'object' && value !== null && !Array.isArray(value);
+const strings = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
+
+/** What is not of its key's type counts as not set. */
+const settingsOf = (stored: Stored): Settings => {
+  const { domain, user, p2p, iceServers, domains } = stored;
+  return {
+    ...(typeof domain === 'string' ? { domain } : {}),
+    ...(typeof user === 'string' ? { user } : {}),
+    ...(typeof p2p === 'boolean' ? { p2p } : {}),
+    ...(strings(iceServers) ? { iceServers } : {}),
+    domains: isRecord(domains) ? Object.fromEntries(Object.entries(domains).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {},
+  };
+};
+
+/** @throws ProtoflyError `E_USAGE` when the file is broken */
+export const readSettings = async (places: Places): Promise<Settings> => settingsOf((await open(places)).store);
+
+/** Sets the given keys and leaves the others. */
+export const writeSettings = async (places: Places, values: Partial<Settings>): Promise<void> => {
+  (await open(places)).set(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)));
+};

@@ -1,0 +1,56 @@
+import { parseArgs } from 'node:util';
+import type { Surroundings } from './context.js';
+
+/**
+ * `msg send` is called in shell loops, and loading a command line framework takes longer than everything else it
+ * does. So a call of the plain kind is read here with what Node brings along. Whatever isn't plain — help, a flag
+ * that isn't known, a value that isn't right — is left to the framework, which knows what to say.
+ */
+export const SEND_OPTIONS = {
+  from: { type: 'string' },
+  type: { type: 'string' },
+  split: { type: 'string' },
+  'json-body': { type: 'boolean' },
+  'require-direct': { type: 'boolean' },
+  'no-p2p': { type: 'boolean' },
+  receipt: { type: 'boolean' },
+  timeout: { type: 'string' },
+  profile: { type: 'string' },
+  json: { type: 'boolean' },
+  'no-input': { type: 'boolean' },
+  verbose: { type: 'boolean' },
+} as const;
+
+const read = (args: string[]): ReturnType<typeof parse> | undefined => {
+  try {
+    return parse(args);
+  } catch {
+    return undefined;
+  }
+};
+
+const parse = (args: string[]) => parseArgs({ args, options: SEND_OPTIONS, allowPositionals: true, strict: true });
+
+/** @returns whether it was a call of the plain kind, and has been done; what it throws is the command's error */
+export const takeShortCut = async (argv: readonly string[], around: Surroundings): Promise<boolean> => {
+  if (argv[0] !== 'msg' || argv[1] !== 'send') return false;
+  const parsed = read(argv.slice(2));
+  const address = parsed?.positionals[0];
+  if (parsed === undefined || address === undefined) return false;
+  const { values } = parsed;
+  const [{ createContext }, { sendMessages, SPLITS }] = await Promise.all([import('./context.js'), import('./messages/send.js')]);
+  const split = SPLITS.find((known) => known === (values.split ?? 'line'));
+  if (split === undefined) return false;
+  const timeoutMs = values.timeout === undefined ? undefined : (await import('./io/duration.js')).parseDuration(values.timeout);
+  const context = createContext({
+    profile: values.profile ?? (around.env['PROTOFLY_PROFILE'] || 'default'),
+    json: values.json ?? false,
+    'no-input': values['no-input'] ?? false,
+    verbose: values.verbose ?? false,
+  }, around);
+  await sendMessages(context, {
+    address, text: parsed.positionals.slice(1), from: values.from, type: values.type ?? 'create', split, timeoutMs,
+    jsonBody: values['json-body'] ?? false, requireDirect: values['require-direct'] ?? false, p2p: !(values['no-p2p'] ?? false), receipt: values.receipt ?? false,
+  });
+  return true;
+};

@@ -1,0 +1,93 @@
+import type { RegistryRecord } from '../protocol/index.js';
+import type { ConnectionChange, ConnectionInfo, HypertyInfo, RuntimeStatus, StubInfo } from './client/documents.js';
+import { formatDuration } from './io/duration.js';
+import { cell, type Column } from './io/table.js';
+
+/** How documents look to a person. With --json they are printed as they came. */
+type Fields = Readonly<Record<string, unknown>>;
+
+const countOf = (value: unknown): unknown => (Array.isArray(value) ? value.length : value);
+
+export const runtimeFields = (status: RuntimeStatus): Fields => ({
+  runtime: status.runtime,
+  state: status.reason === undefined ? status.state : `${status.state}: ${status.reason}`,
+  user: status.user,
+  domain: status.domain,
+  'message node': status.messageNode === undefined ? undefined : `${status.messageNode.status ?? '-'} ${status.messageNode.url ?? ''}`.trim(),
+  p2p: status.p2p === undefined ? undefined : status.p2p.enabled ? status.p2p.status ?? 'on' : 'off',
+  hyperties: countOf(status.hyperties),
+  connections: countOf(status.connections),
+  pid: status.pid,
+  version: status.version,
+  started: status.startedAt,
+  socket: status.socket,
+  log: status.log,
+  ...status.counters,
+});
+
+export const runtimeLine = (status: RuntimeStatus): string =>
+  `${status.runtime} ${status.state}${status.reason === undefined ? '' : `: ${cell(status.reason)}`}`;
+
+export const hypertyColumns: readonly Column<HypertyInfo>[] = [
+  { title: 'NAME', get: (row) => row.name },
+  { title: 'STATUS', get: (row) => row.status },
+  { title: 'PROGRAMS', get: (row) => row.attached },
+  { title: 'WAITING', get: (row) => row.inbox?.messages },
+  { title: 'RESOURCES', get: (row) => row.resources },
+  { title: 'DATA', get: (row) => row.dataSchemes },
+  { title: 'P2P', get: (row) => row.p2p },
+  { title: 'ADDRESS', get: (row) => row.url },
+];
+
+export const recordFields = (record: RegistryRecord): Fields => ({
+  url: record.url, user: record.user, name: record.name, status: record.status, runtime: record.runtime, 'p2p handler': record.p2pHandler, 'p2p requester': record.p2pRequester,
+  resources: record.resources, data: record.dataSchemes, descriptor: record.descriptor, guid: record.guid, started: record.startingTime, modified: record.lastModified, expires: `${String(record.expires)} s`,
+});
+
+export const recordColumns: readonly Column<RegistryRecord>[] = [
+  { title: 'USER', get: (row) => row.user },
+  { title: 'NAME', get: (row) => row.name },
+  { title: 'STATUS', get: (row) => row.status },
+  { title: 'RESOURCES', get: (row) => row.resources },
+  { title: 'DATA', get: (row) => row.dataSchemes },
+  { title: 'ADDRESS', get: (row) => row.url },
+];
+
+export const stubColumns: readonly Column<StubInfo>[] = [
+  { title: 'KIND', get: (row) => row.kind },
+  { title: 'STATUS', get: (row) => row.status },
+  { title: 'DOMAIN', get: (row) => row.domain },
+  { title: 'VERSION', get: (row) => row.version },
+  { title: 'SENT', get: (row) => row.sent },
+  { title: 'RECEIVED', get: (row) => row.received },
+  { title: 'ADDRESS', get: (row) => row.url },
+];
+
+export const connectionColumns: readonly Column<ConnectionInfo>[] = [
+  { title: 'STATUS', get: (row) => row.status },
+  { title: 'ROLE', get: (row) => row.role },
+  { title: 'RUNTIME', get: (row) => row.remoteRuntime },
+  { title: 'SENT', get: (row) => row.sent },
+  { title: 'RECEIVED', get: (row) => row.received },
+  { title: 'SINCE', get: (row) => row.since },
+  { title: 'STUB', get: (row) => row.stub },
+];
+
+const pairOf = ({ pair }: ConnectionInfo): string | undefined => (pair === undefined ? undefined : `${cell(pair.local)} <-> ${cell(pair.remote)}`);
+
+export const connectionFields = (connection: ConnectionInfo): Fields => ({
+  runtime: connection.remoteRuntime,
+  status: connection.reason === undefined ? connection.status : `${connection.status}: ${connection.reason}`,
+  role: connection.role,
+  stub: connection.stub,
+  address: connection.address,
+  pair: pairOf(connection),
+  'set up in': connection.setupMs === undefined ? undefined : formatDuration(connection.setupMs),
+  generation: connection.generation,
+  since: connection.since,
+  sent: connection.sent,
+  received: connection.received,
+});
+
+export const changeLine = ({ connection, was, now, reason }: ConnectionChange): string =>
+  `${connection.remoteRuntime} ${was === undefined ? '' : `${was} -> `}${now}${reason === undefined ? '' : `: ${cell(reason)}`}`;

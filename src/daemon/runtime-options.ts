@@ -1,0 +1,1 @@
+export type { ReadyLine, RuntimeDaemonOptions } from '../control/daemons/options.js';
