@@ -122,11 +122,8 @@ class MemoryEnd<T> implements Link<T> {
 
   #peerClosed(end: LinkEnd): void {
     if (this.#state.at === 'flushing') this.#end(this.#state.end);
-    else if (this.#state.at === 'open') {
-      this.#state = { at: 'draining', end };
-      this.#relief.release();
-      this.#schedule();
-    }
+    else if (this.#state.at === 'open' && this.#held.length === 0) this.#end(end);
+    else if (this.#state.at === 'open') this.#state = { at: 'draining', end };
   }
 
   #reject(error: ProtoflyError): void {

@@ -163,7 +163,7 @@ export class Channel implements Link<Message> {
 
   /** There is no link any more: what came over it is still given to the receiver. */
   onLinkEnd(end: LinkEnd): void {
-    if (this.#state.at === 'open' && this.#held.length > 0) this.#drain(end);
+    if (this.#state.at === 'open') this.#drain(end);
     else if (this.#state.at !== 'draining') this.end(this.#state.at === 'flushing' && this.#queue.length === 0 ? this.#state.end : end);
   }
 
@@ -201,6 +201,7 @@ export class Channel implements Link<Message> {
   #pull(): Message | undefined {
     for (let json = this.#held.shift(); json !== undefined; json = this.#held.shift()) {
       try {
+        checkedSize(json, this.#init.maxFrame);
         const message = messageCodec.decode(json);
         this.#inHand = json.length;
         return message;
@@ -233,9 +234,12 @@ export class Channel implements Link<Message> {
   }
 
   #drain(end: LinkEnd): void {
+    if (this.#held.length === 0) {
+      this.end(end);
+      return;
+    }
     this.#state = { at: 'draining', end };
     this.#dropQueue();
-    this.#inlet.pump();
   }
 
   /** Writes a frame that needs no credit. When the link below has ended there is nobody to tell, and `onLinkEnd` follows. */

@@ -64,7 +64,7 @@ export class LineSplitter {
         const feed = this.#text.indexOf('\n', this.#at);
         const line = this.#text.slice(this.#at, feed);
         this.#at = feed + 1;
-        if (line.length === 0) continue;
+        if (line.length === 0 || line === '\r') continue;
         if (line.length * 3 <= this.#maxLine || Buffer.byteLength(line) <= this.#maxLine) return line;
         this.#tooLong();
       }
