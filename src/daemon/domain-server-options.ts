@@ -1,0 +1,25 @@
+/**
+ * What the domain server's process is started with: one JSON object as its only argument. Its first and only line on
+ * stdout is a `ReadyLine` (runtime-options.ts) with its `url`, or the error because of which it ends. Types only.
+ */
+export interface DomainServerOptions {
+  /** The domain's name. */
+  readonly name: string;
+  /** Port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly paths: {
+    /** Folder of the state; made when it isn't there. */
+    readonly state: string;
+    /** Where it is asked and stopped. */
+    readonly socket: string;
+    /** Where the log goes; absent: to stderr. */
+    readonly log?: string;
+  };
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly iceServers?: readonly string[];
+  /** A folder of built stubs. @default the one that came with this program */
+  readonly catalogueDir?: string;
+  /** How long a session waits for its runtime. @default 60_000 */
+  readonly sessionTtlMs?: number;
+}

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
+import { DomainServer } from '../domain-server/index.js';
+import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
+import { openLmdbStore } from '../store/lmdb/index.js';
+import type { DomainServerOptions } from './domain-server-options.js';
+import { openLog } from './log.js';
+import { packageVersion } from './package.js';
+
+// The entry point of a domain server's process: composes it, says that it is ready, and ends it in order.
+
+/** The exit statuses that aren't 1. */
+const EXIT: Partial<Record<ErrorCode, number>> = { E_USAGE: 2, E_CONFLICT: 10 };
+
+/** @throws ProtoflyError `E_USAGE` */
+const readOptions = (text: string | undefined): DomainServerOptions => {
+  try {
+    return JSON.parse(text ?? '') as DomainServerOptions;
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', 'the argument isn\'t JSON: give the options of a domain server', { cause });
+  }
+};
+
+const readPem = ({ cert, key }: { readonly cert: string; readonly key: string }): { readonly cert: string; readonly key: string } => {
+  try {
+    return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') };
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', `the certificate or its key can't be read: ${asProtoflyError(cause).message}`, { cause });
+  }
+};
+
+const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
+
+const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
+  const { name, listen, paths, tls, iceServers, catalogueDir, sessionTtlMs } = options;
+  const store = openLmdbStore({ path: paths.state });
+  let stop: (why: string) => void = () => undefined;
+  const stopped = new Promise<string>((resolve) => { stop = resolve; });
+  const log = (text: string, { error, ...details }: Record<string, unknown> = {}): void => {
+    if (error === undefined) logger.info(details, text);
+    else logger.warn({ ...details, err: error }, text);
+  };
+  try {
+    const server = new DomainServer({ store, clock: systemClock, log }, {
+      name, listen,
+      adminSocket: paths.socket,
+      catalogueDir: catalogueDir ?? fileURLToPath(new URL('../protostubs', import.meta.url)),
+      version: packageVersion(),
+      onStop: () => { stop('asked on the socket'); },
+      ...(tls === undefined ? {} : { tls: readPem(tls) }),
+      ...(iceServers === undefined ? {} : { iceServers }),
+      ...(sessionTtlMs === undefined ? {} : { sessionTtlMs }),
+    });
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal); });
+    const url = await server.start();
+    say({ ready: true, url, socket: paths.socket, pid: process.pid });
+    logger.info(`stops: ${await stopped}`);
+    await server.close();
+  } finally {
+    await store.close();
+  }
+};
+
+let logger: Logger | undefined;
+process.stdout.on('error', () => { logger?.debug('nobody listens to the ready line'); });
+process.on('unhandledRejection', (reason) => { logger?.error({ err: reason }, 'a promise was rejected and nobody took it'); });
+try {
+  const options = readOptions(process.argv[2]);
+  ({ logger } = openLog(options.paths.log, process.env['PROTOFLY_LOG_LEVEL']));
+  await serve(options, logger);
+  process.exit(0);
+} catch (thrown) {
+  const { code, message, hint } = asProtoflyError(thrown);
+  logger ??= openLog(undefined).logger;
+  logger.error({ code, err: thrown }, message);
+  say({ error: { code, message, ...(hint === undefined ? {} : { hint }) } });
+  process.exitCode = EXIT[code] ?? 1;
+}

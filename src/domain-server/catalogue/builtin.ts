@@ -1,0 +1,76 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { catalogueAddress, CHANNEL_LABEL, ProtoflyError, asProtoflyError } from '../../protocol/index.js';
+import { parseDescriptor, parseSourcePackage, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
+
+/** One entry: what it says of itself, and its code where it has some. */
+export interface CatalogueEntry {
+  readonly descriptor: Descriptor;
+  readonly source?: SourcePackage;
+}
+
+const DESCRIPTOR = '.descriptor.json';
+
+/**
+ * Reads the stubs that the build made: `<name>.descriptor.json` and `<name>.js` beside it.
+ * @throws ProtoflyError `E_DESCRIPTOR` for a folder that can't be read or holds something else under these names
+ */
+export const readStubs = (folder: string): CatalogueEntry[] => {
+  const read = (name: string): CatalogueEntry => {
+    const descriptor = parseDescriptor(JSON.parse(readFileSync(join(folder, `${name}${DESCRIPTOR}`), 'utf8')));
+    const sourceCode = readFileSync(join(folder, `${name}.js`), 'utf8');
+    return { descriptor, source: parseSourcePackage({ sourceCodeClassname: descriptor.objectName, sourceCode }) };
+  };
+  if (!existsSync(folder)) throw new ProtoflyError('E_DESCRIPTOR', `there is no folder ${folder}`, { hint: 'build first: npm run build' });
+  try {
+    return readdirSync(folder).filter((file) => file.endsWith(DESCRIPTOR)).map((file) => read(file.slice(0, -DESCRIPTOR.length)));
+  } catch (cause) {
+    throw new ProtoflyError('E_DESCRIPTOR', `the stubs in ${folder} can't be read: ${asProtoflyError(cause).message}`, { cause });
+  }
+};
+
+const VERSION = '1';
+const text = { type: 'string' } as const;
+
+const connectionSchema = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'Connection',
+  description: `How a P2P stub can be reached, for the data channel ${CHANNEL_LABEL}`,
+  type: 'object',
+  required: ['runtime', 'status', 'connectionDescription', 'iceCandidates'],
+  properties: {
+    name: text,
+    runtime: text,
+    status: text,
+    connectionDescription: { type: 'object', required: ['type', 'sdp'], properties: { type: { enum: ['offer', 'answer'] }, sdp: text } },
+    iceCandidates: {
+      type: 'array',
+      items: { type: 'object', required: ['candidate', 'sdpMid'], properties: { candidate: text, sdpMid: text, sdpMLineIndex: { type: 'integer' } } },
+    },
+    generation: { type: 'integer', minimum: 0 },
+    framings: { type: 'array', items: text },
+  },
+};
+
+const schemaEntry = (name: string, description: string, schema: unknown): CatalogueEntry => ({
+  descriptor: parseDescriptor({ cguid: `dataschema/${name}/${VERSION}`, type: 'dataschema', version: VERSION, objectName: name, description, language: 'json-schema' }),
+  source: parseSourcePackage({ sourceCodeClassname: name, sourceCode: JSON.stringify(schema) }),
+});
+
+/** What every domain offers besides its stubs: the Connection schema, and what a runtime here takes for P2P. */
+export const commonEntries = (domain: string): CatalogueEntry[] => [
+  schemaEntry('Connection', 'the data object with which two P2P stubs find each other', connectionSchema),
+  {
+    descriptor: parseDescriptor({
+      cguid: `runtime/default/${VERSION}`,
+      type: 'runtime',
+      version: VERSION,
+      objectName: 'default',
+      description: 'which stubs a runtime of this domain takes for P2P',
+      p2pHandlerStub: catalogueAddress(domain, 'protocolstub', 'p2p-handler'),
+      p2pRequesterStub: catalogueAddress(domain, 'protocolstub', 'p2p-requester'),
+    }),
+  },
+];
+
+export const entryKey = (type: CatalogueType, name: string): string => `${type}/${name}`;

@@ -1,0 +1,264 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { WebSocketServer, type WebSocket } from 'ws';
+import type { SocketServer } from '../link/socket/index.js';
+import { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS, websocketLink } from '../link/websocket/index.js';
+import { asProtoflyError, ProtoflyError, type Address, type Clock } from '../protocol/index.js';
+import type { Store } from '../store/store.js';
+import { serveAdmin } from './admin.js';
+import { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
+import { Catalogue } from './catalogue/catalogue.js';
+import { httpListener } from './http.js';
+import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
+import { MessageNode } from './message-node/node.js';
+import { Records } from './registry/records.js';
+import { DomainRegistry } from './registry/registry.js';
+
+export interface DomainServerComponents {
+  /** The caller opens and closes it. */
+  readonly store: Store;
+  readonly clock: Clock;
+  /** @default crypto.randomBytes */
+  readonly random?: (bytes: number) => Uint8Array;
+  /** @default nothing is logged */
+  readonly log?: (text: string, details?: Record<string, unknown>) => void;
+}
+
+export interface DomainServerInit {
+  /** The domain's name, a host name. @default 'localhost' */
+  readonly name?: string;
+  /** @default 127.0.0.1, any free port */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** PEM texts. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly iceServers?: readonly string[];
+  /** A folder of built stubs for the catalogue. @default none */
+  readonly catalogueDir?: string;
+  /** More built-in catalogue entries. */
+  readonly entries?: readonly CatalogueEntry[];
+  /** Path of the local socket for whoever runs the server. @default none */
+  readonly adminSocket?: string;
+  /** Is called when the server is asked over its local socket to stop. @default `close()` */
+  readonly onStop?: () => void;
+  readonly version?: string;
+  /** How long a session waits for its runtime. @default 60_000 */
+  readonly sessionTtlMs?: number;
+  /** Pings clients this often. @default 30_000 */
+  readonly keepAliveMs?: number;
+  /** How long a disconnected registration is kept. @default 7 days */
+  readonly keepDisconnectedMs?: number;
+  readonly limits?: Partial<NodeLimits>;
+}
+
+const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
+const KEEP_DISCONNECTED_MS = 7 * 24 * 3600 * 1000;
+/** How long what was accepted for a client may take to leave when its connection is closed. */
+const LINGER_MS = 1000;
+
+type State =
+  | { readonly at: 'new' | 'starting' }
+  | { readonly at: 'running'; readonly url: string; readonly startedAt: string }
+  | { readonly at: 'closed' };
+
+/** A whole small domain in one process: message node, domain registry and catalogue behind one port. */
+export class DomainServer {
+  readonly domain: string;
+  readonly catalogue: Catalogue;
+  readonly #init: DomainServerInit;
+  readonly #clock: Clock;
+  readonly #log: (text: string, details?: Record<string, unknown>) => void;
+  readonly #node: MessageNode;
+  readonly #records: Records;
+  readonly #registry: DomainRegistry;
+  readonly #http: Server;
+  readonly #websockets: WebSocketServer;
+  readonly #limits: NodeLimits;
+  #admin: SocketServer | undefined;
+  #state: State = { at: 'new' };
+  #closing: Promise<void> | undefined;
+
+  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one, `E_DESCRIPTOR` for a bad catalogue folder */
+  constructor({ store, clock, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
+    this.domain = (init.name ?? 'localhost').toLowerCase();
+    if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
+    this.#init = init;
+    this.#clock = clock;
+    this.#log = log;
+    const sessionTtlMs = init.sessionTtlMs ?? NODE_LIMITS.sessionTtlMs;
+    this.#limits = { ...NODE_LIMITS, ...init.limits, sessionTtlMs };
+    this.#records = new Records({ store, clock }, { keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS });
+    this.#node = new MessageNode({
+      store, clock, random, log,
+      registeredBy: (address) => this.#records.get(address)?.runtime,
+      onSessionEnded: (runtime) => this.#registry.disconnected(runtime),
+    }, { domain: this.domain, limits: this.#limits });
+    this.#registry = new DomainRegistry({
+      clock, log,
+      records: this.#records,
+      claim: (address, runtime) => this.#claim(address, runtime),
+      publish: (message, to) => { this.#node.publish(message, to); },
+    }, { domain: this.domain, graceMs: sessionTtlMs });
+    this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
+    this.catalogue = new Catalogue({ store }, {
+      domain: this.domain,
+      entries: [...commonEntries(this.domain), ...(init.catalogueDir === undefined ? [] : readStubs(init.catalogueDir)), ...(init.entries ?? [])],
+    });
+    this.#http = this.#makeHttp();
+    this.#websockets = new WebSocketServer({ ...WEBSOCKET_OPTIONS, noServer: true, clientTracking: false, handleProtocols: chooseProtocol });
+  }
+
+  /** The base URL, once it has started. */
+  get url(): string | undefined {
+    return this.#state.at === 'running' ? this.#state.url : undefined;
+  }
+
+  /**
+   * Begins to serve.
+   * @returns the base URL
+   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_PLATFORM`
+   */
+  async start(): Promise<string> {
+    if (this.#state.at !== 'new') throw new ProtoflyError('E_CONFLICT', 'a domain server is started once');
+    const { host, port } = this.#init.listen ?? { host: '127.0.0.1', port: 0 };
+    this.#state = { at: 'starting' };
+    try {
+      // The local socket comes first: it is what keeps a second server from the same state.
+      if (this.#init.adminSocket !== undefined) {
+        this.#admin = await serveAdmin({ status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
+      }
+      this.#node.directory.load();
+      await this.#listen(host, port);
+    } catch (thrown) {
+      await this.close();
+      throw thrown;
+    }
+    const url = `${this.#init.tls === undefined ? 'http' : 'https'}://${this.#authority()}`;
+    this.#state = { at: 'running', url, startedAt: new Date(this.#clock.now()).toISOString() };
+    this.#registry.start();
+    this.#log('serving', { domain: this.domain, url });
+    return url;
+  }
+
+  /** @see docs/control.md, "The domain server's socket" */
+  status(): Record<string, unknown> {
+    const { received, delivered, refused, dropped, receivedPerSecond } = this.#node.meter;
+    return {
+      domain: this.domain,
+      url: this.url,
+      pid: process.pid,
+      version: this.#init.version,
+      startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
+      ...this.#node.directory.counts,
+      connections: this.#node.connections,
+      hyperties: this.#records.count(),
+      messages: { received, delivered, refused, dropped },
+      rates: { receivedPerSecond },
+    };
+  }
+
+  /** Sessions, registrations and catalogue entries stay in the store for the next start. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
+    this.#state = { at: 'closed' };
+    const ended = new Promise<void>((resolve) => { this.#http.close(() => { resolve(); }); });
+    await this.#node.close();
+    this.#websockets.close();
+    this.#http.closeAllConnections();
+    await this.#registry.close();
+    await ended;
+    await this.#admin?.close();
+  }
+
+  #stop(): void {
+    if (this.#init.onStop !== undefined) { this.#init.onStop(); return; }
+    this.close().catch((thrown: unknown) => { this.#log('stopping failed', { error: asProtoflyError(thrown) }); });
+  }
+
+  async #claim(address: Address, runtime: Address): Promise<void> {
+    const session = this.#node.directory.session(runtime);
+    if (session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', `${runtime} has no session`);
+    await this.#node.directory.allocate(session, [address]);
+  }
+
+  #makeHttp(): Server {
+    const { tls, iceServers = [] } = this.#init;
+    const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 2000 };
+    const listener = httpListener({ catalogue: this.catalogue, log: this.#log }, {
+      domain: this.domain, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
+    });
+    const server = tls === undefined ? createServer(limits, listener) : createSecureServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, listener);
+    server.maxConnections = this.#limits.connections;
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => { this.#upgrade(request, socket, head); });
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+      const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : '400 Bad Request';
+      refuseSocket(socket, status);
+    });
+    return server;
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => undefined);
+    const [path = ''] = (request.url ?? '').split('?', 1);
+    if (path !== '/' && path !== '/ws') { refuseSocket(socket, '404 Not Found'); return; }
+    if (this.#state.at !== 'running') { refuseSocket(socket, '503 Service Unavailable'); return; }
+    this.#websockets.handleUpgrade(request, socket, head, (ws) => { this.#accept(ws, socket, request); });
+  }
+
+  #accept(ws: WebSocket, socket: Duplex, request: IncomingMessage): void {
+    try {
+      this.#node.attach(({ onReject }) => websocketLink(ws, {
+        name: `websocket ${request.socket.remoteAddress ?? ''}`,
+        clock: this.#clock,
+        keepAliveMs: this.#init.keepAliveMs ?? KEEP_ALIVE_MS,
+        lingerMs: LINGER_MS,
+        serverSocket: socket,
+        onReject,
+      }));
+    } catch (thrown) {
+      ws.on('error', () => undefined);
+      ws.close(1013, asProtoflyError(thrown).message);
+    }
+  }
+
+  #listen(host: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: NodeJS.ErrnoException): void => {
+        const inUse = cause.code === 'EADDRINUSE';
+        reject(new ProtoflyError(inUse ? 'E_CONFLICT' : 'E_PLATFORM', inUse ? `somebody listens on ${host}:${String(port)} already` : `can't listen on ${host}:${String(port)}: ${cause.message}`, { cause }));
+      };
+      this.#http.once('error', failed);
+      this.#http.listen(port, host, () => {
+        this.#http.off('error', failed);
+        this.#http.on('error', (error) => { this.#log('the server socket failed', { error }); });
+        resolve();
+      });
+    });
+  }
+
+  /** `host:port`, as it goes into a URL. */
+  #authority(): string {
+    const address = this.#http.address() as AddressInfo | null;
+    const given = this.#init.listen?.host ?? '127.0.0.1';
+    const host = given === '0.0.0.0' || given === '::' ? 'localhost' : given;
+    return `${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
+  }
+}
+
+/**
+ * Frames are plain JSON whatever a client calls that, and some clients give up when none of their names is chosen.
+ * Names of ours stand for framings that both sides must know, so none is agreed to.
+ */
+const chooseProtocol = (offered: Set<string>): string | false => [...offered].find((name) => !name.startsWith('protofly')) ?? false;
+
+const refuseSocket = (socket: Duplex, status: string): void => {
+  if (!socket.writable) { socket.destroy(); return; }
+  const body = JSON.stringify({ error: 'E_USAGE', description: status.slice(4) });
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${String(Buffer.byteLength(body))}\r\n\r\n${body}`, () => socket.destroy());
+};
