@@ -70,7 +70,7 @@ const pair = async ({ a, b }: World, value: Record<string, unknown> = { name: 'x
 const candidate = (n: number): { attributeType: 'array'; attribute: string; operation: 'add'; value: unknown[] } =>
   ({ attributeType: 'array', attribute: 'iceCandidates', operation: 'add', value: [{ candidate: `c${String(n)}` }] });
 
-scenario('an object is made, its observer invited, and changes reach it, in the messages that protocol.md has for it', async (t, w) => {
+scenario('DAT-1 to DAT-5: an object is made, its observer invited, and changes reach it, in exactly these messages', async (t, w) => {
   const requester = w.a.client('p2prequester/1');
   const handler = w.b.client('p2phandler/1');
   let invitation: Invitation | undefined;
@@ -118,7 +118,7 @@ scenario('an object is made, its observer invited, and changes reach it, in the 
   t.equal(w.node.trace.length, 7, 'and in no others');
 });
 
-scenario('an address that is ready makes the invitation go out at once', async (t, w) => {
+scenario('DAT-1: an address that is ready makes the invitation go out at once', async (t, w) => {
   w.a.manager.start();
   await until(() => w.a.manager.counters.pool === 2, 'the pool');
   let open = (): void => undefined;
@@ -138,7 +138,7 @@ scenario('an address that is ready makes the invitation go out at once', async (
   await until(() => w.a.manager.counters.pool === 2, 'the pool to fill up again');
 }, 2);
 
-scenario('who isn\'t invited is refused with 403, whatever way it asks', async (t, w) => {
+scenario('DAT-3: who isn\'t invited is refused with 403, whatever way it asks', async (t, w) => {
   const { reporter } = await pair(w);
   const stranger = w.b.client('stranger');
   t.equal(await codeOf(stranger.subscribe(SCHEMA, reporter.url)), 'E_REFUSED');
@@ -174,7 +174,7 @@ scenario('another program of the runtime can\'t change or delete what isn\'t its
   t.equal(observer.data['name'], 'x');
 });
 
-scenario('a change that is lost is noticed by the next one\'s version, and the object is read anew', async (t, w) => {
+scenario('DAT-4: a change that is lost is noticed by the next one\'s version, and the object is read anew', async (t, w) => {
   const { reporter, observer, changes } = await pair(w);
   w.node.fate = ({ body }) => (body?.['version'] === 1 ? 'drop' : 'pass');
   for (const n of [1, 2, 3]) reporter.update(candidate(n));
@@ -184,7 +184,7 @@ scenario('a change that is lost is noticed by the next one\'s version, and the o
   t.strictSame(changes.flatMap(({ value }) => value), [1, 2, 3].map((n) => ({ candidate: `c${String(n)}` })), 'listeners hear of each candidate once, and in order');
 });
 
-scenario('changes that are repeated or overtake each other leave the copies equal', async (t, w) => {
+scenario('DAT-4: changes that are repeated or overtake each other leave the copies equal', async (t, w) => {
   const { reporter, observer, changes } = await pair(w);
   let replica = makeObject(observer.data);
   observer.onChange((change) => { replica = applyChange(replica, change); });
@@ -198,7 +198,7 @@ scenario('changes that are repeated or overtake each other leave the copies equa
   t.ok(changes.every(({ version }, index) => version >= (changes[index - 1]?.version ?? 0)), 'versions never go back');
 });
 
-t.test('no change falls between the answer to a subscription and the first change', async (t) => {
+t.test('DAT-3: no change falls between the answer to a subscription and the first change', async (t) => {
   for (const order of ['answer first', 'changes first'] as const) {
     const w = world();
     const requester = w.a.client('r');
@@ -221,7 +221,23 @@ t.test('no change falls between the answer to a subscription and the first chang
   }
 });
 
-scenario('an object that ends while its observer subscribes is not found', async (t, w) => {
+scenario('DAT-3: nobody is asked for an object before its changes would come here', async (t, w) => {
+  const handler = w.b.client('h');
+  const accepted = accepting(handler);
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => { open = resolve; });
+  w.b.gate = () => opened;
+  await w.a.client('r').create(SCHEMA, [handler.owner], {});
+  await until(() => w.node.trace.some(isResponse) && w.node.idle);
+  t.notOk(w.node.trace.some(({ type }) => type === 'subscribe'));
+  open();
+  await accepted;
+  w.b.gate = () => Promise.reject(new ProtoflyError('E_UNREACHABLE', 'the domain is away'));
+  t.equal(await codeOf(handler.subscribe(SCHEMA, parseAddress('connection://x.example/other'))), 'E_UNREACHABLE');
+  w.b.gate = () => Promise.resolve();
+});
+
+scenario('DAT-5: an object that ends while its observer subscribes is not found', async (t, w) => {
   const handler = w.b.client('h');
   const accepted = codeOf(accepting(handler));
   w.node.fate = (message) => (isResponse(message) && message.body.value !== undefined ? 'hold' : 'pass');
@@ -276,6 +292,13 @@ scenario('a program that is gone no longer observes', async (t, w) => {
   await until(() => w.a.manager.counters.observers === 0);
   t.equal(w.b.manager.counters.observed, 0);
   reporter.update(candidate(1));
+  const here = w.a.client('here');
+  const accepted = accepting(here);
+  await w.a.client('r').create(SCHEMA, [here.owner], {});
+  await accepted;
+  t.equal(w.a.manager.counters.observers, 1);
+  await w.a.manager.release(here.owner);
+  t.equal(w.a.manager.counters.observers, 0, 'nor where the reporter lives');
 });
 
 scenario('a runtime that vanishes: the invitation is answered 408, an observation ends when it can\'t be repaired', async (t, w) => {
@@ -318,6 +341,7 @@ scenario('a session that started over gets its subscriptions back, and what was 
   reporter.update(candidate(2));
   await until(() => (observer.data['iceCandidates'] as unknown[]).length === 2);
   await until(() => w.a.manager.counters.pool === 1);
+  t.equal(w.node.allocations, 3, 'the address that was ready is replaced: the node has forgotten it');
 }, 1);
 
 scenario('plain reTHINK programs: updates without version, answers without value, invitations answered late', async (t, w) => {
@@ -434,6 +458,19 @@ scenario('hostile messages change nothing and end nothing', async (t, w) => {
   await until(() => changes.length === 1);
   t.strictSame(observer.data, reporter.data, 'and the true reporter is still heard');
   t.ok(w.node.trace.filter(({ type }) => type === 'read').length < 20, 'without being asked over and over');
+});
+
+scenario('DAT-2: a thousand observers are invited at once, in the name of the object', async (t, w) => {
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => { warnings.push(warning); };
+  process.on('warning', warned);
+  const invited = Array.from({ length: 1000 }, (_, n) => parseAddress(`hyperty://x.example/${String(n)}`));
+  const answers = new Map<Address, number>();
+  await w.a.client('r').create(SCHEMA, invited, {}, (who, code) => answers.set(who, code));
+  await until(() => answers.size === 1000);
+  t.strictSame(new Set(answers.values()), new Set([404]), 'nobody is there');
+  process.off('warning', warned);
+  t.strictSame(warnings, []);
 });
 
 scenario('requests of a program that make no sense are answered with a code', async (t, w) => {

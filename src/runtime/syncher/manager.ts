@@ -126,10 +126,10 @@ export class SyncManager {
 
   /** A client is gone: ends what it reported and observed. Idempotent. */
   async release(owner: Address): Promise<void> {
+    for (const object of this.#reported.values()) object.leave(owner);
     const client = this.#clients.get(owner);
     if (client === undefined) return;
     this.#clients.delete(owner);
-    for (const object of this.#reported.values()) object.leave(owner);
     await this.#settle([...[...client.reported].map((object) => this.#end(object)), ...[...client.observed].map((url) => this.#leave(owner, url))]);
   }
 

@@ -40,8 +40,10 @@ export class ReportedObject {
   readonly #here = new Set<Address>();
   /** Observers elsewhere, and the sync manager that subscribed for each. */
   readonly #elsewhere = new Map<Address, Address>();
-  readonly #ended = new AbortController();
+  /** One for each invitation that has no answer yet. */
+  readonly #inviting = new Set<AbortController>();
   readonly #unlisten: () => void;
+  #ended = false;
   #object: DataObject;
   #version = 0;
   #lastModified: string;
@@ -75,16 +77,20 @@ export class ReportedObject {
 
   /** Invites everybody who is authorised; each answer goes to the reporter. Doesn't wait. */
   invite(): void {
+    if (this.#ended) return;
     const body = { source: this.reporter, value: this.value, schema: this.#init.schema };
     for (const invited of this.#authorised) {
       if (invited === this.reporter) continue;
+      const given = new AbortController();
+      this.#inviting.add(given);
       this.#context.bus
-        .request({ type: 'create', from: this.#subscription, to: invited, body }, { timeoutMs: this.#context.inviteTimeoutMs, signal: this.#ended.signal })
+        .request({ type: 'create', from: this.#subscription, to: invited, body }, { timeoutMs: this.#context.inviteTimeoutMs, signal: given.signal })
         .then((response) => {
           if (response.body.code === 408) this.#late.add(invited);
           this.#tellAnswer(invited, response);
         })
-        .catch((thrown: unknown) => { this.#context.log('debug', asProtoflyError(thrown).message); });
+        .catch((thrown: unknown) => { this.#context.log('debug', asProtoflyError(thrown).message); })
+        .finally(() => { this.#inviting.delete(given); });
     }
   }
 
@@ -114,8 +120,9 @@ export class ReportedObject {
 
   /** Tells all observers that the object is no more, and forgets it here. Idempotent. */
   end(): void {
-    if (this.#ended.signal.aborted) return;
-    this.#ended.abort(new ProtoflyError('E_NOT_FOUND', `${this.url} was deleted`));
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const given of this.#inviting) given.abort(new ProtoflyError('E_NOT_FOUND', `${this.url} was deleted`));
     this.#unlisten();
     for (const observer of this.#here) void this.#context.tell(observer, 'delete', { resource: this.url });
     void this.#publish('delete', {});
@@ -137,7 +144,7 @@ export class ReportedObject {
   }
 
   #tellAnswer(invited: Address, response: Response): void {
-    if (this.#ended.signal.aborted) return;
+    if (this.#ended) return;
     const description = descriptionOf(response);
     const value = { code: response.body.code, ...(description === undefined ? {} : { description }) };
     void this.#context.tell(this.reporter, 'update', { resource: this.#subscription, source: invited, value });
@@ -161,7 +168,7 @@ export class ReportedObject {
   /** A reporter may also speak as its object, as it does on the wire; it is believed where it made the object from. */
   #fromReporter(message: Request, origin: Origin | undefined): Pressure {
     const problem = (why: string): void => { this.#context.log('warn', `a message that claims to come from ${this.url} was dropped: ${why}`); };
-    if (origin !== this.#init.origin || this.#context.isOutside({ ...message, from: this.reporter }, origin)) { problem('it isn\'t the reporter\'s'); return undefined; }
+    if (origin !== this.#init.origin || this.#context.isOutside(message, origin)) { problem('it isn\'t the reporter\'s'); return undefined; }
     if (message.to !== this.#changes) { problem('it isn\'t a change'); return undefined; }
     try {
       if (message.type === 'update') return this.update(parseChange(message.body).change);
