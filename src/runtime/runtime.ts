@@ -116,7 +116,7 @@ export class Runtime {
     const changed = (): void => { this.#changed(); };
     const outgoing = new Outgoing({ clock, route: (message, to) => router.route(message, to) }, { epoch: randomBytes(6).toString('base64url') });
     const loader = new Loader({ catalogue, sandboxes });
-    const stubs = new Protostubs({ bus, loader, clock, log });
+    const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
     const nodes: MessageNodes = new MessageNodes({
       bus, clock, domains, stubs, log,
       admit: (message, origin) => this.#admit(message, origin),
@@ -138,7 +138,7 @@ export class Runtime {
       onHandler: changed,
     }, { runtime, domain, enabled: init.p2p ?? true, iceServers: [...(init.iceServers ?? []), ...(own.iceServers ?? [])] });
     const router: Router = new Router({ records, hyperties, connections, nodes, outgoing }, { runtime });
-    const syncManager = new SyncManager({
+    const syncManager: SyncManager = new SyncManager({
       bus, clock,
       routes: {
         allocate: async (scheme) => (await nodes.allocate(scheme))[0]!,
@@ -225,9 +225,9 @@ export class Runtime {
   async #stop(): Promise<void> {
     const { clients, syncManager, nodes, connections, loader, outgoing, hyperties } = this.#parts;
     await clients.close();
+    await syncManager.close();
     nodes.close();
     connections.close();
-    await syncManager.close();
     outgoing.close();
     await loader.close();
     hyperties.close();
@@ -261,9 +261,17 @@ export class Runtime {
 
   /** In a new session the own domain has to be told again what lives here. */
   #renew(domain: string): void {
+    const { syncManager, hyperties } = this.#parts;
+    syncManager.resubscribe(domain).catch((thrown: unknown) => {
+      this.#components.log('warn', `data objects at ${domain} not followed again: ${asProtoflyError(thrown).message}`);
+    });
     if (domain !== this.domain) return;
-    this.#parts.hyperties.renew().then(
-      () => { this.#failure = undefined; this.#changed(); },
+    hyperties.renew().then(
+      () => {
+        this.#failure = undefined;
+        syncManager.start();
+        this.#changed();
+      },
       (thrown: unknown) => {
         this.#failure = `hyperties are not registered: ${asProtoflyError(thrown).message}`;
         this.#components.log('warn', this.#failure);

@@ -104,6 +104,8 @@ export class Connections {
   readonly #list = new Map<Address, P2pConnection>();
   /** The one that carries messages, by remote runtime. */
   readonly #live = new Map<Address, P2pConnection>();
+  /** Ports that were opened before their connection was announced. */
+  readonly #early = new Map<Address, Link<Message>>();
   readonly #settingUp = new Map<Address, Promise<void>>();
   readonly #retries = new Map<Address, Retry>();
   readonly #listeners = new Set<(change: ConnectionChange) => void>();
@@ -214,16 +216,9 @@ export class Connections {
   async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
     const connections = this.list().filter(({ remoteRuntime: other, status }) => other === remoteRuntime && status !== 'failed' && status !== 'disconnected');
     this.#retries.set(remoteRuntime, { failures: 0, notBefore: this.#components.clock.now() + this.#retryMs });
-    await Promise.all(connections.map(async (connection) => {
-      const gone = new Promise<void>((resolve) => {
-        const stop = this.onChange((change) => {
-          if (change.connection !== connection || change.now === 'live' || change.now === 'in-progress') return;
-          stop();
-          resolve();
-        });
-      });
-      void this.#components.bus.post({ id: `disconnect-${connection.address}`, type: 'execute', from: child(this.#init.runtime, 'registry'), to: connection.stub, body: { resource: '/disconnect', source: connection.address } });
-      await gone;
+    await Promise.all(connections.map(async ({ stub, address }) => {
+      const from = child(this.#init.runtime, 'registry');
+      await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/disconnect', value: { connection: address } } });
     }));
     return connections;
   }
@@ -282,12 +277,18 @@ export class Connections {
     const { remoteRuntime, connection: address, details } = event;
     if (remoteRuntime === undefined || address === undefined || !isWithin(address, stub)) return;
     const known = this.#list.get(address);
-    if (known !== undefined) { this.#step(known, event.status, event.description, details); return; }
+    if (known !== undefined && event.status !== 'created') { this.#step(known, event.status, event.description, details); return; }
     if (event.status !== 'created') return;
+    // A handler that was deployed anew counts its connections from the beginning.
+    if (known !== undefined) this.#end(known);
     this.#settleGlare(remoteRuntime);
     const generation = typeof details['generation'] === 'number' ? details['generation'] : 0;
     this.#forgetEnded(remoteRuntime);
     this.#add(new P2pConnection(address, stub, 'handler', remoteRuntime, generation, this.#components.clock.now()));
+    const port = this.#early.get(address);
+    if (port === undefined) return;
+    this.#early.delete(address);
+    this.#port(address, port);
   }
 
   /** Both sides at once: the requester with the lower runtime URL goes on, the other gives way. */
@@ -304,7 +305,14 @@ export class Connections {
 
   #port(address: Address, port: Link<Message>): void {
     const connection = this.#list.get(address);
-    if (connection === undefined || connection.link !== undefined) { void port.close('no such connection'); return; }
+    if (connection === undefined || connection.status === 'failed' || connection.status === 'disconnected') {
+      this.#early.set(address, port);
+      void port.closed.then(() => {
+        if (this.#early.get(address) === port) this.#early.delete(address);
+      });
+      return;
+    }
+    if (connection.link !== undefined) { void port.close('it has a port already'); return; }
     connection.link = port;
     port.receive((message) => this.#admit(message, connection));
     void port.closed.then(({ reason }) => { this.#lost(connection, reason); });

@@ -43,6 +43,8 @@ export interface ProtostubsComponents {
   readonly bus: MessageBus;
   readonly loader: Loader;
   readonly clock: Clock;
+  /** A stub is gone, and with it whatever it had others keep for it. */
+  readonly onEnd: (url: Address) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -93,6 +95,7 @@ export class Protostubs {
       this.#stubs.delete(init.url);
       log('info', `protostub ${init.url} ended: ${reason}`);
       init.onEnd(reason);
+      this.#components.onEnd(init.url);
     });
     log('info', `protostub ${init.url} deployed from ${init.origin}, version ${loaded.descriptor.version}`);
     return stub;

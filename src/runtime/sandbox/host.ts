@@ -4,7 +4,7 @@ import {
   asProtoflyError, isResponse, parseAddress, ProtoflyError, refuse, respond,
   type Activate, type Address, type Clock, type Message, type Request, type StubInstance, type StubSandbox,
 } from '../../protocol/index.js';
-import { SyncClient } from '../syncher/index.js';
+import { SyncClient } from '../syncher/client.js';
 import { CAPABILITIES, CONTROL_CHANNEL, type Capability, type StubDeployment } from './sandbox.js';
 import { MiniBus } from './mini-bus.js';
 
@@ -70,7 +70,7 @@ export class SandboxHost {
     const provided = await Promise.all(granted.map((capability) => this.#components.provide(capability)));
     const link = mux.open(url);
     const bus = new MiniBus({ link, mux, clock, log }, { owner: url });
-    const createSyncher = (): SyncClient => new SyncClient({ bus, clock }, { owner: url, runtime: config.runtimeURL });
+    const createSyncher = (): SyncClient => new SyncClient({ bus, clock }, { owner: url, runtime: config.runtimeURL, log });
     const sandbox: StubSandbox = Object.assign({ createSyncher, clock, log }, ...provided as object[]);
     try {
       const { name, instance } = activate(url, bus, config, sandbox);

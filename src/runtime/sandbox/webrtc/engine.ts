@@ -52,6 +52,9 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     if (ended) throw new ProtoflyError('E_LINK_CLOSED', 'the WebRTC engine has been shut down');
     const config: RtcConfig = {
       iceServers: iceServers.filter((server) => ICE_SERVER.test(server)),
+      // The peer checks it itself when the channel opens. The library's own check can run, on the DTLS thread, before
+      // the description that it checks against has been kept, and then refuses a good certificate.
+      disableFingerprintVerification: true,
       ...(bindAddress === undefined ? {} : { bindAddress }),
       ...(init.mtu === undefined ? {} : { mtu: init.mtu }),
     };

@@ -1,6 +1,6 @@
 import type { DataChannel, PeerConnection } from 'node-datachannel';
 import { ProtoflyError, type CandidatePair, type WebRtcEvents, type WebRtcPeer } from '../../../protocol/index.js';
-import { candidatesOf, cleanDescription, MAX_REMOTE_CANDIDATES, usableCandidate } from './sdp.js';
+import { candidatesOf, cleanDescription, fingerprintOf, MAX_REMOTE_CANDIDATES, usableCandidate } from './sdp.js';
 
 /** Bytes that may wait in the library before `send` says that it is enough, and where it says "go on" again. */
 const HIGH_WATER = 512 * 1024;
@@ -29,6 +29,8 @@ export class NativePeer implements WebRtcPeer {
   readonly #early: Candidate[] = [];
   #channel: DataChannel | undefined;
   #described = false;
+  /** Of the certificate that the other side announced. */
+  #fingerprint: string | undefined;
   readonly #taken = new Set<string>();
   #state: State = 'setting-up';
   #maxFrame = MAX_FRAME;
@@ -60,6 +62,8 @@ export class NativePeer implements WebRtcPeer {
   /** @throws ProtoflyError `E_MESSAGE` */
   setRemote(sdp: string, type: 'offer' | 'answer'): void {
     if (this.#state === 'closed') return;
+    this.#fingerprint = fingerprintOf(sdp);
+    if (this.#fingerprint === undefined) throw new ProtoflyError('E_MESSAGE', 'bad session description: no SHA-256 fingerprint');
     try {
       this.#connection.setRemoteDescription(sdp, type);
     } catch (cause) {
@@ -137,6 +141,8 @@ export class NativePeer implements WebRtcPeer {
     this.#channel = channel;
     channel.onOpen(() => { this.#open(channel); });
     channel.onMessage((data) => {
+      // A frame can come before the word that the channel is open.
+      this.#open(channel);
       this.#tell(() => { this.#events.onFrame(typeof data === 'string' ? data : data instanceof ArrayBuffer ? new Uint8Array(data) : data); });
     });
     channel.onBufferedAmountLow(() => {
@@ -151,12 +157,25 @@ export class NativePeer implements WebRtcPeer {
 
   #open(channel: DataChannel): void {
     if (this.#state !== 'setting-up') return;
+    if (!this.#isGenuine()) {
+      this.#end(true, 'the other side\'s certificate is not the one that it announced');
+      return;
+    }
     this.#guard(() => {
       channel.setBufferedAmountLowThreshold(LOW_WATER);
       this.#maxFrame = Math.max(1, Math.min(MAX_FRAME, channel.maxMessageSize()));
       this.#state = 'open';
     });
     this.#tell(() => { this.#events.onOpen(); });
+  }
+
+  #isGenuine(): boolean {
+    try {
+      const { algorithm, value } = this.#connection.remoteFingerprint();
+      return algorithm === 'sha-256' && value.toUpperCase() === this.#fingerprint;
+    } catch {
+      return false;
+    }
   }
 
   #end(failed: boolean, description: string): void {

@@ -30,7 +30,9 @@ export const candidatesOf = (sdp: string): string[] =>
 export const midOf = (sdp: string): string => /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0';
 
 /**
- * A remote description with nothing in it that we don't use: one data channel section, usable candidates.
+ * A remote description with nothing in it that we don't use: one data channel section, usable candidates. What says
+ * that no more candidates come is left out: the library's ICE thread can see it before the candidates that stand beside
+ * it, and then gives up at once.
  * @throws ProtoflyError `E_MESSAGE`
  */
 export const cleanDescription = (sdp: string): string => {
@@ -40,6 +42,7 @@ export const cleanDescription = (sdp: string): string => {
   if (sections.length !== 1 || !/^m=application \d+ \S*DTLS\/SCTP /.test(sections[0]!)) throw bad('not exactly one data channel section');
   let candidates = 0;
   const kept = lines.filter((line) => {
+    if (line === 'a=end-of-candidates') return false;
     if (!line.startsWith('a=candidate:')) return true;
     if (usableCandidate(line) === undefined || candidates >= MAX_REMOTE_CANDIDATES) return false;
     candidates += 1;
@@ -53,3 +56,6 @@ export const cleanDescription = (sdp: string): string => {
  * packet may come before the offerer's DTLS exists, and is repeated only after a second.
  */
 export const offererIsClient = (sdp: string): string => sdp.replace(/^a=setup:actpass/m, 'a=setup:active');
+
+/** The SHA-256 fingerprint of the certificate that a description announces, in upper case; undefined where there is none. */
+export const fingerprintOf = (sdp: string): string | undefined => /^a=fingerprint:sha-256 +([0-9A-Fa-f:]+) *\r?$/im.exec(sdp)?.[1]?.toUpperCase();
