@@ -17,7 +17,8 @@ export class DomainClient {
   readonly closed: Promise<{ code: number; reason: string }>;
   token = '';
   #nextId = 1;
-  #wake: () => void = () => undefined;
+  readonly #asked = new Map<string, { resolve: (frame: Frame) => void; reject: (error: Error) => void }>();
+  #waiting: (() => void)[] = [];
 
   private constructor(ws: WebSocket, runtime: string) {
     this.ws = ws;
@@ -25,12 +26,20 @@ export class DomainClient {
     this.closed = new Promise((resolve) => {
       ws.on('close', (code, reason) => {
         resolve({ code, reason: reason.toString() });
+        for (const { reject } of this.#asked.values()) reject(new Error(`the connection was closed: ${reason.toString()}`));
         this.#wake();
       });
     });
     ws.on('error', () => undefined);
     ws.on('message', (data: Buffer) => {
-      this.received.push(JSON.parse(data.toString()) as Frame);
+      const frame = JSON.parse(data.toString()) as Frame;
+      const asked = frame.type === 'response' ? this.#asked.get(String(frame.id)) : undefined;
+      if (asked !== undefined) {
+        this.#asked.delete(String(frame.id));
+        asked.resolve(frame);
+        return;
+      }
+      this.received.push(frame);
       this.#wake();
     });
   }
@@ -57,10 +66,10 @@ export class DomainClient {
   }
 
   /** Sends a request and returns its response. */
-  async ask(type: string, to: string | string[], body?: unknown, from = this.runtime): Promise<Frame> {
+  ask(type: string, to: string | string[], body?: unknown, from = this.runtime): Promise<Frame> {
     const id = `q${String(this.#nextId++)}`;
     this.send({ id, type, from, to, ...(body === undefined ? {} : { body }) });
-    return this.next((frame) => frame.type === 'response' && frame.id === id);
+    return new Promise((resolve, reject) => { this.#asked.set(id, { resolve, reject }); });
   }
 
   /** The code of the response. */
@@ -74,8 +83,12 @@ export class DomainClient {
       const at = this.received.findIndex(fits);
       if (at >= 0) return this.received.splice(at, 1)[0]!;
       if (this.ws.readyState === WebSocket.CLOSED) throw new Error('the connection was closed');
-      await new Promise<void>((resolve) => { this.#wake = resolve; });
+      await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
     }
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async allocate(number = 1, scheme = 'hyperty'): Promise<string[]> {
