@@ -30,7 +30,7 @@ export interface Link<T> {
    */
   send(item: T): Pressure;
   /**
-   * Sets the one receiver; nothing is read before. While the receiver's promise is pending nothing more is
+   * Sets the one receiver; nothing is read before, so that the other side's end isn't noticed before either. While the receiver's promise is pending nothing more is
    * given to it, and before long nothing more is read, so that the other side feels the pressure.
    * What a receiver throws costs that item only and goes to `onReject`.
    */

@@ -104,6 +104,19 @@ t.test('a child that floods is stopped by a receiver that waits', async (t) => {
   await exited;
 });
 
+t.test('a program that can\'t be started ends the link', async (t) => {
+  const child = spawn(join(folder, 'missing'), [], { stdio: [...LINK_STDIO] });
+  child.on('error', () => undefined);
+  const link = processLink(child, textCodec);
+  link.receive(() => undefined);
+  t.equal((await link.closed).how, 'gone');
+
+  const late = spawn(process.execPath, ['-e', '0'], { stdio: [...LINK_STDIO] });
+  for (const stream of late.stdio) stream?.destroy();
+  await once(late, 'close');
+  t.equal((await processLink(late, textCodec).closed).how, 'gone', 'also when that was over already');
+});
+
 t.test('a process without the pipe is a usage error', async (t) => {
   const child = spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' });
   t.throws(() => processLink(child, textCodec), { code: 'E_USAGE' });

@@ -49,7 +49,8 @@ for (const corked of [true, false]) {
       pair: async (a, b) => {
         const server = await serve(a, corked);
         const { ws, link } = await dial(server.port, b);
-        return { a: await server.link, b: link, vanish: () => { ws.terminate(); }, cleanUp: async () => { await link.close(); await server.close(); } };
+        const accepted = await server.link;
+        return { a: accepted, b: link, vanish: () => { ws.terminate(); }, cleanUp: async () => { await Promise.all([link.close(), accepted.close()]); await server.close(); } };
       },
       raw: async (init) => {
         const server = await serve(init, corked);
@@ -73,7 +74,7 @@ t.test('messages of every size around a frame header\'s bounds arrive from the s
   for (const text of texts) void from.send(message(1, text));
   await all;
   t.ok(got.every((value, index) => value === texts[index]));
-  await link.close();
+  await Promise.all([link.close(), from.close()]);
   await server.close();
 });
 

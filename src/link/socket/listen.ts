@@ -1,6 +1,6 @@
-import { chmod, link, lstat, rename, unlink } from 'node:fs/promises';
+import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { asProtoflyError, ProtoflyError, type Message } from '../../protocol/index.js';
+import { asProtoflyError, ProtoflyError, systemClock, type Clock, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -33,27 +33,34 @@ const isAnswered = async (path: string): Promise<boolean> => {
   }
 };
 
+/** A lock older than this was left behind: what is done under it takes milliseconds. */
+const LOCK_MS = 10_000;
+
 /**
- * Removes a socket that nobody listens at any more. It is set aside before it is removed, and asked once more there:
- * somebody else may have repaired it and begun to listen in between.
+ * Replaces a socket that nobody listens at any more. Only who holds the lock removes a socket: without it, one of two
+ * that repair at once could remove what the other has just made.
  * @throws ProtoflyError `E_CONFLICT`
  */
-const removeStale = async (path: string): Promise<void> => {
-  const aside = `${path.slice(0, path.lastIndexOf('/') + 1)}.${String(process.pid)}`;
+const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): Promise<void> => {
+  const lock = `${path}.lock`;
   try {
-    if (!(await lstat(path)).isSocket()) throw new ProtoflyError('E_CONFLICT', `${path} is in the way: it isn't a socket`);
-    if (await isAnswered(path)) throw taken(path);
-    await rename(path, aside);
+    await writeFile(lock, '', { flag: 'wx', mode: 0o600 });
   } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return;
-    throw thrown;
+    if (codeOf(thrown) !== 'EEXIST') throw thrown;
+    const left = await lstat(lock).catch(() => undefined);
+    if (left === undefined || clock.now() - left.mtimeMs < LOCK_MS) throw taken(path);
+    await rm(lock, { force: true });
+    return repair(path, clock, rebind);
   }
-  if (await isAnswered(aside)) {
-    await link(aside, path).catch(() => undefined);
-    await unlink(aside);
-    throw taken(path);
+  try {
+    const found = await lstat(path).catch(() => undefined);
+    if (found?.isSocket() === false) throw new ProtoflyError('E_CONFLICT', `${path} is in the way: it isn't a socket`);
+    if (await isAnswered(path)) throw taken(path);
+    await rm(path, { force: true });
+    await rebind();
+  } finally {
+    await rm(lock, { force: true });
   }
-  await unlink(aside);
 };
 
 /** Binds with mode 0600 from the first moment: the socket is made within this call, while the umask says so. */
@@ -76,18 +83,17 @@ const bind = (server: Server, address: string): Promise<void> =>
     }
   });
 
-const bindOrRepair = async (server: Server, path: string): Promise<void> => {
+const bindOrRepair = async (server: Server, path: string, clock: Clock): Promise<void> => {
   const address = socketAddress(path);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await bind(server, address);
-      if (process.platform !== 'win32') await chmod(address, 0o600);
-      return;
-    } catch (cause) {
-      if (codeOf(cause) !== 'EADDRINUSE') throw new ProtoflyError('E_PLATFORM', `can't listen at ${path}: ${asProtoflyError(cause).message}`, { cause });
-      if (process.platform === 'win32' || attempt === 3) throw taken(path);
-      await removeStale(path);
-    }
+  const refused = (cause: unknown): ProtoflyError => {
+    if (cause instanceof ProtoflyError) return cause;
+    return codeOf(cause) === 'EADDRINUSE' ? taken(path) : new ProtoflyError('E_PLATFORM', `can't listen at ${path}: ${asProtoflyError(cause).message}`, { cause });
+  };
+  try {
+    await bind(server, address);
+  } catch (cause) {
+    if (codeOf(cause) !== 'EADDRINUSE' || process.platform === 'win32') throw refused(cause);
+    await repair(path, clock, () => bind(server, address)).catch((thrown: unknown) => { throw refused(thrown); });
   }
 };
 
@@ -111,7 +117,7 @@ export const listenSocket = async (path: string, onLink: (link: Link<Message>) =
     }
   };
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
-  await bindOrRepair(server, path);
+  await bindOrRepair(server, path, init.clock ?? systemClock);
   server.on('error', (error) => { init.onError?.(asProtoflyError(error)); });
   let closing: Promise<void> | undefined;
   const close = async (reason: string): Promise<void> => {

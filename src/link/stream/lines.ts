@@ -77,7 +77,10 @@ export class LineSplitter {
 
   /** To be called when the stream has ended: an unfinished line is refused. */
   end(): void {
-    if (this.#used > 0) this.#onReject(new ProtoflyError('E_MESSAGE', 'the last line isn\'t complete'), this.#partial?.toString('utf8', 0, this.#used));
+    if (this.#used > 0) {
+      this.#ended = false;
+      this.#onReject(new ProtoflyError('E_MESSAGE', 'the last line isn\'t complete'), this.#partial?.toString('utf8', 0, this.#used));
+    }
     this.#partial = undefined;
     this.#used = 0;
   }

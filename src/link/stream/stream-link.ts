@@ -40,6 +40,8 @@ class StreamTransport implements FrameTransport {
     readable.pause();
     readable.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
     if (writable !== (readable as unknown)) writable.on('error', onError).on('close', onClose);
+    // A stream that has ended already tells nobody any more.
+    if (readable.destroyed || readable.readableEnded || writable.destroyed) queueMicrotask(onClose);
     this.#detach = () => {
       readable.off('data', onData).off('end', onEnd).off('close', onClose);
       writable.off('close', onClose);
