@@ -16,7 +16,8 @@ const MAY_IMPORT = {
   daemon: ['protocol', 'link', 'bus', 'store', 'runtime', 'protostubs', 'domain-server', 'control'],
   control: ['protocol', 'link'],
   commands: ['protocol', 'control'],
-  'index.ts': ['protocol', 'runtime'],
+  program: ['protocol', 'link', 'store', 'runtime', 'control'],
+  'index.ts': ['protocol', 'store', 'domain-server', 'program'],
 };
 
 /** Folders that stand alone, and the only packages that they may import. */

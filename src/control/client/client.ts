@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { connectSocket } from '../../link/socket/connect.js';
 import type { Link, LinkEnd, Pressure } from '../../link/link.js';
 import {
@@ -20,6 +19,8 @@ export interface ClientInit {
   readonly timeoutMs?: number;
   /** Ends every wait. */
   readonly signal?: AbortSignal;
+  /** What the ids begin with; no other program may use it. It needn't be secret. @default random */
+  readonly idPrefix?: string;
 }
 
 export interface AskOptions {
@@ -32,6 +33,9 @@ interface Pending {
   readonly settle: (response: Response) => void;
   readonly fail: (error: ProtoflyError) => void;
 }
+
+/** Not from `node:crypto`: loading that would cost every command some milliseconds. */
+const randomPrefix = (): string => Math.random().toString(36).slice(2, 8) + Math.random().toString(36).slice(2, 8);
 
 /** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
 export const errorOf = (response: Response): ProtoflyError => {
@@ -51,7 +55,7 @@ export class Client {
   readonly #name: string;
   readonly #timeoutMs: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #prefix = randomBytes(6).toString('base64url');
+  readonly #prefix: string;
   readonly #pending = new Map<Message['id'], Pending>();
   #next = 1;
   #end: LinkEnd | undefined;
@@ -59,7 +63,8 @@ export class Client {
   #onResponse: ((response: Response) => void) | undefined;
   #onMessage: ((message: Request) => Pressure) | undefined;
 
-  constructor({ link, clock = systemClock }: ClientComponents, { name = 'the runtime', timeoutMs = 10_000, signal }: ClientInit = {}) {
+  constructor({ link, clock = systemClock }: ClientComponents, { name = 'the runtime', timeoutMs = 10_000, signal, idPrefix = randomPrefix() }: ClientInit = {}) {
+    this.#prefix = idPrefix;
     this.#link = link;
     this.#clock = clock;
     this.#name = name;
@@ -79,6 +84,11 @@ export class Client {
       if (!(cause instanceof ProtoflyError) || cause.code !== 'E_NOT_RUNNING') throw cause;
       throw new ProtoflyError('E_NOT_RUNNING', `${init.name ?? 'the runtime'} is not running`, { cause, ...(init.hint === undefined ? {} : { hint: init.hint }) });
     });
+    return Client.open(link, init);
+  }
+
+  /** Opens the session over a link. @throws ProtoflyError what the daemon refuses with */
+  static async open(link: Link<Message>, init: ClientInit = {}): Promise<{ client: Client; session: Session }> {
     const client = new Client({ link }, init);
     try {
       return { client, session: await client.#open() };

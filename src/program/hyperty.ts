@@ -1,0 +1,188 @@
+import type { Client } from '../control/client/client.js';
+import { errorOf, uaOf } from '../control/client/client.js';
+import {
+  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond,
+  type Address, type Request, type Response,
+} from '../protocol/index.js';
+
+/** What has come for a hyperty. */
+export interface Received {
+  readonly value: unknown;
+  readonly from: Address;
+  /** The whole message. */
+  readonly message: Request;
+}
+
+export interface SendOptions {
+  /** `false`: never P2P; `true`: set P2P up for it; `'require'`: refuse when there is no P2P connection. @default as it comes */
+  readonly p2p?: boolean | 'require';
+  /** How long to wait, in milliseconds. @default 30_000 */
+  readonly timeoutMs?: number;
+}
+
+/** That a message was taken by the receiver's program, or is on disk in its inbox. */
+export interface Receipt {
+  /** How it reached the receiver's runtime. */
+  readonly path: string | undefined;
+  readonly rttMs: number;
+}
+
+export interface HypertyComponents {
+  readonly client: Client;
+  readonly runtime: Address;
+  /** What a person types, as an address. */
+  readonly find: (typed: string) => Promise<Address>;
+}
+
+export interface HypertyInit {
+  readonly name: string;
+  readonly address: Address;
+}
+
+/** How many messages may be under way to this program. */
+const WINDOW = 1024;
+
+/**
+ * A hyperty as the program that is it sees it: sends, asks, and takes what comes. Messages from one hyperty to
+ * another arrive once and in the order in which they were sent.
+ */
+export class Hyperty {
+  readonly name: string;
+  readonly address: Address;
+  readonly #client: Client;
+  readonly #runtime: Address;
+  readonly #find: HypertyComponents['find'];
+  readonly #addresses = new Map<string, Promise<Address>>();
+  readonly #waiting = new Map<string, (response: Response) => void>();
+  #next = 1;
+  #taken = 0;
+  #declared = 0;
+  #handler: ((received: Received) => unknown) | undefined;
+
+  constructor({ client, runtime, find }: HypertyComponents, { name, address }: HypertyInit) {
+    this.#client = client;
+    this.#runtime = runtime;
+    this.#find = find;
+    this.name = name;
+    this.address = address;
+  }
+
+  /**
+   * Takes what comes from now on, and what has waited. What the handler returns, or resolves with, answers a request;
+   * what it throws refuses one. While its promise is pending no more than a window of messages is on its way here.
+   */
+  async receive(handler: (received: Received) => unknown): Promise<void> {
+    const first = this.#handler === undefined;
+    this.#handler = handler;
+    if (first) await this.#client.ask(uaOf(this.#runtime), 'subscribe', { resource: this.address, value: { window: WINDOW } });
+  }
+
+  /**
+   * Sends a value and waits for the receipt. Several may be under way at once.
+   * @throws ProtoflyError as the receiver refuses; `E_TIMEOUT`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_LINK_CLOSED`
+   */
+  async send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
+    const started = performance.now();
+    const { body } = await this.#exchange(to, value, 'receipt', options);
+    return { path: typeof body['path'] === 'string' ? body['path'] : undefined, rttMs: performance.now() - started };
+  }
+
+  /**
+   * Sends a value and waits for the answer of the program at the other end.
+   * @throws ProtoflyError as `send`; `E_UNAVAILABLE` when no program is attached there
+   */
+  async request(to: string, value: unknown, options: SendOptions = {}): Promise<unknown> {
+    return (await this.#exchange(to, value, 'response', options)).body.value;
+  }
+
+  /** Sends a value to a full address and hears nothing of it. @returns a promise while there is congestion: wait for it */
+  post(to: Address, value: unknown): void | Promise<void> {
+    return this.#client.post({ id: this.#id(), type: 'create', from: this.address, to, body: { value } });
+  }
+
+  /** For the node: a message has come. @internal */
+  accept(message: Request): void | Promise<void> {
+    const handler = this.#handler;
+    if (handler === undefined) return undefined;
+    let result: unknown;
+    try {
+      result = handler({ value: message.body?.value, from: message.from, message });
+    } catch (thrown) {
+      this.#answer(message, refuse(message, asProtoflyError(thrown), this.address));
+      return undefined;
+    }
+    if (!(result instanceof Promise)) {
+      this.#answer(message, respond(message, 200, { value: result }, this.address));
+      return undefined;
+    }
+    return result.then(
+      (value: unknown) => { this.#answer(message, respond(message, 200, { value }, this.address)); },
+      (thrown: unknown) => { this.#answer(message, refuse(message, asProtoflyError(thrown), this.address)); },
+    );
+  }
+
+  /** For the node: a response to what this hyperty sent. @internal */
+  settle(response: Response): void {
+    this.#waiting.get(String(response.id))?.(response);
+  }
+
+  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, timeoutMs = 30_000 }: SendOptions): Promise<Response> {
+    const address = await this.#addressOf(to);
+    const id = this.#id();
+    try {
+      const response = await this.#client.until(new Promise<Response>((resolve, reject) => {
+        this.#waiting.set(id, (answer) => { if (answer.body.code >= 200) resolve(answer); });
+        try {
+          void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...(p2p === undefined ? {} : { p2p }) } });
+        } catch (thrown) {
+          reject(asProtoflyError(thrown));
+        }
+      }), timeoutMs);
+      if (!isSuccess(response)) throw errorOf(response);
+      return response;
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** What was found once is believed until a message to it fails. */
+  #addressOf(typed: string): Promise<Address> {
+    if (typed.includes('://')) return this.#find(typed);
+    const known = this.#addresses.get(typed) ?? this.#find(typed);
+    this.#addresses.set(typed, known);
+    known.catch(() => this.#addresses.delete(typed));
+    return known;
+  }
+
+  /** Answers a request; for the rest it is enough to say that it has been taken. */
+  #answer(message: Request, response: Response): void {
+    this.#taken += 1;
+    try {
+      if (expectationOf(message) === 'response') void this.#client.post(response);
+      if (this.#declared === 0) queueMicrotask(() => { this.#declare(); });
+      this.#declared += 1;
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
+    }
+  }
+
+  #declare(): void {
+    this.#declared = 0;
+    try {
+      void this.#client.post({ id: this.#id(), type: 'update', from: this.#client.address, to: uaOf(this.#runtime), body: { resource: this.address, value: { taken: this.#taken } } });
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
+    }
+  }
+
+  #id(): string {
+    return `${this.#client.idPrefix}:${this.name}:${String(this.#next++)}`;
+  }
+}
+
+/** The one address that is meant. @throws ProtoflyError `E_AMBIGUOUS` */
+export const onlyOne = (typed: string, addresses: readonly Address[]): Address => {
+  const [first, ...others] = addresses;
+  if (first !== undefined && others.length === 0) return first;
+  throw new ProtoflyError('E_AMBIGUOUS', `${typed} can mean ${addresses.join(', ')}`);
+};

@@ -1,0 +1,80 @@
+/**
+ * The library: what a program needs to be one or more hyperties. `Node` is a runtime as a program sees it, `Hyperty`
+ * one of its addresses. Both speak to the runtime over a link, as every program does (docs/control.md); nothing here
+ * routes, stores or connects by itself.
+ */
+import { connectSocket } from '../link/socket/index.js';
+import { memoryPair } from '../link/memory/index.js';
+import { profilePlaces } from '../control/paths.js';
+import { systemClock, type Message } from '../protocol/index.js';
+import { BuiltInCatalogue, inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
+import { memoryStore, type Store } from '../store/index.js';
+import { Node } from './node.js';
+
+export { Hyperty, type Received, type Receipt, type SendOptions } from './hyperty.js';
+export { Node, type RegisterOptions } from './node.js';
+
+export interface StartOptions {
+  /** Base URL of the domain, like `http://localhost:9090`. */
+  readonly domain: string;
+  /** A user's name in that domain. */
+  readonly user: string;
+  /** Folder of the state: the runtime keeps its address and hyperties. @default in memory, a new address each time */
+  readonly state?: string;
+  /** @default true */
+  readonly p2p?: boolean;
+  readonly iceServers?: readonly string[];
+  /** Base URLs of other domains by name. */
+  readonly domains?: Readonly<Record<string, string>>;
+  /** Where protostubs run. `in-process` starts faster and contains nothing. @default 'process' */
+  readonly sandbox?: 'process' | 'in-process';
+  /** How long it may take to become live, in milliseconds. @default 10_000 */
+  readonly timeoutMs?: number;
+  /** @default nothing is logged */
+  readonly log?: Log;
+}
+
+const openStore = async (state: string | undefined): Promise<Store> => {
+  if (state === undefined) return memoryStore();
+  const { openLmdbStore } = await import('../store/lmdb/index.js');
+  return openLmdbStore({ path: state });
+};
+
+/**
+ * Starts a runtime in this process and waits until it is live.
+ * @throws ProtoflyError `E_UNREACHABLE`, `E_ABORTED` when it didn't become live in time, `E_STORE`
+ */
+export const startRuntime = async (options: StartOptions): Promise<Node> => {
+  const { domain, user, state, p2p, iceServers, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const store = await openStore(state);
+  const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
+  let runtime: Runtime | undefined;
+  const stop = async (): Promise<void> => {
+    await runtime?.stop();
+    await store.close();
+  };
+  try {
+    runtime = await Runtime.start(
+      { store, sandboxes, catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+      {
+        domainUrl: domain, user, version: 'library',
+        ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(domains === undefined ? {} : { domains }),
+      },
+    );
+    await runtime.whenLive(AbortSignal.timeout(timeoutMs));
+    const [near, far] = memoryPair<Message>({ name: 'program' });
+    runtime.serve(far);
+    return await Node.open(near, stop);
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+};
+
+/**
+ * Connects to the runtime daemon of a profile.
+ * @param profile @default 'default'
+ * @throws ProtoflyError `E_NOT_RUNNING`
+ */
+export const connectRuntime = async (profile = 'default', env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> =>
+  Node.open(await connectSocket(profilePlaces(profile, env).socket), () => Promise.resolve());

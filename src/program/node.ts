@@ -1,0 +1,87 @@
+import type { Link } from '../link/index.js';
+import { Client } from '../control/client/client.js';
+import type { ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
+import { Runtime as RuntimeView } from '../control/client/runtime.js';
+import { parseAddress, type Address, type Message } from '../protocol/index.js';
+import { Hyperty, onlyOne } from './hyperty.js';
+
+export interface RegisterOptions {
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  /** @default true */
+  readonly p2p?: boolean;
+}
+
+/**
+ * A program's node: its runtime, seen from the program. The runtime may live in this process (`startRuntime`) or be
+ * the daemon of a profile (`connectRuntime`); what a program can do is the same.
+ */
+export class Node {
+  /** The runtime's address. */
+  readonly address: Address;
+  readonly #client: Client;
+  readonly #view: RuntimeView;
+  readonly #end: () => Promise<void>;
+  readonly #hyperties = new Map<string, Hyperty>();
+  #ending: Promise<void> | undefined;
+
+  /** Opens the session over a link to a runtime. @param end is called when the node is closed. @throws ProtoflyError */
+  static async open(link: Link<Message>, end: () => Promise<void>): Promise<Node> {
+    const client = await Client.open(link);
+    return new Node(client.client, new RuntimeView(client.client, client.session), end);
+  }
+
+  private constructor(client: Client, view: RuntimeView, end: () => Promise<void>) {
+    this.#client = client;
+    this.#view = view;
+    this.#end = end;
+    this.address = view.session.runtime;
+    client.onMessage((message) => (typeof message.to === 'string' ? this.#hyperties.get(message.to)?.accept(message) : undefined));
+    client.onResponse((response) => { this.#hyperties.get(response.to)?.settle(response); });
+  }
+
+  /** Registers a hyperty of that name, or takes over the one that this runtime has. @throws ProtoflyError */
+  async register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
+    const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
+    const { url } = known ?? await this.#view.register({ name, ...options });
+    const hyperty = new Hyperty({ client: this.#client, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
+    this.#hyperties.set(hyperty.address, hyperty);
+    return hyperty;
+  }
+
+  /** Removes a hyperty for good, with what waits for it. @throws ProtoflyError `E_NOT_FOUND` */
+  async unregister(name: string): Promise<void> {
+    await this.#view.unregister(name);
+  }
+
+  /** The address behind `user`, `user/name`, `user/name@domain`. @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS` */
+  async find(typed: string): Promise<Address> {
+    if (typed.includes('://')) return parseAddress(typed);
+    return onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url));
+  }
+
+  /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */
+  connect(typed: string): Promise<ConnectionInfo> {
+    return this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 });
+  }
+
+  /** Ends the P2P connections to the runtime of an address. @throws ProtoflyError */
+  async disconnect(typed: string): Promise<void> {
+    await this.#view.p2p('disconnect', typed);
+  }
+
+  connections(): Promise<readonly ConnectionInfo[]> {
+    return this.#view.connections();
+  }
+
+  status(): Promise<RuntimeStatus> {
+    return this.#view.status();
+  }
+
+  /** Lets go of the runtime; stops it, if it was started here. Idempotent. */
+  close(): Promise<void> {
+    this.#ending ??= this.#client.close().then(() => this.#end());
+    return this.#ending;
+  }
+}
+
