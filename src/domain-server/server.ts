@@ -213,13 +213,16 @@ export class DomainServer {
 
   #accept(ws: WebSocket, socket: Duplex, request: IncomingMessage): void {
     try {
-      this.#node.attach(({ onReject }) => websocketLink(ws, {
-        name: `websocket ${request.socket.remoteAddress ?? ''}`,
-        clock: this.#clock,
-        keepAliveMs: this.#init.keepAliveMs ?? KEEP_ALIVE_MS,
-        lingerMs: LINGER_MS,
-        serverSocket: socket,
-        onReject,
+      this.#node.attach(({ onReject }) => ({
+        link: websocketLink(ws, {
+          name: `websocket ${request.socket.remoteAddress ?? ''}`,
+          clock: this.#clock,
+          keepAliveMs: this.#init.keepAliveMs ?? KEEP_ALIVE_MS,
+          lingerMs: LINGER_MS,
+          serverSocket: socket,
+          onReject,
+        }),
+        taken: () => takenFrom(socket),
       }));
     } catch (thrown) {
       ws.on('error', () => undefined);
@@ -250,6 +253,12 @@ export class DomainServer {
     return `${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
   }
 }
+
+/** Changes when the system takes bytes from the socket; what is only added to its buffer doesn't count. Inside one large write it moves where the handle tells how much is left of it. */
+const takenFrom = (socket: Duplex & { readonly bytesWritten?: number; readonly _handle?: { readonly writeQueueSize?: unknown } | null }): number => {
+  const queued = socket._handle?.writeQueueSize;
+  return (socket.bytesWritten ?? 0) - socket.writableLength - (typeof queued === 'number' ? queued : 0);
+};
 
 /**
  * Frames are plain JSON whatever a client calls that, and some clients give up when none of their names is chosen.

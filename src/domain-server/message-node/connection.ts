@@ -2,7 +2,10 @@ import type { Link, LinkInit } from '../../link/link.js';
 import {
   answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response,
 } from '../../protocol/index.js';
-import type { Pressure, Session } from './session.js';
+import type { Carrier, Pressure, Session } from './session.js';
+
+/** Makes a client's link with the `onReject` it is given. */
+export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => Carrier;
 
 export interface ConnectionEvents {
   onMessage(connection: Connection, message: Message): Pressure;
@@ -16,8 +19,9 @@ export interface ConnectionInit {
 }
 
 /** One link of a client, with the session that was opened on it, if any. */
-export class Connection {
+export class Connection implements Carrier {
   readonly link: Link<Message>;
+  readonly taken: () => number;
   readonly #events: ConnectionEvents;
   readonly #init: ConnectionInit;
   #session: Session | undefined;
@@ -25,11 +29,12 @@ export class Connection {
   #relieve: (() => void) | undefined;
   #relief: Promise<void> | undefined;
 
-  /** @param makeLink makes the link with the `onReject` it gets */
-  constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: (init: Required<Pick<LinkInit, 'onReject'>>) => Link<Message> }, init: ConnectionInit) {
+  constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: MakeLink }, init: ConnectionInit) {
     this.#events = events;
     this.#init = init;
-    this.link = makeLink({ onReject: (error, text) => { this.#reject(error, text); } });
+    const { link, taken } = makeLink({ onReject: (error, text) => { this.#reject(error, text); } });
+    this.link = link;
+    this.taken = taken;
     const timer = clock.setTimeout(() => { if (this.#session === undefined) void this.link.close('no session was opened'); }, init.openMs);
     void this.link.closed.then(() => {
       timer.cancel();
@@ -54,7 +59,8 @@ export class Connection {
   /** Answers on this link. An answer to somebody who is gone, or that the link doesn't take, is lost. */
   answer(response: Response): Pressure {
     try {
-      return this.link.send(response);
+      // Through the session, who doesn't read its answers is found out like who doesn't read its messages.
+      return this.current?.flowing === true ? this.current.deliver(response) : this.link.send(response);
     } catch (thrown) {
       if (thrown instanceof ProtoflyError && thrown.code === 'E_TOO_LARGE') {
         return this.answer({ id: response.id, type: 'response', from: response.from, to: response.to, body: { code: 413, description: thrown.message, error: thrown.code } });

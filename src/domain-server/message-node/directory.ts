@@ -3,7 +3,7 @@ import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address, ty
 import type { Collection, Store } from '../../store/store.js';
 import { digest, keyOf } from '../keys.js';
 import type { NodeLimits } from './limits.js';
-import { Session, type SessionComponents } from './session.js';
+import { Session, type Carrier, type SessionComponents } from './session.js';
 
 interface SessionEntry { readonly runtime: Address; readonly tokenHash: string }
 interface AllocationEntry { readonly address: Address; readonly runtime: Address; readonly key?: string }
@@ -75,7 +75,7 @@ export class Directory {
    * inherited; subscriptions go, because who subscribed may be gone.
    * @throws ProtoflyError `E_TOO_MANY`
    */
-  open(runtime: Address, tokenHash: string, link: Link<Message>): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
+  open(runtime: Address, tokenHash: string, carrier: Carrier): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
     let session = this.#sessions.get(runtime);
     if (session === undefined) {
       if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
@@ -85,7 +85,7 @@ export class Directory {
     const opened = session;
     opened.tokenHash = tokenHash;
     for (const address of opened.allocations) opened.inherited.add(address);
-    const before = opened.attach(link);
+    const before = opened.attach(carrier);
     const durable = this.#store.transaction(() => {
       for (const key of opened.subscriptions.keys()) void this.#subscriptionEntries.delete(key);
       void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });

@@ -24,7 +24,7 @@ export interface NodeLimits {
   readonly workPerConnection: number;
   /** How long a connection may go without a session, in milliseconds. @default 10_000 */
   readonly openMs: number;
-  /** How long a receiver may hold its senders up, in milliseconds. @default 5000 */
+  /** How long a receiver may hold its senders up without taking anything, in milliseconds. @default 5000 */
   readonly stallMs: number;
   /** How long a session waits for its runtime, in milliseconds. @default 60_000 */
   readonly sessionTtlMs: number;

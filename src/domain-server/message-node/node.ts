@@ -1,10 +1,9 @@
-import type { Link, LinkInit } from '../../link/link.js';
 import {
   asProtoflyError, domainOf, isAddress, isResponse, isWithin, partsOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
   type Address, type Clock, type Message, type Request,
 } from '../../protocol/index.js';
 import type { Store } from '../../store/store.js';
-import { Connection } from './connection.js';
+import { Connection, type MakeLink } from './connection.js';
 import { Directory } from './directory.js';
 import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
 import { NODE_LIMITS, type NodeLimits } from './limits.js';
@@ -90,10 +89,9 @@ export class MessageNode {
 
   /**
    * Serves one more client. The node owns the link from now on.
-   * @param makeLink makes the link with the `onReject` it gets
    * @throws ProtoflyError `E_TOO_MANY`, before a link is made
    */
-  attach(makeLink: (init: Required<Pick<LinkInit, 'onReject'>>) => Link<Message>): void {
+  attach(makeLink: MakeLink): void {
     if (this.#closed || this.#connections.size >= this.#limits.connections) throw new ProtoflyError('E_TOO_MANY', 'too many connections');
     const events = {
       onMessage: (connection: Connection, message: Message) => this.#receive(connection, message),

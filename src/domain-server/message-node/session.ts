@@ -9,6 +9,12 @@ export interface Budget {
   bytes: number;
 }
 
+/** What carries a session's messages: a link, and a number that changes when bytes leave it and stays while none do. */
+export interface Carrier {
+  readonly link: Link<Message>;
+  readonly taken: () => number;
+}
+
 interface Waiting {
   readonly message: Message;
   readonly bytes: number;
@@ -21,9 +27,12 @@ interface Relief {
 }
 
 type State =
-  | { readonly at: 'attached'; readonly link: Link<Message>; held: boolean; relief?: Relief }
+  | { readonly at: 'attached'; readonly carrier: Carrier; held: boolean; relief?: Relief }
   | { readonly at: 'away'; readonly timer: Timer }
   | { readonly at: 'ended' };
+
+/** A receiver that reads, but very slowly, holds its senders up for at most this many times `stallMs`. */
+const MAX_LOOKS = 12;
 
 export interface SessionComponents {
   readonly clock: Clock;
@@ -64,23 +73,28 @@ export class Session {
     return this.#state.at === 'attached';
   }
 
+  /** Whether messages are sent at once. */
+  get flowing(): boolean {
+    return this.#state.at === 'attached' && !this.#state.held;
+  }
+
   get ended(): boolean {
     return this.#state.at === 'ended';
   }
 
   get link(): Link<Message> | undefined {
-    return this.#state.at === 'attached' ? this.#state.link : undefined;
+    return this.#state.at === 'attached' ? this.#state.carrier.link : undefined;
   }
 
   /**
-   * From now on messages are for `link`. None is sent before `flush`, so that an answer can go first.
+   * From now on messages are for this link. None is sent before `flush`, so that an answer can go first.
    * @returns the link that the session had before
    */
-  attach(link: Link<Message>): Link<Message> | undefined {
+  attach(carrier: Carrier): Link<Message> | undefined {
     const before = this.link;
     this.#leave();
-    this.#state = { at: 'attached', link, held: true };
-    return before === link ? undefined : before;
+    this.#state = { at: 'attached', carrier, held: true };
+    return before === carrier.link ? undefined : before;
   }
 
   /** The link is gone: the session waits for its runtime. A link that isn't the session's is ignored. */
@@ -105,11 +119,11 @@ export class Session {
     const state = this.#state;
     if (state.at !== 'attached' || state.held) { this.#wait(message); return undefined; }
     try {
-      const pressure = state.link.send(message);
+      const pressure = state.carrier.link.send(message);
       return pressure === undefined ? undefined : this.#hold(state, pressure);
     } catch (thrown) {
       if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_LINK_CLOSED') throw thrown;
-      this.detach(state.link);
+      this.detach(state.carrier.link);
       this.#wait(message);
       return undefined;
     }
@@ -160,24 +174,40 @@ export class Session {
   /** One promise for all senders, which settles when the link has drained or is the session's no more. */
   #hold(state: State & { at: 'attached' }, pressure: Promise<void>): Promise<void> {
     if (state.relief !== undefined) return state.relief.promise;
-    const { clock, limits, onStalled } = this.#components;
     let settle: () => void = () => undefined;
     const promise = new Promise<void>((resolve) => { settle = resolve; });
-    const timer = clock.setTimeout(() => {
-      if (this.link !== state.link) return;
-      this.detach(state.link);
-      onStalled(this, state.link);
-    }, limits.stallMs);
+    const stop = this.#watch(state.carrier);
     const relief: Relief = {
       promise,
       end: () => {
         if (state.relief === relief) delete state.relief;
-        timer.cancel();
+        stop();
         settle();
       },
     };
     state.relief = relief;
     void pressure.then(() => { relief.end(); });
     return promise;
+  }
+
+  /** Lets go of a carrier on which nothing moves, or that has been congested for much too long. @returns stops watching */
+  #watch(carrier: Carrier): () => void {
+    const { clock, limits, onStalled } = this.#components;
+    let taken = carrier.taken();
+    let looks = 0;
+    const look = (): void => {
+      if (this.link !== carrier.link) return;
+      const now = carrier.taken();
+      looks += 1;
+      if (now !== taken && looks < MAX_LOOKS) {
+        taken = now;
+        timer = clock.setTimeout(look, limits.stallMs);
+        return;
+      }
+      this.detach(carrier.link);
+      onStalled(this, carrier.link);
+    };
+    let timer = clock.setTimeout(look, limits.stallMs);
+    return () => { timer.cancel(); };
   }
 }

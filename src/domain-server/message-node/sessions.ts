@@ -46,7 +46,7 @@ export class Sessions {
     if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
     this.#checkFree(connection, runtime);
     const token = Buffer.from(this.#random(32)).toString('base64url');
-    const { session, before, durable } = this.#directory.open(runtime, hashOf(token).toString('hex'), connection.link);
+    const { session, before, durable } = this.#directory.open(runtime, hashOf(token).toString('hex'), connection);
     connection.bind(session);
     void before?.close('another connection opened a session for the same runtime');
     await this.#enter(connection, session, durable, welcome(request, { runtimeToken: token }));
@@ -59,7 +59,7 @@ export class Sessions {
     const expected = session === undefined ? Buffer.alloc(32) : Buffer.from(session.tokenHash, 'hex');
     if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#checkFree(connection, session.runtime);
-    const before = session.attach(connection.link);
+    const before = session.attach(connection);
     connection.bind(session);
     void before?.close('another connection resumed the session');
     await this.#enter(connection, session, Promise.resolve(), welcome(request));
