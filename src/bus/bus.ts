@@ -1,5 +1,5 @@
 import {
-  descriptionOf, ERROR_STATUS, isErrorCode, errorOfStatus, isProvisional, isResponse, isSuccess, ProtoflyError, refuse, recipientsOf, respond, asProtoflyError,
+  asProtoflyError, isProvisional, isResponse, isSuccess, ProtoflyError, recipientsOf, refuse, respond, responseError,
   type Address, type Clock, type Message, type Request, type Response,
 } from '../protocol/index.js';
 
@@ -334,15 +334,6 @@ export class MessageBus {
     this.#onDrop(message, why);
   }
 }
-
-/** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
-export const responseError = (response: Response): ProtoflyError => {
-  const { code, hint, error } = response.body;
-  const details = typeof hint === 'string' ? { hint } : {};
-  const text = descriptionOf(response);
-  if (isErrorCode(error) && ERROR_STATUS[error] === code) return new ProtoflyError(error, text ?? error, details);
-  return errorOfStatus(code, text, details);
-};
 
 // The number 7 and the string "7" are two ids, and so are 7 and "#7".
 const keyOf = (from: Address, id: Message['id']): string => `${from} ${typeof id === 'number' ? '#' : '"'}${String(id)}`;

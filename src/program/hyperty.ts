@@ -1,7 +1,6 @@
-import type { Client } from '../control/client/client.js';
-import { errorOf, uaOf } from '../control/client/client.js';
+import { uaOf, type Client } from '../control/client/client.js';
 import {
-  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond,
+  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond, responseError,
   type Address, type Request, type Response,
 } from '../protocol/index.js';
 
@@ -138,7 +137,7 @@ export class Hyperty {
           reject(asProtoflyError(thrown));
         }
       }), timeoutMs);
-      if (!isSuccess(response)) throw errorOf(response);
+      if (!isSuccess(response)) throw responseError(response);
       return response;
     } finally {
       this.#waiting.delete(id);

@@ -1,5 +1,5 @@
 import { isAddress, parseAddress, SESSION, type Address } from './address.js';
-import { ProtoflyError } from './errors.js';
+import { ERROR_STATUS, errorOfStatus, isErrorCode, ProtoflyError } from './errors.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
 
 /** Types that ask for something. `open`, `re-open` and `close` go to `mn:/session` only. */
@@ -95,6 +95,15 @@ export const respond = (request: Request, code: number, body: Body = {}, from?: 
 /** The response that tells of an error. */
 export const refuse = (request: Request, error: ProtoflyError, from?: Address): Response =>
   respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) }, from);
+
+/** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
+export const responseError = (response: Response): ProtoflyError => {
+  const { code, hint, error } = response.body;
+  const details = typeof hint === 'string' ? { hint } : {};
+  const text = descriptionOf(response);
+  if (isErrorCode(error) && ERROR_STATUS[error] === code) return new ProtoflyError(error, text ?? error, details);
+  return errorOfStatus(code, text, details);
+};
 
 const TYPES: ReadonlyMap<string, Message['type']> = new Map([...REQUEST_TYPES, 'response' as const].map((type) => [type, type]));
 

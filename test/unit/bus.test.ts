@@ -1,6 +1,6 @@
 import t from 'tap';
-import { MessageBus, responseError, type BusInit, type Listener, type Origin, type Resolver } from '../../src/bus/index.js';
-import { parseAddress, parseMessage, ProtoflyError, refuse, respond, type Address, type Clock, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { MessageBus, type BusInit, type Listener, type Origin, type Resolver } from '../../src/bus/index.js';
+import { parseAddress, parseMessage, ProtoflyError, refuse, respond, responseError, type Address, type Clock, type Message, type Request, type Response } from '../../src/protocol/index.js';
 
 /** A clock whose time passes by hand. */
 class HandClock implements Clock {

@@ -1,7 +1,7 @@
 import { connectSocket } from '../../link/socket/connect.js';
 import type { Link, LinkEnd, Pressure } from '../../link/link.js';
 import {
-  child, ERROR_STATUS, descriptionOf, errorOfStatus, isErrorCode, isProvisional, isResponse, isSuccess, parseAddress, ProtoflyError, SESSION, systemClock, UNNAMED_CLIENT,
+  child, isProvisional, isResponse, isSuccess, parseAddress, ProtoflyError, responseError, SESSION, systemClock, UNNAMED_CLIENT,
   type Address, type Body, type Clock, type Message, type Request, type RequestType, type Response,
 } from '../../protocol/index.js';
 import type { Session } from './documents.js';
@@ -36,14 +36,6 @@ interface Pending {
 
 /** Not from `node:crypto`: loading that would cost every command some milliseconds. */
 const randomPrefix = (): string => Math.random().toString(36).slice(2, 8) + Math.random().toString(36).slice(2, 8);
-
-/** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
-export const errorOf = (response: Response): ProtoflyError => {
-  const { code, error, hint } = response.body;
-  const details = typeof hint === 'string' ? { hint } : {};
-  const text = descriptionOf(response);
-  return isErrorCode(error) && ERROR_STATUS[error] === code ? new ProtoflyError(error, text ?? error, details) : errorOfStatus(code, text, details);
-};
 
 /**
  * One program's conversation with a daemon over its socket (docs/control.md): requests with their answers, and
@@ -159,7 +151,7 @@ export class Client {
   /** Like `request`, for callers to whom only success is a result. @throws ProtoflyError that stands for the code */
   async ask(to: Address, type: RequestType, body: Body, options?: AskOptions): Promise<Response> {
     const response = await this.request(to, type, body, options);
-    if (!isSuccess(response)) throw errorOf(response);
+    if (!isSuccess(response)) throw responseError(response);
     return response;
   }
 

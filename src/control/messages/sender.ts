@@ -1,6 +1,6 @@
 import type { Address, Body, Clock, Message, RequestType, Response } from '../../protocol/index.js';
-import { isProvisional, isSuccess, ProtoflyError, systemClock } from '../../protocol/index.js';
-import { errorOf, type Client } from '../client/client.js';
+import { isProvisional, isSuccess, ProtoflyError, responseError, systemClock } from '../../protocol/index.js';
+import type { Client } from '../client/client.js';
 
 /** What became of one message, as `--receipt` prints it. */
 export interface Receipt {
@@ -153,7 +153,7 @@ export class Sender {
     if (isSuccess(response)) this.#delivered += 1;
     else {
       this.#failed += 1;
-      this.#firstError ??= errorOf(response);
+      this.#firstError ??= responseError(response);
     }
     this.#init.onReceipt?.(this.#receipt(response, entry));
     this.#rouse();
@@ -167,7 +167,7 @@ export class Sender {
       state,
       ...(typeof path === 'string' ? { via: path } : {}),
       rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
-      ...(state === 'failed' ? { reason: errorOf(response).message } : {}),
+      ...(state === 'failed' ? { reason: responseError(response).message } : {}),
     };
   }
 

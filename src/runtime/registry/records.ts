@@ -1,6 +1,6 @@
-import { responseError, type MessageBus } from '../../bus/index.js';
+import type { MessageBus } from '../../bus/index.js';
 import {
-  asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, runtimeOf,
+  asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, responseError, runtimeOf,
   type Address, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';

@@ -1,10 +1,10 @@
 import {
-  asProtoflyError, child, isProvisional, isResponse, isSuccess, isAddress, parentOf, parseAddress, ProtoflyError, refuse, respond,
+  asProtoflyError, child, isProvisional, isResponse, isSuccess, isAddress, parentOf, parseAddress, ProtoflyError, refuse, respond, responseError,
   type Address, type Body, type Clock, type DataChange, type DataObserver, type DataReporter, type Invitation, type Message,
   type Request, type Response, type StubBus, type StubRequest, type Syncher,
 } from '../../protocol/index.js';
 import { Observation, Report } from './handles.js';
-import { addressIn, errorOf, parseChange, parseSnapshot, schemaIn } from './wire.js';
+import { addressIn, parseChange, parseSnapshot, schemaIn } from './wire.js';
 
 /** The part of a stub's bus that is needed. */
 export type SyncBus = Pick<StubBus, 'postMessage' | 'addListener'>;
@@ -171,7 +171,7 @@ export class SyncClient implements Syncher {
         }
         end();
         try {
-          if (!isSuccess(response)) throw errorOf(response);
+          if (!isSuccess(response)) throw responseError(response);
           resolve(take(response));
         } catch (thrown) {
           if (isSuccess(response)) late(response);
@@ -204,7 +204,7 @@ export class SyncClient implements Syncher {
     this.#post({ type: 'update', from: this.#owner, to: this.#manager, body: { resource: url, ...change } }, (response) => {
       if (isSuccess(response) || isProvisional(response)) return;
       // The copies would differ from here on.
-      this.#failed(`a change of ${url}`, errorOf(response));
+      this.#failed(`a change of ${url}`, responseError(response));
       this.#endReport(url);
       this.#drop('delete', url);
     });

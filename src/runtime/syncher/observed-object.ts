@@ -1,10 +1,10 @@
 import type { Origin, Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, child, isResponse, isSuccess, ProtoflyError, type Address, type Message,
+  asProtoflyError, child, isResponse, isSuccess, ProtoflyError, responseError, type Address, type Message,
 } from '../../protocol/index.js';
 import { applyChange, diff, type Change, type DataObject } from './data-object.js';
 import { pause, pressureOf, type SyncContext } from './ports.js';
-import { errorOf, parseChange, parseSnapshot, type Snapshot } from './wire.js';
+import { parseChange, parseSnapshot, type Snapshot } from './wire.js';
 
 export interface ObservedInit {
   readonly url: Address;
@@ -77,7 +77,7 @@ export class ObservedObject {
         { timeoutMs, signal: this.#ended.signal },
       );
       answered = response.body.code;
-      if (!isSuccess(response)) throw errorOf(response);
+      if (!isSuccess(response)) throw responseError(response);
       this.#absorb(response.body.value === undefined ? await this.#read(observer) : parseSnapshot(response.body.value));
       if (this.#object === undefined) throw new ProtoflyError('E_NOT_FOUND', `${this.url} has no content`);
       this.#ended.signal.throwIfAborted();
@@ -126,7 +126,7 @@ export class ObservedObject {
     const { bus, address, timeoutMs } = this.#context;
     const body = source === undefined ? {} : { source };
     const response = await bus.request({ type: 'read', from: address, to: this.url, body }, { timeoutMs, signal: this.#ended.signal });
-    if (!isSuccess(response)) throw errorOf(response);
+    if (!isSuccess(response)) throw responseError(response);
     return parseSnapshot(response.body.value);
   }
 

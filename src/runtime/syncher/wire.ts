@@ -1,6 +1,5 @@
 import {
-  descriptionOf, ERROR_STATUS, errorOfStatus, isAddress, isErrorCode, parseAddress, ProtoflyError,
-  type Address, type Body, type Response,
+  isAddress, parseAddress, ProtoflyError, type Address, type Body,
 } from '../../protocol/index.js';
 import { makeObject, parsePath, type Change, type DataObject } from './data-object.js';
 
@@ -82,11 +81,4 @@ export const schemaIn = (body: Body | undefined): string => {
   const { schema } = body ?? {};
   if (typeof schema !== 'string' || schema === '' || schema.length > MAX_SCHEMA_LENGTH) throw bad('schema is not the address of a data schema');
   return schema;
-};
-
-/** The error that a refusing response stands for. */
-export const errorOf = (response: Response): ProtoflyError => {
-  const { code, error } = response.body;
-  const text = descriptionOf(response);
-  return isErrorCode(error) && ERROR_STATUS[error] === code ? new ProtoflyError(error, text ?? error) : errorOfStatus(code, text);
 };
