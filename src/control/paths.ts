@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -63,6 +62,8 @@ const shortFolder = (): string => {
 const socketOf = (path: string, platform: NodeJS.Platform): string => {
   // On Windows it becomes the name of a pipe, which may be longer.
   if (platform === 'win32' || Buffer.byteLength(path) <= LONGEST_SOCKET_PATH) return path;
+  // Loading it always would cost every command some milliseconds.
+  const { createHash } = process.getBuiltinModule('node:crypto');
   return join(shortFolder(), `${createHash('sha256').update(path).digest('hex').slice(0, 24)}.sock`);
 };
 

@@ -58,12 +58,19 @@ export const keyNamed = (name: string): Key => {
 
 export const settingsPath = (places: Places): string => join(places.config, 'settings.json');
 
-const open = async (places: Places): Promise<SettingsFile> => {
+/** What the settings file couldn't be used for, in words. */
+const trouble = (places: Places, cause: unknown): ProtoflyError => {
+  const why = `${settingsPath(places)}: ${cause instanceof Error ? cause.message : String(cause)}`;
+  if (cause instanceof SyntaxError) return new ProtoflyError('E_USAGE', `the settings can't be read: ${why}`, { hint: 'correct the file, or remove it', cause });
+  return new ProtoflyError('E_PLATFORM', `the settings can't be used: ${why}`, { hint: 'is PROTOFLY_HOME a folder that you may write to?', cause });
+};
+
+const using = async <T>(places: Places, use: (file: SettingsFile) => T): Promise<T> => {
   const { default: Conf } = await import('conf');
   try {
-    return new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false });
+    return use(new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false }));
   } catch (cause) {
-    throw new ProtoflyError('E_USAGE', `${settingsPath(places)} can't be read: ${cause instanceof Error ? cause.message : String(cause)}`, { hint: 'correct the file, or remove it', cause });
+    throw trouble(places, cause);
   }
 };
 
@@ -82,10 +89,9 @@ const settingsOf = (stored: Stored): Settings => {
   };
 };
 
-/** @throws ProtoflyError `E_USAGE` when the file is broken */
-export const readSettings = async (places: Places): Promise<Settings> => settingsOf((await open(places)).store);
+/** @throws ProtoflyError `E_USAGE` when the file is broken, `E_PLATFORM` when it can't be read */
+export const readSettings = (places: Places): Promise<Settings> => using(places, ({ store }) => settingsOf(store));
 
-/** Sets the given keys and leaves the others. */
-export const writeSettings = async (places: Places, values: Partial<Settings>): Promise<void> => {
-  (await open(places)).set(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)));
-};
+/** Sets the given keys and leaves the others. @throws as `readSettings` */
+export const writeSettings = (places: Places, values: Partial<Settings>): Promise<void> =>
+  using(places, (file) => { file.set(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))); });

@@ -24,7 +24,7 @@ export default class MsgRequest extends BaseCommand {
     const [given, ...words] = argv as string[];
     const address = await needed(context, 'ADDRESS', given);
     const { body } = await requestResponse(context, {
-      address, text: words.join(' '), from: flags.from, type: flags.type, jsonBody: flags['json-body'], p2p: !flags['no-p2p'], timeoutMs: flags.timeout,
+      address, text: words, from: flags.from, type: flags.type, jsonBody: flags['json-body'], p2p: !flags['no-p2p'], timeoutMs: flags.timeout,
     });
     await context.output.result({ code: body.code, value: body.value ?? null }, () => (typeof body.value === 'string' ? body.value : JSON.stringify(body.value ?? null)));
   }
