@@ -2,35 +2,10 @@ import t from 'tap';
 import { NODE_LIMITS } from '../../src/domain-server/message-node/limits.js';
 import { Session, type Budget } from '../../src/domain-server/message-node/session.js';
 import type { Link, LinkEnd } from '../../src/link/link.js';
-import { ProtoflyError, type Address, type Clock, type Message } from '../../src/protocol/index.js';
+import { ProtoflyError, type Address, type Message } from '../../src/protocol/index.js';
+import { ManualClock } from '../support/manual-clock.js';
 
 const RUNTIME = 'hyperty-runtime://a.example/r' as Address;
-
-/** Time that is moved by hand. */
-const handClock = (): Clock & { pass(milliseconds: number): void; readonly timers: number } => {
-  let now = 0;
-  const timers = new Set<{ at: number; run: () => void }>();
-  return {
-    now: () => now,
-    get timers() { return timers.size; },
-    setTimeout: (run, milliseconds) => {
-      const timer = { at: now + milliseconds, run };
-      timers.add(timer);
-      return { cancel: () => { timers.delete(timer); } };
-    },
-    pass: (milliseconds) => {
-      const end = now + milliseconds;
-      for (;;) {
-        const [next] = [...timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
-        if (next === undefined) break;
-        timers.delete(next);
-        now = next.at;
-        next.run();
-      }
-      now = end;
-    },
-  };
-};
 
 /** A carrier whose congestion and end are made by hand. */
 const handCarrier = (): { link: Link<Message>; taken: () => number; sent: Message[]; moved: number; jam(): void; drain(): void; end(): void } => {
@@ -64,8 +39,8 @@ const handCarrier = (): { link: Link<Message>; taken: () => number; sent: Messag
   return carrier;
 };
 
-const setUp = (): { clock: ReturnType<typeof handClock>; session: Session; budget: Budget; events: string[] } => {
-  const clock = handClock();
+const setUp = (): { clock: ManualClock; session: Session; budget: Budget; events: string[] } => {
+  const clock = new ManualClock();
   const budget = { bytes: 0 };
   const events: string[] = [];
   const session = new Session({
@@ -108,20 +83,20 @@ void t.test('count and bytes of what waits are bounded, and given back when the 
 void t.test('it expires when its runtime has been away for its time, not before, and not when it is back', (t) => {
   const { session, clock, events } = setUp();
   const carrier = handCarrier();
-  clock.pass(59_999);
+  clock.advance(59_999);
   session.attach(carrier);
   session.flush();
-  clock.pass(1e6);
+  clock.advance(1e6);
   t.same(events, []);
   session.detach(handCarrier().link);
   t.equal(session.attached, true, 'another link that ends is not its own');
   session.detach(carrier.link);
-  clock.pass(59_999);
+  clock.advance(59_999);
   t.same(events, []);
-  clock.pass(1);
+  clock.advance(1);
   t.same(events, ['expired']);
   session.end();
-  t.equal(clock.timers, 0);
+  t.equal(clock.pending, 0);
   t.end();
 });
 
@@ -152,8 +127,8 @@ void t.test('congestion is one promise for all senders, which settles when the l
   t.equal(first, second);
   carrier.drain();
   await first;
-  t.equal(clock.timers, 0);
-  clock.pass(1e6);
+  t.equal(clock.pending, 0);
+  clock.advance(1e6);
   t.same(events, []);
   t.equal(session.deliver(message(3)), undefined);
 });
@@ -165,9 +140,9 @@ void t.test('a receiver that takes nothing for five seconds is let go; senders g
   session.flush();
   carrier.jam();
   const held = session.deliver(message(1));
-  clock.pass(4999);
+  clock.advance(4999);
   t.same(events, []);
-  clock.pass(1);
+  clock.advance(1);
   t.same(events, ['stalled']);
   await held;
   t.equal(session.attached, false);
@@ -181,10 +156,10 @@ void t.test('one that takes a little now and then is not, but not for ever', asy
   session.flush();
   carrier.jam();
   const held = session.deliver(message(1));
-  for (let i = 0; i < 11; i += 1) { carrier.moved += 1; clock.pass(5000); }
+  for (let i = 0; i < 11; i += 1) { carrier.moved += 1; clock.advance(5000); }
   t.same(events, []);
   carrier.moved += 1;
-  clock.pass(5000);
+  clock.advance(5000);
   t.same(events, ['stalled']);
   await held;
 });
