@@ -62,10 +62,10 @@ export class HandledConnection {
         components.report('live', { ...this.fields, details });
         init.onLive();
       },
-      onEnd: ({ failed, reason }) => {
+      onEnd: ({ failed, reason, delivered }) => {
         if (!this.#silent) components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason });
         this.#signalling.close();
-        this.#port.close();
+        void delivered.then(() => { this.#port.close(); });
         init.onEnd();
       },
       onUnsent: (message, reason) => { answerUnsent(bus, log, message, reason); },
@@ -96,10 +96,17 @@ export class HandledConnection {
       this.#init.invitation.refuse(503, 'given up meanwhile');
       return;
     }
+    let sdp: string;
+    try {
+      sdp = await this.#controller.answer(this.#init.offer);
+    } catch (thrown) {
+      const { message, status } = asProtoflyError(thrown);
+      this.#init.invitation.refuse(status, message);
+      return;
+    }
     try {
       // The answer needn't wait for the newest version of the offer: only candidates can have come to it.
       const observed = this.#signalling.observe(this.#init.invitation);
-      const sdp = await this.#controller.answer(this.#init.offer);
       await this.#signalling.publish('answer', sdp);
       if (!this.#controller.hasEnded && !this.#controller.isLive) this.#components.report('in-progress', this.fields);
       await observed;

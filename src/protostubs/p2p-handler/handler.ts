@@ -1,5 +1,5 @@
 import {
-  child, isResponse, parseConnection, respond, runtimeOf, asProtoflyError, ProtoflyError, refuse,
+  child, parseConnection, respond, runtimeOf, asProtoflyError, ProtoflyError, refuse,
   type Address, type Clock, type ConnectionValue, type Invitation, type Message, type Response, type StubBus, type StubConfig, type StubInstance, type Syncher, type Timer,
   type WebRtcEngine,
 } from '../../protocol/index.js';
@@ -135,13 +135,13 @@ export class P2PHandler implements StubInstance {
     this.#timers.add(timer);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect` of the connection in `body.value`. */
+  /** What the runtime asks of the stub: `execute` `/disconnect` of the connection in `body.value`. The rest is the syncher's. */
   #command(message: Message): void {
-    if (isResponse(message)) return;
+    if (message.type !== 'execute') return;
     const { bus } = this.#components;
     const wanted = (message.body?.value as { readonly connection?: unknown } | undefined)?.connection;
     const connection = typeof wanted === 'string' ? this.#connections.get(wanted as Address) : undefined;
-    if (message.type !== 'execute' || message.body?.resource !== '/disconnect') {
+    if (message.body?.resource !== '/disconnect') {
       void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect only')));
     } else if (connection === undefined) {
       void bus.postMessage(refuse(message, new ProtoflyError('E_NOT_FOUND', 'no such connection')));

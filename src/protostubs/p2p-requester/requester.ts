@@ -161,11 +161,11 @@ export class P2PRequester implements StubInstance {
     await Promise.all([this.#next?.close(reason), this.#current?.close(reason)]);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect`, or `/reconnect` for a new generation. */
+  /** What the runtime asks of the stub: `execute` `/disconnect`, or `/reconnect` for a new generation. The rest is the syncher's. */
   #command(message: Message): void {
-    if (isResponse(message)) return;
+    if (message.type !== 'execute') return;
     const { bus } = this.#components;
-    const resource = message.type === 'execute' ? message.body?.resource : undefined;
+    const resource = message.body?.resource;
     if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
     else if (resource === '/reconnect') this.#reconnect(message);
     else void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /reconnect only')));

@@ -25,6 +25,8 @@ export interface ConnectionEnd {
   /** It has never been live. */
   readonly failed: boolean;
   readonly reason: string;
+  /** Settles when everything that came over it has been taken. */
+  readonly delivered: Promise<void>;
 }
 
 export interface ControllerInit {
@@ -38,7 +40,7 @@ export interface ControllerInit {
   /** A local candidate that isn't in the description. */
   readonly onCandidate: (candidate: IceCandidate) => void;
   readonly onLive: (details: LiveDetails) => void;
-  /** Once. */
+  /** Once: it carries nothing more. */
   readonly onEnd: (end: ConnectionEnd) => void;
   /** A message that was accepted and could not be sent. */
   readonly onUnsent: (message: Message, reason: string) => void;
@@ -50,7 +52,10 @@ const MIN_FRAME = 1024;
 type State =
   | { readonly name: 'setting-up' }
   | { readonly name: 'live'; readonly framing: Framing }
+  /** We said goodbye; `done` when the other side has everything. */
   | { readonly name: 'closing'; readonly framing: Framing; readonly reason: string; readonly done: Promise<void> }
+  /** The other side said goodbye: our end has been told already. */
+  | { readonly name: 'leaving'; readonly framing: Framing; readonly told: () => void }
   | { readonly name: 'ended' };
 
 /** The best framing that both sides know. A side that names none speaks the oldest. */
@@ -92,7 +97,7 @@ export class ConnectionController {
   }
 
   get hasEnded(): boolean {
-    return this.#state.name === 'ended';
+    return this.#state.name === 'ended' || this.#state.name === 'leaving';
   }
 
   /** @returns the offer's description @throws ProtoflyError */
@@ -143,6 +148,7 @@ export class ConnectionController {
   async close(reason: string): Promise<void> {
     const state = this.#state;
     if (state.name === 'closing') return state.done;
+    if (state.name === 'leaving') return;
     if (state.name !== 'live') {
       this.#end(reason);
       return;
@@ -185,11 +191,11 @@ export class ConnectionController {
     onOpen: () => { this.#open(); },
     onFrame: (frame) => {
       const state = this.#state;
-      if (state.name === 'live' || state.name === 'closing') state.framing.receive(frame);
+      if ('framing' in state) state.framing.receive(frame);
     },
     onDrain: () => {
       const state = this.#state;
-      if (state.name === 'live' || state.name === 'closing') state.framing.drained();
+      if ('framing' in state) state.framing.drained();
     },
     onClose: ({ description }) => { this.#end(this.#state.name === 'closing' ? this.#state.reason : description); },
   };
@@ -209,6 +215,7 @@ export class ConnectionController {
       maxFrame: peer.maxFrame,
       sendFrame: (frame) => peer.send(frame),
       deliver: this.#init.deliver,
+      onLeaving: (reason) => { this.#leave(reason); },
       onEnd: (reason) => { this.#end(reason); },
     };
     this.#state = { name: 'live', framing: framing === 'protofly/1' ? new ProtoflyFraming(components) : new RethinkFraming(components) };
@@ -216,14 +223,24 @@ export class ConnectionController {
     this.#init.onLive({ ...(pair === undefined ? {} : { pair }), setupMs: clock.now() - this.#started, generation: this.#init.generation, framing });
   }
 
+  /** The other side closes in order: nothing more is to be sent this way, but what was accepted still is. */
+  #leave(reason: string): void {
+    if (this.#state.name !== 'live') return;
+    let told: () => void = () => undefined;
+    const delivered = new Promise<void>((resolve) => { told = resolve; });
+    this.#state = { name: 'leaving', framing: this.#state.framing, told };
+    this.#init.onEnd({ failed: false, reason, delivered });
+  }
+
   #end(reason: string): void {
     const state = this.#state;
     if (state.name === 'ended') return;
     this.#state = { name: 'ended' };
     this.#timer.cancel();
-    const unsent = state.name === 'setting-up' ? [] : state.framing.stop();
+    const { unsent, delivered } = 'framing' in state ? state.framing.stop() : { unsent: [], delivered: Promise.resolve() };
     this.#peer?.close();
     for (const message of unsent) this.#init.onUnsent(message, reason);
-    this.#init.onEnd({ failed: state.name === 'setting-up', reason });
+    if (state.name === 'leaving') void delivered.then(state.told);
+    else this.#init.onEnd({ failed: state.name === 'setting-up', reason, delivered });
   }
 }

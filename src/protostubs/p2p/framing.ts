@@ -15,7 +15,9 @@ export interface FramingComponents {
   readonly maxFrame: number;
   /** Hands a message that came in to the runtime. */
   readonly deliver: (message: Message) => Pressure;
-  /** Once: the framing is of no more use, because the other side broke its rules, fell silent, or said goodbye. */
+  /** Once: the other side has said goodbye. Nothing more can be sent; what was accepted still is. */
+  readonly onLeaving: (reason: string) => void;
+  /** Once: the framing is of no more use, because the other side broke its rules, fell silent, or has gone. */
   readonly onEnd: (reason: string) => void;
 }
 
@@ -24,6 +26,11 @@ export interface FramingStats {
   received: number;
   /** Incoming messages that were dropped because they are malformed. */
   rejected: number;
+}
+
+export interface Stopped {
+  readonly unsent: readonly Message[];
+  readonly delivered: Promise<void>;
 }
 
 /** Messages over the frames of one data channel. */
@@ -42,8 +49,8 @@ export interface Framing {
    * Resolves with whether the other side has everything. Idempotent.
    */
   finish(lingerMs: number): Promise<boolean>;
-  /** Stops. What has come is still delivered. @returns the messages that were accepted and not sent */
-  stop(): Message[];
+  /** Stops. @returns the messages that were accepted and not sent, and a promise for when all that has come is delivered */
+  stop(): Stopped;
   readonly stats: Readonly<FramingStats>;
 }
 

@@ -37,6 +37,7 @@ export class Inbox {
   #bulkInUse = 0;
   #dueWindow = 0;
   #dueBulk = 0;
+  #onEmpty: (() => void) | undefined;
 
   constructor(components: InboxComponents) {
     this.#components = components;
@@ -70,9 +71,10 @@ export class Inbox {
     return due;
   }
 
-  /** Forgets half-received messages; what is complete is still delivered. */
-  stop(): void {
+  /** Forgets half-received messages. @returns when what is complete has been delivered */
+  stop(): Promise<void> {
     this.#streams.clear();
+    return this.#busy ? new Promise((resolve) => { this.#onEmpty = resolve; }) : Promise.resolve();
   }
 
   #assemble(id: number, payload: Uint8Array): void {
@@ -109,6 +111,7 @@ export class Inbox {
     }
     this.#parcels = [];
     this.#busy = false;
+    this.#onEmpty?.();
   }
 
   /** Goes on when the runtime takes more. */

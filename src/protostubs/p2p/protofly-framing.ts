@@ -1,5 +1,5 @@
 import { ProtoflyError, type Message, type Timer } from '../../protocol/index.js';
-import type { Framing, FramingComponents, FramingStats, Pressure } from './framing.js';
+import type { Framing, FramingComponents, FramingStats, Pressure, Stopped } from './framing.js';
 import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';
 import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
@@ -10,6 +10,9 @@ export interface ProtoflyFramingInit {
   /** How long nothing may come, in milliseconds. @default 3000 */
   readonly silenceMs?: number;
 }
+
+/** How long the side that said goodbye first has to close the channel. */
+const GOODBYE_MS = 1000;
 
 /**
  * `open` → `closing` (we said FIN, or are about to) or `leaving` (the other side did) → `finished` (both have
@@ -34,6 +37,10 @@ export class ProtoflyFraming implements Framing {
   #creditDue = false;
   #pingDue = false;
   #finSent = false;
+  /** The other side said FIN while we were closing. */
+  #acknowledge = false;
+  #ended = false;
+  #goodbye: Timer | undefined;
   #tick: Timer;
   #lastTick: number;
   #lastHeard: number;
@@ -99,14 +106,13 @@ export class ProtoflyFraming implements Framing {
     return promise;
   }
 
-  stop(): Message[] {
-    if (this.#state === 'stopped') return [];
+  stop(): Stopped {
     const complete = this.#state === 'finished';
     this.#state = 'stopped';
     this.#tick.cancel();
-    this.#inbox.stop();
+    this.#goodbye?.cancel();
     this.#finishing?.settle(complete);
-    return this.#outbox.clear();
+    return { unsent: this.#outbox.clear(), delivered: this.#inbox.stop() };
   }
 
   #take(record: FrameRecord): void {
@@ -130,8 +136,11 @@ export class ProtoflyFraming implements Framing {
         return;
       case 'fin':
         // Both may say it at once; then each answers the other's as well.
-        if (this.#state === 'open') this.#state = 'leaving';
-        else if (this.#state === 'closing') this.#acknowledgeAt = true;
+        if (this.#state === 'closing') this.#acknowledge = true;
+        if (this.#state === 'open') {
+          this.#state = 'leaving';
+          this.#components.onLeaving('closed by the other side');
+        }
         this.#flush();
         return;
       case 'fin-ack':
@@ -140,9 +149,6 @@ export class ProtoflyFraming implements Framing {
         this.#finishing?.settle(true);
     }
   }
-
-  /** The other side said FIN while we were closing. */
-  #acknowledgeAt = false;
 
   #schedule(): void {
     if (this.#scheduled || this.#blocked || this.#flushing) return;
@@ -172,10 +178,7 @@ export class ProtoflyFraming implements Framing {
     } finally {
       this.#flushing = false;
     }
-    if (this.#state === 'finished' && this.#leftAt) this.#end('the other side closed the connection');
   }
-
-  #leftAt = false;
 
   #next(): Uint8Array | undefined {
     const writer = this.#writer;
@@ -198,13 +201,14 @@ export class ProtoflyFraming implements Framing {
     if (this.#state === 'closing' && !this.#finSent) {
       this.#finSent = true;
       writer.fin(false);
-    } else if (this.#state === 'closing' && this.#acknowledgeAt) {
-      this.#acknowledgeAt = false;
+    } else if (this.#state === 'closing' && this.#acknowledge) {
+      this.#acknowledge = false;
       writer.fin(true);
     } else if (this.#state === 'leaving') {
       this.#state = 'finished';
-      this.#leftAt = true;
       writer.fin(true);
+      // The other side closes the channel when it has this; closing it here would lose it.
+      this.#goodbye = this.#components.clock.setTimeout(() => { this.#end('closed by the other side'); }, GOODBYE_MS);
     }
     return writer.take();
   }
@@ -232,6 +236,4 @@ export class ProtoflyFraming implements Framing {
     this.#ended = true;
     this.#components.onEnd(reason);
   }
-
-  #ended = false;
 }

@@ -1,5 +1,5 @@
 import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message } from '../../protocol/index.js';
-import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Pressure } from './framing.js';
+import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Pressure, type Stopped } from './framing.js';
 
 /** Content travels in pieces of this many UTF-16 units (or bytes, when it is binary). */
 const PIECE = 16_384;
@@ -53,6 +53,7 @@ export class RethinkFraming implements Framing {
   #blocked = false;
   #counter = 0;
   #state: 'open' | 'finishing' | 'stopped' = 'open';
+  #delivering = Promise.resolve();
   #onEmpty: (() => void) | undefined;
   #finished: Promise<boolean> | undefined;
 
@@ -104,11 +105,11 @@ export class RethinkFraming implements Framing {
     return this.#finished;
   }
 
-  stop(): Message[] {
+  stop(): Stopped {
     this.#state = 'stopped';
     this.#open.clear();
     this.#gate.release(0);
-    return this.#waiting.splice(0).map(({ message }) => message);
+    return { unsent: this.#waiting.splice(0).map(({ message }) => message), delivered: this.#delivering };
   }
 
   #encode(message: Message): string[] {
@@ -199,7 +200,7 @@ export class RethinkFraming implements Framing {
       return;
     }
     const pressure = this.#components.deliver(message);
-    if (pressure !== undefined) void this.#slowly(pressure);
+    if (pressure !== undefined) this.#delivering = this.#slowly(pressure);
   }
 
   async #slowly(pressure: Promise<void>): Promise<void> {
