@@ -16,6 +16,8 @@ export interface EngineInit {
   readonly mtu?: number;
   /** How long to wait for a first host candidate. @default 200 */
   readonly gatherMs?: number;
+  /** How long an offer's candidates are kept before the first check goes out to them. @default 200 */
+  readonly holdMs?: number;
 }
 
 export interface NativeWebRtcEngine extends WebRtcEngine {
@@ -52,9 +54,6 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     if (ended) throw new ProtoflyError('E_LINK_CLOSED', 'the WebRTC engine has been shut down');
     const config: RtcConfig = {
       iceServers: iceServers.filter((server) => ICE_SERVER.test(server)),
-      // The peer checks it itself when the channel opens. The library's own check can run, on the DTLS thread, before
-      // the description that it checks against has been kept, and then refuses a good certificate.
-      disableFingerprintVerification: true,
       ...(bindAddress === undefined ? {} : { bindAddress }),
       ...(init.mtu === undefined ? {} : { mtu: init.mtu }),
     };
@@ -122,7 +121,8 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
       const clean = offererIsClient(cleanDescription(offer));
       const made = make(iceServers, events);
       return closing(made, async () => {
-        made.peer.setRemote(clean, 'offer');
+        made.peer.setOffer(clean);
+        clock.setTimeout(() => { made.peer.takeCandidates(); }, init.holdMs ?? 200);
         const sdp = await describe(made);
         made.trickle(sdp);
         return { peer: made.peer, sdp };

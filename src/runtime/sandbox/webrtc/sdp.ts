@@ -57,5 +57,4 @@ export const cleanDescription = (sdp: string): string => {
  */
 export const offererIsClient = (sdp: string): string => sdp.replace(/^a=setup:actpass/m, 'a=setup:active');
 
-/** The SHA-256 fingerprint of the certificate that a description announces, in upper case; undefined where there is none. */
-export const fingerprintOf = (sdp: string): string | undefined => /^a=fingerprint:sha-256 +([0-9A-Fa-f:]+) *\r?$/im.exec(sdp)?.[1]?.toUpperCase();
+export const withoutCandidates = (sdp: string): string => sdp.split('\r\n').filter((line) => !line.startsWith('a=candidate:')).join('\r\n');

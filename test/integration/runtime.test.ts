@@ -1,0 +1,143 @@
+import t from 'tap';
+import { child, parseAddress } from '../../src/protocol/index.js';
+import { memoryStore } from '../../src/store/index.js';
+import { DomainClient } from '../support/domain-client.js';
+import { startDomain, startTestRuntime, until } from '../support/nodes.js';
+
+await t.test('RTE-6 messages take the message node until P2P is live, then P2P, and arrive once and in order', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const chat = await alice!.node.register('chat');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  const paths = new Set<string | undefined>();
+  for (let count = 0; !paths.has('p2p') && count < 5000; count += 1) {
+    await Promise.all([0, 1, 2, 3].map(async (part) => { paths.add((await chat.send('bob/in', count * 4 + part)).path); }));
+  }
+  t.same([...paths], ['msg-node', 'p2p']);
+  t.same(got, Array.from({ length: got.length }, (_, index) => index));
+  const connections = await alice!.node.connections();
+  t.match(connections, [{ status: 'live', role: 'requester', remoteRuntime: bob!.runtime.url, generation: 1 }]);
+  t.match(await bob!.node.connections(), [{ status: 'live', role: 'handler', remoteRuntime: alice!.runtime.url }]);
+
+  t.equal((await chat.send('bob/in', 'relayed', { p2p: false })).path, 'msg-node', 'a message can refuse P2P');
+  await alice!.node.disconnect('bob/in');
+  await t.rejects(chat.send('bob/in', 'direct or not at all', { p2p: 'require' }), { code: 'E_NOT_DIRECT' });
+});
+
+await t.test('P2P-6 glare: both sides connect at once, and there is one connection', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  await alice!.node.register('a');
+  await bob!.node.register('b');
+  for (let round = 0; round < 5; round += 1) {
+    const [one, other] = await Promise.all([alice!.node.connect('bob/b'), bob!.node.connect('alice/a')]);
+    t.equal(one.status, 'live');
+    t.equal(other.status, 'live');
+    const live = async (): Promise<number[]> => (await Promise.all([alice!, bob!].map(({ node }) => node.connections()))).map((list) => list.filter(({ status }) => status === 'live').length);
+    await until(async () => String(await live()) === '1,1', 'one live connection on each side');
+    await alice!.node.disconnect('bob/b');
+    await until(async () => String(await live()) === '0,0', 'none after disconnecting');
+  }
+});
+
+await t.test('RTE-1 RTE-9 what others send can\'t speak for this runtime, reach its inner parts, or pass through it', async (t) => {
+  const { url } = await startDomain(t);
+  const bob = await startTestRuntime(t, { domainUrl: url, user: 'bob' });
+  const inbox = await bob.node.register('in');
+  const mallory = await DomainClient.open(url, 'hyperty-runtime://localhost/mallory');
+  t.teardown(() => { mallory.ws.terminate(); });
+  for (const part of ['ua', 'registry', 'sm', 'protostub/localhost', 'sandbox/1']) {
+    const answer = await mallory.ask('execute', `${bob.runtime.url}/${part}`, { resource: 'stop' });
+    t.equal(answer.body?.code, 403, part);
+  }
+  t.equal((await mallory.ask('create', [`${bob.runtime.url}/ua`, inbox.address] as unknown as string, { value: 1 })).body?.code, 403, 'in a list too');
+  t.equal((await mallory.ask('create', `${bob.runtime.url}/nowhere`, {})).body?.code, 404);
+  t.equal((await mallory.ask('ping', bob.runtime.url)).body?.code, 200, 'a runtime answers ping');
+  t.equal((await mallory.ask('read', bob.runtime.url)).body?.code, 403, 'and nothing else');
+  t.match(bob.runtime.status(), { state: 'live' });
+});
+
+await t.test('a program speaks for itself and for hyperties of its runtime only', async (t) => {
+  const { url } = await startDomain(t);
+  const bob = await startTestRuntime(t, { domainUrl: url, user: 'bob', p2p: false });
+  const inbox = await bob.node.register('in');
+  const values: unknown[] = [];
+  await inbox.receive(({ value }) => { values.push(value); });
+  const other = await (await bob.program()).register('in');
+  t.equal((await other.send(inbox.address, 'as the same hyperty')).path, 'local');
+  const { Client } = await import('../../src/control/client/client.js');
+  const { memoryPair } = await import('../../src/link/memory/index.js');
+  const [near, far] = memoryPair<import('../../src/protocol/index.js').Message>();
+  bob.runtime.serve(far);
+  const { client } = await Client.open(near);
+  const forged = await client.request(inbox.address, 'create', { value: 'forged', expect: 'receipt' }, { from: parseAddress('hyperty://localhost/somebody') })
+    .catch((thrown: unknown) => thrown);
+  t.match(forged, { body: { code: 403 } });
+  t.same(values, ['as the same hyperty']);
+});
+
+await t.test('a restarted runtime has its address, its hyperties and what waits for them', async (t) => {
+  const { url } = await startDomain(t);
+  const store = memoryStore();
+  const first = await startTestRuntime(t, { domainUrl: url, user: 'bob', p2p: false }, store);
+  const inbox = await first.node.register('in');
+  const alice = await startTestRuntime(t, { domainUrl: url, user: 'alice', p2p: false });
+  const chat = await alice.node.register('chat');
+  await chat.send('bob/in', 'waits');
+  await first.runtime.stop();
+  const second = await startTestRuntime(t, { domainUrl: url, user: 'bob', p2p: false }, store);
+  t.equal(second.runtime.url, first.runtime.url);
+  const again = await second.node.register('in');
+  t.equal(again.address, inbox.address);
+  const got: unknown[] = [];
+  await again.receive(({ value }) => { got.push(value); });
+  await chat.send('bob/in', 'comes after');
+  t.same(got, ['waits', 'comes after']);
+});
+
+await t.test('the domain server restarts: sessions are resumed and nothing is registered again', async (t) => {
+  const { server, url, store } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user, p2p: false })));
+  const chat = await alice!.node.register('chat');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  await chat.send('bob/in', 1);
+  await server.close();
+  await until(() => alice!.runtime.status()['state'] === 'degraded' && bob!.runtime.status()['state'] === 'degraded', 'both notice');
+  const pending = [2, 3, 4].map((value) => chat.send('bob/in', value));
+  await startDomain(t, 'localhost', Number(new URL(url).port), store);
+  await Promise.all(pending);
+  t.same(got, [1, 2, 3, 4]);
+  await until(() => alice!.runtime.status()['state'] === 'live' && bob!.runtime.status()['state'] === 'live', 'both live again');
+  t.equal(alice!.log.filter((text) => text.includes('hyperties are not registered')).length, 0);
+});
+
+await t.test('RTE-7 a message to another domain goes through that domain\'s message node, and P2P comes to that', async (t) => {
+  const a = await startDomain(t, 'a.example');
+  const b = await startDomain(t, 'b.example');
+  const domains = { 'a.example': a.url, 'b.example': b.url };
+  const alice = await startTestRuntime(t, { domainUrl: a.url, user: 'alice', domains });
+  const bob = await startTestRuntime(t, { domainUrl: b.url, user: 'bob', domains });
+  const chat = await alice.node.register('chat');
+  const inbox = await bob.node.register('in');
+  await inbox.receive(({ value }) => `${String(value)}, too`);
+  t.equal(await chat.request('bob/in@b.example', 'hello', { p2p: false }), 'hello, too');
+  t.match(await alice.node.connect('bob/in@b.example'), { status: 'live', remoteRuntime: bob.runtime.url });
+  t.equal((await chat.send('bob/in@b.example', 'direct')).path, 'p2p');
+  t.ok((await alice.runtime.status())['state'] === 'live');
+});
+
+await t.test('what leads nowhere is answered with the reason', async (t) => {
+  const { url } = await startDomain(t);
+  const alice = await startTestRuntime(t, { domainUrl: url, user: 'alice', p2p: false });
+  const chat = await alice.node.register('chat');
+  await t.rejects(chat.send('hyperty://localhost/nobody', 1), { code: 'E_NOT_FOUND' });
+  await t.rejects(chat.send('nobody/in', 1), { code: 'E_NOT_FOUND' });
+  await t.rejects(chat.send('hyperty://unknown.invalid/x', 1, { timeoutMs: 8000 }), { code: /E_UNREACHABLE|E_TIMEOUT/ });
+  await t.rejects(chat.send(child(alice.runtime.url, 'nothing'), 1), { code: 'E_NOT_FOUND' });
+  await t.rejects(chat.request(chat.address, 'nobody is attached'), { code: 'E_UNAVAILABLE' });
+  await t.rejects(chat.send('user://localhost/alice', 1), { code: 'E_NOT_FOUND' });
+});

@@ -1,0 +1,52 @@
+import type { Test } from 'tap';
+import { DomainServer } from '../../src/domain-server/index.js';
+import { memoryPair } from '../../src/link/memory/index.js';
+import { systemClock, type Message } from '../../src/protocol/index.js';
+import { Node } from '../../src/program/index.js';
+import { BuiltInCatalogue, processSandbox, Runtime, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
+import { memoryStore, type Store } from '../../src/store/index.js';
+
+/** A domain server on a free port; closed with the test. */
+export const startDomain = async (t: Test, name = 'localhost', port = 0, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
+  const server = new DomainServer({ store, clock: systemClock }, { name, listen: { host: '127.0.0.1', port } });
+  const url = await server.start();
+  t.teardown(() => server.close());
+  return { server, url, store };
+};
+
+export interface TestRuntime {
+  readonly runtime: Runtime;
+  readonly node: Node;
+  readonly store: Store;
+  /** What it logged, one text an entry. */
+  readonly log: readonly string[];
+  /** Another program of the same runtime. */
+  readonly program: () => Promise<Node>;
+}
+
+/** A runtime in this process, with sandboxes that are processes; live, and stopped with the test. */
+export const startTestRuntime = async (t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory): Promise<TestRuntime> => {
+  const entries: string[] = [];
+  const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
+  const runtime = await Runtime.start(
+    { store, sandboxes: factory ?? processSandbox({ log }), catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+    { ...init, version: 'test' },
+  );
+  t.teardown(() => runtime.stop());
+  await runtime.whenLive(AbortSignal.timeout(20_000));
+  const program = (): Promise<Node> => {
+    const [near, far] = memoryPair<Message>();
+    runtime.serve(far);
+    return Node.open(near, () => Promise.resolve());
+  };
+  return { runtime, node: await program(), store, log: entries, program };
+};
+
+/** Waits until `look` says true; looks again at each turn of the event loop, for 20 s at most. */
+export const until = async (look: () => boolean | Promise<boolean>, what: string): Promise<void> => {
+  const deadline = Date.now() + 20_000;
+  while (!(await look())) {
+    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 5); });
+  }
+};
