@@ -154,6 +154,11 @@ export interface CandidatePair {
 export interface WebRtcPeer {
   /** Adds a remote candidate; ones that come before the remote description wait for it. */
   addCandidate(candidate: { readonly candidate: string; readonly sdpMid: string }): void;
+  /**
+   * The other side has our answer, so its candidates may be tried. A peer that answers an offer that isn't eager keeps
+   * them until it is told, or for a short while. Idempotent.
+   */
+  proceed(): void;
   /** Takes the answer to our offer. @throws ProtoflyError `E_MESSAGE` when it can't be used */
   setAnswer(sdp: string): void;
   /** Sends one frame. False: more is buffered than is good; wait for `onDrain`. @throws ProtoflyError `E_LINK_CLOSED` */
@@ -174,8 +179,11 @@ export interface WebRtcEvents {
 }
 
 export interface WebRtcEngine {
-  /** Offers: resolves with a description that holds the host candidates. */
-  offer(init: { readonly iceServers: readonly string[]; readonly label: string }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
+  /**
+   * Offers: resolves with a description that holds the host candidates. An eager offer makes its side the DTLS client
+   * and has the other side check at once: it connects within milliseconds, but now and then fails on a busy machine.
+   */
+  offer(init: { readonly iceServers: readonly string[]; readonly label: string; readonly eager: boolean }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
   /** Answers an offer. @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
   answer(init: { readonly iceServers: readonly string[]; readonly sdp: string }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
 }

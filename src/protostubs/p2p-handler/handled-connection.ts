@@ -49,6 +49,7 @@ export class HandledConnection {
       generation,
       peer: init.invitation.source,
       onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
+      onAnswered: () => { this.#controller.proceed(); },
       onRefused: (reason) => { void this.close(reason); },
     });
     this.#controller = new ConnectionController(components, {

@@ -16,6 +16,7 @@ export interface AttemptInit {
   readonly handler: Address;
   readonly generation: number;
   readonly iceServers: readonly string[];
+  readonly eager: boolean;
   readonly setupMs?: number;
   readonly deliver: (message: Message) => Pressure;
   /** Our object has been made: the set-up is under way. */
@@ -25,15 +26,21 @@ export interface AttemptInit {
   readonly onUnsent: (message: Message, reason: string) => void;
 }
 
+/** Within how many milliseconds of the answer an eager attempt fails, if it does because it was eager. */
+const TOO_EAGER_MS = 2000;
+
 /** One generation of the connection, from the offer to its end. */
 export class Attempt {
   readonly #init: AttemptInit;
   readonly #controller: ConnectionController;
   readonly #signalling: Signalling;
-  #answered = false;
+  readonly #clock: Clock;
+  /** When the answer came. */
+  #answeredAt: number | undefined;
 
   constructor(components: AttemptComponents, init: AttemptInit) {
     this.#init = init;
+    this.#clock = components.clock;
     this.#signalling = new Signalling(components, {
       runtime: init.runtime,
       generation: init.generation,
@@ -44,6 +51,7 @@ export class Attempt {
     this.#controller = new ConnectionController(components, {
       generation: init.generation,
       iceServers: init.iceServers,
+      eager: init.eager,
       ...(init.setupMs === undefined ? {} : { setupMs: init.setupMs }),
       deliver: init.deliver,
       onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
@@ -64,6 +72,11 @@ export class Attempt {
     return this.#controller.hasEnded;
   }
 
+  /** Whether it was eager, and failed as eager attempts do: soon after the other side had agreed. */
+  get wasTooEager(): boolean {
+    return this.#init.eager && this.#answeredAt !== undefined && this.#clock.now() - this.#answeredAt < TOO_EAGER_MS;
+  }
+
   /** Offers. Whatever goes wrong is told by `onEnd`. */
   async start(): Promise<void> {
     try {
@@ -78,7 +91,7 @@ export class Attempt {
 
   /** Takes the invitation to the handler's object, if it is the answer to this offer. */
   take(invitation: Invitation): boolean {
-    if (this.#answered || this.hasEnded) return false;
+    if (this.#answeredAt !== undefined || this.hasEnded) return false;
     let answer;
     try {
       answer = parseConnection(invitation.value);
@@ -89,8 +102,9 @@ export class Attempt {
     }
     // A handler that knows no generations answers the newest offer.
     if (answer.generation !== undefined && answer.generation !== this.#init.generation) return false;
-    this.#answered = true;
+    this.#answeredAt = this.#clock.now();
     this.#controller.setAnswer(answer);
+    this.#signalling.tellAnswered();
     void this.#signalling.observe(invitation);
     return true;
   }

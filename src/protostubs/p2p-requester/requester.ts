@@ -1,5 +1,5 @@
 import {
-  isResponse, isWithin, ProtoflyError, refuse, respond, asProtoflyError,
+  isWithin, ProtoflyError, refuse, respond, asProtoflyError,
   type Address, type Body, type Clock, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
 import { answerUnsent, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
@@ -68,8 +68,8 @@ export class P2PRequester implements StubInstance {
     return { resource: this.#init.remote, connection: this.#init.url };
   }
 
-  /** Starts a set-up. @param settle is told once: when it is live, or how it ended instead */
-  #attempt(tell: Settle): void {
+  /** Starts a set-up, eagerly first. @param tell is told once: when it is live, or how it ended instead */
+  #attempt(tell: Settle, eager = true): void {
     let told = false;
     const settle: Settle = (end) => {
       if (!told) tell(end);
@@ -80,14 +80,20 @@ export class P2PRequester implements StubInstance {
       handler: this.#init.handler,
       generation: this.#generation++,
       iceServers: this.#init.iceServers ?? [],
+      eager,
       ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
       deliver: (message) => this.#components.bus.postMessage(message),
-      onInProgress: () => { if (!this.#wasLive) this.#report('in-progress', this.#fields); },
+      onInProgress: () => { if (!this.#wasLive && eager) this.#report('in-progress', this.#fields); },
       onLive: (details) => {
         this.#live(attempt, details);
         settle('live');
       },
       onEnd: (end) => {
+        if (end.failed && attempt === this.#next && attempt.wasTooEager && this.#closing === undefined) {
+          this.#components.log('info', `set up once more, less eagerly: ${end.reason}`);
+          this.#attempt(settle, false);
+          return;
+        }
         this.#ended(attempt, end);
         settle(end);
       },

@@ -32,6 +32,8 @@ export interface ConnectionEnd {
 export interface ControllerInit {
   readonly iceServers: readonly string[];
   readonly generation: number;
+  /** Whether to offer eagerly. @default false */
+  readonly eager?: boolean;
   /** @default 15_000 */
   readonly setupMs?: number;
   /** How long an orderly close may take. @default 2000 */
@@ -81,6 +83,7 @@ export class ConnectionController {
   #peer: WebRtcPeer | undefined;
   #framing: FramingName | undefined;
   #early: IceCandidate[] = [];
+  #proceeds = false;
 
   constructor(components: ControllerComponents, init: ControllerInit) {
     this.#components = components;
@@ -102,7 +105,7 @@ export class ConnectionController {
 
   /** @returns the offer's description @throws ProtoflyError */
   offer(): Promise<string> {
-    return this.#make(() => this.#components.engine.offer({ iceServers: this.#init.iceServers, label: CHANNEL_LABEL }, this.#events));
+    return this.#make(() => this.#components.engine.offer({ iceServers: this.#init.iceServers, label: CHANNEL_LABEL, eager: this.#init.eager ?? false }, this.#events));
   }
 
   /** @returns the answer's description @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
@@ -127,6 +130,12 @@ export class ConnectionController {
     } catch (thrown) {
       this.#end(asProtoflyError(thrown).message);
     }
+  }
+
+  /** The other side has our answer. Idempotent. */
+  proceed(): void {
+    this.#proceeds = true;
+    if (this.#state.name === 'setting-up') this.#peer?.proceed();
   }
 
   /** Takes what came as candidates; what isn't a candidate is left out. */
@@ -176,6 +185,7 @@ export class ConnectionController {
       }
       this.#peer = peer;
       this.addCandidates(this.#early.splice(0));
+      if (this.#proceeds) peer.proceed();
       return sdp;
     } catch (thrown) {
       const error = asProtoflyError(thrown);

@@ -20,6 +20,8 @@ export interface SignallingInit {
   readonly peer: Address;
   /** Candidates of the other side that came later. */
   readonly onCandidates: (candidates: unknown) => void;
+  /** The other side has our answer. */
+  readonly onAnswered?: () => void;
   /** The other side doesn't want the connection, or ended its object. */
   readonly onRefused: (reason: string) => void;
 }
@@ -33,6 +35,7 @@ export class Signalling {
   #reporter: DataReporter | undefined;
   #observer: DataObserver | undefined;
   #late: IceCandidate[] = [];
+  #answered = false;
   #closed = false;
 
   constructor(components: SignallingComponents, init: SignallingInit) {
@@ -61,6 +64,13 @@ export class Signalling {
     }
     this.#reporter = reporter;
     for (const candidate of this.#late.splice(0)) this.addLocal(candidate);
+    if (this.#answered) this.tellAnswered();
+  }
+
+  /** Tells the other side that we have its answer. */
+  tellAnswered(): void {
+    this.#answered = true;
+    if (!this.#closed) this.#reporter?.update({ attribute: 'status', value: 'in-progress' });
   }
 
   /** Tells the other side of a candidate that was found later. */
@@ -81,11 +91,13 @@ export class Signalling {
       this.#observer = observer;
       observer.onChange(({ attribute, value }) => {
         if (attribute === 'iceCandidates') this.#init.onCandidates(value);
+        else if (attribute === 'status' && value !== 'created') this.#init.onAnswered?.();
       });
       observer.onDelete(() => {
         if (!this.#closed) this.#init.onRefused('ended by the other side');
       });
       this.#init.onCandidates(observer.data['iceCandidates']);
+      if (observer.data['status'] !== 'created') this.#init.onAnswered?.();
     } catch (thrown) {
       this.#components.log('info', `cannot observe ${invitation.url}: ${asProtoflyError(thrown).message}`);
     }

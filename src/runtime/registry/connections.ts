@@ -27,7 +27,7 @@ export class P2pConnection implements Origin, Carrier {
     readonly stub: Address,
     readonly role: 'requester' | 'handler',
     readonly remoteRuntime: Address,
-    readonly generation: number,
+    public generation: number,
     now: number,
   ) {
     this.since = now;
@@ -201,14 +201,18 @@ export class Connections {
         if (change.connection.remoteRuntime !== remoteRuntime) return;
         onChange(change);
         if (change.now === 'live') { end(); resolve(change.connection); }
-        // A set-up that gave way to the other side's own fails, but a connection is on its way.
-        else if (change.now === 'failed' && !this.busy(remoteRuntime)) fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
+        else if (change.now === 'failed' && !this.busy(remoteRuntime)) {
+          // A set-up of the other side that failed says nothing of one from here.
+          if (change.connection.role === 'handler') begin();
+          else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
+        }
       });
+      const begin = (): void => { this.#setUp(record).catch((thrown: unknown) => { fail(asProtoflyError(thrown)); }); };
       const timer = this.#components.clock.setTimeout(() => {
         fail(new ProtoflyError('E_TIMEOUT', `no P2P connection to ${remoteRuntime} within ${String(this.#setupMs)} ms`));
       }, this.#setupMs);
       signal?.addEventListener('abort', abort);
-      if (!this.busy(remoteRuntime)) this.#setUp(record).catch((thrown: unknown) => { fail(asProtoflyError(thrown)); });
+      if (!this.busy(remoteRuntime)) begin();
     });
   }
 
@@ -341,11 +345,23 @@ export class Connections {
     connection.reason = reason;
     connection.since = clock.now();
     if (details !== undefined) connection.details = { ...connection.details, ...details };
-    if (status === 'live') this.#becomeLive(connection);
-    else this.#leaveLive(connection);
+    if (status === 'live') {
+      this.#noteGeneration(connection);
+      this.#becomeLive(connection);
+    }
+    if (status !== 'live') this.#leaveLive(connection);
     log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);
     this.#tell({ connection, was, now: status, reason });
     if (status === 'failed' || status === 'disconnected') this.#finish(connection);
+  }
+
+  /** A set-up that was tried more than once has used up more than one generation. */
+  #noteGeneration(connection: P2pConnection): void {
+    const { generation } = connection.details;
+    if (typeof generation !== 'number' || generation === connection.generation) return;
+    connection.generation = generation;
+    const { generations, log } = this.#components;
+    generations.put(connection.remoteRuntime, generation).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
   }
 
   #becomeLive(connection: P2pConnection): void {

@@ -2,7 +2,7 @@ import { networkInterfaces } from 'node:os';
 import type { PeerConnection, RtcConfig } from 'node-datachannel';
 import { ProtoflyError, type Clock, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
 import { NativePeer } from './peer.js';
-import { candidatesOf, cleanDescription, offererIsClient } from './sdp.js';
+import { candidatesOf, cleanDescription, eager, isEager } from './sdp.js';
 
 export interface EngineComponents {
   readonly clock: Clock;
@@ -16,7 +16,7 @@ export interface EngineInit {
   readonly mtu?: number;
   /** How long to wait for a first host candidate. @default 200 */
   readonly gatherMs?: number;
-  /** How long an offer's candidates are kept before the first check goes out to them. @default 200 */
+  /** How long a peer that answers an offer that isn't eager keeps its candidates at most, in milliseconds. @default 200 */
   readonly holdMs?: number;
 }
 
@@ -108,22 +108,24 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     get size() {
       return peers.size;
     },
-    offer: async ({ iceServers, label }, events) => {
+    offer: async ({ iceServers, label, eager: eagerly }, events) => {
       const made = make(iceServers, events);
       return closing(made, async () => {
         made.peer.openChannel(label);
-        const sdp = offererIsClient(await describe(made));
+        const described = await describe(made);
+        const sdp = eagerly ? eager(described) : described;
         made.trickle(sdp);
         return { peer: made.peer, sdp };
       });
     },
     answer: async ({ iceServers, sdp: offer }, events) => {
-      const clean = offererIsClient(cleanDescription(offer));
+      const clean = cleanDescription(offer);
       const made = make(iceServers, events);
       return closing(made, async () => {
         made.peer.setOffer(clean);
-        clock.setTimeout(() => { made.peer.takeCandidates(); }, init.holdMs ?? 200);
+        if (isEager(clean)) made.peer.proceed();
         const sdp = await describe(made);
+        clock.setTimeout(() => { made.peer.proceed(); }, init.holdMs ?? 200);
         made.trickle(sdp);
         return { peer: made.peer, sdp };
       });

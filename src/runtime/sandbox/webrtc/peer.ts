@@ -59,10 +59,13 @@ export class NativePeer implements WebRtcPeer {
   }
 
   /**
-   * Takes an offer without its candidates, which wait for `takeCandidates`. An offerer that is checked before it has
-   * our answer connects in the very moment in which it is given the answer; its DTLS thread can then have our
-   * certificate before the library has kept what to compare it with, and refuses it. The offerer's own checks, which
-   * come after that, are answered without its candidates; where they don't come through, ours go out a little later.
+   * Takes an offer; its candidates wait for `proceed`. The order in which the two sides connect matters to the library:
+   * - When the answerer checks at once (an eager offer), it is connected before the offerer has the answer, and the
+   *   offerer in the moment in which it is given it. Both have their DTLS then, and the offerer, its client, begins.
+   *   That takes milliseconds. But its DTLS thread can have our certificate before the library has kept the answer
+   *   that it is compared with, and then refuses it.
+   * - When the answerer waits for `proceed`, that can't happen; the library then paces its checks, which costs 50 ms.
+   *   The answerer is the DTLS client: otherwise the first packet is lost and repeated after a second.
    * @throws ProtoflyError `E_MESSAGE`
    */
   setOffer(sdp: string): void {
@@ -70,8 +73,7 @@ export class NativePeer implements WebRtcPeer {
     this.#setRemote(withoutCandidates(sdp), 'offer');
   }
 
-  /** Goes on to the candidates that were kept. Idempotent. */
-  takeCandidates(): void {
+  proceed(): void {
     this.#described = true;
     for (const candidate of this.#early.splice(0)) this.addCandidate(candidate);
   }
@@ -104,7 +106,7 @@ export class NativePeer implements WebRtcPeer {
     const clean = cleanDescription(sdp);
     this.#setRemote(clean, 'answer');
     for (const candidate of candidatesOf(clean)) this.#taken.add(candidate);
-    this.takeCandidates();
+    this.proceed();
   }
 
   send(frame: string | Uint8Array): boolean {

@@ -51,10 +51,9 @@ export const cleanDescription = (sdp: string): string => {
   return `${kept.join('\r\n')}\r\n`;
 };
 
-/**
- * Makes the offerer the DTLS client, in an offer that is sent as in one that came. Otherwise the answerer's first DTLS
- * packet may come before the offerer's DTLS exists, and is repeated only after a second.
- */
-export const offererIsClient = (sdp: string): string => sdp.replace(/^a=setup:actpass/m, 'a=setup:active');
-
 export const withoutCandidates = (sdp: string): string => sdp.split('\r\n').filter((line) => !line.startsWith('a=candidate:')).join('\r\n');
+
+/** Makes the offerer the DTLS client. */
+export const eager = (offer: string): string => offer.replace(/^a=setup:actpass/m, 'a=setup:active');
+
+export const isEager = (offer: string): boolean => /^a=setup:active/m.test(offer);
