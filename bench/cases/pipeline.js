@@ -1,0 +1,32 @@
+import { spawn } from 'node:child_process';
+import { compare } from '../support/statistics.js';
+import { connected, ourRate } from './one-way.js';
+
+const ended = (child, what) => new Promise((resolve, reject) => {
+  child.once('error', reject).once('close', (code) => { if (code === 0) resolve(); else reject(new Error(`${what} ended with ${code}`)); });
+});
+
+/** P6: lines from one shell pipeline to another, against what the library does with messages of 100 B. */
+export const measure = async (parties, { rounds, burstMs, lines }) => {
+  const home = parties.home();
+  const { url } = await home.domain();
+  await Promise.all(['alice', 'bob'].map((profile) => home.runtime(profile, url)));
+  await Promise.all([home.run('alice', 'hyperty', 'register', 'out'), home.run('bob', 'hyperty', 'register', 'in')]);
+  await home.run('alice', 'p2p', 'connect', 'bob/in');
+  const { alice, bob } = await connected(parties);
+
+  const ours = async () => {
+    const began = performance.now();
+    const tail = home.spawn('bob', ['msg', 'tail', 'in', '--raw', '--count', String(lines)], ['ignore', 'ignore', 'inherit']);
+    const seq = spawn('seq', [String(lines)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const send = home.spawn('alice', ['msg', 'send', 'bob/in', '-'], [seq.stdout, 'ignore', 'inherit']);
+    // The command reads from here on; as long as this process holds the pipe too, both would.
+    seq.stdout.destroy();
+    await Promise.all([ended(tail, 'msg tail'), ended(send, 'msg send')]);
+    return lines / ((performance.now() - began) / 1000);
+  };
+  const reference = () => ourRate(alice, bob, { size: 100, ms: burstMs });
+  await reference();
+  const figures = await compare(Math.min(rounds, 3), ours, reference);
+  return [{ what: `${lines} lines, msg send to msg tail`, unit: 'msg/s', ...figures, goal: { least: 0.5 } }];
+};

@@ -1,0 +1,72 @@
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import library from 'node-datachannel';
+import { burst, now, roundTrips, serve } from './serve.js';
+
+// The reference: node-datachannel with its default settings, the signalling over the pipe to the other process.
+const HIGH_WATER = 1024 * 1024;
+const LOW_WATER = 256 * 1024;
+
+const other = fork(fileURLToPath(new URL('./raw-answerer.js', import.meta.url)), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+let connection;
+let channel;
+let onText = () => undefined;
+let onOther = () => undefined;
+
+other.on('message', ({ description, candidate, result, closed }) => {
+  if (description !== undefined) connection.setRemoteDescription(description.sdp, description.type);
+  else if (candidate !== undefined) connection.addRemoteCandidate(candidate.candidate, candidate.mid);
+  else if (result !== undefined || closed === true) onOther(result);
+});
+
+const hangUp = () => {
+  if (connection === undefined) return undefined;
+  const closed = new Promise((resolve) => { onOther = resolve; });
+  channel.close();
+  connection.close();
+  connection = undefined;
+  other.send({ hangUp: true });
+  return closed;
+};
+
+/** Resolves when the channel takes more. */
+const drained = () => new Promise((resolve) => {
+  channel.onBufferedAmountLow(resolve);
+  channel.setBufferedAmountLowThreshold(LOW_WATER);
+  if (channel.bufferedAmount() <= LOW_WATER) resolve();
+});
+
+serve({
+  connect: async () => {
+    await hangUp();
+    const began = now();
+    connection = new library.PeerConnection('offerer', { iceServers: [] });
+    connection.onLocalDescription((sdp, type) => { other.send({ description: { sdp, type } }); });
+    connection.onLocalCandidate((candidate, mid) => { other.send({ candidate: { candidate, mid } }); });
+    channel = connection.createDataChannel('bench');
+    channel.onMessage((text) => { onText(text); });
+    await new Promise((resolve) => { channel.onOpen(resolve); });
+    return now() - began;
+  },
+  burst: async (of) => {
+    const result = new Promise((resolve) => { onOther = resolve; });
+    other.send({ count: true });
+    const began = await burst(of, (text) => {
+      channel.sendMessage(text);
+      return channel.bufferedAmount() > HIGH_WATER ? drained() : undefined;
+    });
+    return { began, ...(await result) };
+  },
+  roundTrips: ({ size, count }) => {
+    const text = 'x'.repeat(size);
+    other.send({ echo: true });
+    return roundTrips(count, () => new Promise((resolve) => {
+      onText = resolve;
+      channel.sendMessage(text);
+    }));
+  },
+}, async () => {
+  await hangUp();
+  other.disconnect();
+  library.cleanup();
+});

@@ -1,0 +1,81 @@
+/** Milliseconds on a clock that all processes of a machine share. */
+export const now = () => Number(process.hrtime.bigint()) / 1e6;
+
+/** Lets other things happen, timers and sockets included. */
+export const breathe = () => new Promise((resolve) => { setImmediate(resolve); });
+
+/** What is held on the heap and in buffers, in bytes. For a Node that was started with `--expose-gc`. */
+export const memory = async () => {
+  await breathe();
+  globalThis.gc();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+};
+
+/** The body of a party: does what its parent asks, and ends with it. @param commands by name; each takes one argument */
+export const serve = (commands, close = () => undefined) => {
+  process.on('message', async ({ id, command, argument }) => {
+    try {
+      process.send({ id, value: await commands[command](argument) });
+    } catch (thrown) {
+      process.send({ id, error: thrown?.stack ?? String(thrown) });
+    }
+  });
+  process.on('disconnect', async () => {
+    await close();
+    process.exit(0);
+  });
+};
+
+/**
+ * Sends texts of `size` as fast as they are taken for `ms`, then the text `end`.
+ * @param post sends one; gives back a promise while no more should come
+ * @returns when it began
+ */
+export const burst = async ({ size, ms }, post) => {
+  const text = 'x'.repeat(size);
+  const began = now();
+  for (let sent = 1; (sent & 63) !== 0 || now() - began < ms; sent++) {
+    const pressure = post(text);
+    if (pressure !== undefined) await pressure;
+  }
+  await post('end');
+  return began;
+};
+
+/** Counts texts until `end`. */
+export class Counter {
+  #count = 0;
+  #result;
+  #tell;
+
+  take(text) {
+    if (text !== 'end') {
+      this.#count += 1;
+      return;
+    }
+    const result = { count: this.#count, ended: now() };
+    this.#count = 0;
+    if (this.#tell === undefined) this.#result = result;
+    else this.#tell(result);
+    this.#tell = undefined;
+  }
+
+  /** How many came, and when the last. */
+  result() {
+    const result = this.#result;
+    this.#result = undefined;
+    return result ?? new Promise((resolve) => { this.#tell = resolve; });
+  }
+}
+
+/** How long each of `count` round trips takes, one after the other. */
+export const roundTrips = async (count, once) => {
+  const times = [];
+  for (let i = 0; i < count; i++) {
+    const began = now();
+    await once();
+    times.push(now() - began);
+  }
+  return times;
+};

@@ -1,0 +1,70 @@
+/**
+ * The benchmarks: each figure is a ratio against a reference that is measured in the same run, turn by turn with ours,
+ * every party in a process of its own. docs/performance.md says what they mean. Prints what it found and judges no
+ * more than whether a goal is reached; it ends with 1 only when something could not be measured.
+ *
+ *     npm run bench -- [--quick] [--only P1] [--json]
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { Parties } from './support/parties.js';
+import { table, verdictOf } from './support/table.js';
+
+/** In the order in which they run. */
+const CASES = {
+  P1: () => import('./cases/one-way.js'),
+  P2: () => import('./cases/round-trip.js'),
+  P3: () => import('./cases/set-up.js'),
+  P4: () => import('./cases/message-node.js'),
+  P5: () => import('./cases/command-start.js'),
+  P6: () => import('./cases/pipeline.js'),
+  P9: () => import('./cases/memory.js'),
+};
+
+const { values: flags } = parseArgs({
+  options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, only: { type: 'string', multiple: true }, help: { type: 'boolean' } },
+});
+const wanted = flags.only?.flatMap((names) => names.toUpperCase().split(',')) ?? Object.keys(CASES);
+const unknown = wanted.filter((name) => !(name in CASES));
+if (flags.help || unknown.length > 0) {
+  process.stderr.write(`${unknown.map((name) => `no benchmark ${name}\n`).join('')}npm run bench -- [--quick] [--json] [--only NAME]…   NAME: ${Object.keys(CASES).join(', ')}\n`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+/** How much is measured: rounds of each comparison, milliseconds of each burst, attempts, and the longest a case may take. */
+const scale = flags.quick
+  ? { rounds: 2, burstMs: 400, roundTrips: 500, setUps: 8, commands: 5, lines: 30_000, sessions: 200, limitMs: 30_000 }
+  : { rounds: 5, burstMs: 1000, roundTrips: 2000, setUps: 30, commands: 15, lines: 150_000, sessions: 1000, limitMs: 80_000 };
+
+/** Runs one case within its time. Whatever it started is gone when this settles. */
+const measure = async (name) => {
+  const { measure: run } = await CASES[name]();
+  const parties = new Parties();
+  const stop = () => { parties.kill(); };
+  process.once('exit', stop);
+  let timer;
+  try {
+    const late = new Promise((_, reject) => { timer = setTimeout(reject, scale.limitMs, new Error(`not done within ${scale.limitMs / 1000} s`)); });
+    return (await Promise.race([run(parties, scale), late])).map((row) => ({ name, ...row, verdict: verdictOf(row) }));
+  } catch (thrown) {
+    process.exitCode = 1;
+    return [{ name, what: `not measured: ${thrown.message.split('\n')[0]}`, verdict: 'failed' }];
+  } finally {
+    clearTimeout(timer);
+    await parties.close();
+    process.off('exit', stop);
+  }
+};
+
+process.once('SIGINT', () => { process.exit(130); });
+process.once('SIGTERM', () => { process.exit(143); });
+
+const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), platform: `${process.platform} ${process.arch}`, node: process.version };
+const started = Date.now();
+const rows = [];
+for (const name of wanted) {
+  if (!flags.json) process.stderr.write(`${name} …\n`);
+  rows.push(...(await measure(name)));
+}
+const seconds = Math.round((Date.now() - started) / 1000);
+process.stdout.write(flags.json ? `${JSON.stringify({ machine, seconds, rows }, null, 2)}\n` : `${table(rows)}\n\n${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}; ${seconds} s\n`);
