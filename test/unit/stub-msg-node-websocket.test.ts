@@ -1,0 +1,258 @@
+import t from 'tap';
+import { WebSocket, WebSocketServer, type WebSocket as Socket } from 'ws';
+import activate from '../../src/protostubs/msg-node-websocket/index.js';
+import { child, type Message, type Request, type StubConfig, type WebSocketLike } from '../../src/protocol/index.js';
+import { ALICE, BOB, clock, log, RUNTIME_A, TestBus, Watch } from '../support/stub-harness.js';
+import { ManualClock, turns } from '../support/manual-clock.js';
+
+const STUB = child(RUNTIME_A, 'protostub/1');
+
+interface Frame {
+  readonly id: unknown;
+  readonly type: string;
+  readonly from: string;
+  readonly to: string;
+  readonly body?: Record<string, unknown>;
+}
+
+/** A message node that does what a test says. */
+class ScriptedNode {
+  readonly watch = new Watch();
+  readonly frames: Frame[] = [];
+  readonly sockets: Socket[] = [];
+  /** The code and body with which session requests are answered; undefined: not at all. */
+  answer: (frame: Frame) => Record<string, unknown> | undefined = () => ({ code: 200, runtimeToken: 'token' });
+  readonly #server: WebSocketServer;
+
+  constructor(port = 0) {
+    this.#server = new WebSocketServer({ port, host: '127.0.0.1' });
+    this.#server.on('connection', (socket) => {
+      this.sockets.push(socket);
+      socket.on('error', () => undefined);
+      socket.on('message', (data: Buffer) => {
+        const frame = JSON.parse(data.toString()) as Frame;
+        this.frames.push(frame);
+        const body = frame.to === 'mn:/session' ? this.answer(frame) : undefined;
+        if (body !== undefined) socket.send(JSON.stringify({ id: frame.id, type: 'response', from: 'mn:/session', to: RUNTIME_A, body }));
+        this.watch.poke();
+      });
+    });
+  }
+
+  async listening(): Promise<this> {
+    if (this.#server.address() === null) await new Promise((resolve) => this.#server.once('listening', resolve));
+    return this;
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  types(): string[] {
+    return this.frames.map(({ type }) => type);
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.terminate();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+const start = async (t: { teardown(run: () => Promise<void>): void }, config: Partial<StubConfig> = {}, node?: ScriptedNode, WebSocketClass: unknown = WebSocket) => {
+  const server = await (node ?? new ScriptedNode()).listening();
+  const bus = new TestBus();
+  const { instance } = activate(STUB, bus, { runtimeURL: RUNTIME_A, url: `ws://127.0.0.1:${String(server.port)}/ws`, random: () => 0, ...config }, {
+    clock, log, WebSocket: WebSocketClass as typeof WebSocketLike,
+    createSyncher: () => { throw new Error('not used'); },
+  });
+  t.teardown(async () => {
+    await instance.close?.();
+    await server.close();
+  });
+  return { node: server, bus, instance };
+};
+
+let ids = 0;
+const note = (value: unknown): Request => ({ id: `n${String(++ids)}`, type: 'update', from: ALICE, to: BOB, body: { value } });
+const notesAt = (node: ScriptedNode): unknown[] => node.frames.filter(({ to }) => to === BOB).map(({ body }) => body?.['value']);
+
+await t.test('STB-4 SES-1: it connects when the first message comes, opens a session, and carries both ways', async (t) => {
+  const { node, bus } = await start(t);
+  t.equal(node.sockets.length, 0);
+  for (let n = 0; n < 3; n++) void bus.give(note(n));
+  const live = await bus.status('live');
+  t.equal(live.body['session'], 'new');
+  await node.watch.until(() => node.frames.length === 4, 'the messages');
+  t.match(node.frames[0], { type: 'open', from: RUNTIME_A, to: 'mn:/session' });
+  t.strictSame(notesAt(node), [0, 1, 2]);
+  t.strictSame(bus.statuses.map(({ value }) => value), ['created', 'in-progress', 'live']);
+  for (const frame of ['not JSON', '{}', JSON.stringify({ id: 1, type: 'update', from: BOB, to: ALICE, body: { value: 'back' } })]) node.sockets[0]!.send(frame);
+  node.sockets[0]!.send(Buffer.from([1, 2, 3]));
+  node.sockets[0]!.send(JSON.stringify({ id: 2, type: 'response', from: 'mn:/session', to: RUNTIME_A, body: { code: 200 } }));
+  await bus.watch.until(() => bus.posted.length === 2, 'what the node sent');
+  t.match(bus.posted, [{ from: BOB, body: { value: 'back' } }, { type: 'response', id: 2 }], 'bad frames are dropped, answers to others are handed on');
+});
+
+await t.test('SES-3: a dropped connection is resumed with the token; what came meanwhile follows in order', async (t) => {
+  const { node, bus } = await start(t);
+  void bus.give(note('before'));
+  await bus.status('live');
+  await node.watch.until(() => notesAt(node).length === 1, 'the first');
+  bus.statuses.length = 0;
+  node.sockets[0]!.terminate();
+  await bus.status('disconnected');
+  void bus.give(note('while away'));
+  const live = await bus.status('live');
+  t.equal(live.body['session'], 'resumed');
+  void bus.give(note('after'));
+  await node.watch.until(() => notesAt(node).length === 3, 'all');
+  t.strictSame(notesAt(node), ['before', 'while away', 'after']);
+  t.match(node.frames.find(({ type }) => type === 're-open'), { from: `${RUNTIME_A}/token` });
+});
+
+await t.test('SES-3: a token that is not known any more leads to a new session, on the same connection', async (t) => {
+  const { node, bus } = await start(t);
+  void bus.give(note(1));
+  await bus.status('live');
+  bus.statuses.length = 0;
+  node.answer = ({ type }) => (type === 're-open' ? { code: 401 } : { code: 200, runtimeToken: 'another' });
+  node.sockets[0]!.terminate();
+  t.equal((await bus.status('live')).body['session'], 'new');
+  t.equal(node.sockets.length, 2);
+});
+
+await t.test('a refusal that is final is reported as failed, and answers what waits', async (t) => {
+  const { node, bus } = await start(t);
+  node.answer = () => ({ code: 401, challenge: 'c' });
+  void bus.give(note('x'));
+  t.match((await bus.status('failed')).body['description'], /credentials/);
+  t.match(bus.posted, [{ type: 'response', to: ALICE, from: BOB, body: { code: 503 } }]);
+  void bus.give(note('y'));
+  t.equal(bus.posted.length, 2, 'and what comes after it, at once');
+  t.equal(node.sockets.length, 1);
+});
+
+await t.test('a refusal that may pass is tried again', async (t) => {
+  const { node, bus } = await start(t);
+  let times = 0;
+  node.answer = () => (++times < 3 ? { code: 503 } : { code: 200, runtimeToken: 'x' });
+  void bus.give(note('patient'));
+  await bus.status('live');
+  await node.watch.until(() => notesAt(node).length === 1, 'the message');
+  t.equal(node.sockets.length, 3);
+  t.equal(bus.statuses.filter(({ value }) => value === 'disconnected').length, 1, 'reported once');
+});
+
+await t.test('nobody listens, then somebody does: it goes on trying', async (t) => {
+  const first = await new ScriptedNode().listening();
+  const { port } = first;
+  await first.close();
+  const bus = new TestBus();
+  const { instance } = activate(STUB, bus, { runtimeURL: RUNTIME_A, url: `ws://127.0.0.1:${String(port)}/` }, { clock, log, WebSocket: WebSocket as unknown as typeof WebSocketLike, createSyncher: () => { throw new Error('not used'); } });
+  void bus.give(note('waits'));
+  await bus.status('disconnected');
+  const node = await new ScriptedNode(port).listening();
+  await bus.status('live');
+  await node.watch.until(() => notesAt(node).length === 1, 'the message');
+  await instance.close?.();
+  await node.close();
+  t.equal(bus.posted.length, 0);
+});
+
+await t.test('what waits is bounded in number and time, and answered 503; responses are dropped', async (t) => {
+  class NeverOpen { static readonly made: NeverOpen[] = []; readyState = 0; bufferedAmount = 0; onopen = null; onmessage = null; onclose = null; onerror = null; constructor() { NeverOpen.made.push(this); } send(): void { throw new Error('not open'); } close(): void { /* nothing to close */ } }
+  const time = new ManualClock();
+  const bus = new TestBus();
+  const { instance } = activate(STUB, bus, { runtimeURL: RUNTIME_A, url: 'ws://127.0.0.1:1/' }, { clock: time, log, WebSocket: NeverOpen as unknown as typeof WebSocketLike, createSyncher: () => { throw new Error('not used'); } });
+  void bus.give({ id: 1, type: 'response', from: ALICE, to: BOB, body: { code: 200 } });
+  for (let n = 0; n < 1001; n++) void bus.give(note(n));
+  t.equal(bus.posted.length, 2, 'the two above a thousand');
+  time.advance(10_001);
+  t.equal(bus.posted.length, 1001, 'all requests, after ten seconds');
+  t.ok((bus.posted as Message[]).every((message) => message.type === 'response' && message.body.code === 503));
+  time.advance(60_000);
+  t.ok(NeverOpen.made.length > 3 && NeverOpen.made.length < 12, `tried ${String(NeverOpen.made.length)} times in 70 s`);
+  await instance.close?.();
+  t.equal(time.pending, 0, 'no timer is left');
+});
+
+await t.test('a node that does not read holds up the runtime, and nothing is lost', async (t) => {
+  const { node, bus } = await start(t);
+  void bus.give(note('first'));
+  await bus.status('live');
+  await node.watch.until(() => notesAt(node).length === 1, 'the first');
+  node.sockets[0]!.pause();
+  const text = 'x'.repeat(100_000);
+  let sent = 0;
+  let pressure: void | Promise<void> = undefined;
+  for (; sent < 1000 && pressure === undefined; sent++) pressure = bus.give(note(text));
+  t.ok(sent < 1000, `held up after ${String(sent)} messages of 100 kB`);
+  node.sockets[0]!.resume();
+  await pressure;
+  await node.watch.until(() => notesAt(node).length === sent + 1, 'everything');
+});
+
+await t.test('a runtime that takes nothing stops the reading; order and messages are kept', async (t) => {
+  const { node, bus } = await start(t);
+  void bus.give(note('open'));
+  await bus.status('live');
+  let release: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => { release = resolve; });
+  const seen: unknown[] = [];
+  bus.onPost = (message) => {
+    seen.push(message.body?.value);
+    bus.watch.poke();
+    return seen.length === 1 ? gate : undefined;
+  };
+  for (let n = 0; n < 500; n++) node.sockets[0]!.send(JSON.stringify({ id: n, type: 'update', from: BOB, to: ALICE, body: { value: n } }));
+  await bus.watch.until(() => seen.length === 1, 'the first');
+  await turns();
+  t.equal(seen.length, 1);
+  release();
+  await bus.watch.until(() => seen.length === 500, 'the rest');
+  t.strictSame(seen, Array.from({ length: 500 }, (_, n) => n));
+});
+
+await t.test('SES-4: closing gives the session up when the runtime stops for good, and else keeps it', async (t) => {
+  for (const release of [true, false]) {
+    const { node, bus, instance } = await start(t, { release });
+    void bus.give(note('x'));
+    await bus.status('live');
+    await Promise.all([instance.close?.(), instance.close?.()]);
+    await node.watch.until(() => notesAt(node).length === 1, 'the message');
+    t.equal(node.types().includes('close'), release);
+    void bus.give(note('too late'));
+    t.match(bus.posted.at(-1), { type: 'response', body: { code: 503 } });
+  }
+});
+
+await t.test('a node that answers pings and then falls silent is dropped; one that never did is not', async (t) => {
+  for (const answers of [true, false]) {
+    const time = new ManualClock();
+    const server = await new ScriptedNode().listening();
+    server.answer = ({ type }) => (type === 'ping' && !answers ? undefined : { code: 200, runtimeToken: 'x' });
+    const bus = new TestBus();
+    const { instance } = activate(STUB, bus, { runtimeURL: RUNTIME_A, url: `ws://127.0.0.1:${String(server.port)}/` }, { clock: time, log, WebSocket: WebSocket as unknown as typeof WebSocketLike, createSyncher: () => { throw new Error('not used'); } });
+    void bus.give(note('x'));
+    await bus.status('live');
+    time.advance(20_000);
+    await server.watch.until(() => server.types().includes('ping'), 'a ping');
+    await turns(50);
+    server.answer = () => undefined;
+    for (let n = 0; n < 3; n++) {
+      time.advance(20_000);
+      await turns(10);
+    }
+    t.equal(bus.statuses.some(({ value }) => value === 'disconnected'), answers);
+    await instance.close?.();
+    await server.close();
+  }
+});
+
+await t.test('without WebSocket, or without the url of a node, it says so', (t) => {
+  const none = { clock, log, createSyncher: () => { throw new Error('not used'); } };
+  const fake = WebSocket as unknown as typeof WebSocketLike;
+  t.throws(() => activate(STUB, new TestBus(), { runtimeURL: RUNTIME_A }, { ...none, WebSocket: fake }), { code: 'E_USAGE' });
+  if (!('WebSocket' in globalThis)) t.throws(() => activate(STUB, new TestBus(), { runtimeURL: RUNTIME_A, url: 'ws://x/' }, none), { code: 'E_PLATFORM' });
+  t.end();
+});
