@@ -294,8 +294,9 @@ export class Runtime {
 
   #accept(message: Message, origin: Origin): Pressure {
     const { bus, outgoing } = this.#parts;
-    if (isResponse(message)) outgoing.settle(message);
-    else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
+    if (isResponse(message)) {
+      if (!outgoing.settle(message)) return undefined;
+    } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
       this.#rejected += 1;
       return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
     }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseAddress, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { flowOf, Incoming, Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -174,4 +174,18 @@ void t.test('a stream with a huge gap costs no time, one that only holds back is
   t.equal(incoming.sort(message(8), { epoch: 'f', seq: 8, base: 1 }).kind, 'overflow');
   t.equal(incoming.sort(message(5), { epoch: 'f', seq: 5, base: 1 }).kind, 'repeated');
   t.end();
+});
+
+void t.test('a carrier\'s word that it couldn\'t send is not the receiver\'s: the message goes again, for as long as its sender may hope', async (t) => {
+  const pair = new Pair();
+  pair.send();
+  const [lane] = pair.lanes;
+  const unsent = refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent'));
+  t.equal(pair.outgoing.settle(unsent), false);
+  lane.queue.length = 0;
+  pair.clock.advance(5000);
+  await turns();
+  t.equal(lane.queue.length, 1, 'it was sent again');
+  pair.clock.advance(6000);
+  t.equal(pair.outgoing.settle(unsent), true, 'after ten seconds without any receipt the sender is told');
 });

@@ -164,6 +164,21 @@ void t.test('a repeated message is acknowledged again, but taken once', async (t
   t.notOk(reader.got.length > 3);
 });
 
+void t.test('what the last life of a runtime kept is not taken again when its sender, who saw no receipt, sends it once more', async (t) => {
+  const marked = (id: number): Request => send(id, { expect: 'receipt', flow: ['e', id, 1] });
+  const first = setUp();
+  for (const id of [1, 2]) first.inbox.receive(marked(id), 'p2p');
+  await turns();
+  first.inbox.close();
+  const { inbox, codes } = setUp({}, first.store);
+  for (const id of [1, 2, 3]) inbox.receive(marked(id), 'msg-node');
+  await turns();
+  const reader = program();
+  inbox.attach(reader);
+  t.same(reader.got, [1, 2, 3]);
+  t.same(codes(), [[1, 200], [2, 200], [3, 200]]);
+});
+
 void t.test('responses go to the program that asked', (t) => {
   const { inbox } = setUp();
   const bystander = program();

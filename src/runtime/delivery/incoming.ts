@@ -52,6 +52,12 @@ export class Incoming {
     return { kind: fresh ? 'held' : 'repeated' };
   }
 
+  /** Goes on behind a message that was handed on in an earlier life and is kept. */
+  resume(from: string, mark: FlowMark): void {
+    const stream = this.#stream(from, mark);
+    stream.next = Math.max(stream.next, mark.seq + 1);
+  }
+
   #stream(from: string, mark: FlowMark): Stream {
     const known = this.#streams.get(from);
     if (known?.epoch === mark.epoch) return known;

@@ -17,6 +17,8 @@ export interface OutgoingInit {
   readonly resendMs?: number;
   /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
   readonly forgetMs?: number;
+  /** After how many milliseconds without any receipt a carrier's word that it couldn't send is passed on to the sender. @default 10_000 */
+  readonly giveUpMs?: number;
 }
 
 interface Outstanding {
@@ -51,6 +53,7 @@ export class Outgoing {
   readonly #maxOutstanding: number;
   readonly #resendMs: number;
   readonly #forgetMs: number;
+  readonly #giveUpMs: number;
   readonly #flows = new Map<string, Flow>();
   #sweep: Timer | undefined;
   #resent = 0;
@@ -62,6 +65,7 @@ export class Outgoing {
     this.#maxOutstanding = init.maxOutstanding ?? 4096;
     this.#resendMs = init.resendMs ?? 3000;
     this.#forgetMs = init.forgetMs ?? 120_000;
+    this.#giveUpMs = init.giveUpMs ?? 10_000;
   }
 
   /** How many messages were sent more than once. */
@@ -89,15 +93,21 @@ export class Outgoing {
     return pressure === undefined ? room : Promise.all([pressure, room]).then(() => undefined);
   }
 
-  /** Takes note of a response from elsewhere: its request is no longer outstanding. */
-  settle(response: Response): void {
-    if (isProvisional(response)) return;
-    const key = keyOf(response.to, response.from);
-    const flow = this.#flows.get(key);
-    if (flow?.outstanding.delete(response.id) !== true) return;
+  /**
+   * Takes note of a response from elsewhere: its request is no longer outstanding.
+   * @returns false when it is nevertheless: a carrier's word that it couldn't send is no refusal by the receiver, and
+   * what it couldn't send goes again, another way if there is one
+   */
+  settle(response: Response): boolean {
+    if (isProvisional(response)) return true;
+    const flow = this.#flows.get(keyOf(response.to, response.from));
+    if (flow?.outstanding.has(response.id) !== true) return true;
+    if (response.body['error'] === 'E_UNREACHABLE' && this.#clock.now() - flow.progress < this.#giveUpMs) return false;
+    flow.outstanding.delete(response.id);
     flow.progress = this.#clock.now();
     flow.resends = 0;
     if (flow.outstanding.size < this.#maxOutstanding / 2) for (const go of flow.room.splice(0)) go();
+    return true;
   }
 
   /** What went over `carrier` and is outstanding goes again, over whatever way there is now. */

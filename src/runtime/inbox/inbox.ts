@@ -4,7 +4,7 @@ import {
   type Address, type Clock, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { flowOf, Incoming } from '../delivery/index.js';
+import { flowOf, Incoming, type FlowMark } from '../delivery/index.js';
 
 /** How a message came in. */
 export type Path = 'p2p' | 'msg-node' | 'local';
@@ -14,6 +14,8 @@ export interface Stored {
   readonly message: Request;
   readonly path: Path;
   readonly bytes: number;
+  /** Where it stood in its sender's stream: what came before it must not be taken again by the next life of this inbox. */
+  readonly flow?: FlowMark;
 }
 
 /** A program that wants a hyperty's messages. */
@@ -55,6 +57,7 @@ interface Item {
   readonly bytes: number;
   readonly path: Path;
   readonly arrived: number;
+  readonly flow: FlowMark | undefined;
   /** Absent when it is on disk only. */
   message: Request | undefined;
   state: 'here' | 'storing' | 'stored';
@@ -108,8 +111,9 @@ export class Inbox {
     this.#reply = reply;
     this.#log = log;
     this.#init = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init };
-    for (const [key, { bytes, path }] of stored.entries({ prefix: this.#prefix })) {
-      this.#push({ key, bytes, path, arrived: clock.now(), message: undefined, state: 'stored' });
+    for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
+      this.#push({ key, bytes, path, flow, arrived: clock.now(), message: undefined, state: 'stored' });
+      if (flow !== undefined) this.#incoming.resume(message.from, flow);
       this.#lastKey = Number(key.slice(this.#prefix.length));
     }
   }
@@ -144,7 +148,7 @@ export class Inbox {
     const sorted = this.#incoming.sort(message, flow);
     switch (sorted.kind) {
       case 'ready':
-        for (const ready of sorted.messages) this.#admit(withoutFlow(ready as Request), path);
+        for (const ready of sorted.messages) this.#admit(withoutFlow(ready as Request), path, flowOf(ready));
         return;
       case 'repeated':
         if (!this.#unreceipted.has(receiptKey(message))) this.#receipt(message, path);
@@ -202,7 +206,7 @@ export class Inbox {
     for (const { program } of this.#attached) void program.deliver(response);
   }
 
-  #admit(message: Request, path: Path): void {
+  #admit(message: Request, path: Path, flow?: FlowMark): void {
     if (this.#items.length >= this.#init.maxMessages + this.#init.maxStalled || this.#bytes >= this.#init.maxBytes * 2) {
       this.#reply(refuse(message, this.#full(), this.#init.address));
       return;
@@ -210,7 +214,7 @@ export class Inbox {
     this.#lastKey += 1;
     const item: Item = {
       key: this.#prefix + String(this.#lastKey).padStart(16, '0'),
-      bytes: sizeOf(message), path, message, arrived: this.#clock.now(), state: 'here',
+      bytes: sizeOf(message), path, message, flow, arrived: this.#clock.now(), state: 'here',
     };
     if (expectationOf(message) === 'receipt') this.#unreceipted.add(receiptKey(message));
     this.#push(item);
@@ -305,7 +309,7 @@ export class Inbox {
     }
     item.state = 'storing';
     try {
-      await this.#stored.put(item.key, { message, path: item.path, bytes: item.bytes });
+      await this.#stored.put(item.key, { message, path: item.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
     } catch (thrown) {
       this.#failed(thrown);
       item.state = 'here';
