@@ -1,3 +1,4 @@
+import './bare-children.js';
 import type { Test } from 'tap';
 import { DomainServer } from '../../src/domain-server/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { textCodec } from '../../../link/index.js';
 import { Mux } from '../../../link/mux/index.js';
@@ -17,14 +18,30 @@ export interface ProcessSandboxInit {
   readonly heapMiB?: number;
   /** How long the process has to end by itself, in milliseconds. @default 2000 */
   readonly graceMs?: number;
+  /** @default as `SandboxClient` */
+  readonly heartbeatMs?: number;
 }
 
 /** The compiled entry, whether this runs compiled or from source. */
 const defaultEntry = (): string => fileURLToPath(new URL('../../../../dist/runtime/sandbox/process/child.js', import.meta.url));
 
+/** The folders that the process has to read: this package, and where its dependencies lie. */
+const readable = (): string[] => {
+  const root = fileURLToPath(new URL('../../../../', import.meta.url));
+  const dependency = fileURLToPath(import.meta.resolve('ws'));
+  return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
+};
+
+/** Node's permission model: no files but the package's own, no processes, no workers; native addons for WebRTC. */
+const permissions = (): string[] => {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
+  return [flag, '--no-warnings', '--allow-addons', ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+};
+
 /** Makes sandboxes that are processes: no environment, no standard input; what they print goes to the log. */
 export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name) => {
-  const child = spawn(process.execPath, [`--max-old-space-size=${String(init.heapMiB ?? 256)}`, init.entry ?? defaultEntry(), name], {
+  const child = spawn(process.execPath, [...permissions(), `--max-old-space-size=${String(init.heapMiB ?? 256)}`, init.entry ?? defaultEntry(), name], {
     env: {},
     stdio: [...LINK_STDIO],
   });
@@ -42,5 +59,5 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
     await exited;
     timer.cancel();
   };
-  return new SandboxClient({ mux: new Mux(link), clock: systemClock }, { name, kill, ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  return new SandboxClient({ mux: new Mux(link), clock: systemClock }, { name, kill, ...(init.heartbeatMs === undefined ? {} : { heartbeatMs: init.heartbeatMs }), ...(child.pid === undefined ? {} : { pid: child.pid }) });
 };

@@ -1,0 +1,82 @@
+import '../support/bare-children.js';
+import t from 'tap';
+import { parseAddress, systemClock, type Message, type Request } from '../../src/protocol/index.js';
+import { inProcessSandbox, processSandbox, type Capability, type Sandbox } from '../../src/runtime/sandbox/index.js';
+
+const runtime = parseAddress('hyperty-runtime://example.com/r');
+const url = parseAddress('hyperty-runtime://example.com/r/protostub/s');
+const other = parseAddress('hyperty://example.com/other');
+
+const log = (): void => undefined;
+
+/** Deploys a stub that answers each request with what `expression` gives; the request is in scope as `message`. */
+const ask = async (sandbox: Sandbox, expression: string, capabilities: readonly Capability[] = []): Promise<unknown> => {
+  const source = `export default (url, bus, config, sandbox) => {
+    bus.addListener('*', async (message) => {
+      const result = await Promise.resolve().then(async () => (${expression})).catch((error) => ({ refused: error.code ?? error.message }));
+      bus.postMessage({ id: message.id, type: 'response', from: url, to: message.from, body: { code: 200, value: result } });
+    });
+    return { name: 's', instance: {} };
+  };`;
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime, secret: 42 }, capabilities });
+  const answer = new Promise<Message>((resolve) => { stub.link.receive(resolve); });
+  const request: Request = { id: 1, type: 'read', from: other, to: other };
+  void stub.link.send(request);
+  const value = (await answer).body?.value;
+  await stub.undeploy();
+  return value;
+};
+
+await t.test('a stub in a process sandbox gets its configuration, and neither files, processes, workers nor environment', async (t) => {
+  const sandbox = await processSandbox({ log })('hostile');
+  t.teardown(() => sandbox.close());
+  t.equal(await ask(sandbox, 'config.secret'), 42);
+  t.match(await ask(sandbox, `(await import('node:fs')).readFileSync('/etc/hostname', 'utf8')`), { refused: 'ERR_ACCESS_DENIED' });
+  t.match(await ask(sandbox, `(await import('node:fs')).writeFileSync('${process.cwd()}/dist/x', 'x')`), { refused: 'ERR_ACCESS_DENIED' });
+  t.match(await ask(sandbox, `(await import('node:child_process')).execSync('id')`), { refused: 'ERR_ACCESS_DENIED' });
+  t.match(await ask(sandbox, `new (await import('node:worker_threads')).Worker('1', { eval: true })`), { refused: 'ERR_ACCESS_DENIED' });
+  t.same(await ask(sandbox, 'Object.keys(process.env)'), []);
+});
+
+for (const [name, make] of Object.entries({ process: processSandbox, 'in-process': inProcessSandbox })) {
+  await t.test(`${name}: a stub has the capabilities that it was granted, and no others`, async (t) => {
+    const sandbox = await make({ log })('plain');
+    t.teardown(() => sandbox.close());
+    t.same(await ask(sandbox, '[typeof sandbox.webrtc, typeof sandbox.WebSocket]'), ['undefined', 'undefined']);
+    t.same(await ask(sandbox, '[typeof sandbox.webrtc, typeof sandbox.WebSocket]', ['websocket', 'webrtc']), ['object', 'function']);
+  });
+
+  await t.test(`${name}: what can't be activated is refused with the reason, and costs nothing`, async (t) => {
+    const sandbox = await make({ log })('plain');
+    t.teardown(() => sandbox.close());
+    const deploy = (source: string) => sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+    await t.rejects(deploy('this is no module'), { code: 'E_DESCRIPTOR' });
+    await t.rejects(deploy('export const activate = 1'), { code: 'E_DESCRIPTOR', message: /default export/ });
+    await t.rejects(deploy('export default () => { throw new Error("not today") }'), { code: 'E_DESCRIPTOR', message: /not today/ });
+    t.equal(await ask(sandbox, '1 + 1'), 2);
+  });
+}
+
+await t.test('a sandbox whose process dies says so, and its stubs\' links end', async (t) => {
+  const sandbox = await processSandbox({ log })('mortal');
+  const source = 'export default (url, bus) => { bus.addListener("*", () => { process.exit(3) }); return { name: "s", instance: {} } }';
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+  stub.link.receive(() => undefined);
+  void stub.link.send({ id: 1, type: 'read', from: other, to: other });
+  t.type(await sandbox.ended, 'string');
+  t.match(await stub.link.closed, { how: 'gone' });
+  await t.rejects(sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] }), { code: 'E_UNREACHABLE' });
+  await sandbox.close();
+});
+
+await t.test('a sandbox that gives no sign of life is ended', async (t) => {
+  const sandbox = await processSandbox({ log, heartbeatMs: 200 })('stuck');
+  const source = 'export default (url, bus) => { bus.addListener("*", () => { for (;;); }); return { name: "s", instance: {} } }';
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+  stub.link.receive(() => undefined);
+  const started = systemClock.now();
+  void stub.link.send({ id: 1, type: 'read', from: other, to: other });
+  t.match(await sandbox.ended, /./);
+  t.ok(systemClock.now() >= started);
+  await sandbox.close();
+});
