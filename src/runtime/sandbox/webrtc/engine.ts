@@ -18,6 +18,8 @@ export interface EngineInit {
   readonly gatherMs?: number;
   /** How long a peer that answers an offer that isn't eager keeps its candidates at most, in milliseconds. @default 200 */
   readonly holdMs?: number;
+  /** How long the answer to an eager offer waits for the first checks to come through, in milliseconds. @default 30 */
+  readonly checkMs?: number;
 }
 
 export interface NativeWebRtcEngine extends WebRtcEngine {
@@ -36,6 +38,8 @@ interface Made {
   readonly connection: PeerConnection;
   /** Resolves when host candidates are there. Rejects never. */
   readonly gathered: Promise<void>;
+  /** Resolves when a pair of candidates works, if that ever happens. */
+  readonly connected: Promise<void>;
   /** From now on candidates that aren't in `sdp` go to the listener. */
   trickle(sdp: string): void;
 }
@@ -76,8 +80,11 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
         resolve();
       });
     });
+    const connected = new Promise<void>((resolve) => {
+      connection.onIceStateChange((state) => { if (state === 'connected' || state === 'completed') resolve(); });
+    });
     return {
-      peer, connection, gathered,
+      peer, connection, gathered, connected,
       trickle: (sdp) => {
         tell = peer.trickle(candidatesOf(sdp));
         queueMicrotask(() => { for (const [candidate, mid] of early.splice(0)) tell(candidate, mid); });
@@ -94,6 +101,12 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     if (sdp === undefined) throw new ProtoflyError('E_PLATFORM', 'the WebRTC library made no description');
     return sdp;
   };
+
+  const within = (promise: Promise<void>, milliseconds: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = clock.setTimeout(resolve, milliseconds);
+      void promise.then(() => { timer.cancel(); resolve(); });
+    });
 
   const closing = async <T>(made: Made, work: () => Promise<T>): Promise<T> => {
     try {
@@ -123,8 +136,11 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
       const made = make(iceServers, events);
       return closing(made, async () => {
         made.peer.setOffer(clean);
-        if (isEager(clean)) made.peer.proceed();
+        const eagerly = isEager(clean);
+        if (eagerly) made.peer.proceed();
         const sdp = await describe(made);
+        // An eager offerer begins with DTLS when it has the answer: we are to be there by then, or a second is lost.
+        if (eagerly) await within(made.connected, init.checkMs ?? 30);
         clock.setTimeout(() => { made.peer.proceed(); }, init.holdMs ?? 200);
         made.trickle(sdp);
         return { peer: made.peer, sdp };
