@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { run } from '../dist/control/cli.js';
+import { run } from '../dist/cli.js';
 
 await run(process.argv.slice(2), import.meta.url);

@@ -44,7 +44,7 @@ export class Interruption extends ProtoflyError {
   }
 }
 
-export const isInterruption = (thrown: unknown): thrown is Interruption => thrown instanceof Interruption;
+export const isInterruption = (thrown: unknown): thrown is Interruption => thrown instanceof ProtoflyError && 'by' in thrown;
 
 const hasColour = (env: Environment): boolean =>
   isatty(1) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';

@@ -47,6 +47,11 @@ export class ProtoflyError extends Error {
     this.hint = details.hint;
   }
 
+  /** Every bundle holds a copy of this class; each recognises the errors of the others. */
+  static override [Symbol.hasInstance](value: unknown): value is ProtoflyError {
+    return value instanceof Error && value.name === 'ProtoflyError' && isErrorCode((value as { readonly code?: unknown }).code);
+  }
+
   /** The `body.code` with which this error answers a message. */
   get status(): number {
     return ERROR_STATUS[this.code];
