@@ -193,6 +193,15 @@ void t.test('responses go to the program that asked', (t) => {
   t.end();
 });
 
+void t.test('the newest ten thousand requests find their way back, however many were never answered', (t) => {
+  const { inbox } = setUp();
+  const answers: string[] = [];
+  for (let i = 0; i < 50_000; i++) inbox.expectResponse(`q${String(i)}`, ({ id }) => { answers.push(String(id)); });
+  for (const id of ['q0', 'q40000', 'q49999']) inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200 } }, 'p2p');
+  t.same(answers, ['q40000', 'q49999']);
+  t.end();
+});
+
 void t.test('discarding tells how much was lost', async (t: Test) => {
   const { inbox, store } = setUp();
   for (const id of [1, 2]) inbox.receive(send(id), 'p2p');

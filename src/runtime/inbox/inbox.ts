@@ -5,6 +5,7 @@ import {
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { flowOf, Incoming, type FlowMark } from '../delivery/index.js';
+import { Recent } from './recent.js';
 
 /** How a message came in. */
 export type Path = 'p2p' | 'msg-node' | 'local';
@@ -74,7 +75,8 @@ interface Attached {
 }
 
 const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-const MAX_AWAITED = 10_000;
+/** So many requests of programs at least are remembered until they are answered. */
+const MIN_AWAITED = 10_000;
 
 /** Whether somebody has to answer this now, so that it is of no use to keep it. */
 const asks = (message: Request): boolean => {
@@ -103,7 +105,7 @@ export class Inbox {
   #closed = false;
   /** Receipts that are still to come, so that a repeated message isn't acknowledged before its first copy. */
   readonly #unreceipted = new Set<string>();
-  readonly #awaited = new Map<MessageId, (response: Response) => void>();
+  readonly #awaited = new Recent<MessageId, (response: Response) => void>(MIN_AWAITED);
 
   constructor({ stored, clock, reply, log }: InboxComponents, init: InboxInit) {
     this.#stored = stored;
@@ -128,10 +130,6 @@ export class Inbox {
 
   /** Where the response to a request that a program sent as this hyperty is to go. */
   expectResponse(id: MessageId, deliver: (response: Response) => void): void {
-    if (this.#awaited.size >= MAX_AWAITED) {
-      const [oldest] = this.#awaited.keys();
-      this.#awaited.delete(oldest!);
-    }
     this.#awaited.set(id, deliver);
   }
 

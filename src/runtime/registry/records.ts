@@ -37,6 +37,8 @@ export interface RecordsInit {
 }
 
 const MAX_MISSING = 10_000;
+/** How many records are kept in the form in which they are used. */
+const MAX_AT_HAND = 10_000;
 
 /** What domain registries know of addresses that don't live here. */
 export class Records {
@@ -44,6 +46,8 @@ export class Records {
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
   readonly #init: Required<RecordsInit>;
+  /** What was read from the cache: reading it costs more than all the rest of a message's way. */
+  readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
@@ -56,7 +60,7 @@ export class Records {
 
   /** The record, if it is known and fresh; null when it is known that there is none. */
   known(address: Address): RegistryRecord | null | undefined {
-    const cached = this.#cache.get(address);
+    const cached = this.#cached(address);
     const now = this.#clock.now();
     if (cached !== undefined && now - cached.at < this.#init.freshMs) return cached.record;
     const missing = this.#missing.get(address);
@@ -78,6 +82,7 @@ export class Records {
   /** Forgets what is known of an address, because it proved wrong. */
   async forget(address: Address): Promise<void> {
     this.#missing.delete(address);
+    this.#atHand.delete(address);
     await this.#cache.delete(address);
   }
 
@@ -134,6 +139,16 @@ export class Records {
     }
   }
 
+  #cached(address: Address): Cached | undefined {
+    const atHand = this.#atHand.get(address);
+    if (atHand !== undefined) return atHand;
+    const cached = this.#cache.get(address);
+    if (cached === undefined) return undefined;
+    if (this.#atHand.size >= MAX_AT_HAND) this.#atHand.clear();
+    this.#atHand.set(address, cached);
+    return cached;
+  }
+
   async #ask(address: Address): Promise<RegistryRecord | undefined> {
     const response = await this.#bus.request({
       type: 'read',
@@ -145,12 +160,14 @@ export class Records {
     if (response.body.code === 404) {
       if (this.#missing.size >= MAX_MISSING) this.#missing.clear();
       this.#missing.set(address, now);
+      this.#atHand.delete(address);
       await this.#cache.delete(address);
       return undefined;
     }
     const [record] = readable(response.body.code === 408 ? Object.values((response.body.value ?? {}) as object)[0] ?? response.body.value : response.body.value);
     // A registry can only speak of what was asked: another address in the answer is not believed.
-    if (record === undefined || !isWithin(address, record.url)) return this.#cache.get(address)?.record;
+    if (record === undefined || !isWithin(address, record.url)) return this.#cached(address)?.record;
+    this.#atHand.delete(address);
     await this.#cache.put(address, { record, at: now });
     return record;
   }
