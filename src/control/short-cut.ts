@@ -38,7 +38,7 @@ export const takeShortCut = async (argv: readonly string[], around: Surroundings
   const address = parsed?.positionals[0];
   if (parsed === undefined || address === undefined) return false;
   const { values } = parsed;
-  const [{ createContext }, { sendMessages, SPLITS }] = await Promise.all([import('./context.js'), import('./messages/send.js')]);
+  const [{ createContext }, { sendMessages }, { SPLITS }] = await Promise.all([import('./context.js'), import('./messages/send.js'), import('./messages/split.js')]);
   const split = SPLITS.find((known) => known === (values.split ?? 'line'));
   if (split === undefined) return false;
   const timeoutMs = values.timeout === undefined ? undefined : (await import('./io/duration.js')).parseDuration(values.timeout);

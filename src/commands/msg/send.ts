@@ -2,7 +2,8 @@ import { string } from '@oclif/core/args';
 import { boolean, option, string as text } from '@oclif/core/flags';
 import { BaseCommand, durationFlag } from '../../control/base-command.js';
 import { needed } from '../../control/io/prompt.js';
-import { SENDABLE, sendMessages, SPLITS } from '../../control/messages/send.js';
+import { SENDABLE, sendMessages } from '../../control/messages/send.js';
+import { SPLITS } from '../../control/messages/split.js';
 
 export default class MsgSend extends BaseCommand {
   static override summary = 'send a message, or one for each line of stdin; ends when the other side has them';

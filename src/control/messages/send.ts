@@ -4,10 +4,7 @@ import { findAddress } from '../client/target.js';
 import type { Context } from '../context.js';
 import { askText } from '../io/prompt.js';
 import { Sender, type Receipt } from './sender.js';
-
-/** How stdin becomes messages. */
-export const SPLITS = ['line', 'nul', 'json', 'eof'] as const;
-export type Split = (typeof SPLITS)[number];
+import type { Split } from './split.js';
 
 export interface SendInput {
   readonly address: string;

@@ -1,7 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { MAX_MESSAGE_BYTES, ProtoflyError } from '../../protocol/index.js';
 import { DocumentScanner } from './documents.js';
-import type { Split } from './send.js';
+
+/** How stdin becomes messages. */
+export const SPLITS = ['line', 'nul', 'json', 'eof'] as const;
+export type Split = (typeof SPLITS)[number];
 
 const tooLarge = (): ProtoflyError =>
   new ProtoflyError('E_TOO_LARGE', `stdin holds a message of more than ${String(MAX_MESSAGE_BYTES / 1024 / 1024)} MiB`, { hint: 'send it in pieces' });

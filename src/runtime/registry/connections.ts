@@ -1,63 +1,15 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, catalogueAddress, child, domainOf, isWithin, nextConnectionStatus, partsOf, ProtoflyError, refuse, isResponse, runtimeOf,
-  type Address, type Clock, type ConnectionStatus, type Message, type RegistryRecord,
+  asProtoflyError, catalogueAddress, child, domainOf, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf,
+  type Address, type Clock, type Message, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
+import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from './message-nodes.js';
+import { P2pConnection } from './p2p-connection.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
-
-/** One P2P connection, as the events about it tell. */
-export class P2pConnection implements Origin, Carrier {
-  readonly kind = 'p2p';
-  status: ConnectionStatus = 'created';
-  reason: string | undefined;
-  since: number;
-  details: Readonly<Record<string, unknown>> = {};
-  link: Link<Message> | undefined;
-  /** It failed because the other side's set-up goes on instead. */
-  gaveWay = false;
-  /** Senders that were found to live in the remote runtime. */
-  readonly verified = new Set<Address>();
-
-  constructor(
-    readonly address: Address,
-    readonly stub: Address,
-    readonly role: 'requester' | 'handler',
-    readonly remoteRuntime: Address,
-    public generation: number,
-    now: number,
-  ) {
-    this.since = now;
-  }
-
-  get name(): string {
-    return this.address;
-  }
-
-  send(message: Message): Pressure {
-    if (this.link === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
-    return this.link.send(message);
-  }
-
-  /** @see docs/control.md */
-  view(): Record<string, unknown> {
-    const { address, stub, role, remoteRuntime, status, reason, since, generation, details, link } = this;
-    return {
-      address, stub, role, remoteRuntime, status, reason, since: new Date(since).toISOString(), generation,
-      pair: details['pair'], setupMs: details['setupMs'], framing: details['framing'], sent: link?.stats.sent ?? 0, received: link?.stats.received ?? 0,
-    };
-  }
-}
-
-export interface ConnectionChange {
-  readonly connection: P2pConnection;
-  readonly was: ConnectionStatus;
-  readonly now: ConnectionStatus;
-  readonly reason: string | undefined;
-}
 
 export interface ConnectionsComponents {
   readonly bus: MessageBus;
@@ -95,20 +47,17 @@ interface Retry {
 const MAX_VERIFIED = 10_000;
 
 /**
- * The P2P connections of this runtime: keeps their list from the stubs' status events alone, deploys the handler
- * stub and a requester stub for each runtime that is to be reached, and says which connection leads where.
+ * The P2P connections of this runtime: deploys the handler stub, and a requester stub for each runtime that is to be
+ * reached; decides when one is set up; and lets in what connections bring.
  */
 export class Connections {
   readonly #components: ConnectionsComponents;
   readonly #init: ConnectionsInit;
-  readonly #list = new Map<Address, P2pConnection>();
-  /** The one that carries messages, by remote runtime. */
-  readonly #live = new Map<Address, P2pConnection>();
+  readonly #list: ConnectionList;
   /** Ports that were opened before their connection was announced. */
   readonly #early = new Map<Address, Link<Message>>();
   readonly #settingUp = new Map<Address, Promise<void>>();
   readonly #retries = new Map<Address, Retry>();
-  readonly #listeners = new Set<(change: ConnectionChange) => void>();
   #handler: Protostub | undefined;
   #requesters = 0;
   #restarts = 0;
@@ -117,6 +66,9 @@ export class Connections {
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
     this.#init = init;
+    const { clock, log, onLost } = components;
+    this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
+    this.#list.onChange(({ connection, now }) => { if (now === 'live') this.#succeeded(connection); });
   }
 
   get handler(): Protostub | undefined {
@@ -127,23 +79,18 @@ export class Connections {
     return this.#init.enabled ? child(child(this.#init.runtime, 'p2phandler'), '1') : undefined;
   }
 
-  get size(): number {
-    return this.#list.size;
-  }
-
   list(): P2pConnection[] {
-    return [...this.#list.values()];
+    return this.#list.all();
   }
 
   /** The live connection to a runtime. */
   live(remoteRuntime: Address): P2pConnection | undefined {
-    return this.#live.get(remoteRuntime);
+    return this.#list.live(remoteRuntime);
   }
 
   /** Is told of every change of state. @returns ends it */
   onChange(listener: (change: ConnectionChange) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#list.onChange(listener);
   }
 
   /** Deploys the handler stub, so that others can connect, and has its messages come here. */
@@ -177,8 +124,7 @@ export class Connections {
 
   /** Whether a connection to that runtime is there or being set up. */
   busy(remoteRuntime: Address): boolean {
-    return this.#live.has(remoteRuntime) || this.#settingUp.has(remoteRuntime) ||
-      this.list().some((connection) => connection.remoteRuntime === remoteRuntime && (connection.status === 'created' || connection.status === 'in-progress'));
+    return this.#list.live(remoteRuntime) !== undefined || this.#settingUp.has(remoteRuntime) || this.#list.settingUp(remoteRuntime).length > 0;
   }
 
   /**
@@ -187,7 +133,7 @@ export class Connections {
    */
   async connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection> {
     const { runtime: remoteRuntime } = record;
-    const live = this.#live.get(remoteRuntime);
+    const live = this.#list.live(remoteRuntime);
     if (live !== undefined) return live;
     return new Promise<P2pConnection>((resolve, reject) => {
       const end = (): void => {
@@ -218,7 +164,7 @@ export class Connections {
 
   /** Ends the connections to a runtime in order. @returns those that were live */
   async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
-    const connections = this.list().filter(({ remoteRuntime: other, status }) => other === remoteRuntime && status !== 'failed' && status !== 'disconnected');
+    const connections = this.#list.current(remoteRuntime);
     this.#retries.set(remoteRuntime, { failures: 0, notBefore: this.#components.clock.now() + this.#retryMs });
     await Promise.all(connections.map(async ({ stub, address }) => {
       const from = child(this.#init.runtime, 'registry');
@@ -252,10 +198,9 @@ export class Connections {
     if (remoteRuntime === this.#init.runtime) throw new ProtoflyError('E_USAGE', `${record.url} lives in this runtime`);
     const { stubs, nodes, clock, generations, log } = this.#components;
     const generation = (generations.get(remoteRuntime) ?? 0) + 1;
-    this.#forgetEnded(remoteRuntime);
     this.#requesters += 1;
     const url = child(child(this.#init.runtime, 'p2prequester'), String(this.#requesters));
-    const connection = this.#add(new P2pConnection(url, url, 'requester', remoteRuntime, generation, clock.now()));
+    const connection = this.#list.add(new P2pConnection(url, url, 'requester', remoteRuntime, generation, clock.now()));
     try {
       await generations.put(remoteRuntime, generation);
       const stub = await stubs.deploy({
@@ -263,14 +208,14 @@ export class Connections {
         kind: 'p2p-requester',
         domain: domainOf(remoteRuntime),
         origin: p2pRequester ?? catalogueAddress(this.#init.domain, 'protocolstub', 'p2p-requester'),
-        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, iceServers: this.#init.iceServers ?? [], generation, timeoutMs: this.#setupMs },
+        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, iceServers: this.#init.iceServers ?? [], generation, setupMs: this.#setupMs },
         admit: (message) => this.#admit(message, connection),
-        onStatus: (event) => { this.#step(connection, event.status, event.description, event.details); },
-        onEnd: (reason) => { this.#lost(connection, reason); },
+        onStatus: (event) => { this.#list.step(connection, event.status, event.description, event.details); },
+        onEnd: (reason) => { this.#list.lost(connection, reason); },
       });
       connection.link = stub.loaded.link;
     } catch (thrown) {
-      this.#step(connection, 'failed', asProtoflyError(thrown).message);
+      this.#list.step(connection, 'failed', asProtoflyError(thrown).message);
       throw thrown;
     }
     nodes.subscribe([url], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', `return path of ${url}: ${asProtoflyError(thrown).message}`); });
@@ -280,15 +225,14 @@ export class Connections {
   #handlerStatus(stub: Address, event: StatusEvent): void {
     const { remoteRuntime, connection: address, details } = event;
     if (remoteRuntime === undefined || address === undefined || !isWithin(address, stub)) return;
-    const known = this.#list.get(address);
-    if (known !== undefined && event.status !== 'created') { this.#step(known, event.status, event.description, details); return; }
-    if (event.status !== 'created') return;
-    // A handler that was deployed anew counts its connections from the beginning.
-    if (known !== undefined) this.#end(known);
+    if (event.status !== 'created') {
+      const known = this.#list.get(address);
+      if (known !== undefined) this.#list.step(known, event.status, event.description, details);
+      return;
+    }
     this.#settleGlare(remoteRuntime);
     const generation = typeof details['generation'] === 'number' ? details['generation'] : 0;
-    this.#forgetEnded(remoteRuntime);
-    this.#add(new P2pConnection(address, stub, 'handler', remoteRuntime, generation, this.#components.clock.now()));
+    this.#list.add(new P2pConnection(address, stub, 'handler', remoteRuntime, generation, this.#components.clock.now()));
     const port = this.#early.get(address);
     if (port === undefined) return;
     this.#early.delete(address);
@@ -297,13 +241,13 @@ export class Connections {
 
   /** Both sides at once: the requester with the lower runtime URL goes on, the other gives way. */
   #settleGlare(remoteRuntime: Address): void {
-    const own = this.list().find((connection) => connection.role === 'requester' && connection.remoteRuntime === remoteRuntime && (connection.status === 'created' || connection.status === 'in-progress'));
+    const own = this.#list.settingUp(remoteRuntime).find(({ role }) => role === 'requester');
     if (own === undefined) return;
     if (this.#init.runtime < remoteRuntime) throw new ProtoflyError('E_CONFLICT', 'a set-up from here to there has precedence');
     // Deferred, so that the other's set-up stands in the list when this one is reported as failed.
     queueMicrotask(() => {
       own.gaveWay = true;
-      this.#step(own, 'failed', 'gave way to a set-up from the other side');
+      this.#list.step(own, 'failed', 'gave way to a set-up from the other side');
     });
   }
 
@@ -319,44 +263,14 @@ export class Connections {
     if (connection.link !== undefined) { void port.close('it has a port already'); return; }
     connection.link = port;
     port.receive((message) => this.#admit(message, connection));
-    void port.closed.then(({ reason }) => { this.#lost(connection, reason); });
+    void port.closed.then(({ reason }) => { this.#list.lost(connection, reason); });
     // Its status may have come before its port.
-    if (connection.status === 'live') this.#becomeLive(connection);
-  }
-
-  #add(connection: P2pConnection): P2pConnection {
-    this.#list.set(connection.address, connection);
-    this.#tell({ connection, was: 'created', now: 'created', reason: undefined });
-    return connection;
-  }
-
-  #step(connection: P2pConnection, status: ConnectionStatus, reason?: string, details?: Readonly<Record<string, unknown>>): void {
-    const { clock, log } = this.#components;
-    const was = connection.status;
-    if (was === status) {
-      if (details !== undefined) connection.details = { ...connection.details, ...details };
-      return;
-    }
-    if (nextConnectionStatus(was, status) === undefined) {
-      log('debug', `${connection.address}: from ${was} to ${status} is no step`);
-      return;
-    }
-    connection.status = status;
-    connection.reason = reason;
-    connection.since = clock.now();
-    if (details !== undefined) connection.details = { ...connection.details, ...details };
-    if (status === 'live') {
-      this.#noteGeneration(connection);
-      this.#becomeLive(connection);
-    }
-    if (status !== 'live') this.#leaveLive(connection);
-    log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);
-    this.#tell({ connection, was, now: status, reason });
-    if (status === 'failed' || status === 'disconnected') this.#finish(connection);
+    this.#list.carries(connection);
   }
 
   /** A set-up that was tried more than once has used up more than one generation. */
-  #noteGeneration(connection: P2pConnection): void {
+  #succeeded(connection: P2pConnection): void {
+    this.#retries.delete(connection.remoteRuntime);
     const { generation } = connection.details;
     if (typeof generation !== 'number' || generation === connection.generation) return;
     connection.generation = generation;
@@ -364,30 +278,8 @@ export class Connections {
     generations.put(connection.remoteRuntime, generation).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
   }
 
-  #becomeLive(connection: P2pConnection): void {
-    if (connection.link === undefined) return;
-    this.#retries.delete(connection.remoteRuntime);
-    const before = this.#live.get(connection.remoteRuntime);
-    this.#live.set(connection.remoteRuntime, connection);
-    if (before !== undefined && before !== connection) this.#components.onLost(before);
-  }
-
-  #leaveLive(connection: P2pConnection): void {
-    if (this.#live.get(connection.remoteRuntime) !== connection) return;
-    this.#live.delete(connection.remoteRuntime);
-    this.#components.onLost(connection);
-  }
-
-  /** Its stub or port has ended. */
-  #lost(connection: P2pConnection, reason: string): void {
-    if (connection.status === 'live') this.#step(connection, 'disconnected', reason);
-    else if (connection.status === 'created' || connection.status === 'in-progress') {
-      this.#step(connection, 'failed', reason);
-    }
-  }
-
-  /** A requester that has failed or lost its connection is of no more use. */
-  #finish(connection: P2pConnection): void {
+  /** A requester that has failed or lost its connection is of no more use; a set-up isn't tried again at once. */
+  #over(connection: P2pConnection): void {
     const { clock, stubs, nodes, log } = this.#components;
     const { remoteRuntime, address } = connection;
     if (connection.status === 'failed' && !connection.gaveWay) {
@@ -399,31 +291,13 @@ export class Connections {
       nodes.unsubscribe([address], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
     } else void connection.link?.close('ended');
     connection.verified.clear();
-    // Its last state can still be seen until the next set-up, or for a while.
-    clock.setTimeout(() => { this.#end(connection); }, 60_000);
-  }
-
-  #end(connection: P2pConnection): void {
-    if (connection.status !== 'failed' && connection.status !== 'disconnected') return;
-    const was = connection.status;
-    connection.status = 'ended';
-    this.#list.delete(connection.address);
-    this.#tell({ connection, was, now: 'ended', reason: undefined });
-  }
-
-  #forgetEnded(remoteRuntime: Address): void {
-    for (const connection of this.list()) if (connection.remoteRuntime === remoteRuntime) this.#end(connection);
-  }
-
-  #tell(change: ConnectionChange): void {
-    for (const listener of [...this.#listeners]) listener(change);
   }
 
   #handlerEnded(reason: string): void {
     const { log, clock } = this.#components;
     this.#handler = undefined;
     this.#components.onHandler();
-    for (const connection of this.list()) if (connection.role === 'handler') this.#lost(connection, reason);
+    for (const connection of this.list()) if (connection.role === 'handler') this.#list.lost(connection, reason);
     if (this.#closed) return;
     log('warn', `the P2P handler stub ended: ${reason}`);
     const again = (): void => {

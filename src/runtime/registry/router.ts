@@ -4,9 +4,10 @@ import {
   type Address, type Message, type RegistryRecord, type Response,
 } from '../../protocol/index.js';
 import type { Carrier, Outgoing } from '../delivery/index.js';
-import { P2pConnection, type Connections } from './connections.js';
+import type { Connections } from './connections.js';
 import type { Hyperties } from './hyperties.js';
 import type { MessageNodes } from './message-nodes.js';
+import { P2pConnection } from './p2p-connection.js';
 import { Protostub } from './protostubs.js';
 import type { Records } from './records.js';
 

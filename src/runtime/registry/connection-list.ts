@@ -1,0 +1,127 @@
+import { nextConnectionStatus, type Address, type Clock, type ConnectionStatus } from '../../protocol/index.js';
+import type { P2pConnection } from './p2p-connection.js';
+
+export interface ConnectionChange {
+  readonly connection: P2pConnection;
+  readonly was: ConnectionStatus;
+  readonly now: ConnectionStatus;
+  readonly reason: string | undefined;
+}
+
+export interface ConnectionListComponents {
+  readonly clock: Clock;
+  /** It carried messages and does no more: what was on its way may be lost. */
+  readonly onLost: (connection: P2pConnection) => void;
+  /** It has failed or is disconnected, and is of no more use. */
+  readonly onOver: (connection: P2pConnection) => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** How long the last state of a connection can still be seen, in milliseconds, unless the next set-up comes first. */
+const SHOWN_MS = 60_000;
+
+const isOver = ({ status }: P2pConnection): boolean => status === 'failed' || status === 'disconnected';
+
+/** The list of P2P connections: moved by status events alone, along the arrows of their state machine. */
+export class ConnectionList {
+  readonly #components: ConnectionListComponents;
+  readonly #all = new Map<Address, P2pConnection>();
+  /** The one that carries messages, by remote runtime. */
+  readonly #live = new Map<Address, P2pConnection>();
+  readonly #listeners = new Set<(change: ConnectionChange) => void>();
+
+  constructor(components: ConnectionListComponents) {
+    this.#components = components;
+  }
+
+  all(): P2pConnection[] {
+    return [...this.#all.values()];
+  }
+
+  get(address: Address): P2pConnection | undefined {
+    return this.#all.get(address);
+  }
+
+  /** The one over which messages to a runtime go. */
+  live(remoteRuntime: Address): P2pConnection | undefined {
+    return this.#live.get(remoteRuntime);
+  }
+
+  /** Those that are being set up with a runtime. */
+  settingUp(remoteRuntime: Address): P2pConnection[] {
+    return this.all().filter(({ remoteRuntime: other, status }) => other === remoteRuntime && (status === 'created' || status === 'in-progress'));
+  }
+
+  /** Those with a runtime that aren't over. */
+  current(remoteRuntime: Address): P2pConnection[] {
+    return this.all().filter((connection) => connection.remoteRuntime === remoteRuntime && !isOver(connection));
+  }
+
+  /** Is told of every change of state. @returns ends it */
+  onChange(listener: (change: ConnectionChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Takes up a new connection; those with the same runtime, or at the same address, that are over leave the list. */
+  add(connection: P2pConnection): P2pConnection {
+    for (const other of this.all()) if (other.remoteRuntime === connection.remoteRuntime || other.address === connection.address) this.#end(other);
+    this.#all.set(connection.address, connection);
+    this.#tell({ connection, was: 'created', now: 'created', reason: undefined });
+    return connection;
+  }
+
+  /** An event has come. What the state machine doesn't allow is logged and ignored. */
+  step(connection: P2pConnection, status: ConnectionStatus, reason?: string, details?: Readonly<Record<string, unknown>>): void {
+    const { clock, log, onOver } = this.#components;
+    const was = connection.status;
+    if (was !== status && nextConnectionStatus(was, status) === undefined) {
+      log('debug', `${connection.address}: from ${was} to ${status} is no step`);
+      return;
+    }
+    if (details !== undefined) connection.details = { ...connection.details, ...details };
+    if (was === status) return;
+    connection.status = status;
+    connection.reason = reason;
+    connection.since = clock.now();
+    if (status === 'live') this.carries(connection);
+    else this.#leaveLive(connection);
+    log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);
+    this.#tell({ connection, was, now: status, reason });
+    if (!isOver(connection)) return;
+    onOver(connection);
+    clock.setTimeout(() => { this.#end(connection); }, SHOWN_MS);
+  }
+
+  /** Its stub or its port is gone. */
+  lost(connection: P2pConnection, reason: string): void {
+    if (connection.status === 'live') this.step(connection, 'disconnected', reason);
+    else if (connection.status === 'created' || connection.status === 'in-progress') this.step(connection, 'failed', reason);
+  }
+
+  /** A live connection has its link, or one with a link has become live: now it carries what goes to its runtime. */
+  carries(connection: P2pConnection): void {
+    if (connection.link === undefined || connection.status !== 'live') return;
+    const before = this.#live.get(connection.remoteRuntime);
+    this.#live.set(connection.remoteRuntime, connection);
+    if (before !== undefined && before !== connection) this.#components.onLost(before);
+  }
+
+  #leaveLive(connection: P2pConnection): void {
+    if (this.#live.get(connection.remoteRuntime) !== connection) return;
+    this.#live.delete(connection.remoteRuntime);
+    this.#components.onLost(connection);
+  }
+
+  #end(connection: P2pConnection): void {
+    if (!isOver(connection)) return;
+    const was = connection.status;
+    connection.status = 'ended';
+    this.#all.delete(connection.address);
+    this.#tell({ connection, was, now: 'ended', reason: undefined });
+  }
+
+  #tell(change: ConnectionChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}
