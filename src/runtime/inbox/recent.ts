@@ -1,0 +1,30 @@
+/**
+ * A map that forgets: it keeps the newest `atLeast` entries, and at most twice as many. It forgets half of them at a
+ * time, so that no entry costs more because of how many there are.
+ */
+export class Recent<K, V> {
+  readonly #atLeast: number;
+  #young = new Map<K, V>();
+  #old = new Map<K, V>();
+
+  constructor(atLeast: number) {
+    this.#atLeast = atLeast;
+  }
+
+  get(key: K): V | undefined {
+    return this.#young.get(key) ?? this.#old.get(key);
+  }
+
+  set(key: K, value: V): void {
+    if (this.#young.size >= this.#atLeast) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, value);
+  }
+
+  delete(key: K): void {
+    this.#young.delete(key);
+    this.#old.delete(key);
+  }
+}
