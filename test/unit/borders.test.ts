@@ -114,7 +114,7 @@ const ALLOWED: typeof FORBIDDEN = [
   ['src/domain-server/server.ts', '../store/lmdb/index.js'],
   ['src/daemon/runtime.ts', '../runtime/index.js'],
   ['src/daemon/runtime.ts', '../control/paths.js'],
-  ['src/index.ts', './runtime/index.js'],
+  ['src/index.ts', './program/index.js'],
   ['src/index.ts', './protocol/index.js'],
   ['test/unit/anything.test.ts', '../../src/commands/msg/send.js'],
   ['test/unit/anything.test.ts', 'lmdb'],
