@@ -2,7 +2,7 @@ import t from 'tap';
 import { child, parseAddress } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { DomainClient } from '../support/domain-client.js';
-import { startDomain, startTestRuntime, until } from '../support/nodes.js';
+import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
 
 await t.test('RTE-6 messages take the message node until P2P is live, then P2P, and arrive once and in order', async (t) => {
   const { url } = await startDomain(t);
@@ -17,9 +17,10 @@ await t.test('RTE-6 messages take the message node until P2P is live, then P2P, 
   }
   t.same([...paths], ['msg-node', 'p2p']);
   t.same(got, Array.from({ length: got.length }, (_, index) => index));
-  const connections = await alice!.node.connections();
-  t.match(connections, [{ status: 'live', role: 'requester', remoteRuntime: bob!.runtime.url, generation: 1 }]);
-  t.match(await bob!.node.connections(), [{ status: 'live', role: 'handler', remoteRuntime: alice!.runtime.url }]);
+  // A set-up that lost the library's race may stand beside the one that followed it.
+  const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');
+  t.match(await live(alice!), [{ role: 'requester', remoteRuntime: bob!.runtime.url }]);
+  t.match(await live(bob!), [{ role: 'handler', remoteRuntime: alice!.runtime.url }]);
 
   t.equal((await chat.send('bob/in', 'relayed', { p2p: false })).path, 'msg-node', 'a message can refuse P2P');
   await alice!.node.disconnect('bob/in');
