@@ -1,5 +1,7 @@
 import t from 'tap';
-import { child, parseAddress } from '../../src/protocol/index.js';
+import { Client } from '../../src/control/client/client.js';
+import { memoryPair } from '../../src/link/memory/index.js';
+import { child, parseAddress, type Message } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { DomainClient } from '../support/domain-client.js';
 import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
@@ -68,9 +70,7 @@ await t.test('a program speaks for itself and for hyperties of its runtime only'
   await inbox.receive(({ value }) => { values.push(value); });
   const other = await (await bob.program()).register('in');
   t.equal((await other.send(inbox.address, 'as the same hyperty')).path, 'local');
-  const { Client } = await import('../../src/control/client/client.js');
-  const { memoryPair } = await import('../../src/link/memory/index.js');
-  const [near, far] = memoryPair<import('../../src/protocol/index.js').Message>();
+  const [near, far] = memoryPair<Message>();
   bob.runtime.serve(far);
   const { client } = await Client.open(near);
   const forged = await client.request(inbox.address, 'create', { value: 'forged', expect: 'receipt' }, { from: parseAddress('hyperty://localhost/somebody') })
