@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { EXIT_OF } from '../../src/control/exit-codes.js';
 import { isErrorCode } from '../../src/protocol/index.js';
 import { withHome, type Ran, type RunInit } from '../support/cli.js';
@@ -13,7 +13,7 @@ interface Reported {
 const home = withHome(t);
 
 /** Runs it with --json (and `other`) and without; both must fail alike, the one with a document on stdout, the other with words on stderr. */
-const fails = async (t: Tap, args: readonly string[], exit: number, code: string, init?: RunInit, other?: RunInit): Promise<void> => {
+const fails = async (t: Test, args: readonly string[], exit: number, code: string, init?: RunInit, other?: RunInit): Promise<void> => {
   const [plain, json] = await Promise.all([home.pfly(args, init), home.pfly([...args, '--json'], { ...init, ...other })]);
   t.equal(plain.code, exit, `protofly ${args.join(' ')} ends with ${String(exit)}: ${plain.stderr}`);
   t.equal(plain.stdout, '', 'nothing on stdout');
@@ -24,9 +24,8 @@ const fails = async (t: Tap, args: readonly string[], exit: number, code: string
   t.equal(error.exit, exit, 'the document names the exit code');
   t.ok(error.message.length > 0);
 };
-type Tap = typeof t;
 
-const succeeds = (t: Tap, { code, stderr }: Ran): void => { t.equal(code, 0, stderr); };
+const succeeds = (t: Test, { code, stderr }: Ran): void => { t.equal(code, 0, stderr); };
 
 t.test('every error code has an exit code between 1 and 10, or 130 for an interruption', (t) => {
   for (const [code, exit] of Object.entries(EXIT_OF)) {

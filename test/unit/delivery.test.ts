@@ -141,8 +141,8 @@ void t.test('a sender is stalled beyond its limit, and goes on when receipts com
   const lane = new Lane('p2p', 'direct');
   const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', maxOutstanding: 4 });
   t.equal(outgoing.send(message(1), bob, lane), undefined);
-  outgoing.send(message(2), bob, lane);
-  outgoing.send(message(3), bob, lane);
+  void outgoing.send(message(2), bob, lane);
+  void outgoing.send(message(3), bob, lane);
   let released = false;
   void Promise.resolve(outgoing.send(message(4), bob, lane)).then(() => { released = true; });
   await turns();
