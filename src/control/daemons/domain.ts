@@ -125,6 +125,8 @@ export const stopDomain = async (context: Context, name: string | undefined, tim
   try {
     const status = await read(client, admin);
     await client.ask(admin, 'execute', { resource: 'stop' });
+    // It gives its programs time to take what they were sent: this one has it all.
+    await client.close();
     await untilGone(status.pid, timeoutMs, context.signal);
     return status;
   } finally {

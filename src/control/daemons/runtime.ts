@@ -132,6 +132,8 @@ export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ read
   withRuntime(context, { timeoutMs }, async (runtime) => {
     const { pid } = await runtime.status();
     await runtime.stop();
+    // It gives its programs time to take what they were sent: this one has it all.
+    await runtime.client.close();
     await untilGone(pid, timeoutMs, context.signal);
     return { runtime: runtime.session.runtime, pid };
   });

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProtoflyError, systemClock } from '../../protocol/index.js';
@@ -115,14 +115,25 @@ export const stayWith = async ({ child, ended }: Daemon, signal: AbortSignal): P
   }
 };
 
-/** Whether a process is there. */
+/** Whether a process has ended, and is only there because its parent hasn't asked how. In containers nobody may ever ask. */
+const isDefunct = (pid: number): boolean => {
+  if (process.platform !== 'linux') return false;
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    return /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+};
+
+/** Whether a process is there and has not ended. */
 export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+  return !isDefunct(pid);
 };
 
 /** Waits until a process has ended. @throws ProtoflyError `E_TIMEOUT`, or the signal's reason */
