@@ -5,17 +5,18 @@
  */
 import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
+import { domainUrl } from '../control/daemons/runtime.js';
 import { profilePlaces } from '../control/paths.js';
-import { systemClock, type Message } from '../protocol/index.js';
+import { asProtoflyError, ProtoflyError, systemClock, type Message } from '../protocol/index.js';
 import { BuiltInCatalogue, inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
 export { Hyperty, type Received, type Receipt, type SendOptions } from './hyperty.js';
-export { Node, type RegisterOptions } from './node.js';
+export { Node, type Criteria, type RegisterOptions } from './node.js';
 
 export interface StartOptions {
-  /** Base URL of the domain, like `http://localhost:9090`. */
+  /** The domain: a URL like `http://localhost:9090`, `host:port`, a name of `domains`, or one that DNS knows. */
   readonly domain: string;
   /** A user's name in that domain. */
   readonly user: string;
@@ -40,12 +41,21 @@ const openStore = async (state: string | undefined): Promise<Store> => {
   return openLmdbStore({ path: state });
 };
 
+const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => {
+  try {
+    await runtime.whenLive(AbortSignal.timeout(timeoutMs));
+  } catch (thrown) {
+    throw new ProtoflyError('E_TIMEOUT', `after ${String(timeoutMs)} ms ${asProtoflyError(thrown).message}`, { cause: thrown });
+  }
+};
+
 /**
  * Starts a runtime in this process and waits until it is live.
- * @throws ProtoflyError `E_UNREACHABLE`, `E_ABORTED` when it didn't become live in time, `E_STORE`
+ * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` when it isn't live in time, `E_USAGE`, `E_STORE`
  */
 export const startRuntime = async (options: StartOptions): Promise<Node> => {
-  const { domain, user, state, p2p, iceServers, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { user, state, p2p, iceServers, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { url } = domainUrl(options.domain, domains ?? {});
   const store = await openStore(state);
   const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
   let runtime: Runtime | undefined;
@@ -57,14 +67,14 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
     runtime = await Runtime.start(
       { store, sandboxes, catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
       {
-        domainUrl: domain, user, version: 'library',
+        domainUrl: url, user, version: 'library',
         ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(domains === undefined ? {} : { domains }),
       },
     );
-    await runtime.whenLive(AbortSignal.timeout(timeoutMs));
+    await untilLive(runtime, timeoutMs);
     const [near, far] = memoryPair<Message>({ name: 'program' });
     runtime.serve(far);
-    return await Node.open(near, stop);
+    return await Node.open(near, { end: stop, transient: state === undefined });
   } catch (thrown) {
     await stop();
     throw thrown;
@@ -73,8 +83,8 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
 
 /**
  * Connects to the runtime daemon of a profile.
- * @param profile @default 'default'
+ * @param profile @default what `PROTOFLY_PROFILE` says, or 'default'
  * @throws ProtoflyError `E_NOT_RUNNING`
  */
-export const connectRuntime = async (profile = 'default', env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> =>
-  Node.open(await connectSocket(profilePlaces(profile, env).socket), () => Promise.resolve());
+export const connectRuntime = async (profile?: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> =>
+  Node.open(await connectSocket(profilePlaces(profile ?? (env['PROTOFLY_PROFILE'] || 'default'), env).socket), { end: () => Promise.resolve(), transient: false });

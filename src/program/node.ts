@@ -2,8 +2,19 @@ import type { Link } from '../link/index.js';
 import { Client } from '../control/client/client.js';
 import type { ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
 import { Runtime as RuntimeView } from '../control/client/runtime.js';
-import { parseAddress, type Address, type Message } from '../protocol/index.js';
+import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
+
+/** What to search a domain's registry for; all of it must fit. */
+export interface Criteria {
+  /** A user's name, or address. */
+  readonly user?: string;
+  readonly name?: string;
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  /** @default the runtime's own */
+  readonly domain?: string;
+}
 
 export interface RegisterOptions {
   readonly resources?: readonly string[];
@@ -11,6 +22,16 @@ export interface RegisterOptions {
   /** @default true */
   readonly p2p?: boolean;
 }
+
+export interface NodeInit {
+  /** Is called when the node is closed. */
+  readonly end: () => Promise<void>;
+  /** Whether the runtime's addresses end with it: they are then unregistered, so that nobody sends to them. */
+  readonly transient: boolean;
+}
+
+/** How long it may take to tell the domain that addresses have ended, in milliseconds. */
+const GOODBYE_MS = 1000;
 
 /**
  * A program's node: its runtime, seen from the program. The runtime may live in this process (`startRuntime`) or be
@@ -21,20 +42,20 @@ export class Node {
   readonly address: Address;
   readonly #client: Client;
   readonly #view: RuntimeView;
-  readonly #end: () => Promise<void>;
+  readonly #init: NodeInit;
   readonly #hyperties = new Map<string, Hyperty>();
   #ending: Promise<void> | undefined;
 
-  /** Opens the session over a link to a runtime. @param end is called when the node is closed. @throws ProtoflyError */
-  static async open(link: Link<Message>, end: () => Promise<void>): Promise<Node> {
+  /** Opens the session over a link to a runtime. @throws ProtoflyError */
+  static async open(link: Link<Message>, init: NodeInit): Promise<Node> {
     const client = await Client.open(link);
-    return new Node(client.client, new RuntimeView(client.client, client.session), end);
+    return new Node(client.client, new RuntimeView(client.client, client.session), init);
   }
 
-  private constructor(client: Client, view: RuntimeView, end: () => Promise<void>) {
+  private constructor(client: Client, view: RuntimeView, init: NodeInit) {
     this.#client = client;
     this.#view = view;
-    this.#end = end;
+    this.#init = init;
     this.address = view.session.runtime;
     client.onMessage((message) => (typeof message.to === 'string' ? this.#hyperties.get(message.to)?.accept(message) : undefined));
     client.onResponse((response) => { this.#hyperties.get(response.to)?.settle(response); });
@@ -60,6 +81,11 @@ export class Node {
     return onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url));
   }
 
+  /** The registry's records of hyperties that fit; none is no error. @throws ProtoflyError */
+  discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
+    return this.#view.discover({ ...criteria });
+  }
+
   /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */
   connect(typed: string): Promise<ConnectionInfo> {
     return this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 });
@@ -80,8 +106,18 @@ export class Node {
 
   /** Lets go of the runtime; stops it, if it was started here. Idempotent. */
   close(): Promise<void> {
-    this.#ending ??= this.#client.close().then(() => this.#end());
+    this.#ending ??= this.#close();
     return this.#ending;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#init.transient) {
+      const goodbye = Promise.all((await this.#view.hyperties()).map(({ name }) => this.#view.unregister(name)));
+      // A domain that doesn't answer keeps nobody from leaving: it forgets the addresses by itself.
+      await this.#client.until(goodbye, GOODBYE_MS).catch(() => undefined);
+    }
+    await this.#client.close();
+    await this.#init.end();
   }
 }
 

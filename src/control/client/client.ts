@@ -163,7 +163,7 @@ export class Client {
       const onAbort = (): void => { fail(this.#signal?.reason); };
       if (this.#signal?.aborted === true) onAbort();
       this.#signal?.addEventListener('abort', onAbort);
-      const timer = timeoutMs === undefined ? undefined : this.#clock.setTimeout(() => { fail(new ProtoflyError('E_TIMEOUT', 'the time is up')); }, timeoutMs);
+      const timer = timeoutMs === undefined ? undefined : this.#clock.setTimeout(() => { fail(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`)); }, timeoutMs);
       stop = () => { this.#signal?.removeEventListener('abort', onAbort); timer?.cancel(); };
       void this.#link.closed.then((end) => { fail(this.#gone(end)); });
     });
