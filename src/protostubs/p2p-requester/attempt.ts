@@ -37,6 +37,7 @@ export class Attempt {
   readonly #clock: Clock;
   /** When the answer came. */
   #answeredAt: number | undefined;
+  #refusedWith: number | undefined;
 
   constructor(components: AttemptComponents, init: AttemptInit) {
     this.#init = init;
@@ -46,7 +47,10 @@ export class Attempt {
       generation: init.generation,
       peer: init.handler,
       onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
-      onRefused: (reason) => { void this.#controller.close(reason); },
+      onRefused: (reason, code) => {
+        this.#refusedWith = code;
+        void this.#controller.close(reason);
+      },
     });
     this.#controller = new ConnectionController(components, {
       generation: init.generation,
@@ -70,6 +74,11 @@ export class Attempt {
 
   get hasEnded(): boolean {
     return this.#controller.hasEnded;
+  }
+
+  /** The code with which the other side refused it, if it did. */
+  get refusedWith(): number | undefined {
+    return this.#refusedWith;
   }
 
   /** Whether it was eager, and failed as eager attempts do: soon after the other side had agreed. */

@@ -134,7 +134,8 @@ export class P2PRequester implements StubInstance {
     }
     if (this.#next === undefined) for (const message of this.#held.splice(0)) this.#unsent(message, reason);
     // A connection that was live once and could not be re-established is what it was: disconnected.
-    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason });
+    const { refusedWith } = attempt;
+    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, ...(refusedWith === undefined ? {} : { details: { refusedWith } }) });
   }
 
   #release(): void {

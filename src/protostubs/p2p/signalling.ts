@@ -22,8 +22,8 @@ export interface SignallingInit {
   readonly onCandidates: (candidates: unknown) => void;
   /** The other side has our answer. */
   readonly onAnswered?: () => void;
-  /** The other side doesn't want the connection, or ended its object. */
-  readonly onRefused: (reason: string) => void;
+  /** The other side doesn't want the connection, and answered with `code`, or ended its object. */
+  readonly onRefused: (reason: string, code?: number) => void;
 }
 
 /**
@@ -56,7 +56,7 @@ export class Signalling {
       framings: FRAMINGS,
     };
     const reporter = await this.#components.syncher.create(connectionSchema(runtime), [peer], { ...value }, (_observer, code, description) => {
-      if (code >= 300) this.#init.onRefused(`refused with ${String(code)}${description === undefined ? '' : `: ${description}`}`);
+      if (code >= 300) this.#init.onRefused(`refused with ${String(code)}${description === undefined ? '' : `: ${description}`}`, code);
     });
     if (this.#closed) {
       await reporter.delete();

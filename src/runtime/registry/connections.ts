@@ -2,7 +2,7 @@ import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, catalogueAddress, child, domainOf, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf,
-  type Address, type Clock, type Message, type RegistryRecord,
+  type Address, type Clock, type Message, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
@@ -45,6 +45,10 @@ interface Retry {
 }
 
 const MAX_VERIFIED = 10_000;
+/** The code with which a handler refuses a set-up that has to give way. */
+const GLARE = 486;
+/** How long the set-up that it gave way to may take to come here, in milliseconds. */
+const GLARE_MS = 3000;
 
 /**
  * The P2P connections of this runtime: deploys the handler stub, and a requester stub for each runtime that is to be
@@ -136,9 +140,11 @@ export class Connections {
     const live = this.#list.live(remoteRuntime);
     if (live !== undefined) return live;
     return new Promise<P2pConnection>((resolve, reject) => {
+      let glare: Timer | undefined;
       const end = (): void => {
         stop();
         timer.cancel();
+        glare?.cancel();
         signal?.removeEventListener('abort', abort);
       };
       const abort = (): void => { end(); reject(new ProtoflyError('E_ABORTED', 'given up')); };
@@ -150,6 +156,8 @@ export class Connections {
         else if (change.now === 'failed' && !this.busy(remoteRuntime)) {
           // A set-up of the other side that failed says nothing of one from here.
           if (change.connection.role === 'handler') begin();
+          // It gave way to one of the other side's that may not have come here yet.
+          else if (change.connection.details['refusedWith'] === GLARE) glare ??= this.#components.clock.setTimeout(() => { if (!this.busy(remoteRuntime)) begin(); }, GLARE_MS);
           else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
         }
       });
@@ -282,7 +290,7 @@ export class Connections {
   #over(connection: P2pConnection): void {
     const { clock, stubs, nodes, log } = this.#components;
     const { remoteRuntime, address } = connection;
-    if (connection.status === 'failed' && !connection.gaveWay) {
+    if (connection.status === 'failed' && !connection.gaveWay && connection.details['refusedWith'] !== GLARE) {
       const failures = (this.#retries.get(remoteRuntime)?.failures ?? -1) + 1;
       this.#retries.set(remoteRuntime, { failures, notBefore: clock.now() + this.#retryMs * 2 ** Math.min(failures, 6) });
     }
