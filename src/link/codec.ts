@@ -1,4 +1,4 @@
-import { decodeMessage, encodeMessage, ProtoflyError, type Message } from '../protocol/index.js';
+import { decodeMessage, decodeToPassOn, encodeMessage, ProtoflyError, type Message } from '../protocol/index.js';
 import type { Codec } from './link.js';
 
 /** Messages as JSON, without a line feed. */
@@ -12,6 +12,9 @@ export const messageCodec: Codec<Message> = {
   },
   decode: decodeMessage,
 };
+
+/** The same for who mostly passes on what it reads. */
+export const passingCodec: Codec<Message> = { ...messageCodec, decode: decodeToPassOn };
 
 /** Text as it is: one line, not empty. For links that carry another link's frames (`mux/`). */
 export const textCodec: Codec<string> = {

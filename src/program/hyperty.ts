@@ -107,16 +107,16 @@ export class Hyperty {
     try {
       result = handler({ value: message.body?.value, from: message.from, message });
     } catch (thrown) {
-      this.#answer(message, refuse(message, asProtoflyError(thrown), this.address));
+      this.#answer(message, asProtoflyError(thrown));
       return undefined;
     }
     if (!(result instanceof Promise)) {
-      this.#answer(message, respond(message, 200, { value: result }, this.address));
+      this.#answer(message, { value: result });
       return undefined;
     }
     return result.then(
-      (value: unknown) => { this.#answer(message, respond(message, 200, { value }, this.address)); },
-      (thrown: unknown) => { this.#answer(message, refuse(message, asProtoflyError(thrown), this.address)); },
+      (value: unknown) => { this.#answer(message, { value }); },
+      (thrown: unknown) => { this.#answer(message, asProtoflyError(thrown)); },
     );
   }
 
@@ -154,10 +154,12 @@ export class Hyperty {
   }
 
   /** Answers a request; for the rest it is enough to say that it has been taken. */
-  #answer(message: Request, response: Response): void {
+  #answer(message: Request, outcome: { readonly value: unknown } | ProtoflyError): void {
     this.#taken += 1;
     try {
-      if (expectationOf(message) === 'response') void this.#client.post(response);
+      if (expectationOf(message) === 'response') {
+        void this.#client.post(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
+      }
       if (this.#declared === 0) queueMicrotask(() => { this.#declare(); });
       this.#declared += 1;
     } catch (thrown) {

@@ -164,8 +164,11 @@ const isResponseBody = (body: Body): body is ResponseBody => {
   return typeof code === 'number' && Number.isInteger(code) && code >= 100 && code <= 999;
 };
 
-/** A message as the text of one frame. */
-export const encodeMessage = (message: Message): string => JSON.stringify(message);
+/** Under which a message keeps the text that it was read from. Shared by the copies of this module in protostubs. */
+const TEXT = Symbol.for('protofly.text');
+
+/** A message as the text of one frame: the one that it was read from, where that was kept. */
+export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 
 /** Reads the text of one frame. @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS` */
 export const decodeMessage = (text: string): Message => {
@@ -176,6 +179,18 @@ export const decodeMessage = (text: string): Message => {
     throw new ProtoflyError('E_MESSAGE', 'malformed message: not JSON', { cause });
   }
   return parseMessage(frame);
+};
+
+/**
+ * Reads the text of one frame for somebody who passes messages on: as long as the message stays what it is, it needn't
+ * be written anew. What is made of it (`{...message}`) doesn't have its text. Only for text that is in canonical form,
+ * or whose next reader brings it into that.
+ * @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS`
+ */
+export const decodeToPassOn = (text: string): Message => {
+  const message = decodeMessage(text);
+  // Links between processes carry a frame a line.
+  return text.includes('\n') ? message : Object.defineProperty(message, TEXT, { value: text });
 };
 
 /**

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  answerable, asProtoflyError, decodeMessage, descriptionOf, encodeMessage, errorOfStatus, expectationOf, isProvisional, isSuccess, parseAddress, parseMessage,
+  answerable, asProtoflyError, decodeMessage, decodeToPassOn, descriptionOf, encodeMessage, errorOfStatus, expectationOf, isProvisional, isSuccess, parseAddress, parseMessage,
   ProtoflyError, recipientsOf, refuse, REQUEST_TYPES, respond, systemClock, viaOf, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
 import { BAD_MESSAGES, GOOD_ADDRESSES, GOOD_MESSAGES } from '../support/vectors.js';
@@ -25,6 +25,18 @@ t.test('frames that are understood', async (t) => {
     t.equal(encodeMessage(message), encoded ?? text, `${rule}: ${title}: is written as`);
     t.strictSame(decodeMessage(encodeMessage(message)), means, `${rule}: ${title}: means the same when it comes back`);
   }
+});
+
+t.test('what is passed on is written as it came, and what is made of it is not', async (t) => {
+  const text = '{"type":"CREATE", "id":1,"to":"hyperty://a.example/2","from":"hyperty://A.example/1","body":{"value":"x"}}';
+  const message = decodeToPassOn(text);
+  t.strictSame(message, decodeMessage(text));
+  t.equal(encodeMessage(message), text);
+  const other = { ...message, id: 2 };
+  t.strictSame(decodeMessage(encodeMessage(other)), { ...decodeMessage(text), id: 2 });
+  t.notMatch(encodeMessage(other), /CREATE/);
+  t.notMatch(encodeMessage(decodeToPassOn(text.replace(', ', ',\n'))), /\n/, 'it stays one line');
+  for (const { text: bad } of BAD_MESSAGES) t.ok(codeOf(caught(() => decodeToPassOn(bad))), `as strict as ever: ${bad.slice(0, 40)}`);
 });
 
 t.test('frames that are refused, and who is told', async (t) => {

@@ -1,9 +1,8 @@
 import { asProtoflyError, type ProtoflyError, type Clock, type Message, type Timer } from '../../protocol/index.js';
-import { messageCodec } from '../codec.js';
 import { Fifo } from '../fifo.js';
 import { checkedSize, closedError } from '../frame-link.js';
 import { Inlet } from '../inlet.js';
-import type { Link, LinkEnd, LinkStats, Pressure } from '../link.js';
+import type { Codec, Link, LinkEnd, LinkStats, Pressure } from '../link.js';
 import { Relief } from '../relief.js';
 import { closeFrame, creditFrame, MAX_CREDIT, messagePrefix } from './frames.js';
 
@@ -21,6 +20,7 @@ export interface ChannelHost {
 
 export interface ChannelInit {
   readonly clock: Clock;
+  readonly codec: Codec<Message>;
   readonly window: number;
   readonly maxFrame: number;
   readonly highWater: number;
@@ -83,7 +83,7 @@ export class Channel implements Link<Message> {
 
   send(item: Message): Pressure {
     if (this.#state.at !== 'open') throw closedError(this.name, this.#state.end.reason);
-    const json = messageCodec.encode(item);
+    const json = this.#init.codec.encode(item);
     checkedSize(json, this.#init.maxFrame);
     if (this.#credit > 0 && this.#queue.length === 0 && this.#host.congestion === undefined) {
       this.#host.write(this.#prefix + json);
@@ -202,7 +202,7 @@ export class Channel implements Link<Message> {
     for (let json = this.#held.shift(); json !== undefined; json = this.#held.shift()) {
       try {
         checkedSize(json, this.#init.maxFrame);
-        const message = messageCodec.decode(json);
+        const message = this.#init.codec.decode(json);
         this.#inHand = json.length;
         return message;
       } catch (thrown) {

@@ -1,6 +1,7 @@
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
+import { messageCodec } from '../codec.js';
 import { Fifo } from '../fifo.js';
-import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit } from '../link.js';
+import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit } from '../link.js';
 import { Channel, type ChannelHost, type ChannelInit } from './channel.js';
 import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessageFrame, openFrame, parseControl, type MuxFrame } from './frames.js';
 
@@ -8,6 +9,8 @@ import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessag
 export interface MuxInit extends Omit<LinkInit, 'name'> {
   /** How much of one channel may be under way that its receiver here hasn't taken, in code units of JSON. @default 1 MiB */
   readonly window?: number;
+  /** How messages become text. @default messageCodec */
+  readonly codec?: Codec<Message>;
   /** How many channels each side may have open. @default 1024 */
   readonly maxChannels?: number;
 }
@@ -44,6 +47,7 @@ export class Mux {
     this.#maxChannels = init.maxChannels ?? 1024;
     this.#init = {
       clock: init.clock ?? systemClock,
+      codec: init.codec ?? messageCodec,
       window: init.window ?? 1024 * 1024,
       maxFrame: init.maxFrame ?? MAX_MESSAGE_BYTES,
       highWater: init.highWater ?? LINK_DEFAULTS.highWater,

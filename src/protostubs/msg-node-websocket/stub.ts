@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, child, decodeMessage, encodeMessage, isResponse, MAX_MESSAGE_BYTES, ProtoflyError, refuse,
+  asProtoflyError, child, decodeToPassOn, encodeMessage, isResponse, MAX_MESSAGE_BYTES, ProtoflyError, refuse,
   type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubSandbox, type StubStatus, type Timer, type WebSocketLike,
 } from '../../protocol/index.js';
 import { Session, type Opened } from './session.js';
@@ -328,7 +328,7 @@ export class MessageNodeStub implements StubInstance {
   #deliver(text: string): Pressure {
     let message: Message;
     try {
-      message = decodeMessage(text);
+      message = decodeToPassOn(text);
     } catch (thrown) {
       this.#components.log('info', `dropped a frame: ${asProtoflyError(thrown).message}`);
       return undefined;

@@ -1,4 +1,4 @@
-import { decodeMessage, MAX_MESSAGE_BYTES, type Message } from '../../protocol/index.js';
+import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message } from '../../protocol/index.js';
 import type { FramingStats, Log, Pressure } from './framing.js';
 import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
 
@@ -138,7 +138,7 @@ export class Inbox {
   #deliver(text: string): Pressure {
     const { stats, log, deliver } = this.#components;
     try {
-      const message = decodeMessage(text);
+      const message = decodeToPassOn(text);
       stats.received += 1;
       return deliver(message);
     } catch (thrown) {

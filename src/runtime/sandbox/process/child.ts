@@ -1,4 +1,4 @@
-import { textCodec } from '../../../link/index.js';
+import { passingCodec, textCodec } from '../../../link/index.js';
 import { Mux } from '../../../link/mux/index.js';
 import { parentLink } from '../../../link/pipe/index.js';
 import { systemClock, type StubSandbox } from '../../../protocol/index.js';
@@ -9,7 +9,7 @@ import { SandboxHost } from '../host.js';
 const log: StubSandbox['log'] = (level, text) => { process.stderr.write(`${level} ${text}\n`); };
 const link = parentLink(textCodec);
 const capabilities = createCapabilities({ clock: systemClock, log });
-const host = new SandboxHost({ mux: new Mux(link), clock: systemClock, provide: capabilities.provide, log });
+const host = new SandboxHost({ mux: new Mux(link, { codec: passingCodec }), clock: systemClock, provide: capabilities.provide, log });
 process.on('SIGINT', () => { log('debug', 'left to the runtime: SIGINT'); });
 const { reason } = await link.closed;
 log('debug', `ends: ${reason}`);
