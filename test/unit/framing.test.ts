@@ -1,7 +1,7 @@
 import t from 'tap';
 import fc from 'fast-check';
 import { ProtoflyFraming, RethinkFraming, type Framing, type FramingComponents } from '../../src/protostubs/p2p/index.js';
-import { BULK, FrameWriter, FramingViolation, KIND, readFrame, WINDOW, type FrameRecord } from '../../src/protostubs/p2p/records.js';
+import { BULK, FrameWriter, KIND, readFrame, WINDOW, type FrameRecord } from '../../src/protostubs/p2p/records.js';
 import { encodeMessage, parseAddress, type Message, type Request } from '../../src/protocol/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -268,7 +268,7 @@ await t.test('the wire format, both ways', (t) => {
     const frame = writer.take()!;
     t.equal(Buffer.from(frame).toString('hex'), hex);
     t.strictSame(JSON.stringify([...readFrame(frame)]), JSON.stringify([record]));
-    for (let length = 1; length < frame.length; length++) t.throws(() => [...readFrame(frame.subarray(0, length))], FramingViolation);
+    for (let length = 1; length < frame.length; length++) t.throws(() => [...readFrame(frame.subarray(0, length))], { message: /cut off|longer than its frame/ });
   }
   t.end();
 });

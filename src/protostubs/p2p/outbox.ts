@@ -2,13 +2,10 @@ import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message } from '.
 import { Gate, MAX_QUEUED, type Pressure } from './framing.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
 
-/** Up to this many UTF-16 units a message travels in a batch, above it in chunks. */
+/** How many UTF-16 units go in one batch, unless its first message alone is longer. */
 const BATCH = 16 * 1024;
 /** Bytes of a message that go in one frame, so that others get in between. */
 const CHUNK = 16 * 1024;
-
-/** The smallest frame in which everything fits that isn't divided. */
-export const MIN_FRAME = 1024;
 
 interface Item {
   readonly message: Message;
@@ -37,7 +34,8 @@ const laneOf = (message: Message): string => `${message.from} ${String(message.t
 export class Outbox {
   readonly #gate = new Gate();
   readonly #encoder = new TextEncoder();
-  readonly #batch: number;
+  /** What travels in one piece, in UTF-16 units; longer messages go in chunks. */
+  readonly #whole: number;
   readonly #chunk: number;
   #small: Item[] = [];
   #head = 0;
@@ -56,7 +54,7 @@ export class Outbox {
 
   constructor(maxFrame: number) {
     // A text of n UTF-16 units takes up to 3n bytes.
-    this.#batch = Math.min(BATCH, Math.floor((maxFrame - MESSAGES_HEADER) / 3));
+    this.#whole = Math.floor((maxFrame - MESSAGES_HEADER) / 3);
     this.#chunk = Math.min(CHUNK, maxFrame - CHUNK_HEADER - BEGIN_SIZE);
   }
 
@@ -112,7 +110,7 @@ export class Outbox {
         return;
       }
     }
-    if (item.text.length <= this.#batch) {
+    if (item.text.length <= this.#whole) {
       this.#small.push(item);
       this.#smallAdded += 1;
       return;
@@ -146,7 +144,7 @@ export class Outbox {
     let at = this.#head;
     for (; at < this.#small.length; at++) {
       const { text } = this.#small[at]!;
-      if (units + text.length > this.#batch) break;
+      if (texts.length > 0 && units + text.length > Math.min(BATCH, this.#whole)) break;
       texts.push(text);
       units += text.length + 1;
     }
