@@ -24,7 +24,7 @@ export class Watch {
       const timer = setTimeout(() => {
         this.#waiting.delete(look);
         reject(new Error(`waited in vain for ${what}`));
-      }, timeoutMs);
+      }, timeoutMs).unref();
       const look = (): void => {
         const found = check();
         if (found === undefined || found === false) return;
