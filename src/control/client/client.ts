@@ -49,6 +49,8 @@ export class Client {
   readonly #signal: AbortSignal | undefined;
   readonly #prefix: string;
   readonly #pending = new Map<Message['id'], Pending>();
+  /** Who waits for something that isn't an answer, to be told of the end. */
+  readonly #waiting = new Set<(error: unknown) => void>();
   #next = 1;
   #end: LinkEnd | undefined;
   #address: Address = UNNAMED_CLIENT;
@@ -164,8 +166,13 @@ export class Client {
       if (this.#signal?.aborted === true) onAbort();
       this.#signal?.addEventListener('abort', onAbort);
       const timer = timeoutMs === undefined ? undefined : this.#clock.setTimeout(() => { fail(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`)); }, timeoutMs);
-      stop = () => { this.#signal?.removeEventListener('abort', onAbort); timer?.cancel(); };
-      void this.#link.closed.then((end) => { fail(this.#gone(end)); });
+      stop = () => {
+        this.#waiting.delete(fail);
+        this.#signal?.removeEventListener('abort', onAbort);
+        timer?.cancel();
+      };
+      if (this.#end !== undefined) fail(this.#gone(this.#end));
+      this.#waiting.add(fail);
     });
     try {
       return await Promise.race([what, ended]);
@@ -198,6 +205,7 @@ export class Client {
   #ended(end: LinkEnd): void {
     this.#end = end;
     for (const { fail } of [...this.#pending.values()]) fail(this.#gone(end));
+    for (const fail of [...this.#waiting]) fail(this.#gone(end));
   }
 
   #gone({ reason }: LinkEnd): ProtoflyError {
