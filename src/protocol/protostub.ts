@@ -161,7 +161,7 @@ export interface WebRtcPeer {
   proceed(): void;
   /** Takes the answer to our offer. @throws ProtoflyError `E_MESSAGE` when it can't be used */
   setAnswer(sdp: string): void;
-  /** Sends one frame. False: more is buffered than is good; wait for `onDrain`. @throws ProtoflyError `E_LINK_CLOSED` */
+  /** Sends one frame; its bytes may be used again afterwards. False: more is buffered than is good; wait for `onDrain`. @throws ProtoflyError `E_LINK_CLOSED` */
   send(frame: string | Uint8Array): boolean;
   /** The largest frame that the other side takes, in bytes. */
   readonly maxFrame: number;

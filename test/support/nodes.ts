@@ -38,7 +38,7 @@ export const startTestRuntime = async (t: Test, init: Omit<RuntimeInit, 'version
   const program = (): Promise<Node> => {
     const [near, far] = memoryPair<Message>();
     runtime.serve(far);
-    return Node.open(near, () => Promise.resolve());
+    return Node.open(near, { end: () => Promise.resolve(), transient: false });
   };
   return { runtime, node: await program(), store, log: entries, program };
 };
