@@ -184,7 +184,7 @@ export class Runtime {
       hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size,
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
-      counters: { dropped: bus.dropped, resent: outgoing.resent, rejected: this.#rejected },
+      counters: { dropped: bus.dropped, resent: outgoing.resent, rejected: this.#rejected + clients.rejected + connections.refused },
     };
   }
 

@@ -1,6 +1,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { asProtoflyError, ProtoflyError, systemClock, type Clock, type Message } from '../../protocol/index.js';
+import { answerable, asProtoflyError, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -19,6 +19,30 @@ export interface SocketServer {
   /** Takes no more connections, closes every link, and removes the socket. Idempotent. */
   close(reason?: string): Promise<void>;
 }
+
+/** Stands for a frame that doesn't show what it was. */
+const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
+
+const isResponseFrame = (text: string): boolean => {
+  try {
+    const frame: unknown = JSON.parse(text);
+    const { type } = (typeof frame === 'object' && frame !== null ? frame : {}) as { readonly type?: unknown };
+    return typeof type === 'string' && type.toLowerCase() === 'response';
+  } catch {
+    return false;
+  }
+};
+
+/** Answers a frame that isn't a message, as far as it can be answered: a program's author wants to know. */
+const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string | undefined): void => {
+  if (text !== undefined && isResponseFrame(text)) return;
+  try {
+    void link.send(refuse((text === undefined ? undefined : answerable(text)) ?? NAMELESS, error));
+  } catch (thrown) {
+    // The link has ended: there is nobody to tell.
+    if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
+  }
+};
 
 const taken = (path: string): ProtoflyError => new ProtoflyError('E_CONFLICT', `somebody listens at ${path} already`);
 const codeOf = (thrown: unknown): string => String((thrown as NodeJS.ErrnoException | undefined)?.code);
@@ -99,6 +123,7 @@ const bindOrRepair = async (server: Server, path: string, clock: Clock): Promise
 
 /**
  * Listens at a local socket that only this user can reach. A socket left behind by a process that is gone is replaced.
+ * Frames that aren't messages are answered with what is wrong with them.
  * @param onLink gets each new link; nothing is read from it before it calls `receive`
  * @throws ProtoflyError `E_CONFLICT` when somebody listens there already, `E_USAGE` for a path that is too long, `E_PLATFORM`
  */
@@ -106,7 +131,14 @@ export const listenSocket = async (path: string, onLink: (link: Link<Message>) =
   const links = new Set<Link<Message>>();
   let count = 0;
   const accept = (socket: Socket): void => {
-    const made = streamLink({ readable: socket, writable: socket }, messageCodec, { ...init, name: `${init.name ?? `socket ${path}`}#${String(++count)}` });
+    const made: Link<Message> = streamLink({ readable: socket, writable: socket }, messageCodec, {
+      ...init,
+      name: `${init.name ?? `socket ${path}`}#${String(++count)}`,
+      onReject: (error, text) => {
+        init.onReject?.(error, text);
+        answerRejected(made, error, text);
+      },
+    });
     links.add(made);
     void made.closed.then(() => links.delete(made));
     try {

@@ -12,11 +12,22 @@ export class Client implements Origin {
   readonly attachments = new Map<Address, Attachment>();
   /** What has to be undone when the program goes. */
   readonly cleanups = new Map<string, () => void>();
+  #relief: Promise<void> | undefined;
 
   constructor(readonly address: Address, readonly link: Link<Message>) {}
 
   get name(): string {
     return this.address;
+  }
+
+  /** While this program takes no answers: settles when it may ask again. */
+  get relief(): Pressure {
+    return this.#relief;
+  }
+
+  /** Takes note of what an answer met on its way to this program. */
+  pressed(pressure: Pressure): void {
+    if (pressure !== undefined) this.#relief ??= pressure.finally(() => { this.#relief = undefined; });
   }
 }
 
@@ -40,7 +51,11 @@ export class Clients {
   readonly #components: ClientsComponents;
   readonly #init: ClientsInit;
   readonly #clients = new Map<Address, Client>();
+  /** Every link that is open, also before its session is. */
+  readonly #links = new Set<Link<Message>>();
   #last = 0;
+  /** Over links that have ended. */
+  #rejected = 0;
 
   constructor(components: ClientsComponents, init: ClientsInit) {
     this.#components = components;
@@ -51,9 +66,15 @@ export class Clients {
     return this.#clients.size;
   }
 
+  /** How many frames of programs were no messages. */
+  get rejected(): number {
+    return [...this.#links].reduce((sum, { stats }) => sum + stats.rejected, this.#rejected);
+  }
+
   /** Serves a link until it ends. */
   add(link: Link<Message>): void {
     let client: Client | undefined;
+    this.#links.add(link);
     link.receive((message) => {
       if (client !== undefined) return this.#receive(client, message);
       if (isResponse(message)) return undefined;
@@ -63,6 +84,8 @@ export class Clients {
       return link.send(respond(message, 200, { value: { runtime, address: client.address, domain, user } }));
     });
     void link.closed.then(() => {
+      this.#links.delete(link);
+      this.#rejected += link.stats.rejected;
       if (client !== undefined) this.#leave(client);
     });
   }
@@ -145,8 +168,9 @@ export const serve = (
     if (isResponse(message)) return undefined;
     if (!(origin instanceof Client)) throw new ProtoflyError('E_REFUSED', `${address} is for programs of this runtime`);
     void handle(message, origin).then(
-      (body) => { if (body !== undefined) void bus.post(respond(message, 200, body, address)); },
-      (thrown: unknown) => { void bus.post(refuse(message, asProtoflyError(thrown), address)); },
+      (body) => { if (body !== undefined) origin.pressed(bus.post(respond(message, 200, body, address))); },
+      (thrown: unknown) => { origin.pressed(bus.post(refuse(message, asProtoflyError(thrown), address))); },
     );
-    return undefined;
+    // Not until it is answered: a program may have many questions under way. But who takes no answers asks no more.
+    return origin.relief;
   });

@@ -66,6 +66,7 @@ export class Connections {
   #requesters = 0;
   #restarts = 0;
   #closed = false;
+  #refused = 0;
 
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
@@ -81,6 +82,11 @@ export class Connections {
 
   get handlerAddress(): Address | undefined {
     return this.#init.enabled ? child(child(this.#init.runtime, 'p2phandler'), '1') : undefined;
+  }
+
+  /** How many messages came over connections that weren't the other side's own. */
+  get refused(): number {
+    return this.#refused;
   }
 
   list(): P2pConnection[] {
@@ -333,6 +339,7 @@ export class Connections {
   }
 
   #refuse(message: Message, origin: Origin): Pressure {
+    this.#refused += 1;
     this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
     if (isResponse(message) || !(origin instanceof P2pConnection)) return undefined;
     return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
