@@ -78,11 +78,22 @@ export class Program {
   }
 }
 
-/** A socket to a path, connected. */
-export const connected = (path: string): Promise<Socket> =>
+const dial = (path: string): Promise<Socket> =>
   new Promise((resolve, reject) => {
-    const socket = connect(path, () => { resolve(socket); }).once('error', reject);
+    const socket = connect(path, () => { socket.off('error', reject); resolve(socket); }).once('error', reject);
   });
+
+/** A socket to a path, connected; tries again while more wait at the path than the kernel lets. */
+export const connected = async (path: string): Promise<Socket> => {
+  for (;;) {
+    try {
+      return await dial(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      await pause(10);
+    }
+  }
+};
 
 export interface Status {
   readonly runtime: string;

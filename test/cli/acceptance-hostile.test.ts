@@ -1,0 +1,190 @@
+import { once } from 'node:events';
+import t from 'tap';
+import { ended, withHome } from '../support/cli.js';
+import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, until, withWorld, type Frame, type World } from '../support/acceptance.js';
+import { endWebRtc, Outsider } from '../support/outsider.js';
+
+/** Programs and peers that mean no good: each frame is answered, or dropped and counted, and nobody else notices. */
+const home = withHome(t);
+let world: World;
+let inbox: string;
+let pids: readonly number[];
+t.before(async () => {
+  world = await withWorld(home);
+  inbox = await world.bob.register('in');
+  pids = (await world.bob.pids()).sort();
+});
+
+/** Traffic that goes on beside an attack. */
+const beside = async <T>(attack: () => Promise<T>): Promise<{ result: T; faults: string[]; codes: (number | null)[] }> => {
+  const COUNT = 3000;
+  const tail = new Lines(world.bob.start('msg', 'tail', 'in', '--raw', '--count', String(COUNT), '--timeout', '60s'));
+  const sending = ended(home.start(['msg', 'send', inbox, '-'], { profile: 'alice', input: seq(COUNT) }));
+  const result = await attack();
+  return { result, codes: [(await sending).code, await tail.ended], faults: faultsIn(tail.all, COUNT) };
+};
+
+const rejected = async (): Promise<number> => (await world.bob.status()).counters['rejected']!;
+
+/** What a socket answers to one chunk, line by line, until it is quiet or closed. */
+const say = async (path: string, chunks: readonly (string | Buffer)[], enough: (frames: readonly Frame[]) => boolean): Promise<Frame[]> => {
+  const socket = await connected(path);
+  const frames: Frame[] = [];
+  let rest = '';
+  let over = false;
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) if (line !== '') frames.push(JSON.parse(line) as Frame);
+  }).on('error', () => { over = true; }).on('close', () => { over = true; });
+  for (const chunk of chunks) if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+  await until('it is answered', () => over || enough(frames));
+  socket.destroy();
+  return frames;
+};
+
+t.test('the runtime\'s socket: every frame that is no message, or not for this program, is answered or counted', async (t) => {
+  const { bob, alice } = world;
+  const path = await bob.socket();
+  const { runtime } = await bob.status();
+  const before = await rejected();
+  const open = '{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n';
+  const garbage = [
+    'hello\n', '{"id":1,"type":"open"\n', '[]\n', 'null\n', '7\n', `${'['.repeat(1_000_000)}\n`, `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}\n`,
+    Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0a]), '{"id":{},"type":[],"from":7,"to":null}\n',
+    '{"id":1,"type":"create","from":"hyperty://a/1","to":"hyperty://b/2","body":[]}\n', '{"id":2,"type":"nonsense","from":"mn:/client","to":"mn:/session"}\n',
+    '{"id":3,"type":"create","from":"mn:/client","to":"mn:/session","body":{"__proto__":{"code":200}}}\n',
+  ];
+  const { codes, faults } = await beside(async () => {
+    for (const frame of garbage) {
+      const [first] = await say(path, [frame], (frames) => frames.length > 0);
+      t.match(String(first?.body?.code), /^4/, `${String(frame).slice(0, 40)} is answered ${String(first?.body?.code)}`);
+    }
+    const [early] = await say(path, [`{"id":9,"type":"read","from":"mn:/client","to":"${runtime}/ua","body":{"resource":"status"}}\n`], (frames) => frames.length > 0);
+    t.same([early?.id, early?.body?.code], [9, 401], 'nothing before open');
+    const forged = await say(path, [open, ...[`${(await alice.status()).runtime}/ua`, 'hyperty://localhost/of-somebody-else', 'domain://registry.localhost', `${runtime}/sm`].map((from, index) =>
+      `{"id":"f${String(index)}","type":"create","from":"${from}","to":"${inbox}","body":{"value":"forged"}}\n`)], (frames) => frames.length >= 5);
+    t.same(forged.slice(1).map(({ body }) => body?.code), [403, 403, 403, 403], 'from is not believed');
+    const wrong = await say(path, [open, ...[
+      { type: 'subscribe', to: 'ua', body: { resource: 'in', value: { window: -1 } } }, { type: 'subscribe', to: 'ua', body: { resource: 7 } }, { type: 'subscribe', to: 'ua' },
+      { type: 'execute', to: 'ua', body: { resource: 'explode' } }, { type: 'create', to: 'registry', body: { value: { name: '../../etc' } } }, { type: 'create', to: 'registry', body: { value: [] } },
+      { type: 'execute', to: 'registry', body: { resource: '/p2p/connect', value: { address: '://' } } }, { type: 'create', to: 'sm', body: { schema: 1 } }, { type: 'read', to: 'nowhere' },
+    ].map(({ to, ...frame }, index) => `${JSON.stringify({ id: `w${String(index)}`, from: `${runtime}/client/@`, to: `${runtime}/${to}`, ...frame })}\n`)], (frames) => frames.length >= 10);
+    t.ok(wrong.slice(1).every(({ body }) => (body?.code ?? 0) >= 400), 'wrong types are refused');
+    // 20 MiB without the end of a line, and one that never ends.
+    const piece = Buffer.alloc(1024 * 1024, 0x78);
+    const rss = rssOf(pids[0]!);
+    await say(path, [...Array.from({ length: 20 }, () => piece), '\n'], (frames) => frames.length > 0);
+    t.ok(rssOf(pids[0]!) - rss < 128 * 1024 * 1024, 'a huge line is not kept');
+  });
+  t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
+  t.ok(await rejected() - before >= garbage.length, `counted: ${String(await rejected() - before)}`);
+});
+
+t.test('two thousand connections to the socket, half of them half open: they cost descriptors while they are there, and nothing after', async (t) => {
+  const path = await world.bob.socket();
+  const { pid } = await world.bob.status();
+  const before = descriptorsOf(pid);
+  const { codes, faults } = await beside(async () => {
+    for (let batch = 0; batch < 20; batch++) {
+      const sockets = await Promise.all(Array.from({ length: 100 }, () => connected(path)));
+      for (const [index, socket] of sockets.entries()) {
+        socket.on('error', () => undefined);
+        if (index % 2 === 0) socket.write('{"id":1,"type":"op');
+        else socket.end();
+      }
+      for (const socket of sockets) socket.destroy();
+    }
+  });
+  t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
+  await until('the descriptors are back', () => descriptorsOf(pid) <= before + 4);
+});
+
+t.test('a program that asks and never reads is made to wait: it fills no memory', async (t) => {
+  const { pid, runtime } = await world.bob.status();
+  const socket = await connected(await world.bob.socket());
+  socket.on('error', () => undefined).pause();
+  socket.write('{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n');
+  const program = await Program.open(await world.bob.socket());
+  const address = program.address.replace(/\d+$/, (number) => String(Number(number) - 1));
+  const rss = rssOf(pid);
+  const question = Array.from({ length: 200 }, (_, index) => `{"id":${String(index)},"type":"read","from":"${address}","to":"${runtime}/ua","body":{"resource":"status"}}\n`).join('');
+  let stuck = false;
+  const { codes, faults } = await beside(async () => {
+    for (let batch = 0; batch < 1000 && !stuck; batch++) {
+      if (socket.write(question)) continue;
+      stuck = !await Promise.race([once(socket, 'drain').then(() => true), new Promise<boolean>((resolve) => { setTimeout(resolve, 1500, false); })]);
+    }
+  });
+  t.ok(stuck, 'it is no longer read');
+  t.ok(rssOf(pid) - rss < 64 * 1024 * 1024, `the runtime grew by ${String(Math.round((rssOf(pid) - rss) / 1024 / 1024))} MiB`);
+  t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
+  socket.destroy();
+  program.close();
+});
+
+t.test('somebody else\'s program sets up P2P with the documented protocol; what it may not say is refused', async (t) => {
+  const { bob, alice, url } = world;
+  const outsider = await Outsider.join(url, 'outsider');
+  const handler = await outsider.handlerOf('bob');
+  const { runtime } = await bob.status();
+  const { result: answers, codes, faults } = await beside(async () => {
+    const connection = await outsider.connect(handler);
+    t.same((await bob.live()).filter(({ remoteRuntime }) => remoteRuntime === outsider.runtime).map(({ role }) => role), ['handler']);
+    const me = `${outsider.runtime}/program`;
+    const create = (from: string, to: string, body: Record<string, unknown> = { value: 'x', expect: 'receipt' }, type = 'create') => connection.ask({ type, from, to, body });
+    t.same(await connection.ask({ type: 'ping', from: me, to: runtime }).then(({ code, path }) => [code, path]), [200, 'p2p'], 'it reaches the runtime directly');
+    const refusals = await Promise.all([
+      create((await alice.hyperties())[0]!.url, inbox), create(`${(await alice.status()).runtime}/ua`, inbox), create(inbox, inbox), create(`${runtime}/ua`, inbox),
+      create('domain://registry.localhost', inbox), create('hyperty://localhost/nobody', inbox),
+      create(me, `${runtime}/ua`, { resource: 'stop' }, 'execute'), create(me, `${runtime}/registry`, { value: { name: 'theirs' } }),
+      create(me, `${runtime}/sm`, { schema: 'x', authorise: [], value: {} }), create(me, `${runtime}/registry`, { resource: 'hyperties' }, 'read'),
+    ]);
+    for (const frame of ['', 'hello', '{}', '[1]', '{"uuid":7}', '{"uuid":"000000000000","data":"a piece of nothing"}', `{"uuid":"a","data":{"textMessage":${'['.repeat(5000)}${']'.repeat(5000)}}}`, '\u0000'.repeat(1000)]) connection.sendText(frame);
+    for (let size = 0; size < 64; size++) connection.sendBytes(Buffer.from(Array.from({ length: size }, (_, index) => (index * 37 + size * 11) & 255)));
+    t.equal((await connection.ask({ type: 'ping', from: me, to: runtime })).code, 200, 'garbage costs itself only');
+    connection.close();
+    return refusals.map(({ code }) => code);
+  });
+  t.same(answers.map((code) => code === 403 || code === 404), answers.map(() => true), `answered ${answers.join(', ')}`);
+  t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
+  await until('the connection is gone', async () => (await bob.live()).every(({ remoteRuntime }) => remoteRuntime !== outsider.runtime));
+  outsider.close();
+});
+
+t.test('set-ups that make no sense, and connections that break their framing', async (t) => {
+  const { bob, url } = world;
+  const outsider = await Outsider.join(url, 'rude');
+  const handler = await outsider.handlerOf('bob');
+  const { codes, faults } = await beside(async () => {
+    const sdp = (await outsider.connect(handler).then(async (connection) => {
+      const text = await connection.offer();
+      connection.close();
+      return text;
+    }));
+    const offer = (text: string): object => ({ runtime: outsider.runtime, connectionDescription: { type: 'offer', sdp: text }, iceCandidates: [] });
+    const objects: unknown[] = [
+      null, [], 'offer', {}, { connectionDescription: null }, { connectionDescription: { type: 'answer', sdp } }, { connectionDescription: { type: 'offer', sdp: 7 } },
+      offer(''), offer('v=0'), offer('x'.repeat(65_537)), offer(sdp.replace(/a=fingerprint.*\r?\n/, '')), offer(sdp.replace(/a=ice-ufrag.*\r?\n/, '')), offer('\u0000'.repeat(500)),
+      { ...offer(sdp), runtime: 'hyperty-runtime://localhost/somebody-else' }, { ...offer(sdp), iceCandidates: Array.from({ length: 201 }, () => ({ candidate: 'x', sdpMid: '0' })) },
+      { ...offer(sdp), iceCandidates: [7] }, { ...offer(sdp), generation: -1 }, { ...offer(sdp), framings: 'all' },
+    ];
+    const results = await Promise.all(objects.map((value, index) => outsider.negotiate(`${outsider.runtime}/p2prequester/x${String(index)}`, handler, value).then(() => 'accepted', (error: Error) => error.message)));
+    for (const [index, result] of results.entries()) t.match(result, /^refused with [45]/, `object ${String(index)}`);
+    for (const frames of [[[9]], [[1, 255, 255, 255, 255]], [[4, 255, 255, 255, 255, 255, 255, 255, 255]], [[3, 0, 1, 0, 0, 0, 1, 7]], [[2, 0, 1, 255, 255, 255, 255]], [[1, 0, 0, 0, 3, 123, 34, 10]], Array.from({ length: 5000 }, () => [5, 0, 0, 0, 1])]) {
+      const connection = await outsider.connect(handler, { framings: ['protofly/1'] });
+      for (const frame of frames) if (connection.isOpen) connection.sendBytes(Uint8Array.from(frame));
+      connection.close();
+      await until('it is gone', async () => (await bob.live()).every(({ remoteRuntime }) => remoteRuntime !== outsider.runtime));
+    }
+  });
+  t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
+  outsider.close();
+});
+
+t.test('after all of that the same processes run, and they are well', async (t) => {
+  t.same((await world.bob.pids()).sort(), pids);
+  t.equal((await world.bob.status()).state, 'live');
+  t.match(await world.bob.run('runtime', 'status'), /live/);
+  endWebRtc();
+});

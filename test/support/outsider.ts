@@ -1,0 +1,173 @@
+import nodeDataChannel, { type DataChannel, type PeerConnection } from 'node-datachannel';
+import { WebSocket } from 'ws';
+import type { Answer, Frame } from './acceptance.js';
+
+type Draft = Omit<Frame, 'id'> & { readonly id?: number | string };
+
+/**
+ * A runtime of somebody else's, as docs/protocol.md describes one: a session with the message node over a plain
+ * WebSocket, and a WebRTC library. Nothing of protofly's code.
+ */
+export class Outsider {
+  readonly runtime: string;
+  readonly #socket: WebSocket;
+  readonly #pending = new Map<string, (answer: Answer) => void>();
+  #next = 1;
+  /** Requests that come through the message node. */
+  onRequest: (frame: Frame) => void = () => undefined;
+
+  private constructor(socket: WebSocket, runtime: string) {
+    this.#socket = socket;
+    this.runtime = runtime;
+    socket.on('message', (data) => {
+      const frame = JSON.parse((data as Buffer).toString()) as Frame;
+      if (frame.type !== 'response') { this.onRequest(frame); return; }
+      if ((frame.body?.code ?? 0) < 200) return;
+      this.#pending.get(String(frame.id))?.(frame.body as Answer);
+      this.#pending.delete(String(frame.id));
+    });
+  }
+
+  static async join(url: string, name: string): Promise<Outsider> {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
+    await new Promise((resolve, reject) => { socket.once('open', resolve).once('error', reject); });
+    const outsider = new Outsider(socket, `hyperty-runtime://localhost/${name}`);
+    const { code } = await outsider.ask('mn:/session', 'open', {}, outsider.runtime);
+    if (code !== 200) throw new Error(`no session: ${String(code)}`);
+    return outsider;
+  }
+
+  post(frame: Draft): void {
+    this.#socket.send(JSON.stringify({ id: this.#next++, ...frame }));
+  }
+
+  ask(to: string, type: string, body: Record<string, unknown>, from = `${this.runtime}/registry`): Promise<Answer> {
+    const id = `o${String(this.#next++)}`;
+    return new Promise((resolve) => {
+      this.#pending.set(id, resolve);
+      this.post({ id, type, from, to, body });
+    });
+  }
+
+  reply({ id, from, to }: Frame, code: number, body: Record<string, unknown> = {}): void {
+    this.post({ id, type: 'response', from: to, to: from, body: { ...body, code } });
+  }
+
+  /** The P2P handler of a user's runtime, as the domain registry has it. */
+  async handlerOf(user: string): Promise<string> {
+    const { value } = await this.ask('domain://registry.localhost', 'read', { resource: `user://localhost/${user}` });
+    return (Object.values(value as Record<string, { p2pHandler?: string }>).find(({ p2pHandler }) => p2pHandler !== undefined))!.p2pHandler!;
+  }
+
+  /** Sets up a connection as a requester does. @throws Error when it is refused */
+  async connect(handler: string, fields: Record<string, unknown> = {}): Promise<OutsideConnection> {
+    const stub = `${this.runtime}/p2prequester/${String(this.#next++)}`;
+    const peer = new nodeDataChannel.PeerConnection('outsider', { iceServers: [], bindAddress: '127.0.0.1', disableFingerprintVerification: true });
+    const channel = peer.createDataChannel('P2PChannel');
+    const connection = new OutsideConnection(peer, channel);
+    try {
+      const sdp = await connection.offer();
+      const answer = await this.negotiate(stub, handler, {
+        name: 'an offer', runtime: this.runtime, status: 'created', connectionDescription: { type: 'offer', sdp }, iceCandidates: [], ...fields,
+      });
+      await connection.accept(answer);
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** P2P-1 to P2P-4 with whatever object. @returns the SDP of the handler's answer @throws Error when it is refused */
+  async negotiate(stub: string, handler: string, value: unknown): Promise<string> {
+    const allocated = await this.ask('domain://msg-node.localhost/address-allocation', 'create', { scheme: 'connection', value: { number: 1 } });
+    const [url] = (allocated.value as { allocated: string[] }).allocated;
+    await this.ask('domain://msg-node.localhost/sm', 'subscribe', { subscribe: [url, `${url!}/subscription`, stub], source: `${this.runtime}/sm` }, `${this.runtime}/sm`);
+    const answered = new Promise<string>((resolve) => {
+      this.onRequest = (frame) => {
+        const { type, to, body } = frame;
+        if (type === 'subscribe' && to === `${url!}/subscription`) this.reply(frame, 200, { value });
+        else if (type === 'create' && to === stub) {
+          this.reply(frame, 200);
+          resolve((body?.value as { connectionDescription: { sdp: string } }).connectionDescription.sdp);
+        }
+      };
+    });
+    const schema = 'hyperty-catalogue://catalogue.localhost/.well-known/dataschema/Connection';
+    const invited = await this.ask(handler, 'create', { source: stub, value, schema }, `${url!}/subscription`);
+    if (invited.code !== 200) throw new Error(`refused with ${String(invited.code)}: ${String(invited.description)}`);
+    return answered;
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+}
+
+/** One data channel to a handler. Speaks `rethink/1` unless frames are sent by hand. */
+export class OutsideConnection {
+  readonly #peer: PeerConnection;
+  readonly #channel: DataChannel;
+  readonly #opened: Promise<void>;
+  readonly closed: Promise<void>;
+  readonly #pending = new Map<string, (frame: Frame) => void>();
+  #next = 1;
+
+  constructor(peer: PeerConnection, channel: DataChannel) {
+    this.#peer = peer;
+    this.#channel = channel;
+    this.#opened = new Promise((resolve) => { channel.onOpen(resolve); });
+    this.closed = new Promise((resolve) => { channel.onClosed(resolve); });
+    channel.onMessage((data) => {
+      if (typeof data !== 'string') return;
+      const { data: { textMessage: message } } = JSON.parse(data) as { data: { textMessage: Frame } };
+      this.#pending.get(String(message.id))?.(message);
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#channel.isOpen();
+  }
+
+  offer(): Promise<string> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const sdp = this.#peer.localDescription()?.sdp;
+        if (this.#peer.gatheringState() === 'complete' && sdp !== undefined) resolve(sdp);
+      };
+      this.#peer.onGatheringStateChange(look);
+      look();
+    });
+  }
+
+  accept(sdp: string): Promise<void> {
+    this.#peer.setRemoteDescription(sdp, 'answer');
+    return this.#opened;
+  }
+
+  /** Sends a message in a `rethink/1` frame and waits for its answer. */
+  ask(message: Draft): Promise<Answer> {
+    const id = `c${String(this.#next++)}`;
+    const uuid = id.padStart(12, '0');
+    return new Promise((resolve) => {
+      this.#pending.set(id, ({ body }) => { resolve(body as Answer); });
+      this.sendText(JSON.stringify({ uuid, data: { uuid, sendingTime: Date.now(), dataSize: 0, textMessage: { id, ...message } } }));
+    });
+  }
+
+  sendText(frame: string): void {
+    this.#channel.sendMessage(frame);
+  }
+
+  sendBytes(frame: Uint8Array): void {
+    this.#channel.sendMessageBinary(Buffer.from(frame));
+  }
+
+  close(): void {
+    this.#channel.close();
+    this.#peer.close();
+  }
+}
+
+/** Ends the library's threads; once, when no connection is open. */
+export const endWebRtc = (): void => { nodeDataChannel.cleanup(); };
