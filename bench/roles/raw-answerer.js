@@ -16,19 +16,28 @@ const accept = () => {
   });
 };
 
-process.on('message', async ({ description, candidate, hangUp, count, echo }) => {
+const done = (result = true) => { process.send({ done: result }); };
+
+const commands = {
+  echo: () => { onText = (text) => { channel.sendMessage(text); }; },
+  count: () => {
+    onText = (text) => { counter.take(text); };
+    Promise.resolve(counter.result()).then(done);
+  },
+  'hang up': () => {
+    channel?.close();
+    connection?.close();
+  },
+};
+
+process.on('message', ({ description, candidate, what }) => {
   if (description !== undefined) {
     accept();
     connection.setRemoteDescription(description.sdp, description.type);
   } else if (candidate !== undefined) connection.addRemoteCandidate(candidate.candidate, candidate.mid);
-  else if (echo === true) onText = (text) => { channel.sendMessage(text); };
-  else if (hangUp === true) {
-    channel?.close();
-    connection?.close();
-    process.send({ closed: true });
-  } else if (count === true) {
-    onText = (text) => { counter.take(text); };
-    process.send({ result: await counter.result() });
+  else {
+    commands[what]();
+    done();
   }
 });
 process.on('disconnect', () => {

@@ -13,20 +13,24 @@ let channel;
 let onText = () => undefined;
 let onOther = () => undefined;
 
-other.on('message', ({ description, candidate, result, closed }) => {
+/** Tells the other process what to do with texts, or to hang up. Resolves when it is ready for them, or done. */
+const tell = (what) => new Promise((resolve) => {
+  onOther = resolve;
+  other.send({ what });
+});
+
+other.on('message', ({ description, candidate, done }) => {
   if (description !== undefined) connection.setRemoteDescription(description.sdp, description.type);
   else if (candidate !== undefined) connection.addRemoteCandidate(candidate.candidate, candidate.mid);
-  else if (result !== undefined || closed === true) onOther(result);
+  else onOther(done);
 });
 
 const hangUp = () => {
   if (connection === undefined) return undefined;
-  const closed = new Promise((resolve) => { onOther = resolve; });
   channel.close();
   connection.close();
   connection = undefined;
-  other.send({ hangUp: true });
-  return closed;
+  return tell('hang up');
 };
 
 /** Resolves when the channel takes more. */
@@ -49,17 +53,17 @@ serve({
     return now() - began;
   },
   burst: async (of) => {
+    await tell('count');
     const result = new Promise((resolve) => { onOther = resolve; });
-    other.send({ count: true });
     const began = await burst(of, (text) => {
       channel.sendMessage(text);
       return channel.bufferedAmount() > HIGH_WATER ? drained() : undefined;
     });
     return { began, ...(await result) };
   },
-  roundTrips: ({ size, count }) => {
+  roundTrips: async ({ size, count }) => {
     const text = 'x'.repeat(size);
-    other.send({ echo: true });
+    await tell('echo');
     return roundTrips(count, () => new Promise((resolve) => {
       onText = resolve;
       channel.sendMessage(text);
