@@ -58,6 +58,7 @@ interface Parts {
   readonly hyperties: Hyperties;
   readonly connections: Connections;
   readonly outgoing: Outgoing;
+  readonly records: Records;
   readonly syncManager: SyncManager;
   readonly clients: Clients;
 }
@@ -160,7 +161,7 @@ export class Runtime {
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
       void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
     });
-    this.#parts = { bus, loader, stubs, nodes, hyperties, connections, outgoing, syncManager, clients };
+    this.#parts = { bus, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -293,9 +294,11 @@ export class Runtime {
   }
 
   #accept(message: Message, origin: Origin): Pressure {
-    const { bus, outgoing } = this.#parts;
+    const { bus, outgoing, records } = this.#parts;
     if (isResponse(message)) {
       if (!outgoing.settle(message)) return undefined;
+      // Whoever isn't there any more is looked for anew.
+      if (message.body.code === 404 || message.body.code === 408) records.forget(message.from).catch((thrown: unknown) => { this.#components.log('warn', asProtoflyError(thrown).message); });
     } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
       this.#rejected += 1;
       return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));

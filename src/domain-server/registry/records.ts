@@ -80,6 +80,11 @@ export class Records {
     }
   }
 
+  /** All records, in the order of their keys. */
+  *all(live: boolean): Generator<RegistryRecord> {
+    for (const [, { record }] of this.#entries.entries()) if (isLive(record.status) === live) yield record;
+  }
+
   /**
    * Turns all live records of a runtime disconnected.
    * @param onChanged is told of each, once it is durable

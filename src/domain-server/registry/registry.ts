@@ -164,7 +164,8 @@ export class DomainRegistry {
     let count = 0;
     let bytes = 0;
     let walked = 0;
-    for (const record of this.#components.records.find(search.attribute, search.value, live)) {
+    const { records } = this.#components;
+    for (const record of search.by === undefined ? records.all(live) : records.find(search.by.attribute, search.by.value, live)) {
       walked += 1;
       // An answer that has to walk over very many records that don't fit is cut short, like one that grows too long.
       if (walked > maxFound * 10) return { found, count, more: true };
@@ -230,16 +231,18 @@ const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRe
 };
 
 interface Search {
-  readonly attribute: Attribute;
-  readonly value: string;
+  /** Absent: everything of the scheme. */
+  readonly by?: { readonly attribute: Attribute; readonly value: string };
   readonly scheme?: string;
 }
 
 /** What a `read` looks for, when that isn't one address. */
 const searchOf = (resource: string): Search | undefined => {
+  const [, all] = /^\/([^/]+)\/?$/.exec(resource) ?? [];
+  if (all !== undefined) return { scheme: all.toLowerCase() };
   const [, scheme, attribute, rest] = /^\/([^/]+)\/(user|name|guid|user-guid|runtime)\/(.+)$/.exec(resource) ?? [];
   if (scheme === undefined || attribute === undefined || rest === undefined) return attributeSearch(resource);
-  if (attribute === 'name') return { attribute, value: rest, scheme: scheme.toLowerCase() };
+  if (attribute === 'name') return { by: { attribute, value: rest }, scheme: scheme.toLowerCase() };
   const search = attributeSearch(rest);
   return search === undefined ? undefined : { ...search, scheme: scheme.toLowerCase() };
 };
@@ -248,9 +251,9 @@ const attributeSearch = (text: string): Search | undefined => {
   if (!isAddress(text)) return undefined;
   const address = parseAddress(text);
   const { scheme } = partsOf(address);
-  if (scheme === 'user') return { attribute: 'user', value: address };
-  if (scheme === 'user-guid') return { attribute: 'guid', value: address };
-  if (scheme === 'hyperty-runtime') return { attribute: 'runtime', value: address };
+  if (scheme === 'user') return { by: { attribute: 'user', value: address } };
+  if (scheme === 'user-guid') return { by: { attribute: 'guid', value: address } };
+  if (scheme === 'hyperty-runtime') return { by: { attribute: 'runtime', value: address } };
   return undefined;
 };
 

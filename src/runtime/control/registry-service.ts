@@ -1,6 +1,6 @@
 import type { MessageBus } from '../../bus/index.js';
 import {
-  child, domainOf, isAddress, parseAddress, ProtoflyError, respond, runtimeOf, type Address, type Clock, type RegistryRecord, type Request,
+  child, isAddress, parseAddress, ProtoflyError, respond, runtimeOf, type Address, type Clock, type RegistryRecord, type Request,
 } from '../../protocol/index.js';
 import type { ConnectionChange, Connections, Criteria, Hyperties, HypertySpec, P2pConnection, Protostubs, Records, Router } from '../registry/index.js';
 import { serve, type Client } from './clients.js';
@@ -105,8 +105,8 @@ export class RegistryService {
   /** The record of some hyperty in a runtime, as far as connections tell which it was. */
   async #ofRuntime(runtime: Address): Promise<RegistryRecord> {
     if (runtime === this.#runtime) throw new ProtoflyError('E_USAGE', `${runtime} is this runtime`);
-    const found = await this.#components.records.discover({ domain: domainOf(runtime) });
-    const record = found.find((other) => other.runtime === runtime && other.p2pHandler !== undefined);
+    const found = await this.#components.records.ofRuntime(runtime);
+    const record = found.find(({ p2pHandler }) => p2pHandler !== undefined);
     return record ?? { url: runtime, runtime, dataSchemes: [], resources: [], status: 'live', expires: 0 };
   }
 

@@ -160,7 +160,7 @@ export class MessageNodes {
       kind: 'msg-node',
       domain: node.domain,
       origin: catalogueAddress(node.domain, 'protocolstub', 'default'),
-      config: { url, runtimeURL: this.#init.runtime },
+      config: { url, runtimeURL: this.#init.runtime, release: true },
       admit,
       onStatus: (event) => { this.#status(node, event); },
       onEnd: (reason) => { this.#ended(node, reason); },

@@ -127,7 +127,7 @@ export class Protostubs {
     const { log, clock } = this.#components;
     try {
       const event = statusEvent(message);
-      if (event.connection === undefined && event.status !== stub.status) {
+      if ((event.connection ?? stub.address) === stub.address && event.status !== stub.status) {
         if (nextStubStatus(stub.status, event.status) === undefined) log('warn', `${stub.address}: from ${stub.status} to ${event.status} is no step`);
         else {
           log('info', `${stub.address} is ${event.status}${event.description === undefined ? '' : `: ${event.description}`}`);

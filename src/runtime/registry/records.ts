@@ -87,22 +87,18 @@ export class Records {
   }
 
   /** Searches a domain's registry; live records first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
-  async discover(criteria: Criteria): Promise<RegistryRecord[]> {
+  discover(criteria: Criteria): Promise<RegistryRecord[]> {
     const domain = criteria.domain ?? (criteria.user === undefined ? this.#init.domain : domainOf(this.#userAddress(criteria.user, this.#init.domain)));
-    const user = criteria.user === undefined ? undefined : this.#userAddress(criteria.user, domain);
-    const resource = user === undefined ? `/hyperty/name/${criteria.name ?? ''}` : `/hyperty/user/${user}`;
-    const { name, resources, dataSchemes } = criteria;
-    const response = await this.#bus.request({
-      type: 'read',
-      from: child(this.#init.runtime, 'registry'),
-      to: registryAddress(domain),
-      body: { resource: user === undefined && name === undefined ? '/hyperty' : resource, criteria: { ...(name === undefined ? {} : { name }), ...(resources?.length ? { resources } : {}), ...(dataSchemes?.length ? { dataSchemes } : {}) } },
+    const { user, name, resources, dataSchemes } = criteria;
+    const where = user !== undefined ? `/hyperty/user/${this.#userAddress(user, domain)}` : name !== undefined ? `/hyperty/name/${name}` : '/hyperty';
+    return this.#search(domain, where, {
+      ...(name === undefined ? {} : { name }), ...(resources?.length ? { resources } : {}), ...(dataSchemes?.length ? { dataSchemes } : {}),
     });
-    const { code, value } = response.body;
-    if (code === 404) return [];
-    if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
-    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable);
-    return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
+  }
+
+  /** What is registered with a runtime. @throws ProtoflyError as `discover` */
+  ofRuntime(runtime: Address): Promise<RegistryRecord[]> {
+    return this.#search(domainOf(runtime), `/hyperty/runtime/${runtime}`, {});
   }
 
   /**
@@ -123,6 +119,17 @@ export class Records {
     if (match === null) throw new ProtoflyError('E_USAGE', `${JSON.stringify(text)} is no address`, { hint: 'write user, user/name, user/name@domain, or a full address' });
     const [, user = '', name, domain] = match;
     return this.#someOf(await this.discover({ user, ...(name === undefined ? {} : { name }), ...(domain === undefined ? {} : { domain }) }), text);
+  }
+
+  async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
+    const response = await this.#bus.request({
+      type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria },
+    });
+    const { code, value } = response.body;
+    if (code === 404) return [];
+    if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
+    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable);
+    return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
   }
 
   #someOf(records: RegistryRecord[], text: string): RegistryRecord[] {
@@ -164,7 +171,7 @@ export class Records {
       await this.#cache.delete(address);
       return undefined;
     }
-    const [record] = readable(response.body.code === 408 ? Object.values((response.body.value ?? {}) as object)[0] ?? response.body.value : response.body.value);
+    const [record] = readable(response.body.value);
     // A registry can only speak of what was asked: another address in the answer is not believed.
     if (record === undefined || !isWithin(address, record.url)) return this.#cached(address)?.record;
     this.#atHand.delete(address);
