@@ -49,8 +49,10 @@ const distance = (a: string, b: string): number => {
   return row[b.length]!;
 };
 
-/** The known word that was probably meant, if there is one near enough. */
+/** The known word that was probably meant: the only one that goes on from what was typed, or one that is near enough. */
 export const nearest = (typed: string, known: readonly string[]): string | undefined => {
+  const longer = known.filter((word) => word.startsWith(typed));
+  if (longer.length === 1) return longer[0];
   const scored = known.map((word) => ({ word, score: distance(typed.slice(0, 100), word) })).sort((a, b) => a.score - b.score);
   const [best] = scored;
   return best !== undefined && best.score <= Math.max(2, Math.floor(best.word.length / 3)) ? best.word : undefined;

@@ -1,10 +1,18 @@
+import { custom as customArgument } from '@oclif/core/args';
 import { Command } from '@oclif/core/command';
 import { boolean, custom, string } from '@oclif/core/flags';
 import { createContext, type Context, type GlobalFlags } from './context.js';
 import { parseDuration } from './io/duration.js';
 
 /** A flag whose value is a length of time; in the command it is milliseconds. */
-export const durationFlag = custom<number>({ helpValue: '5s', parse: (text) => Promise.resolve(parseDuration(text)) });
+export const durationFlag = custom<number>({
+  helpValue: '5s',
+  defaultHelp: ({ options }) => Promise.resolve(typeof options.default === 'number' ? `${String(options.default / 1000)}s` : undefined),
+  parse: (text) => Promise.resolve(parseDuration(text)),
+});
+
+/** An argument. Left out, it is not looked for on stdin, as the framework would: that belongs to whoever started the command. */
+export const argument = customArgument<string>({ ignoreStdin: true, parse: (text) => Promise.resolve(text) });
 
 /**
  * What every command has: the global flags, and the context that is made of them. What a command throws is printed,

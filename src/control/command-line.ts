@@ -38,7 +38,8 @@ export const runCommand = async (argv: readonly string[], importMetaUrl: string)
     await runOclif([...(id === undefined ? words : id.split(':')), '--help'], root);
     return 0;
   }
-  if (id === undefined) throw unknown(config, words.length === 0 ? [argv[0]!] : words);
+  if (words.length === 0) throw new ProtoflyError('E_USAGE', `there is no command before ${argv[0]!}`, { hint: 'see protofly --help' });
+  if (id === undefined) throw unknown(config, words);
   const result: unknown = await config.runCommand(id, argv.slice(id.split(':').length));
   return typeof result === 'number' ? result : 0;
 };

@@ -60,6 +60,8 @@ t.test('2: wrong usage', async (t) => {
   await fails(t, ['msg', 'send', 'bob', 'hi', '--timeout', 'soon'], 2, 'E_USAGE');
   await fails(t, ['runtime', 'status', '--profile', '../escape'], 2, 'E_USAGE');
   await fails(t, ['config', 'get', 'nonsense'], 2, 'E_USAGE');
+  await fails(t, ['--profile', 'alice'], 2, 'E_USAGE');
+  await fails(t, ['config', 'get'], 2, 'E_USAGE', { input: 'user\n' });
   t.match((await home.pfly(['msg', 'sned'])).stderr, /did you mean: protofly msg send/, 'a near command is suggested');
 });
 
@@ -120,6 +122,12 @@ t.test('with a domain and two runtimes', async (t) => {
   });
   await t.test('4: known, but no program is attached', (t) => fails(t, ['msg', 'request', 'bob/in', 'hi'], 4, 'E_UNAVAILABLE', alice));
   await t.test('5: time is up', (t) => fails(t, ['msg', 'tail', 'in', '--timeout', '200ms'], 5, 'E_TIMEOUT', { profile: 'bob' }));
+  await t.test('5: time is up, and how much has come by then', async (t) => {
+    const { code, stderr } = await home.pfly(['msg', 'tail', 'in', '--count', '3', '--timeout', '200ms'], { profile: 'bob' });
+    t.equal(code, 5);
+    t.match(stderr, /0 of 3 messages came in 200 ms/);
+    t.equal((await home.pfly(['runtime', 'status', '--watch', '--timeout', '100ms'], alice)).code, 5);
+  });
   await t.test('7: not direct', (t) => fails(t, ['msg', 'send', 'bob/in', 'hi', '--require-direct', '--timeout', '5s'], 7, 'E_NOT_DIRECT', alice));
   await t.test('8: partly done, and stderr says how much', async (t) => {
     const { code, stderr } = await home.pfly(['msg', 'send', 'bob/in', '-', '--split', 'json'], { ...alice, input: '1 {"two":2}\n{nonsense}' });

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +9,7 @@ import { hasSwitch, moveLeadingFlags, nearest } from '../../src/control/argument
 import { Client } from '../../src/control/client/client.js';
 import { domainUrl } from '../../src/control/daemons/runtime.js';
 import { parseListen } from '../../src/control/daemons/domain.js';
+import { isAlive } from '../../src/control/daemons/spawn.js';
 import { parseDuration } from '../../src/control/io/duration.js';
 import { cell } from '../../src/control/io/table.js';
 import { splitStream } from '../../src/control/messages/split.js';
@@ -28,6 +31,7 @@ t.test('global flags before the command move behind it, but not behind --', (t) 
   t.same(moveLeadingFlags(['--profile']), ['--profile'], 'a flag without its value is for the parser');
   t.notOk(hasSwitch(['msg', 'send', 'bob', '--', '--json'], '--json'));
   t.equal(nearest('mgs send', ['msg send', 'msg tail', 'p2p list']), 'msg send');
+  t.equal(nearest('runtime stat', ['runtime start', 'runtime status', 'runtime stop']), 'runtime status', 'what was begun comes before what is near');
   t.equal(nearest('quite another thing', ['msg send']), undefined);
   t.end();
 });
@@ -56,6 +60,16 @@ t.test('a socket whose path would be too long lies in a short folder, the same o
   t.equal(profilePlaces('bob', env).socket, socket);
   t.not(profilePlaces('eve', env).socket, socket);
   t.end();
+});
+
+t.test('a process that has ended is gone, also when its parent never asks how', { skip: process.platform !== 'linux' && 'there is no /proc' }, async (t) => {
+  // The shell's child ends while the shell has become something that waits for nobody.
+  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.teardown(() => parent.kill());
+  const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+  await eventually(() => !isAlive(Number(line)));
+  t.doesNotThrow(() => process.kill(Number(line), 0), 'it is still in the table of processes');
+  t.ok(isAlive(process.pid));
 });
 
 t.test('where a domain is', (t) => {

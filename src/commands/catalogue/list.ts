@@ -1,13 +1,12 @@
-import { string } from '@oclif/core/args';
-import { string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { listCatalogue } from '../../control/catalogue.js';
 
 export default class CatalogueList extends BaseCommand {
   static override summary = 'what a domain\'s catalogue offers';
-  static override args = { type: string({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy; all where none is given' }) };
+  static override args = { type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy; all where none is given' }) };
   static override flags = {
-    domain: text({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
+    domain: string({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
     timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
   };
 

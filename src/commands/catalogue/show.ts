@@ -1,18 +1,17 @@
-import { string } from '@oclif/core/args';
-import { string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { readCatalogue } from '../../control/catalogue.js';
 import { needed } from '../../control/io/prompt.js';
 
 export default class CatalogueShow extends BaseCommand {
   static override summary = 'one descriptor of a domain\'s catalogue';
   static override args = {
-    type: string({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy' }),
-    name: string({ description: 'its name' }),
+    type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy' }),
+    name: argument({ description: 'its name' }),
   };
 
   static override flags = {
-    domain: text({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
+    domain: string({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
     timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
   };
 

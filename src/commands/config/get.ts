@@ -1,11 +1,10 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand } from '../../control/base-command.js';
+import { BaseCommand, argument } from '../../control/base-command.js';
 import { needed } from '../../control/io/prompt.js';
 import { getSetting, keyChoices } from '../../control/configuration.js';
 
 export default class ConfigGet extends BaseCommand {
   static override summary = 'print a setting of this profile';
-  static override args = { key: string({ description: 'which' }) };
+  static override args = { key: argument({ description: 'which' }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ConfigGet);

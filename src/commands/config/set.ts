@@ -1,11 +1,10 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand } from '../../control/base-command.js';
+import { BaseCommand, argument } from '../../control/base-command.js';
 import { needed } from '../../control/io/prompt.js';
 import { keyChoices, setSetting } from '../../control/configuration.js';
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'change a setting of this profile; a runtime takes it at its next start';
-  static override args = { key: string({ description: 'which' }), value: string({ description: 'to what' }) };
+  static override args = { key: argument({ description: 'which' }), value: argument({ description: 'to what' }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ConfigSet);

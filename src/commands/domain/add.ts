@@ -1,5 +1,4 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand } from '../../control/base-command.js';
+import { BaseCommand, argument } from '../../control/base-command.js';
 import { addDomain } from '../../control/daemons/known-domains.js';
 import { needed } from '../../control/io/prompt.js';
 
@@ -7,8 +6,8 @@ export default class DomainAdd extends BaseCommand {
   static override summary = 'say where the base URL of a domain is, when DNS doesn\'t';
   static override examples = ['<%= config.bin %> domain add example.com https://mn.example.com:8443'];
   static override args = {
-    name: string({ description: 'the domain' }),
-    url: string({ description: 'its base URL' }),
+    name: argument({ description: 'the domain' }),
+    url: argument({ description: 'its base URL' }),
   };
 
   override async run(): Promise<void> {

@@ -1,11 +1,10 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand } from '../../control/base-command.js';
+import { BaseCommand, argument } from '../../control/base-command.js';
 import { listDomains, removeDomain } from '../../control/daemons/known-domains.js';
 import { needed } from '../../control/io/prompt.js';
 
 export default class DomainRemove extends BaseCommand {
   static override summary = 'forget the base URL of a domain';
-  static override args = { name: string({ description: 'the domain' }) };
+  static override args = { name: argument({ description: 'the domain' }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(DomainRemove);

@@ -1,6 +1,5 @@
-import { string } from '@oclif/core/args';
-import { boolean, string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { boolean, string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { withRuntime } from '../../control/client/runtime.js';
 import { needed } from '../../control/io/prompt.js';
 
@@ -8,10 +7,10 @@ export default class HypertyRegister extends BaseCommand {
   static override summary = 'register a hyperty and print its address';
   static override description = 'It stays registered, also after a restart, until `hyperty unregister`.';
   static override examples = ['<%= config.bin %> hyperty register in', '<%= config.bin %> hyperty register chat --resource chat --data-scheme comm'];
-  static override args = { name: string({ description: 'its name within this runtime' }) };
+  static override args = { name: argument({ description: 'its name within this runtime' }) };
   static override flags = {
-    resource: text({ description: 'what it offers, for those who search', multiple: true, multipleNonGreedy: true }),
-    'data-scheme': text({ description: 'kind of data object that it works with', multiple: true, multipleNonGreedy: true }),
+    resource: string({ description: 'what it offers, for those who search', multiple: true, multipleNonGreedy: true }),
+    'data-scheme': string({ description: 'kind of data object that it works with', multiple: true, multipleNonGreedy: true }),
     'no-p2p': boolean({ description: 'messages to it always go through the message node' }),
     timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
   };

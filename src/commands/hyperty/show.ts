@@ -1,5 +1,4 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { withRuntime } from '../../control/client/runtime.js';
 import { findRecord, neededAddress } from '../../control/client/target.js';
 import { recordFields } from '../../control/views.js';
@@ -7,7 +6,7 @@ import { recordFields } from '../../control/views.js';
 export default class HypertyShow extends BaseCommand {
   static override summary = 'the registry record behind an address';
   static override examples = ['<%= config.bin %> hyperty show bob/in'];
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
 
   override async run(): Promise<void> {

@@ -1,11 +1,10 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { withRuntime } from '../../control/client/runtime.js';
 import { needed } from '../../control/io/prompt.js';
 
 export default class HypertyUnregister extends BaseCommand {
   static override summary = 'unregister a hyperty; what waits in its inbox is discarded';
-  static override args = { name: string({ description: 'its name or address' }) };
+  static override args = { name: argument({ description: 'its name or address' }) };
   static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
 
   override async run(): Promise<void> {

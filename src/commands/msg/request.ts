@@ -1,6 +1,5 @@
-import { string } from '@oclif/core/args';
-import { boolean, string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { boolean, string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { needed } from '../../control/io/prompt.js';
 import { requestResponse } from '../../control/messages/request.js';
 
@@ -9,10 +8,15 @@ export default class MsgRequest extends BaseCommand {
   static override description = 'Exit 3 when there is no such address, 4 when no program is attached to it, 5 when no answer comes in time, 6 when it refuses.';
   static override examples = ['<%= config.bin %> msg request bob/upper hello'];
   static override strict = false;
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override usage = 'msg request ADDRESS [TEXT...] [FLAGS]';
+  static override args = {
+    address: argument({ description: 'an address, user, user/name or user/name@domain' }),
+    text: argument({ description: 'words of the value; `-` is all of stdin' }),
+  };
+
   static override flags = {
-    from: text({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
-    type: text({ description: 'the message\'s type', default: 'execute' }),
+    from: string({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
+    type: string({ description: 'the message\'s type', default: 'execute' }),
     'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
     'no-p2p': boolean({ description: 'through the message node, never directly' }),
     timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),

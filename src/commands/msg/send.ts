@@ -1,6 +1,5 @@
-import { string } from '@oclif/core/args';
-import { boolean, option, string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { boolean, option, string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { needed } from '../../control/io/prompt.js';
 import { SENDABLE, sendMessages } from '../../control/messages/send.js';
 import { SPLITS } from '../../control/messages/split.js';
@@ -10,10 +9,15 @@ export default class MsgSend extends BaseCommand {
   static override description = 'Words are one message. Without any, or with `-`, stdin is read: one message per line.';
   static override examples = ['<%= config.bin %> msg send bob/in hello', 'seq 1000 | <%= config.bin %> msg send bob/in -', '<%= config.bin %> msg send bob/in --json-body \'{"n": 1}\''];
   static override strict = false;
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override usage = 'msg send ADDRESS [TEXT...] [FLAGS]';
+  static override args = {
+    address: argument({ description: 'an address, user, user/name or user/name@domain' }),
+    text: argument({ description: 'words of one message; none, or `-`, is stdin' }),
+  };
+
   static override flags = {
-    from: text({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
-    type: text({ description: `the message's type: ${SENDABLE.join(', ')}`, default: 'create' }),
+    from: string({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
+    type: string({ description: `the message's type: ${SENDABLE.join(', ')}`, default: 'create' }),
     split: option({ options: SPLITS })({ description: 'how stdin becomes messages', default: 'line' }),
     'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
     'require-direct': boolean({ description: 'over a direct connection or not at all (exit 7)' }),

@@ -1,6 +1,5 @@
-import { string } from '@oclif/core/args';
 import { boolean, integer } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { tailMessages } from '../../control/messages/tail.js';
 
 export default class MsgTail extends BaseCommand {
@@ -8,7 +7,8 @@ export default class MsgTail extends BaseCommand {
   static override description = 'A message is taken when stdout has accepted it; what wasn\'t taken goes back to the inbox.';
   static override examples = ['<%= config.bin %> msg tail in', '<%= config.bin %> msg tail in --raw --count 1000000 | sort -c -n'];
   static override strict = false;
-  static override args = { name: string({ description: 'hyperties, by name or address; all of them where none is named' }) };
+  static override usage = 'msg tail [NAME...] [FLAGS]';
+  static override args = { name: argument({ description: 'hyperties, by name or address; all of them where none is named' }) };
   static override flags = {
     raw: boolean({ description: 'just the value: a string as it is, anything else as JSON', exclusive: ['json'] }),
     count: integer({ description: 'end after so many; the rest stay in the inbox', min: 0 }),

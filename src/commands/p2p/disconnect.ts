@@ -1,12 +1,11 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { disconnectP2p } from '../../control/p2p.js';
 import { needed } from '../../control/io/prompt.js';
 import { connectionFields } from '../../control/views.js';
 
 export default class P2pDisconnect extends BaseCommand {
   static override summary = 'end the direct connection to the runtime that hosts an address';
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
 
   override async run(): Promise<void> {

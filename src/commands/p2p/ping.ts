@@ -1,13 +1,12 @@
-import { string } from '@oclif/core/args';
 import { integer } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { formatDuration } from '../../control/io/duration.js';
 import { needed } from '../../control/io/prompt.js';
 import { pingP2p } from '../../control/p2p.js';
 
 export default class P2pPing extends BaseCommand {
   static override summary = 'round trips to the runtime that hosts an address, and the path each took';
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
     count: integer({ char: 'c', description: 'how many', default: 4, min: 1 }),
     interval: durationFlag({ description: 'from one to the next', default: 1000 }),

@@ -1,13 +1,12 @@
-import { string } from '@oclif/core/args';
 import { boolean } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { p2pStatus, watchP2p } from '../../control/p2p.js';
 import { needed } from '../../control/io/prompt.js';
 import { changeLine, connectionFields } from '../../control/views.js';
 
 export default class P2pStatus extends BaseCommand {
   static override summary = 'how the direct connection to the runtime that hosts an address is';
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
     watch: boolean({ description: 'every change of state with its reason, until Ctrl-C' }),
     timeout: durationFlag({ description: 'how long the answer may take (10s), or how long to watch' }),

@@ -1,14 +1,13 @@
-import { string } from '@oclif/core/args';
-import { string as text } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { string } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { waitForP2p } from '../../control/p2p.js';
 import { needed } from '../../control/io/prompt.js';
 
 export default class P2pWait extends BaseCommand {
   static override summary = 'wait until the direct connection is live, or until it isn\'t any more';
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
-    until: text({ description: 'what to wait for', options: ['live', 'disconnected'], default: 'live' }),
+    until: string({ description: 'what to wait for', options: ['live', 'disconnected'], default: 'live' }),
     timeout: durationFlag({ description: 'how long', default: 30_000 }),
   };
 

@@ -1,12 +1,11 @@
-import { string } from '@oclif/core/args';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { withRuntime } from '../../control/client/runtime.js';
 import { findAddress, neededAddress } from '../../control/client/target.js';
 
 export default class RegistryResolve extends BaseCommand {
   static override summary = 'which way a message would take now, and why, step by step';
   static override description = 'Nothing is sent, and no protostub is deployed.';
-  static override args = { address: string({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
 
   override async run(): Promise<void> {

@@ -8,17 +8,17 @@ export default class RuntimeStatus extends BaseCommand {
   static override summary = 'how the runtime of this profile is';
   static override flags = {
     watch: boolean({ description: 'a line at each change, until Ctrl-C' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+    timeout: durationFlag({ description: 'how long the answer may take (10s), or how long to watch' }),
   };
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(RuntimeStatus);
     const context = this.context(flags);
     if (flags.watch) {
-      await watchRuntime(context, (status) => context.output.line(status, () => runtimeLine(status)));
+      await watchRuntime(context, flags.timeout, (status) => context.output.line(status, () => runtimeLine(status)));
       return;
     }
-    const status = await withRuntime(context, { timeoutMs: flags.timeout }, (runtime) => runtime.status());
+    const status = await withRuntime(context, { timeoutMs: flags.timeout ?? 10_000 }, (runtime) => runtime.status());
     await context.output.fields(status, runtimeFields(status));
   }
 }

@@ -141,12 +141,16 @@ export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ read
 /** Waits until the runtime is live. @throws ProtoflyError `E_NOT_RUNNING`, `E_TIMEOUT`, `E_UNREACHABLE` */
 export const waitForRuntime = (context: Context, waitMs: number): Promise<RuntimeStatus> => untilLive(context, waitMs);
 
-/** Calls `each` with the status now and at each change, until the runtime ends or a person stops it. */
-export const watchRuntime = async (context: Context, each: (status: RuntimeStatus) => Promise<void>): Promise<void> => {
-  await withRuntime(context, {}, (runtime) =>
-    runtime.watchStatus(async (status) => {
+/** Calls `each` with the status now and at each change, until the runtime ends, the time is up, or a person stops it. */
+export const watchRuntime = async (context: Context, timeoutMs: number | undefined, each: (status: RuntimeStatus) => Promise<void>): Promise<void> => {
+  await withRuntime(context, {}, async (runtime) => {
+    const watching = runtime.watchStatus(async (status) => {
       await each(status);
       return false;
-    }).catch((error: unknown) => { if (!context.signal.aborted) throw error; }));
+    });
+    await runtime.client.until(watching, timeoutMs).catch((error: unknown) => {
+      watching.catch(() => undefined);
+      if (!context.signal.aborted) throw error;
+    });
+  });
 };
-

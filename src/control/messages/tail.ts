@@ -2,6 +2,7 @@ import { ProtoflyError, systemClock, type Address, type Request } from '../../pr
 import { uaOf } from '../client/client.js';
 import { withRuntime, type Runtime } from '../client/runtime.js';
 import type { Context } from '../context.js';
+import { formatDuration } from '../io/duration.js';
 import { choose } from '../io/prompt.js';
 import { cell } from '../io/table.js';
 
@@ -77,6 +78,12 @@ class Printer {
     await Promise.all([...this.#attached.keys()].map((url) => client.ask(uaOf(session.runtime), 'unsubscribe', { resource: url })));
   }
 
+  /** That the time is up, and how much has come. */
+  late(): ProtoflyError {
+    const { count, timeoutMs = 0 } = this.#input;
+    return new ProtoflyError('E_TIMEOUT', `the time is up: ${String(this.#printed)}${count === undefined ? '' : ` of ${String(count)}`} messages came in ${formatDuration(timeoutMs)}`);
+  }
+
   #line(message: Request, raw: boolean): string {
     if (raw) return rawLine(message.body?.value);
     if (this.#context.output.json) return JSON.stringify(message);
@@ -140,6 +147,7 @@ export const tailMessages = (context: Context, input: TailInput): Promise<void> 
     try {
       await runtime.client.until(printer.done, until === undefined ? undefined : Math.max(0, until - systemClock.now()));
     } catch (error) {
+      if (error instanceof ProtoflyError && error.code === 'E_TIMEOUT') throw printer.late();
       if (!(context.signal.aborted && input.count === undefined)) throw error;
     } finally {
       await detachQuietly(context, printer);
