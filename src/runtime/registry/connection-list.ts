@@ -1,4 +1,4 @@
-import { nextConnectionStatus, type Address, type Clock, type ConnectionStatus } from '../../protocol/index.js';
+import { nextConnectionStatus, type Address, type Clock, type ConnectionStatus, type Timer } from '../../protocol/index.js';
 import type { P2pConnection } from './p2p-connection.js';
 
 export interface ConnectionChange {
@@ -28,6 +28,8 @@ export class ConnectionList {
   readonly #all = new Map<Address, P2pConnection>();
   /** The one that carries messages, by remote runtime. */
   readonly #live = new Map<Address, P2pConnection>();
+  /** When those that are over leave the list. */
+  readonly #shown = new Map<P2pConnection, Timer>();
   readonly #listeners = new Set<(change: ConnectionChange) => void>();
 
   constructor(components: ConnectionListComponents) {
@@ -90,7 +92,7 @@ export class ConnectionList {
     this.#tell({ connection, was, now: status, reason });
     if (!isOver(connection)) return;
     onOver(connection);
-    clock.setTimeout(() => { this.#end(connection); }, SHOWN_MS);
+    this.#shown.set(connection, clock.setTimeout(() => { this.#end(connection); }, SHOWN_MS));
   }
 
   /** Its stub or its port is gone. */
@@ -117,6 +119,8 @@ export class ConnectionList {
     if (!isOver(connection)) return;
     const was = connection.status;
     connection.status = 'ended';
+    this.#shown.get(connection)?.cancel();
+    this.#shown.delete(connection);
     this.#all.delete(connection.address);
     this.#tell({ connection, was, now: 'ended', reason: undefined });
   }
