@@ -11,8 +11,9 @@ const link = parentLink(textCodec);
 const capabilities = createCapabilities({ clock: systemClock, log });
 const host = new SandboxHost({ mux: new Mux(link, { codec: passingCodec }), clock: systemClock, provide: capabilities.provide, log });
 process.on('SIGINT', () => { log('debug', 'left to the runtime: SIGINT'); });
-const { reason } = await link.closed;
+const { how, reason } = await link.closed;
 log('debug', `ends: ${reason}`);
-await host.close();
+// Only a runtime that stops has its stubs say goodbye. One that was killed comes back, and finds what waits for it.
+if (how === 'closed') await host.close();
 await capabilities.shutdown();
 process.exit(0);
