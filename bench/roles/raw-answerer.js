@@ -34,8 +34,13 @@ process.on('message', ({ description, candidate, what }) => {
   if (description !== undefined) {
     accept();
     connection.setRemoteDescription(description.sdp, description.type);
-  } else if (candidate !== undefined) connection.addRemoteCandidate(candidate.candidate, candidate.mid);
-  else {
+  } else if (candidate !== undefined) {
+    try {
+      connection.addRemoteCandidate(candidate.candidate, candidate.mid);
+    } catch {
+      // The library ended the connection while it was being set up; the other side dials again.
+    }
+  } else {
     commands[what]();
     done();
   }
