@@ -153,6 +153,22 @@ void t.test('a sender is stalled beyond its limit, and goes on when receipts com
   outgoing.close();
 });
 
+void t.test('a receipt that was lost is asked for again though later ones come', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('p2p', 'direct');
+  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', resendMs: 3000 });
+  outgoing.send(message(1), bob, lane);
+  for (let id = 2; id <= 10; id++) {
+    outgoing.send(message(id), bob, lane);
+    outgoing.settle(respond(message(id), 200));
+    clock.advance(1000);
+    await turns();
+  }
+  t.ok(outgoing.resent >= 1);
+  t.ok(lane.queue.slice(1).some(({ id }) => id === 1), 'the first message went again');
+  outgoing.close();
+});
+
 void t.test('marks from elsewhere are numbers that make sense, or nothing', (t) => {
   const marked = (flow: unknown): Message => ({ ...message(1), body: { flow } });
   for (const bad of [undefined, null, 'x', [], ['e', 1], ['e', 1, 2], ['e', 0, 0], ['e', 1.5, 1], [1, 1, 1], ['e', 2 ** 60, 1], ['x'.repeat(65), 1, 1]]) {

@@ -26,6 +26,9 @@ interface Outstanding {
   readonly message: Message;
 }
 
+/** Errors that pass. */
+const PASSING: ReadonlySet<unknown> = new Set(['E_UNREACHABLE', 'E_TOO_MANY']);
+
 /** One stream: what one sender sends to one receiver with receipts. */
 interface Flow {
   readonly to: Address;
@@ -34,7 +37,7 @@ interface Flow {
   carrier: Carrier | undefined;
   /** While what is outstanding is being sent another way: settles when new messages may follow. */
   moving: Promise<void> | undefined;
-  /** Time of the last receipt, or of the first message when there was none. */
+  /** When the oldest outstanding message became the oldest. */
   progress: number;
   resentAt: number;
   resends: number;
@@ -95,17 +98,21 @@ export class Outgoing {
 
   /**
    * Takes note of a response from elsewhere: its request is no longer outstanding.
-   * @returns false when it is nevertheless: a carrier's word that it couldn't send is no refusal by the receiver, and
-   * what it couldn't send goes again, another way if there is one
+   * @returns false when it is nevertheless: that a carrier couldn't send, or that too much is under way, is no refusal by
+   * the receiver; what wasn't taken goes again a little later, another way if there is one
    */
   settle(response: Response): boolean {
     if (isProvisional(response)) return true;
     const flow = this.#flows.get(keyOf(response.to, response.from));
     if (flow?.outstanding.has(response.id) !== true) return true;
-    if (response.body['error'] === 'E_UNREACHABLE' && this.#clock.now() - flow.progress < this.#giveUpMs) return false;
+    if (PASSING.has(response.body['error']) && this.#clock.now() - flow.progress < this.#giveUpMs) return false;
+    const [oldest] = flow.outstanding.keys();
     flow.outstanding.delete(response.id);
-    flow.progress = this.#clock.now();
-    flow.resends = 0;
+    // Receipts come in order: where one is missing, those after it are no progress.
+    if (oldest === response.id) {
+      flow.progress = this.#clock.now();
+      flow.resends = 0;
+    }
     if (flow.outstanding.size < this.#maxOutstanding / 2) for (const go of flow.room.splice(0)) go();
     return true;
   }
