@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
 import type { Link } from '../link/index.js';
 import {
-  asProtoflyError, formatAddress, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
+  asProtoflyError, domainOf, formatAddress, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
   type Address, type Clock, type Message,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
@@ -128,11 +128,15 @@ export class Runtime {
     const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, pathOf }, {
       runtime, domain, user, guid: identity.guid, p2pHandler: () => connections.handlerAddress,
     });
-    const records = new Records({ bus, clock, cache: store.collection<Cached>('records') }, { runtime, domain, user });
+    const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
     const connections: Connections = new Connections({
       bus, clock, stubs, nodes, log,
       generations: store.collection('generations'),
-      hostOf: async (address) => (await records.find(address))?.runtime,
+      hostOf: async (address) => {
+        const record = await records.find(address);
+        if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
+        return record?.runtime;
+      },
       isOwn: (address) => this.#isOwn(address),
       accept: (message, origin) => this.#accept(message, origin),
       onLost: (carrier) => { outgoing.lost(carrier); },

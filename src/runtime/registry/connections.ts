@@ -18,7 +18,7 @@ export interface ConnectionsComponents {
   readonly nodes: MessageNodes;
   /** The last generation of set-ups by remote runtime. */
   readonly generations: Collection<number>;
-  /** The runtime that hosts an address, as a registry says. */
+  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
   /** Takes a message in that is known to come from where it says. */
@@ -335,7 +335,11 @@ export class Connections {
       if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
       connection.verified.add(from);
       return this.#components.accept(message, connection);
-    }).catch((thrown: unknown) => { this.#components.log('info', `a message from ${from} was dropped: ${asProtoflyError(thrown).message}`); });
+    }).catch((thrown: unknown) => {
+      const error = asProtoflyError(thrown);
+      this.#components.log('info', `a message from ${from} was not let in: ${error.message}`);
+      return isResponse(message) || connection.link === undefined ? undefined : connection.send(refuse(message, error));
+    });
   }
 
   #refuse(message: Message, origin: Origin): Pressure {

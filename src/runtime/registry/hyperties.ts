@@ -93,6 +93,9 @@ export class Hyperties {
   async register(spec: HypertySpec): Promise<Hyperty> {
     const { name, resources = [], dataSchemes = [], p2p = true } = checked(spec);
     if (this.#byName.has(name)) throw new ProtoflyError('E_CONFLICT', `${name} is registered already, as ${this.#byName.get(name)!.url}`, { hint: `protofly hyperty unregister ${name}` });
+    if (this.#components.nodes.isAway(this.#init.domain)) {
+      throw new ProtoflyError('E_UNREACHABLE', `${this.#init.domain} can't be reached now, and has to give the address`, { hint: 'see protofly runtime status' });
+    }
     const [url] = await this.#components.nodes.allocate('hyperty');
     if (this.#byName.has(name)) throw new ProtoflyError('E_CONFLICT', `${name} is being registered already`);
     const kept: Kept = { name, url: url!, resources, dataSchemes, p2p };

@@ -77,6 +77,12 @@ export class MessageNodes {
     return this.#nodes.get(domain)?.stub;
   }
 
+  /** Whether the stub of a domain says that its message node can't be reached. */
+  isAway(domain: string): boolean {
+    const status = this.deployed(domain)?.status;
+    return status === 'disconnected' || status === 'failed';
+  }
+
   /** Gets new addresses from the own domain. @throws ProtoflyError as the node refuses */
   async allocate(scheme: string, number = 1): Promise<Address[]> {
     const response = await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { scheme, value: { number } });

@@ -23,6 +23,8 @@ export interface RecordsComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly cache: Collection<Cached>;
+  /** Whether a domain can't be asked now, as far as is known: then what was learned earlier has to do. */
+  readonly isAway: (domain: string) => boolean;
 }
 
 export interface RecordsInit {
@@ -37,6 +39,10 @@ export interface RecordsInit {
 }
 
 const MAX_MISSING = 10_000;
+/** Longer addresses are remembered in memory only: a store's keys have an end. */
+const MAX_KEPT_LENGTH = 400;
+/** How long a registry that is away may take nevertheless, in milliseconds. */
+const AWAY_MS = 2000;
 /** How many records are kept in the form in which they are used. */
 const MAX_AT_HAND = 10_000;
 
@@ -45,16 +51,18 @@ export class Records {
   readonly #bus: MessageBus;
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
+  readonly #isAway: RecordsComponents['isAway'];
   readonly #init: Required<RecordsInit>;
   /** What was read from the cache: reading it costs more than all the rest of a message's way. */
   readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
-  constructor({ bus, clock, cache }: RecordsComponents, init: RecordsInit) {
+  constructor({ bus, clock, cache, isAway }: RecordsComponents, init: RecordsInit) {
     this.#bus = bus;
     this.#clock = clock;
     this.#cache = cache;
+    this.#isAway = isAway;
     this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
   }
 
@@ -74,6 +82,8 @@ export class Records {
   find(address: Address): Promise<RegistryRecord | undefined> {
     const known = this.known(address);
     if (known !== undefined) return Promise.resolve(known ?? undefined);
+    const old = this.#cached(address);
+    if (old !== undefined && this.#isAway(domainOf(address))) return Promise.resolve(old.record);
     const asking = this.#asking.get(address) ?? this.#ask(address).finally(() => this.#asking.delete(address));
     this.#asking.set(address, asking);
     return asking;
@@ -83,7 +93,7 @@ export class Records {
   async forget(address: Address): Promise<void> {
     this.#missing.delete(address);
     this.#atHand.delete(address);
-    await this.#cache.delete(address);
+    if (address.length <= MAX_KEPT_LENGTH) await this.#cache.delete(address);
   }
 
   /** Searches a domain's registry; live records first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
@@ -117,18 +127,20 @@ export class Records {
     }
     const match = /^([^/@\s]+)(?:\/([^/@\s]+))?(?:@([^/@\s]+))?$/.exec(text);
     if (match === null) throw new ProtoflyError('E_USAGE', `${JSON.stringify(text)} is no address`, { hint: 'write user, user/name, user/name@domain, or a full address' });
-    const [, user = '', name, domain] = match;
-    return this.#someOf(await this.discover({ user, ...(name === undefined ? {} : { name }), ...(domain === undefined ? {} : { domain }) }), text);
+    const [, user = '', name, domain = this.#init.domain] = match;
+    const remembered = this.#isAway(domain) ? this.#remembered(this.#userAddress(user, domain), name) : [];
+    return this.#someOf(remembered.length > 0 ? remembered : await this.discover({ user, domain, ...(name === undefined ? {} : { name }) }), text);
   }
 
   async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
     const response = await this.#bus.request({
       type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria },
-    });
+    }, this.#patience(domain));
     const { code, value } = response.body;
     if (code === 404) return [];
     if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
-    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable);
+    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable).filter(({ url }) => domainOf(url) === domain);
+    for (const record of records) await this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
   }
 
@@ -149,11 +161,29 @@ export class Records {
   #cached(address: Address): Cached | undefined {
     const atHand = this.#atHand.get(address);
     if (atHand !== undefined) return atHand;
-    const cached = this.#cache.get(address);
-    if (cached === undefined) return undefined;
+    const cached = address.length > MAX_KEPT_LENGTH ? undefined : this.#cache.get(address);
+    if (cached !== undefined) this.#hold(address, cached);
+    return cached;
+  }
+
+  #hold(address: Address, cached: Cached): void {
     if (this.#atHand.size >= MAX_AT_HAND) this.#atHand.clear();
     this.#atHand.set(address, cached);
-    return cached;
+  }
+
+  async #keep(address: Address, cached: Cached): Promise<void> {
+    this.#missing.delete(address);
+    this.#hold(address, cached);
+    if (address.length <= MAX_KEPT_LENGTH) await this.#cache.put(address, cached);
+  }
+
+  /** What was learned of a user's hyperties earlier. */
+  #remembered(user: Address, name: string | undefined): RegistryRecord[] {
+    return [...this.#cache.entries()].map(([, { record }]) => record).filter((record) => record.user === user && (name === undefined || record.name === name));
+  }
+
+  #patience(domain: string): { readonly timeoutMs?: number } {
+    return this.#isAway(domain) ? { timeoutMs: AWAY_MS } : {};
   }
 
   async #ask(address: Address): Promise<RegistryRecord | undefined> {
@@ -162,20 +192,18 @@ export class Records {
       from: child(this.#init.runtime, 'registry'),
       to: registryAddress(domainOf(address)),
       body: { resource: address },
-    });
+    }, this.#patience(domainOf(address)));
     const now = this.#clock.now();
     if (response.body.code === 404) {
       if (this.#missing.size >= MAX_MISSING) this.#missing.clear();
+      await this.forget(address);
       this.#missing.set(address, now);
-      this.#atHand.delete(address);
-      await this.#cache.delete(address);
       return undefined;
     }
     const [record] = readable(response.body.value);
     // A registry can only speak of what was asked: another address in the answer is not believed.
     if (record === undefined || !isWithin(address, record.url)) return this.#cached(address)?.record;
-    this.#atHand.delete(address);
-    await this.#cache.put(address, { record, at: now });
+    await this.#keep(address, { record, at: now });
     return record;
   }
 }

@@ -119,8 +119,9 @@ export class Router implements Resolver {
     const { records, connections, nodes } = this.#components;
     const { to } = response;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    // A receipt goes back the way its message came: the sender changes its way first when a connection dies.
-    if (response.body['path'] === 'msg-node') return nodes.carrier(domainOf(to));
+    // A receipt goes back the way its message came: the sender changes its way first when a connection dies. And
+    // Connection objects speak through message nodes, whatever has become live meanwhile.
+    if (response.body['path'] === 'msg-node' || FUNCTIONS.has(partsOf(response.from).scheme)) return nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || P2P_STUB.test(partsOf(to).path) ? undefined : connections.live(runtime);
     return live ?? nodes.carrier(domainOf(to));
