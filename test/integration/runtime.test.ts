@@ -116,6 +116,23 @@ await t.test('the domain server restarts: sessions are resumed and nothing is re
   t.equal(alice!.log.filter((text) => text.includes('hyperties are not registered')).length, 0);
 });
 
+await t.test('the domain is away: P2P goes on, names that were looked up are known, and what needs the domain says so', async (t) => {
+  const { server, url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const chat = await alice!.node.register('chat');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  await alice!.node.connect('bob/in');
+  t.equal((await chat.send('bob/in', 1)).path, 'p2p');
+  await server.close();
+  await until(() => alice!.runtime.status()['state'] === 'degraded', 'alice notices');
+  const again = await (await alice!.program()).register('chat');
+  t.equal((await again.send('bob/in', 2)).path, 'p2p', 'a program that knows the name only');
+  t.same(got, [1, 2]);
+  await t.rejects(alice!.node.register('more'), { code: 'E_UNREACHABLE' });
+});
+
 await t.test('RTE-7 a message to another domain goes through that domain\'s message node, and P2P comes to that', async (t) => {
   const a = await startDomain(t, 'a.example');
   const b = await startDomain(t, 'b.example');
