@@ -45,6 +45,8 @@ t.test('the same, in the same millisecond', async (t) => {
     await disconnected();
   }
   for (const program of programs) program.close();
+  const counters = await Promise.all([alice, bob].map(async (peer) => (await peer.status()).counters['rejected']));
+  t.same(counters, [0, 0], 'nothing of a set-up came by a way on which it isn\'t believed');
 });
 
 interface Figures {

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { ProtoflyError, type ErrorCode, type Message } from '../../protocol/index.js';
+import { ProtoflyError, systemClock, type ErrorCode, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -17,8 +17,24 @@ const connectError = (path: string, cause: NodeJS.ErrnoException): ProtoflyError
   return new ProtoflyError(code, `can't connect to ${path}: ${cause.message}`, { cause });
 };
 
+/** How long, and how often, it is tried again while more connections wait at a socket than the system keeps, in milliseconds. */
+const CROWDED_MS = 5000;
+const AGAIN_MS = 10;
+
 /** Opens a socket. @throws ProtoflyError as `connectSocket` */
-export const openSocket = (path: string, signal?: AbortSignal): Promise<Socket> => {
+export const openSocket = async (path: string, signal?: AbortSignal): Promise<Socket> => {
+  for (const end = systemClock.now() + CROWDED_MS; ; ) {
+    try {
+      return await openOnce(path, signal);
+    } catch (thrown) {
+      const { code } = (thrown as { readonly cause?: NodeJS.ErrnoException }).cause ?? {};
+      if (code !== 'EAGAIN' || systemClock.now() >= end) throw thrown;
+    }
+    await new Promise<void>((resolve) => { systemClock.setTimeout(resolve, AGAIN_MS); });
+  }
+};
+
+const openOnce = (path: string, signal?: AbortSignal): Promise<Socket> => {
   const address = socketAddress(path);
   return new Promise((resolve, reject) => {
     const abort = (): void => {

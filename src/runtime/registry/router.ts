@@ -35,6 +35,12 @@ export interface Explanation {
 const FUNCTIONS: ReadonlySet<string> = new Set(['domain', 'global', 'connection']);
 const P2P_STUB = /^[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
 
+/** Whether messages of an address always go through message nodes. */
+const viaNode = (address: Address): boolean => {
+  const { scheme, path } = partsOf(address);
+  return FUNCTIONS.has(scheme) || (scheme === 'hyperty-runtime' && P2P_STUB.test(path));
+};
+
 /**
  * The way of a message to an address that isn't here: the resolution of docs/protocol.md, "Routing". Never waits for
  * P2P: while a connection is being set up, messages take the message node.
@@ -58,9 +64,9 @@ export class Router implements Resolver {
   /** What carries a message to `to` now. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
   route(message: Message, to: Address): Carrier | Promise<Carrier> {
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    const { scheme, path } = partsOf(to);
+    const { scheme } = partsOf(to);
     if (scheme === 'user' || scheme === 'user-guid') throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
-    if (FUNCTIONS.has(scheme) || (scheme === 'hyperty-runtime' && P2P_STUB.test(path))) return this.#components.nodes.carrier(domainOf(to));
+    if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
     if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined);
     const known = this.#components.records.known(to);
@@ -84,8 +90,7 @@ export class Router implements Resolver {
       note('message node', node === undefined ? `stub of ${domain} to be deployed` : `stub of ${domain}, ${node.status}`);
       return { address: to, path: 'msg-node', ...(node === undefined ? {} : { stub: node.address }), steps };
     };
-    const { scheme, path } = partsOf(to);
-    if (FUNCTIONS.has(scheme) || P2P_STUB.test(path)) {
+    if (viaNode(to)) {
       note('kind of address', 'a function of a domain, a data object of P2P set-up or a P2P stub: always through the message node');
       return throughNode();
     }
@@ -117,13 +122,15 @@ export class Router implements Resolver {
   /** A response takes a live connection or the message node; nothing is looked up or set up for it. */
   #back(response: Response): Carrier | Promise<Carrier> {
     const { records, connections, nodes } = this.#components;
-    const { to } = response;
+    const { to, from } = response;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
+    // What a data object or a P2P stub answers belongs to a set-up: it goes the way it was asked.
+    if (viaNode(from)) return nodes.carrier(domainOf(to));
     // A receipt goes back the way its message came: the sender changes its way first when a connection dies. And
     // Connection objects speak through message nodes, whatever has become live meanwhile.
     if (response.body['path'] === 'msg-node' || FUNCTIONS.has(partsOf(response.from).scheme)) return nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
-    const live = runtime === undefined || P2P_STUB.test(partsOf(to).path) ? undefined : connections.live(runtime);
+    const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.carrier(domainOf(to));
   }
 
