@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import t from 'tap';
-import { ended, withHome } from '../support/cli.js';
+import { withHome } from '../support/cli.js';
 import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, until, withWorld, type Frame, type World } from '../support/acceptance.js';
 import { endWebRtc, Outsider } from '../support/outsider.js';
 
@@ -19,9 +19,11 @@ t.before(async () => {
 const beside = async <T>(attack: () => Promise<T>): Promise<{ result: T; faults: string[]; codes: (number | null)[] }> => {
   const COUNT = 3000;
   const tail = new Lines(world.bob.start('msg', 'tail', 'in', '--raw', '--count', String(COUNT), '--timeout', '60s'));
-  const sending = ended(home.start(['msg', 'send', inbox, '-'], { profile: 'alice', input: seq(COUNT) }));
+  const sender = new Lines(home.start(['msg', 'send', inbox, '-', '--timeout', '20s'], { profile: 'alice', input: seq(COUNT) }));
   const result = await attack();
-  return { result, codes: [(await sending).code, await tail.ended], faults: faultsIn(tail.all, COUNT) };
+  const early = await Promise.race([tail.ended, sender.ended.then(() => tail.ended)]);
+  if (early !== 0) throw new Error(`tail ended with ${String(early)}: ${tail.stderr}; ${String(tail.all.length)} lines`);
+  return { result, codes: [await sender.ended, early], faults: faultsIn(tail.all, COUNT) };
 };
 
 const rejected = async (): Promise<number> => (await world.bob.status()).counters['rejected']!;

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { ProtoflyError, systemClock, type ErrorCode, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
@@ -30,7 +31,8 @@ export const openSocket = async (path: string, signal?: AbortSignal): Promise<So
       const { code } = (thrown as { readonly cause?: NodeJS.ErrnoException }).cause ?? {};
       if (code !== 'EAGAIN' || systemClock.now() >= end) throw thrown;
     }
-    await new Promise<void>((resolve) => { systemClock.setTimeout(resolve, AGAIN_MS); });
+    // Not the clock's: nothing else may keep the process alive meanwhile.
+    await pause(AGAIN_MS);
   }
 };
 
