@@ -157,9 +157,9 @@ void t.test('a receipt that was lost is asked for again though later ones come',
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
   const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', resendMs: 3000 });
-  outgoing.send(message(1), bob, lane);
+  void outgoing.send(message(1), bob, lane);
   for (let id = 2; id <= 10; id++) {
-    outgoing.send(message(id), bob, lane);
+    void outgoing.send(message(id), bob, lane);
     outgoing.settle(respond(message(id), 200));
     clock.advance(1000);
     await turns();
