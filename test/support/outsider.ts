@@ -1,4 +1,6 @@
-import nodeDataChannel, { type DataChannel, type PeerConnection } from 'node-datachannel';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { WebSocket } from 'ws';
 import type { Answer, Frame } from './acceptance.js';
 
@@ -62,18 +64,16 @@ export class Outsider {
   /** Sets up a connection as a requester does. @throws Error when it is refused */
   async connect(handler: string, fields: Record<string, unknown> = {}): Promise<OutsideConnection> {
     const stub = `${this.runtime}/p2prequester/${String(this.#next++)}`;
-    const peer = new nodeDataChannel.PeerConnection('outsider', { iceServers: [], bindAddress: '127.0.0.1', disableFingerprintVerification: true });
-    const channel = peer.createDataChannel('P2PChannel');
-    const connection = new OutsideConnection(peer, channel);
+    const connection = new OutsideConnection();
     try {
-      const sdp = await connection.offer();
+      const sdp = await connection.offer;
       const answer = await this.negotiate(stub, handler, {
         name: 'an offer', runtime: this.runtime, status: 'created', connectionDescription: { type: 'offer', sdp }, iceCandidates: [], ...fields,
       });
       await connection.accept(answer);
       return connection;
     } catch (error) {
-      connection.close();
+      await connection.close();
       throw error;
     }
   }
@@ -106,42 +106,32 @@ export class Outsider {
 
 /** One data channel to a handler. Speaks `rethink/1` unless frames are sent by hand. */
 export class OutsideConnection {
-  readonly #peer: PeerConnection;
-  readonly #channel: DataChannel;
+  readonly #child: ChildProcess;
   readonly #opened: Promise<void>;
-  readonly closed: Promise<void>;
+  readonly #ended: Promise<unknown>;
   readonly #pending = new Map<string, (frame: Frame) => void>();
+  readonly offer: Promise<string>;
   #next = 1;
 
-  constructor(peer: PeerConnection, channel: DataChannel) {
-    this.#peer = peer;
-    this.#channel = channel;
-    this.#opened = new Promise((resolve) => { channel.onOpen(resolve); });
-    this.closed = new Promise((resolve) => { channel.onClosed(resolve); });
-    channel.onMessage((data) => {
-      if (typeof data !== 'string') return;
-      const { data: { textMessage: message } } = JSON.parse(data) as { data: { textMessage: Frame } };
+  constructor() {
+    this.#child = fork(fileURLToPath(new URL('outsider-channel.js', import.meta.url)), { execArgv: [], env: { PATH: process.env['PATH'] ?? '' } });
+    this.#ended = once(this.#child, 'exit');
+    const told = (wanted: string): Promise<string> => new Promise((resolve, reject) => {
+      this.#child.on('message', ({ what, value }: { what: string; value: string }) => { if (what === wanted) resolve(value); });
+      void this.#ended.then(() => { reject(new Error(`no ${wanted}: it has ended`)); });
+    });
+    this.offer = told('offer');
+    this.#opened = told('open').then(() => undefined);
+    this.#opened.catch(() => undefined);
+    this.#child.on('message', ({ what, value }: { what: string; value: string }) => {
+      if (what !== 'text') return;
+      const { data: { textMessage: message } } = JSON.parse(value) as { data: { textMessage: Frame } };
       this.#pending.get(String(message.id))?.(message);
     });
   }
 
-  get isOpen(): boolean {
-    return this.#channel.isOpen();
-  }
-
-  offer(): Promise<string> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        const sdp = this.#peer.localDescription()?.sdp;
-        if (this.#peer.gatheringState() === 'complete' && sdp !== undefined) resolve(sdp);
-      };
-      this.#peer.onGatheringStateChange(look);
-      look();
-    });
-  }
-
   accept(sdp: string): Promise<void> {
-    this.#peer.setRemoteDescription(sdp, 'answer');
+    this.#child.send({ what: 'answer', value: sdp });
     return this.#opened;
   }
 
@@ -156,18 +146,16 @@ export class OutsideConnection {
   }
 
   sendText(frame: string): void {
-    this.#channel.sendMessage(frame);
+    this.#child.send({ what: 'text', value: frame });
   }
 
   sendBytes(frame: Uint8Array): void {
-    this.#channel.sendMessageBinary(Buffer.from(frame));
+    this.#child.send({ what: 'bytes', value: Buffer.from(frame).toString('base64') });
   }
 
-  close(): void {
-    this.#channel.close();
-    this.#peer.close();
+  /** Resolves when its process has ended. */
+  async close(): Promise<void> {
+    if (this.#child.connected) this.#child.send({ what: 'close' });
+    await this.#ended;
   }
 }
-
-/** Ends the library's threads; once, when no connection is open. */
-export const endWebRtc = (): void => { nodeDataChannel.cleanup(); };
