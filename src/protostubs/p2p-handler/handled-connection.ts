@@ -34,6 +34,7 @@ export class HandledConnection {
   readonly #signalling: Signalling;
   readonly #port: StubPort;
   #wasLive = false;
+  #inProgress = false;
   /** The runtime has objected: it needs no report of the end. */
   #silent = false;
 
@@ -59,6 +60,7 @@ export class HandledConnection {
       deliver: (message) => this.#port.post(message),
       onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
       onLive: (details) => {
+        this.#progress();
         this.#wasLive = true;
         components.report('live', { ...this.fields, details });
         init.onLive();
@@ -109,11 +111,18 @@ export class HandledConnection {
       // The answer needn't wait for the newest version of the offer: only candidates can have come to it.
       const observed = this.#signalling.observe(this.#init.invitation);
       await this.#signalling.publish('answer', sdp);
-      if (!this.#controller.hasEnded && !this.#controller.isLive) this.#components.report('in-progress', this.fields);
+      if (!this.#controller.hasEnded) this.#progress();
       await observed;
     } catch (thrown) {
       this.#controller.fail(asProtoflyError(thrown).message);
     }
+  }
+
+  /** Told once, and in any case before `live`: that the answer has been made may be heard later. */
+  #progress(): void {
+    if (this.#inProgress) return;
+    this.#inProgress = true;
+    this.#components.report('in-progress', this.fields);
   }
 
   /** The runtime doesn't want it. */

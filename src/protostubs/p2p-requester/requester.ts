@@ -41,6 +41,7 @@ export class P2PRequester implements StubInstance {
   #switching: Promise<void> | undefined;
   #held: Message[] = [];
   #wasLive = false;
+  #inProgress = false;
   #closing: Promise<void> | undefined;
 
   constructor(components: RequesterComponents, init: RequesterInit) {
@@ -83,7 +84,7 @@ export class P2PRequester implements StubInstance {
       eager,
       ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
       deliver: (message) => this.#components.bus.postMessage(message),
-      onInProgress: () => { if (!this.#wasLive && eager) this.#report('in-progress', this.#fields); },
+      onInProgress: () => { this.#progress(); },
       onLive: (details) => {
         this.#live(attempt, details);
         settle('live');
@@ -109,6 +110,7 @@ export class P2PRequester implements StubInstance {
   }
 
   #live(attempt: Attempt, details: LiveDetails): void {
+    this.#progress();
     this.#wasLive = true;
     this.#next = undefined;
     const replaced = this.#current;
@@ -136,6 +138,13 @@ export class P2PRequester implements StubInstance {
     // A connection that was live once and could not be re-established is what it was: disconnected.
     const { refusedWith } = attempt;
     this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, ...(refusedWith === undefined ? {} : { details: { refusedWith } }) });
+  }
+
+  /** The first set-up is under way. Told once, and in any case before `live`: that the object has been made may be heard later. */
+  #progress(): void {
+    if (this.#wasLive || this.#inProgress) return;
+    this.#inProgress = true;
+    this.#report('in-progress', this.#fields);
   }
 
   #release(): void {
@@ -184,6 +193,7 @@ export class P2PRequester implements StubInstance {
       void bus.postMessage(refuse(request, new ProtoflyError('E_CONFLICT', this.#closing === undefined ? 'a set-up is under way' : 'the stub is closing')));
       return;
     }
+    this.#inProgress = false;
     if (!this.#wasLive) this.#report('created', this.#fields);
     this.#attempt((end) => {
       void bus.postMessage(end === 'live' ? respond(request, 200) : refuse(request, new ProtoflyError('E_UNREACHABLE', end.reason)));
