@@ -64,7 +64,7 @@ t.test('a socket whose path would be too long lies in a short folder, the same o
 
 t.test('a process that has ended is gone, also when its parent never asks how', { skip: process.platform !== 'linux' && 'there is no /proc' }, async (t) => {
   // The shell's child ends while the shell has become something that waits for nobody.
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const parent = spawn('sh', ['-c', '(until [ "$(cat /proc/$$/comm)" = sleep ]; do :; done) & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
   t.teardown(() => parent.kill());
   const [line] = (await once(parent.stdout, 'data')) as [Buffer];
   await eventually(() => !isAlive(Number(line)));
