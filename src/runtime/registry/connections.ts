@@ -50,6 +50,8 @@ const GLARE = 486;
 /** How long the set-up that it gave way to may take to come here, in milliseconds. */
 const GLARE_MS = 3000;
 
+const isWanted = ({ status }: P2pConnection): boolean => status === 'created' || status === 'in-progress' || status === 'live';
+
 /**
  * The P2P connections of this runtime: deploys the handler stub, and a requester stub for each runtime that is to be
  * reached; decides when one is set up; and lets in what connections bring.
@@ -217,6 +219,7 @@ export class Connections {
     const connection = this.#list.add(new P2pConnection(url, url, 'requester', remoteRuntime, generation, clock.now()));
     try {
       await generations.put(remoteRuntime, generation);
+      if (!isWanted(connection)) return;
       const stub = await stubs.deploy({
         url,
         kind: 'p2p-requester',
@@ -227,6 +230,8 @@ export class Connections {
         onStatus: (event) => { this.#list.step(connection, event.status, event.description, event.details); },
         onEnd: (reason) => { this.#list.lost(connection, reason); },
       });
+      // It may have given way while its stub was being deployed.
+      if (!isWanted(connection)) { await stub.loaded.undeploy(); return; }
       connection.link = stub.loaded.link;
     } catch (thrown) {
       this.#list.step(connection, 'failed', asProtoflyError(thrown).message);
