@@ -119,15 +119,15 @@ void t.test('sessions', async (t) => {
     t.match(server.status(), { sessions: 1, addresses: 0 });
   });
 
-  await t.test('what waits is bounded: beyond it the sender is told 429', async (t) => {
+  await t.test('what waits is bounded: beyond it the sender is told 503', async (t) => {
     const { url, server } = await startServer(t, { limits: { waitingPerSession: 3, waitingBytesPerSession: 2000 } });
     const a = await DomainClient.open(url, A);
     const b = await DomainClient.open(url, B);
     await a.vanish();
     await until(() => server.status()['connections'] === 1);
-    t.equal(await b.code('create', `${A}/ua`, { value: 'x'.repeat(3000) }), 429);
+    t.equal(await b.code('create', `${A}/ua`, { value: 'x'.repeat(3000) }), 503);
     for (let i = 0; i < 3; i += 1) b.send({ id: i, type: 'create', from: B, to: `${A}/ua` });
-    t.equal(await b.code('create', `${A}/ua`), 429);
+    t.equal(await b.code('create', `${A}/ua`), 503);
     b.send({ id: 'r', type: 'response', from: B, to: `${A}/ua`, body: { code: 200 } });
     t.equal(await b.code('ping', 'mn:/session'), 200);
     t.equal(b.received.length, 0, 'a response that finds no place is dropped');

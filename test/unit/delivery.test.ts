@@ -169,6 +169,30 @@ void t.test('a receipt that was lost is asked for again though later ones come',
   outgoing.close();
 });
 
+void t.test('a stream that was silent so long that it was forgotten begins anew, and is no repetition', async (t) => {
+  const pair = new Pair();
+  for (const round of [1, 2]) {
+    pair.send();
+    pair.arrive(pair.lanes[0]);
+    pair.receipt();
+    t.equal(pair.taken.length, round, 'taken, not taken for an old one');
+    for (let minute = 0; minute < 5; minute += 1) {
+      pair.clock.advance(60_000);
+      await turns(2);
+    }
+  }
+  t.equal(pair.clock.pending, 0, 'it is forgotten');
+  pair.outgoing.close();
+});
+
+void t.test('a full receiver\'s refusal is final: it would take the next copy for a repetition', (t) => {
+  const pair = new Pair();
+  pair.send();
+  t.equal(pair.outgoing.settle(respond(message(1), 429, { error: 'E_TOO_MANY' })), true);
+  pair.outgoing.close();
+  t.end();
+});
+
 void t.test('marks from elsewhere are numbers that make sense, or nothing', (t) => {
   const marked = (flow: unknown): Message => ({ ...message(1), body: { flow } });
   for (const bad of [undefined, null, 'x', [], ['e', 1], ['e', 1, 2], ['e', 0, 0], ['e', 1.5, 1], [1, 1, 1], ['e', 2 ** 60, 1], ['x'.repeat(65), 1, 1]]) {

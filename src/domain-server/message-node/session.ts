@@ -113,7 +113,7 @@ export class Session {
 
   /**
    * @returns pressure of the runtime's link
-   * @throws ProtoflyError `E_TOO_MANY` when too much waits already, `E_TOO_LARGE`
+   * @throws ProtoflyError `E_UNREACHABLE` when too much waits already, `E_TOO_LARGE`
    */
   deliver(message: Message): Pressure {
     const state = this.#state;
@@ -146,7 +146,7 @@ export class Session {
     const bytes = Buffer.byteLength(encodeMessage(message));
     if (this.ended) throw new ProtoflyError('E_NOT_FOUND', `the session of ${this.runtime} has ended`);
     if (this.#waiting.length >= limits.waitingPerSession || this.#waitingBytes + bytes > limits.waitingBytesPerSession || budget.bytes + bytes > limits.waitingBytes) {
-      throw new ProtoflyError('E_TOO_MANY', `${this.runtime} is away, and too much waits for it already`);
+      throw new ProtoflyError('E_UNREACHABLE', `${this.runtime} is away, and too much waits for it already`);
     }
     this.#waiting.push({ message, bytes });
     this.#waitingBytes += bytes;

@@ -15,7 +15,7 @@ export interface Carrier {
  * receiver. @see docs/protocol.md, "Flows"
  */
 export interface FlowMark {
-  /** Tells the streams of one sender's lives apart. */
+  /** Names one stream. A sender that begins anew, after a restart or a long silence, takes another. */
   readonly epoch: string;
   /** 1, 2, 3, … within the epoch. */
   readonly seq: number;

@@ -26,11 +26,10 @@ interface Outstanding {
   readonly message: Message;
 }
 
-/** Errors that pass. */
-const PASSING: ReadonlySet<unknown> = new Set(['E_UNREACHABLE', 'E_TOO_MANY']);
-
 /** One stream: what one sender sends to one receiver with receipts. */
 interface Flow {
+  /** Never used again: a stream that was forgotten and begins anew must not look like a repetition of its beginning. */
+  readonly epoch: string;
   readonly to: Address;
   nextSeq: number;
   readonly outstanding: Map<MessageId, Outstanding>;
@@ -60,6 +59,8 @@ export class Outgoing {
   readonly #flows = new Map<string, Flow>();
   #sweep: Timer | undefined;
   #resent = 0;
+  /** How many streams have begun. */
+  #begun = 0;
 
   constructor({ clock, route }: OutgoingComponents, init: OutgoingInit) {
     this.#clock = clock;
@@ -82,7 +83,8 @@ export class Outgoing {
     let flow = this.#flows.get(key);
     if (flow === undefined) {
       const now = this.#clock.now();
-      flow = { to, nextSeq: 1, outstanding: new Map(), carrier, moving: undefined, progress: now, resentAt: now, resends: 0, room: [] };
+      this.#begun += 1;
+      flow = { epoch: `${this.#epoch}.${String(this.#begun)}`, to, nextSeq: 1, outstanding: new Map(), carrier, moving: undefined, progress: now, resentAt: now, resends: 0, room: [] };
       this.#flows.set(key, flow);
       this.#schedule();
     }
@@ -98,14 +100,14 @@ export class Outgoing {
 
   /**
    * Takes note of a response from elsewhere: its request is no longer outstanding.
-   * @returns false when it is nevertheless: that a carrier couldn't send, or that too much is under way, is no refusal by
-   * the receiver; what wasn't taken goes again a little later, another way if there is one
+   * @returns false when it is nevertheless: a carrier's or node's word that it couldn't pass it on is no refusal by the
+   * receiver; what wasn't passed on goes again a little later, another way if there is one
    */
   settle(response: Response): boolean {
     if (isProvisional(response)) return true;
     const flow = this.#flows.get(keyOf(response.to, response.from));
     if (flow?.outstanding.has(response.id) !== true) return true;
-    if (PASSING.has(response.body['error']) && this.#clock.now() - flow.progress < this.#giveUpMs) return false;
+    if (response.body['error'] === 'E_UNREACHABLE' && this.#clock.now() - flow.progress < this.#giveUpMs) return false;
     const [oldest] = flow.outstanding.keys();
     flow.outstanding.delete(response.id);
     // Receipts come in order: where one is missing, those after it are no progress.
@@ -130,7 +132,7 @@ export class Outgoing {
 
   #marked(flow: Flow, entry: Outstanding): Message {
     const [first] = flow.outstanding.values();
-    return withFlow(entry.message, { epoch: this.#epoch, seq: entry.seq, base: first?.seq ?? entry.seq });
+    return withFlow(entry.message, { epoch: flow.epoch, seq: entry.seq, base: first?.seq ?? entry.seq });
   }
 
   #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
