@@ -3,18 +3,10 @@ import { Client } from '../control/client/client.js';
 import type { ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
 import { Runtime as RuntimeView } from '../control/client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
+import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
 
-/** What to search a domain's registry for; all of it must fit. */
-export interface Criteria {
-  /** A user's name, or address. */
-  readonly user?: string;
-  readonly name?: string;
-  readonly resources?: readonly string[];
-  readonly dataSchemes?: readonly string[];
-  /** @default the runtime's own */
-  readonly domain?: string;
-}
+export type { Criteria };
 
 export interface RegisterOptions {
   readonly resources?: readonly string[];

@@ -177,7 +177,7 @@ export class Sender {
     const timeoutMs = this.#init.timeoutMs ?? 30_000;
     const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
     if (left <= 0) {
-      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading? see protofly registry resolve' }));
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status' }));
       return;
     }
     if (this.#over === undefined) this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));

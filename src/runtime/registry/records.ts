@@ -11,11 +11,14 @@ export interface Cached {
   readonly at: number;
 }
 
+/** What to search a domain's registry for; all of it must fit. */
 export interface Criteria {
+  /** A user's name, or address. */
   readonly user?: string;
   readonly name?: string;
   readonly resources?: readonly string[];
   readonly dataSchemes?: readonly string[];
+  /** @default the runtime's own */
   readonly domain?: string;
 }
 
