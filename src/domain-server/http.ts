@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { asProtoflyError } from '../protocol/index.js';
-import type { DomainInfo } from '../protocol/descriptor.js';
+import type { DomainInfo, PublicKey } from '../protocol/descriptor.js';
 import { isCatalogueType, type Catalogue } from './catalogue/catalogue.js';
 
 export interface HttpComponents {
@@ -15,7 +15,7 @@ export interface HttpInit {
   /** `host:port` where the server can be reached, when a request doesn't say. */
   readonly authority: () => string;
   readonly iceServers: readonly string[];
-  readonly publisherKey?: unknown;
+  readonly publisherKey?: PublicKey;
 }
 
 interface Answer {

@@ -11,9 +11,14 @@ export type CatalogueType = (typeof CATALOGUE_TYPES)[number];
 
 export const NAME_SHAPE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
+/** The longest source code, in UTF-16 code units. */
+export const MAX_SOURCE = 4 * 1024 * 1024;
+/** A content address: the SHA-256 of source code's bytes. */
+export const HASH_SHAPE = /^sha256-[0-9a-f]{64}$/;
+
 const sourcePackage = z.object({
   sourceCodeClassname: z.string().max(256),
-  sourceCode: z.string().max(4 * 1024 * 1024),
+  sourceCode: z.string().max(MAX_SOURCE),
   encoding: z.enum(['utf-8', 'base64']).default('utf-8'),
   signature: z.string().max(64 * 1024).default(''),
 });
@@ -26,10 +31,13 @@ const descriptor = z.looseObject({
   description: z.string().max(4096).default(''),
   language: z.string().max(64).default('javascript'),
   sourcePackageURL: z.string().max(2048).default(''),
+  /** Content address of the source code. */
+  sourceHash: z.string().regex(HASH_SHAPE).optional(),
   sourcePackage: sourcePackage.optional(),
   signature: z.string().max(64 * 1024).default(''),
   configuration: z.record(z.string(), z.unknown()).default({}),
-  constraints: z.record(z.string(), z.boolean()).default({}),
+  /** What the stub needs to be granted, by the name of the capability; what isn't `true` isn't asked for. */
+  constraints: z.record(z.string(), z.unknown()).default({}),
   messageSchemas: z.unknown().optional(),
   interworking: z.boolean().optional(),
   p2pHandlerStub: z.string().max(2048).optional(),
@@ -51,11 +59,21 @@ export const parseDescriptor = (value: unknown): Descriptor => checked(descripto
 /** @throws ProtoflyError `E_DESCRIPTOR` */
 export const parseSourcePackage = (value: unknown): SourcePackage => checked(sourcePackage, value, 'source package');
 
+/** The public half of a publisher's key, as a JSON Web Key. `kid` is its RFC 7638 thumbprint. */
+const publicKey = z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: z.string().regex(/^[A-Za-z0-9_-]{43}$/), kid: z.string().max(64) });
+export type PublicKey = z.infer<typeof publicKey>;
+/** @throws ProtoflyError `E_DESCRIPTOR` */
+export const parsePublicKey = (value: unknown): PublicKey => checked(publicKey, value, 'publisher key');
+
 /** `GET /.well-known/protofly`: what a domain says of itself. */
 const domainInfo = z.looseObject({
   domain: z.string().max(253),
-  publisherKey: z.unknown().optional(),
-  messageNode: z.object({ websocket: z.string().max(2048).optional(), rest: z.string().max(2048).optional() }),
+  /** What new packages are signed with. */
+  publisherKey: publicKey.optional(),
+  /** Keys whose signatures still count, the current one first; `endorsement` is by the key that came before. */
+  publisherKeys: z.array(z.object({ key: publicKey, endorsement: z.string().max(4096).optional() })).max(8).optional(),
+  /** Where the message node is, by protocol. */
+  messageNode: z.record(z.string().max(64), z.string().max(2048)),
   iceServers: z.array(z.string().max(512)).max(20).optional(),
 });
 export type DomainInfo = z.infer<typeof domainInfo>;

@@ -23,6 +23,12 @@ export const ERROR_STATUS = {
   E_NOT_RUNNING: 503,
   E_CONFLICT: 409,
   E_DESCRIPTOR: 400,
+  E_UNSIGNED: 403,
+  E_SIGNATURE: 403,
+  E_PUBLISHER: 403,
+  E_PACKAGE_TYPE: 403,
+  E_PACKAGE_SIZE: 403,
+  E_POLICY: 403,
   E_STORE: 500,
   E_PLATFORM: 500,
 } as const;
@@ -47,9 +53,11 @@ export class ProtoflyError extends Error {
     this.hint = details.hint;
   }
 
-  /** Every bundle holds a copy of this class; each recognises the errors of the others. */
+  /** Every bundle holds a copy of this class, and a sandbox may have a realm of its own; each recognises the errors of the others. */
   static override [Symbol.hasInstance](value: unknown): value is ProtoflyError {
-    return value instanceof Error && value.name === 'ProtoflyError' && isErrorCode((value as { readonly code?: unknown }).code);
+    if (Object.prototype.toString.call(value) !== '[object Error]') return false;
+    const { name, code } = value as { readonly name?: unknown; readonly code?: unknown };
+    return name === 'ProtoflyError' && isErrorCode(code);
   }
 
   /** The `body.code` with which this error answers a message. */
@@ -79,4 +87,11 @@ export const errorOfStatus = (status: number, description?: string, details?: Er
 export const asProtoflyError = (thrown: unknown): ProtoflyError =>
   thrown instanceof ProtoflyError
     ? thrown
-    : new ProtoflyError('E_INTERNAL', thrown instanceof Error ? thrown.message : typeof thrown === 'string' ? thrown : `thrown: ${typeof thrown}`, { cause: thrown });
+    : new ProtoflyError('E_INTERNAL', messageOf(thrown), { cause: thrown });
+
+/** The words of a thrown value, from whichever realm it comes. */
+const messageOf = (thrown: unknown): string => {
+  if (typeof thrown === 'string') return thrown;
+  const { message } = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as { readonly message?: unknown };
+  return typeof message === 'string' ? message : `thrown: ${typeof thrown}`;
+};

@@ -61,6 +61,9 @@ export interface StubSandbox {
   createSyncher(): Syncher;
   readonly webrtc?: WebRtcEngine;
   readonly WebSocket?: typeof WebSocketLike;
+  readonly TcpSocket?: typeof TcpSocketLike;
+  /** The web standard's, kept to where this stub may go. */
+  readonly fetch?: typeof globalThis.fetch;
   readonly clock: Clock;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -76,6 +79,23 @@ export declare class WebSocketLike {
   onerror: ((event: { message?: string }) => void) | null;
   send(data: string | Uint8Array): void;
   close(code?: number, reason?: string): void;
+}
+
+/** A TCP connection, in the manner of `WebSocket`: `new TcpSocket('tcp://host:port')`. There is no web standard for it. */
+export declare class TcpSocketLike {
+  constructor(url: string);
+  /** Bytes that the system hasn't taken yet. */
+  readonly bufferedAmount: number;
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: Uint8Array }) => void) | null;
+  /** Once, whoever ended it. */
+  onclose: ((event: { reason: string }) => void) | null;
+  send(data: string | Uint8Array): void;
+  /** Stops reading, until `resume`. */
+  pause(): void;
+  resume(): void;
+  /** Sends what was accepted, then ends. */
+  close(): void;
 }
 
 // --- data synchronisation -------------------------------------------------------------------------------------

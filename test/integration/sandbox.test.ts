@@ -18,7 +18,7 @@ const ask = async (sandbox: Sandbox, expression: string, capabilities: readonly 
     });
     return { name: 's', instance: {} };
   };`;
-  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime, secret: 42 }, capabilities });
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime, secret: 42 }, capabilities, servers: [] });
   const answer = new Promise<Message>((resolve) => { stub.link.receive(resolve); });
   const request: Request = { id: 1, type: 'read', from: other, to: other };
   void stub.link.send(request);
@@ -49,7 +49,7 @@ for (const [name, make] of Object.entries({ process: processSandbox, 'in-process
   await t.test(`${name}: what can't be activated is refused with the reason, and costs nothing`, async (t) => {
     const sandbox = await make({ log })('plain');
     t.teardown(() => sandbox.close());
-    const deploy = (source: string) => sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+    const deploy = (source: string) => sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
     await t.rejects(deploy('this is no module'), { code: 'E_DESCRIPTOR' });
     await t.rejects(deploy('export const activate = 1'), { code: 'E_DESCRIPTOR', message: /default export/ });
     await t.rejects(deploy('export default () => { throw new Error("not today") }'), { code: 'E_DESCRIPTOR', message: /not today/ });
@@ -60,19 +60,19 @@ for (const [name, make] of Object.entries({ process: processSandbox, 'in-process
 await t.test('a sandbox whose process dies says so, and its stubs\' links end', async (t) => {
   const sandbox = await processSandbox({ log })('mortal');
   const source = 'export default (url, bus) => { bus.addListener("*", () => { process.exit(3) }); return { name: "s", instance: {} } }';
-  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
   stub.link.receive(() => undefined);
   void stub.link.send({ id: 1, type: 'read', from: other, to: other });
   t.type(await sandbox.ended, 'string');
   t.match(await stub.link.closed, { how: 'gone' });
-  await t.rejects(sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] }), { code: 'E_UNREACHABLE' });
+  await t.rejects(sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] }), { code: 'E_UNREACHABLE' });
   await sandbox.close();
 });
 
 await t.test('a sandbox that gives no sign of life is ended', async (t) => {
   const sandbox = await processSandbox({ log, heartbeatMs: 200 })('stuck');
   const source = 'export default (url, bus) => { bus.addListener("*", () => { for (;;); }); return { name: "s", instance: {} } }';
-  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [] });
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
   stub.link.receive(() => undefined);
   const started = systemClock.now();
   void stub.link.send({ id: 1, type: 'read', from: other, to: other });

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDescriptor, type Descriptor } from '../../protocol/descriptor.js';
-import { partsOf, ProtoflyError, type Address } from '../../protocol/index.js';
+import { catalogueAddress, domainOf, partsOf, ProtoflyError, type Address } from '../../protocol/index.js';
 import type { StubCatalogue, StubPackage } from './loader.js';
 
 /** The folder of the stubs that come with the package, whether this runs compiled or from source. */
@@ -30,6 +31,16 @@ export class BuiltInCatalogue implements StubCatalogue {
     return known;
   }
 
+  async describe(origin: Address): Promise<Descriptor> {
+    const domain = domainOf(origin);
+    if (origin !== catalogueAddress(domain, 'runtime', 'default')) return (await this.find(origin)).descriptor;
+    return parseDescriptor({
+      cguid: 'runtime/default', type: 'runtime', version: '1', objectName: 'default',
+      p2pHandlerStub: catalogueAddress(domain, 'protocolstub', 'p2p-handler'),
+      p2pRequesterStub: catalogueAddress(domain, 'protocolstub', 'p2p-requester'),
+    });
+  }
+
   async #read(name: string): Promise<StubPackage> {
     let descriptor: Descriptor;
     let source: string;
@@ -44,6 +55,6 @@ export class BuiltInCatalogue implements StubCatalogue {
       this.#known.delete(name);
       throw new ProtoflyError('E_NOT_FOUND', `no usable protostub ${name} comes with this installation`, { hint: 'build it: npm run build', cause });
     }
-    return { descriptor, source };
+    return { descriptor, source, hash: `sha256-${createHash('sha256').update(source).digest('hex')}`, from: 'built-in' };
   }
 }

@@ -1,18 +1,26 @@
 import type { Descriptor } from '../../protocol/descriptor.js';
-import { ProtoflyError, type Address, type StubConfig } from '../../protocol/index.js';
-import { CAPABILITIES, type Capability, type DeployedStub, type Sandbox, type SandboxFactory } from '../sandbox/index.js';
+import { domainOf, ProtoflyError, type Address, type StubConfig } from '../../protocol/index.js';
+import { CAPABILITIES, serverOf, type Capability, type DeployedStub, type Sandbox, type SandboxFactory } from '../sandbox/index.js';
 
 /** A protostub's descriptor and code. */
 export interface StubPackage {
   readonly descriptor: Descriptor;
   /** The source text of its module. */
   readonly source: string;
+  /** Content address of the source: `sha256-<hex>`. */
+  readonly hash: string;
+  /** Where it came from this time. */
+  readonly from: 'catalogue' | 'cache' | 'built-in';
+  /** The key that signed it; absent for what comes with the installation. */
+  readonly keyId?: string;
 }
 
-/** Where protostubs come from. */
+/** Where protostubs come from. What is found has been checked. */
 export interface StubCatalogue {
-  /** @throws ProtoflyError `E_NOT_FOUND`, `E_DESCRIPTOR`, `E_UNREACHABLE` */
+  /** @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md, "Catalogue" */
   find(origin: Address): Promise<StubPackage>;
+  /** A descriptor alone, of whatever type. @throws ProtoflyError as `find` */
+  describe(origin: Address): Promise<Descriptor>;
 }
 
 export interface LoaderComponents {
@@ -21,14 +29,16 @@ export interface LoaderComponents {
 }
 
 /** A stub that runs. */
-export interface Loaded extends DeployedStub {
-  readonly descriptor: Descriptor;
+export interface Loaded extends DeployedStub, Omit<StubPackage, 'source' | 'keyId'> {
+  readonly keyId: string | undefined;
+  /** What the descriptor says and the runtime adds. */
+  readonly config: StubConfig;
   readonly pid: number | undefined;
 }
 
 /**
- * Deploys protostubs: finds the package, chooses the sandbox by the capabilities that the descriptor asks for, and
- * activates it there. Stubs with the same capabilities share a sandbox; one that has ended is made anew for the next.
+ * Deploys protostubs: finds the package, chooses the sandbox by the domain that it comes from and the capabilities that
+ * its descriptor asks for, and activates it there. A sandbox that has ended is made anew for the next.
  */
 export class Loader {
   readonly #catalogue: StubCatalogue;
@@ -43,11 +53,12 @@ export class Loader {
 
   /** @throws ProtoflyError as `StubCatalogue.find` and `Sandbox.deploy` */
   async deploy({ url, origin, config }: { readonly url: Address; readonly origin: Address; readonly config: StubConfig }): Promise<Loaded> {
-    const { descriptor, source } = await this.#catalogue.find(origin);
+    const { descriptor, source, hash, from, keyId } = await this.#catalogue.find(origin);
     const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
-    const sandbox = await this.#sandbox(capabilities);
-    const deployed = await sandbox.deploy({ url, source, config: { ...descriptor.configuration, ...config }, capabilities });
-    return { ...deployed, descriptor, pid: sandbox.pid };
+    const sandbox = await this.#sandbox(domainOf(origin), capabilities);
+    const complete: StubConfig = { ...descriptor.configuration, ...config };
+    const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete) });
+    return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
   }
 
   /** Process ids of the sandboxes that run. */
@@ -62,9 +73,9 @@ export class Loader {
     await Promise.all(sandboxes.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)));
   }
 
-  #sandbox(capabilities: readonly Capability[]): Promise<Sandbox> {
+  #sandbox(domain: string, capabilities: readonly Capability[]): Promise<Sandbox> {
     if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
-    const name = capabilities.join('+') || 'plain';
+    const name = `${domain}-${capabilities.join('+') || 'plain'}`;
     const running = this.#sandboxes.get(name);
     if (running !== undefined) return running;
     const made = this.#factory(`sandbox-${name}`);
@@ -76,3 +87,6 @@ export class Loader {
     return made;
   }
 }
+
+/** The one server that a message-node stub is for. */
+const serversOf = ({ url }: StubConfig): string[] => (url !== undefined && URL.canParse(url) ? [serverOf(new URL(url))] : []);

@@ -1,4 +1,4 @@
-import type { Clock, StubSandbox } from '../../protocol/index.js';
+import { ProtoflyError, type Clock, type StubSandbox } from '../../protocol/index.js';
 import type { CapabilityProvider } from './host.js';
 import type { createWebRtcEngine } from './webrtc/index.js';
 
@@ -19,6 +19,8 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
           engine ??= import('./webrtc/index.js').then((engines) => engines.createWebRtcEngine({ clock, log }));
           return { webrtc: await engine };
         }
+        case 'http':
+        case 'tcp': throw new ProtoflyError('E_PLATFORM', `this sandbox has no ${capability}`);
       }
     },
     shutdown: async () => { (await engine)?.shutdown(); },

@@ -7,7 +7,7 @@ import type { Address, Message, StubConfig } from '../../protocol/index.js';
  */
 
 /** What a stub may be granted beyond its bus. */
-export const CAPABILITIES = ['webrtc', 'websocket'] as const;
+export const CAPABILITIES = ['webrtc', 'websocket', 'http', 'tcp'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
 export interface StubDeployment {
@@ -17,6 +17,8 @@ export interface StubDeployment {
   readonly source: string;
   readonly config: StubConfig;
   readonly capabilities: readonly Capability[];
+  /** `host:port` of each server that the stub may connect to by WebSocket, HTTP and TCP. */
+  readonly servers: readonly string[];
 }
 
 export interface DeployedStub {
@@ -45,3 +47,7 @@ export type SandboxFactory = (name: string) => Promise<Sandbox>;
 
 /** The channel between a runtime and a sandbox host; the others carry a stub or a port each. */
 export const CONTROL_CHANNEL = 'control';
+
+const PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'ws:': '80', 'https:': '443', 'wss:': '443' };
+/** `host:port` of a URL. */
+export const serverOf = ({ protocol, hostname, port }: URL): string => `${hostname}:${port || PORTS[protocol] || ''}`;
