@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { asProtoflyError } from '../protocol/index.js';
 import type { DomainInfo, PublicKey } from '../protocol/descriptor.js';
 import { isCatalogueType, type Catalogue } from './catalogue/catalogue.js';
+import { endpointOf, type Protocol } from './protocols.js';
 
 export interface HttpComponents {
   readonly catalogue: Catalogue;
@@ -11,6 +12,8 @@ export interface HttpComponents {
 
 export interface HttpInit {
   readonly domain: string;
+  /** The first one is that of the domain's own stub. */
+  readonly protocols: readonly Protocol[];
   readonly secure: boolean;
   /** `host:port` where the server can be reached, when a request doesn't say. */
   readonly authority: () => string;
@@ -32,14 +35,15 @@ const notFound = (description: string): Answer => failure(404, 'E_NOT_FOUND', de
 
 /** Answers plain HTTP requests: whether the server is well, what the domain is, and its catalogue. */
 export const httpListener = ({ catalogue, log }: HttpComponents, init: HttpInit): RequestListener => {
-  const websocketUrl = (request: IncomingMessage): string => {
+  /** Where the message node is, as this client reaches it. */
+  const endpoint = (request: IncomingMessage, protocol: Protocol): string => {
     const { host } = request.headers;
-    return `${init.secure ? 'wss' : 'ws'}://${host !== undefined && HOST.test(host) ? host : init.authority()}/ws`;
+    return endpointOf(protocol, init.secure, host !== undefined && HOST.test(host) ? host : init.authority());
   };
 
   const info = (request: IncomingMessage): DomainInfo => ({
     domain: init.domain,
-    messageNode: { websocket: websocketUrl(request) },
+    messageNode: Object.fromEntries(init.protocols.map((protocol) => [protocol, endpoint(request, protocol)])),
     ...(init.publisherKey === undefined ? {} : { publisherKey: init.publisherKey }),
     ...(init.iceServers.length === 0 ? {} : { iceServers: [...init.iceServers] }),
   });
@@ -50,7 +54,7 @@ export const httpListener = ({ catalogue, log }: HttpComponents, init: HttpInit)
     if (!isCatalogueType(type)) return notFound('the catalogue has no such type');
     if (name === undefined) return { status: 200, body: catalogue.names(type) };
     if (part !== undefined && (part !== 'sourcePackage' || more.length > 0)) return notFound('the catalogue has nothing there');
-    const found = part === undefined ? catalogue.descriptor(type, name, websocketUrl(request)) : catalogue.source(type, name);
+    const found = part === undefined ? catalogue.descriptor(type, name, endpoint(request, init.protocols[0]!)) : catalogue.source(type, name);
     return found === undefined ? notFound('the catalogue has no such entry') : { status: 200, body: found };
   };
 
@@ -64,7 +68,7 @@ export const httpListener = ({ catalogue, log }: HttpComponents, init: HttpInit)
     const [first, ...rest] = segments;
     if (first === 'healthz' && rest.length === 0) return { status: 200, body: { status: 'ok', domain: init.domain } };
     if (first === '.well-known' && rest.length > 0) return wellKnown(request, rest);
-    if ((first === undefined || first === 'ws') && rest.length === 0) {
+    if ((first === undefined || first === 'ws') && rest.length === 0 && init.protocols.includes('websocket')) {
       return failure(426, 'E_USAGE', 'messages travel over WebSocket', { upgrade: 'websocket' });
     }
     return notFound('there is nothing here');

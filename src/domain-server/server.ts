@@ -12,6 +12,7 @@ import { serveAdmin } from './admin.js';
 import { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
 import { httpListener } from './http.js';
+import { checkProtocols, PROTOCOLS, type Protocol } from './protocols.js';
 import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
 import { MessageNode } from './message-node/node.js';
 import { Records } from './registry/records.js';
@@ -35,6 +36,8 @@ export interface DomainServerInit {
   /** PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
+  /** How clients may speak to the message node. The first one's stub is the domain's `default`. @default all: ['websocket', 'rest'] */
+  readonly protocols?: readonly Protocol[];
   /** A folder of built stubs for the catalogue. @default none */
   readonly catalogueDir?: string;
   /** More built-in catalogue entries. */
@@ -67,6 +70,7 @@ type State =
 export class DomainServer {
   readonly domain: string;
   readonly catalogue: Catalogue;
+  readonly protocols: readonly Protocol[];
   readonly #init: DomainServerInit;
   readonly #clock: Clock;
   readonly #log: (text: string, details?: Record<string, unknown>) => void;
@@ -80,10 +84,11 @@ export class DomainServer {
   #state: State = { at: 'new' };
   #closing: Promise<void> | undefined;
 
-  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one, `E_DESCRIPTOR` for a bad catalogue folder */
+  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one or protocols that aren't offered, `E_DESCRIPTOR` for a bad catalogue folder */
   constructor({ store, clock, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
     this.domain = (init.name ?? 'localhost').toLowerCase();
     if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
+    this.protocols = checkProtocols(init.protocols ?? PROTOCOLS);
     this.#init = init;
     this.#clock = clock;
     this.#log = log;
@@ -151,6 +156,7 @@ export class DomainServer {
       pid: process.pid,
       version: this.#init.version,
       startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
+      protocols: this.protocols,
       ...this.#node.directory.counts,
       connections: this.#node.connections,
       hyperties: this.#records.count(),
@@ -191,7 +197,7 @@ export class DomainServer {
     const { tls, iceServers = [] } = this.#init;
     const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 2000 };
     const listener = httpListener({ catalogue: this.catalogue, log: this.#log }, {
-      domain: this.domain, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
+      domain: this.domain, protocols: this.protocols, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
     });
     const server = tls === undefined ? createServer(limits, listener) : createSecureServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, listener);
     server.maxConnections = this.#limits.connections;
@@ -206,7 +212,7 @@ export class DomainServer {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
     const [path = ''] = (request.url ?? '').split('?', 1);
-    if (path !== '/' && path !== '/ws') { refuseSocket(socket, '404 Not Found'); return; }
+    if ((path !== '/' && path !== '/ws') || !this.protocols.includes('websocket')) { refuseSocket(socket, '404 Not Found'); return; }
     if (this.#state.at !== 'running') { refuseSocket(socket, '503 Service Unavailable'); return; }
     this.#websockets.handleUpgrade(request, socket, head, (ws) => { this.#accept(ws, socket, request); });
   }
