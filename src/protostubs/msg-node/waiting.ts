@@ -1,8 +1,7 @@
 import type { Clock, Message, Timer } from '../../protocol/index.js';
+import type { Item } from './transport.js';
 
-interface Item {
-  readonly message: Message;
-  readonly text: string;
+interface Waiter extends Item {
   readonly until: number;
 }
 
@@ -21,7 +20,7 @@ export interface WaitingInit {
 export class Waiting {
   readonly #clock: Clock;
   readonly #init: WaitingInit;
-  #items: Item[] = [];
+  #items: Waiter[] = [];
   #size = 0;
   #timer: Timer | undefined;
 
@@ -34,19 +33,28 @@ export class Waiting {
     return this.#items.length === 0;
   }
 
-  add(message: Message, text: string): void {
-    const { maxMessages = 1000, maxSize = 4 * 1024 * 1024, maxAge = 10_000 } = this.#init;
+  add({ message, text }: Item): void {
+    const { maxMessages = 1000, maxSize = 4 * 1024 * 1024 } = this.#init;
     if (this.#items.length >= maxMessages || this.#size + text.length > maxSize) {
       this.#init.onRefused(message, 'too much waits for the message node already');
       return;
     }
-    this.#items.push({ message, text, until: this.#clock.now() + maxAge });
+    this.#items.push({ message, text, until: this.#until() });
     this.#size += text.length;
     if (this.#items.length === 1) this.#watch();
   }
 
+  /** Puts what was taken before everything else again, in its order; there is always a place for that. */
+  putBack(items: readonly Item[]): void {
+    if (items.length === 0) return;
+    const until = this.#until();
+    this.#items = [...items.map(({ message, text }) => ({ message, text, until })), ...this.#items];
+    for (const { text } of items) this.#size += text.length;
+    this.#watch();
+  }
+
   /** @returns the oldest one */
-  take(): { readonly message: Message; readonly text: string } | undefined {
+  take(): Item | undefined {
     const item = this.#items.shift();
     if (item !== undefined) this.#size -= item.text.length;
     return item;
@@ -57,6 +65,10 @@ export class Waiting {
     this.#timer?.cancel();
     this.#size = 0;
     for (const { message } of this.#items.splice(0)) this.#init.onRefused(message, why);
+  }
+
+  #until(): number {
+    return this.#clock.now() + (this.#init.maxAge ?? 10_000);
   }
 
   #watch(): void {

@@ -1,5 +1,5 @@
 import {
-  child, descriptionOf, errorOfStatus, isResponse, isSuccess, ProtoflyError, SESSION, encodeMessage,
+  child, descriptionOf, errorOfStatus, isResponse, isSuccess, ProtoflyError, SESSION,
   type Address, type Message, type Request, type Response,
 } from '../../protocol/index.js';
 
@@ -22,22 +22,27 @@ export class Session {
     this.#runtime = runtime;
   }
 
-  /** The frame that opens the session or resumes it. @param onOpened is told when it is answered */
-  open(onOpened: (opened: Opened) => void): string {
+  /** What later requests show; undefined before there is a session. */
+  get token(): string | undefined {
+    return this.#token;
+  }
+
+  /** The request that opens the session or resumes it. @param onOpened is told when it is answered */
+  open(onOpened: (opened: Opened) => void): Request {
     const resuming = this.#token !== undefined;
     const from = this.#token === undefined ? this.#runtime : child(this.#runtime, this.#token);
     return this.#ask(resuming ? 're-open' : 'open', from, (response) => { onOpened(this.#judge(response, resuming)); });
   }
 
-  /** The frame that gives the session up, with everything allocated in it. */
-  close(onClosed: () => void): string {
+  /** The request that gives the session up, with everything allocated in it. */
+  close(onClosed: () => void): Request {
     const from = this.#token === undefined ? this.#runtime : child(this.#runtime, this.#token);
     this.#token = undefined;
     return this.#ask('close', from, onClosed);
   }
 
-  /** A frame by whose answer the message node shows that it is alive. */
-  ping(onAnswer: () => void): string {
+  /** A request by whose answer the message node shows that it is alive. */
+  ping(onAnswer: () => void): Request {
     return this.#ask('ping', this.#runtime, onAnswer);
   }
 
@@ -56,10 +61,10 @@ export class Session {
     this.#asked = undefined;
   }
 
-  #ask(type: 'open' | 're-open' | 'close' | 'ping', from: Address, settle: (response: Response) => void): string {
+  #ask(type: 'open' | 're-open' | 'close' | 'ping', from: Address, settle: (response: Response) => void): Request {
     const request: Request = { id: `session-${String(++this.#counter)}`, type, from, to: SESSION };
     this.#asked = { request, settle };
-    return encodeMessage(request);
+    return request;
   }
 
   #judge(response: Response, resuming: boolean): Opened {

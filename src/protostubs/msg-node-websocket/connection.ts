@@ -1,0 +1,156 @@
+import {
+  asProtoflyError, decodeToPassOn, encodeMessage,
+  type Clock, type Message, type Request, type StubSandbox, type Timer, type WebSocketLike,
+} from '../../protocol/index.js';
+import type { Connection, ConnectionEvents, Item, Pressure, Transport } from '../msg-node/index.js';
+import { Inbox, type Pausable } from './inbox.js';
+
+export interface WebSocketComponents {
+  readonly clock: Clock;
+  readonly log: StubSandbox['log'];
+  readonly WebSocket: typeof WebSocketLike;
+}
+
+/** After so long without a frame the message node is asked whether it is there. */
+const QUIET_MS = 20_000;
+/** Bytes in the socket's buffer above which the runtime is told to wait, and below which it may go on. */
+const HIGH_WATER = 1024 * 1024;
+const LOW_WATER = 256 * 1024;
+const POLL_MS = 5;
+export class WebSocketTransport implements Transport {
+  readonly #components: WebSocketComponents;
+  readonly #url: string;
+  readonly #inbox = new Inbox();
+
+  constructor(components: WebSocketComponents, { url }: { readonly url: string }) {
+    this.#components = components;
+    this.#url = url;
+  }
+
+  connect(events: ConnectionEvents): Connection {
+    return new WebSocketConnection({ ...this.#components, inbox: this.#inbox, socket: new this.#components.WebSocket(this.#url) }, events);
+  }
+
+  /** What was in a socket that dropped is lost without a trace. */
+  abandon(): readonly Message[] {
+    return [];
+  }
+}
+
+interface ConnectionComponents extends Pick<WebSocketComponents, 'clock' | 'log'> {
+  readonly inbox: Inbox;
+  readonly socket: WebSocketLike & Pausable;
+}
+
+class WebSocketConnection implements Connection {
+  readonly #components: ConnectionComponents;
+  readonly #events: ConnectionEvents;
+  readonly #socket: WebSocketLike & Pausable;
+  #open = true;
+  #silence: Timer | undefined;
+  #lastHeard = 0;
+  #answersPings = false;
+  #relief: Promise<void> | undefined;
+
+  constructor(components: ConnectionComponents, events: ConnectionEvents) {
+    const { socket } = components;
+    this.#components = components;
+    this.#events = events;
+    this.#socket = socket;
+    let trouble = '';
+    socket.onopen = () => { events.onOpen(); };
+    socket.onmessage = ({ data }) => { this.#take(data); };
+    socket.onerror = ({ message }) => { trouble = message ?? ''; };
+    socket.onclose = ({ code, reason }) => { events.onDropped(reason || trouble || `the connection ended (${String(code)})`); };
+  }
+
+  say(request: Request): void {
+    try {
+      this.#socket.send(encodeMessage(request));
+    } catch (thrown) {
+      this.#events.onDropped(asProtoflyError(thrown).message);
+    }
+  }
+
+  begin(): void {
+    this.#lastHeard = this.#components.clock.now();
+    this.#listenForSilence();
+  }
+
+  send({ text }: Item): Pressure {
+    this.#socket.send(text);
+    if (this.#socket.bufferedAmount > HIGH_WATER) this.#relief ??= this.#relieved();
+    return this.#relief;
+  }
+
+  /** A socket that is closed lets out what it was given. */
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): readonly Item[] {
+    this.#open = false;
+    this.#silence?.cancel();
+    const socket = this.#socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onerror = () => undefined;
+    try {
+      socket.close();
+    } catch (thrown) {
+      this.#components.log('debug', `closing the WebSocket: ${asProtoflyError(thrown).message}`);
+    }
+    return [];
+  }
+
+  /** Settles when the socket's buffer is low again. The web standard has no event for that. */
+  #relieved(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#open && this.#socket.bufferedAmount > LOW_WATER) {
+          this.#components.clock.setTimeout(look, POLL_MS);
+          return;
+        }
+        this.#relief = undefined;
+        resolve();
+      };
+      this.#components.clock.setTimeout(look, POLL_MS);
+    });
+  }
+
+  /** The web standard's WebSocket shows no pongs: a node that is quiet for long is asked in a message, once it is known to answer. */
+  #listenForSilence(): void {
+    this.#silence = this.#components.clock.setTimeout(() => {
+      const quiet = this.#components.clock.now() - this.#lastHeard;
+      if (this.#answersPings && quiet >= 2 * QUIET_MS) {
+        this.#events.onDropped(`the message node was silent for ${String(Math.round(quiet / 1000))} s`);
+        return;
+      }
+      if (quiet >= QUIET_MS * 0.9) this.#events.ping(() => { this.#answersPings = true; });
+      if (this.#open) this.#listenForSilence();
+    }, QUIET_MS);
+  }
+
+  // --- in -------------------------------------------------------------------------------------------------------
+
+  #take(data: unknown): void {
+    this.#lastHeard = this.#components.clock.now();
+    if (typeof data !== 'string') {
+      this.#components.log('info', 'dropped a frame: not text');
+      return;
+    }
+    const taken = this.#components.inbox.take(data, (text) => this.#deliver(text), this.#socket);
+    if (!taken) this.#events.onDropped('this runtime took too little for too long');
+  }
+
+  #deliver(text: string): Pressure {
+    let message: Message;
+    try {
+      message = decodeToPassOn(text);
+    } catch (thrown) {
+      this.#components.log('info', `dropped a frame: ${asProtoflyError(thrown).message}`);
+      return undefined;
+    }
+    const pressure = this.#events.onMessage(message);
+    return pressure?.then(() => { this.#lastHeard = this.#components.clock.now(); });
+  }
+}

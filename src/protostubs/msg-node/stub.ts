@@ -1,0 +1,256 @@
+import {
+  asProtoflyError, child, encodeMessage, isResponse, ProtoflyError, refuse,
+  type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubSandbox, type StubStatus, type Timer,
+} from '../../protocol/index.js';
+import { Session, type Opened } from './session.js';
+import type { Connection, ConnectionEvents, Item, Pressure, Transport } from './transport.js';
+import { Waiting } from './waiting.js';
+
+export interface StubComponents {
+  readonly bus: StubBus;
+  readonly clock: Clock;
+  readonly log: StubSandbox['log'];
+  readonly transport: Transport;
+}
+
+export interface StubInit extends StubConfig {
+  /** The stub's own. */
+  readonly address: Address;
+  /** Of the message node. */
+  readonly url: string;
+  /** Whether the session is given up when the stub is closed: the runtime stops for good. @default false */
+  readonly release?: unknown;
+  /** Spreads reconnections. @default Math.random */
+  readonly random?: () => number;
+}
+
+const MIN_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 5000;
+/** A connection that was live for less than this counts as one that failed. */
+const STEADY_MS = 5000;
+/** How long opening may take, the connection and the session each. */
+const OPEN_MS = 10_000;
+const CLOSE_MS = 1000;
+/** How long a refusal that is final is believed. */
+const REFUSED_MS = 5000;
+
+type State =
+  | { readonly name: 'idle' }
+  | { readonly name: 'opening'; readonly connection: Connection }
+  | { readonly name: 'live'; readonly connection: Connection; readonly since: number }
+  | { readonly name: 'backing-off'; readonly timer: Timer }
+  | { readonly name: 'refused'; readonly error: ProtoflyError; readonly until: number }
+  | { readonly name: 'closing'; readonly connection: Connection; readonly done: () => void }
+  | { readonly name: 'closed' };
+
+/** Keeps one session with a message node over one connection after the other, and carries messages in it. */
+export class MessageNodeStub implements StubInstance {
+  readonly #components: StubComponents;
+  readonly #init: StubInit;
+  readonly #session: Session;
+  readonly #waiting: Waiting;
+  #state: State = { name: 'idle' };
+  #failures = 0;
+  #status: StubStatus | undefined;
+  #timer: Timer | undefined;
+  #held: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(components: StubComponents, init: StubInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#session = new Session(init.runtimeURL);
+    this.#waiting = new Waiting(components.clock, { onRefused: (message, why) => { this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why)); } });
+    components.bus.addListener('*', (message) => this.#carry(message));
+    this.#report('created');
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  // --- messages -------------------------------------------------------------------------------------------------
+
+  #carry(message: Message): Pressure {
+    const item = { message, text: encodeMessage(message) };
+    const state = this.#state;
+    switch (state.name) {
+      case 'live':
+        // What waited goes first.
+        if (this.#waiting.isEmpty) return this.#send(state.connection, item);
+        this.#waiting.add(item);
+        return this.#held;
+      case 'closing':
+      case 'closed':
+        this.#refuse(message, new ProtoflyError('E_UNREACHABLE', 'the message-node stub has been closed'));
+        return undefined;
+      case 'refused':
+        if (this.#components.clock.now() < state.until) {
+          this.#refuse(message, new ProtoflyError('E_UNREACHABLE', `the message node refused the session: ${state.error.message}`));
+          return undefined;
+        }
+        break;
+      case 'idle':
+      case 'opening':
+      case 'backing-off':
+    }
+    this.#waiting.add(item);
+    if (state.name === 'idle' || state.name === 'refused') this.#connect();
+    return undefined;
+  }
+
+  #send(connection: Connection, item: Item): Pressure {
+    try {
+      return connection.send(item);
+    } catch (thrown) {
+      this.#refuse(item.message, new ProtoflyError('E_UNREACHABLE', `not sent: ${asProtoflyError(thrown).message}`));
+      return undefined;
+    }
+  }
+
+  /** Sends what waits, as fast as the connection takes it. */
+  #release(connection: Connection): void {
+    while (this.#held === undefined && this.#isCurrent(connection)) {
+      const item = this.#waiting.take();
+      if (item === undefined) return;
+      this.#held = this.#send(connection, item)?.then(() => {
+        this.#held = undefined;
+        if (this.#state.name === 'live') this.#release(this.#state.connection);
+      });
+    }
+  }
+
+  #refuse(message: Message, error: ProtoflyError): void {
+    if (isResponse(message)) this.#components.log('info', `dropped a response to ${message.to}: ${error.message}`);
+    else void this.#components.bus.postMessage(refuse(message, error));
+  }
+
+  #abandon(why: string): void {
+    for (const message of this.#components.transport.abandon()) this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why));
+  }
+
+  // --- the connection -------------------------------------------------------------------------------------------
+
+  #isCurrent(connection: Connection | undefined): boolean {
+    return connection !== undefined && 'connection' in this.#state && this.#state.connection === connection;
+  }
+
+  #connect(): void {
+    let connection: Connection | undefined;
+    const events: ConnectionEvents = {
+      onOpen: () => { if (connection !== undefined && this.#isCurrent(connection)) this.#openSession(connection); },
+      onMessage: (message) => (this.#isCurrent(connection) && this.#session.take(message) ? undefined : this.#components.bus.postMessage(message)),
+      onRefused: (message, error) => { this.#refuse(message, error); },
+      ping: (onAnswer) => { connection?.say(this.#session.ping(onAnswer)); },
+      onDropped: (why) => { if (connection !== undefined) this.#dropped(connection, why); },
+    };
+    try {
+      connection = this.#components.transport.connect(events);
+    } catch (thrown) {
+      this.#backOff(`cannot connect: ${asProtoflyError(thrown).message}`);
+      return;
+    }
+    this.#state = { name: 'opening', connection };
+    if (this.#status !== 'disconnected') this.#report('in-progress');
+    this.#watch(connection, 'the message node did not answer in time');
+  }
+
+  #openSession(connection: Connection): void {
+    this.#watch(connection, 'the message node did not open a session in time');
+    connection.say(this.#session.open((opened) => { this.#opened(connection, opened); }));
+  }
+
+  #opened(connection: Connection, opened: Opened): void {
+    switch (opened.how) {
+      case 'forgotten':
+        this.#openSession(connection);
+        return;
+      case 'refused':
+        if (opened.final) this.#refused(connection, opened.error);
+        else this.#dropped(connection, opened.error.message);
+        return;
+      case 'new':
+      case 'resumed':
+        this.#timer?.cancel();
+        this.#state = { name: 'live', connection, since: this.#components.clock.now() };
+        if (opened.how === 'new') this.#abandon('the session was lost before the message node had confirmed it');
+        // The runtime has to know whether its subscriptions are still there before it is given anything.
+        this.#report('live', { session: opened.how });
+        connection.begin(opened.how, this.#session.token);
+        this.#release(connection);
+    }
+  }
+
+  #refused(connection: Connection, error: ProtoflyError): void {
+    this.#forget(connection);
+    this.#state = { name: 'refused', error, until: this.#components.clock.now() + REFUSED_MS };
+    this.#report('failed', { description: error.message });
+    const why = `the message node refused the session: ${error.message}`;
+    this.#abandon(why);
+    this.#waiting.refuseAll(why);
+  }
+
+  #dropped(connection: Connection, why: string): void {
+    if (!this.#isCurrent(connection)) return;
+    if (this.#state.name === 'closing') {
+      this.#state.done();
+      return;
+    }
+    if (this.#state.name === 'live' && this.#components.clock.now() - this.#state.since >= STEADY_MS) this.#failures = 0;
+    this.#forget(connection);
+    this.#backOff(why);
+  }
+
+  #backOff(why: string): void {
+    const longest = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(this.#failures, 10));
+    this.#failures += 1;
+    const pause = longest * (0.5 + 0.5 * (this.#init.random ?? Math.random)());
+    this.#state = { name: 'backing-off', timer: this.#components.clock.setTimeout(() => { this.#connect(); }, pause) };
+    if (this.#status !== 'disconnected') this.#report('disconnected', { description: why });
+    this.#components.log('info', `not connected to ${this.#init.url}: ${why}; trying again in ${String(Math.round(pause))} ms`);
+  }
+
+  #forget(connection: Connection): void {
+    this.#timer?.cancel();
+    this.#session.dropped();
+    this.#waiting.putBack(connection.close());
+  }
+
+  #watch(connection: Connection, why: string): void {
+    this.#timer?.cancel();
+    this.#timer = this.#components.clock.setTimeout(() => { this.#dropped(connection, why); }, OPEN_MS);
+  }
+
+  async #close(): Promise<void> {
+    const state = this.#state;
+    if (state.name === 'backing-off') state.timer.cancel();
+    if (state.name === 'live') await this.#takeLeave(state.connection);
+    if ('connection' in state) this.#forget(state.connection);
+    this.#state = { name: 'closed' };
+    this.#abandon('the message-node stub has been closed');
+    this.#waiting.refuseAll('the message-node stub has been closed');
+    this.#report('disconnected', { description: 'closed by this runtime' });
+  }
+
+  /** Lets out what was sent and gives the session up where that is wanted; but not for long. */
+  #takeLeave(connection: Connection): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#components.clock.setTimeout(resolve, CLOSE_MS);
+      const done = (): void => { timer.cancel(); resolve(); };
+      this.#state = { name: 'closing', connection, done };
+      void connection.flush().then(() => {
+        if (this.#init.release === true && this.#state.name === 'closing') connection.say(this.#session.close(done));
+        else done();
+      });
+    });
+  }
+
+  // --- status ---------------------------------------------------------------------------------------------------
+
+  #report(value: StubStatus, fields: Body = {}): void {
+    this.#status = value;
+    const { address } = this.#init;
+    void this.#components.bus.postMessage({ type: 'update', from: address, to: child(address, 'status'), body: { ...fields, value } });
+  }
+}
