@@ -4,8 +4,12 @@ import {
   asProtoflyError, child, isResponse, ProtoflyError, recipientsOf, refuse, respond, SESSION,
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
+import type { Catalogue } from './catalogue/catalogue.js';
+import { checkOverlap, OVERLAP_MS, type Publisher } from './publisher/index.js';
 
 export interface AdminComponents {
+  readonly catalogue: Pick<Catalogue, 'publish'>;
+  readonly publisher: Pick<Publisher, 'keyId' | 'rotate'>;
   readonly status: () => Record<string, unknown>;
   readonly stop: () => void;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
@@ -24,15 +28,31 @@ export const adminAddress = (domain: string): Address => `domain://msg-node.${do
  * Listens on a local socket for whoever runs this server.
  * @throws ProtoflyError `E_CONFLICT` when another server has that socket
  */
-export const serveAdmin = async ({ status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<SocketServer> => {
+export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<SocketServer> => {
   const address = adminAddress(domain);
 
-  const run = (request: Request): Response => {
-    const { resource } = request.body ?? {};
+  const publish = async (descriptor: unknown): Promise<Record<string, unknown>> => {
+    const { keyId } = publisher;
+    const published = await catalogue.publish({ descriptor });
+    log('published', { ...published });
+    return { domain, ...published, keyId };
+  };
+
+  const rotate = async (value: unknown): Promise<Record<string, unknown>> => {
+    const { overlapMs = OVERLAP_MS } = (value ?? {}) as { readonly overlapMs?: unknown };
+    const rotated = await publisher.rotate(checkOverlap(overlapMs));
+    log('a new publisher key signs', { ...rotated });
+    return { domain, ...rotated };
+  };
+
+  const run = async (request: Request): Promise<Response> => {
+    const { resource, value } = request.body ?? {};
     if (recipientsOf(request)[0] !== address) throw new ProtoflyError('E_NOT_FOUND', `there is no ${String(request.to)} here`);
     if (request.type === 'ping') return respond(request, 200);
     if (request.type === 'read' && resource === 'status') return respond(request, 200, { value: status() });
-    if (request.type === 'execute' && resource === 'stop') {
+    if (request.type === 'create' && resource === 'catalogue') return respond(request, 200, { value: await publish(value) });
+    if (request.type === 'execute' && resource === 'rotate-key') return respond(request, 200, { value: await rotate(value) });
+    if (isStop(request)) {
       log('asked to stop');
       return respond(request, 200);
     }
@@ -41,7 +61,7 @@ export const serveAdmin = async ({ status, stop, log }: AdminComponents, { domai
 
   const serve = (link: Link<Message>, number: number): void => {
     let open = false;
-    const answer = (request: Request): Response => {
+    const answer = async (request: Request): Promise<Response> => {
       if (request.to === SESSION && request.type === 'open') {
         open = true;
         return respond(request, 200, { value: { domain, address: child(address, String(number)) } });
@@ -52,11 +72,11 @@ export const serveAdmin = async ({ status, stop, log }: AdminComponents, { domai
     };
     link.receive(async (message) => {
       if (isResponse(message)) return;
-      const response = attempt(() => answer(message), message);
+      const response = await attempt(() => answer(message), message);
       await link.send(response);
       if (response.body.code !== 200) return;
       if (message.type === 'close') void link.close('closed by the client');
-      if (message.type === 'execute') stop();
+      if (isStop(message)) stop();
     });
   };
 
@@ -68,9 +88,11 @@ export const serveAdmin = async ({ status, stop, log }: AdminComponents, { domai
   });
 };
 
-const attempt = (run: () => Response, request: Request): Response => {
+const isStop = ({ type, body }: Request): boolean => type === 'execute' && body?.resource === 'stop';
+
+const attempt = async (run: () => Promise<Response>, request: Request): Promise<Response> => {
   try {
-    return run();
+    return await run();
   } catch (thrown) {
     return refuse(request, asProtoflyError(thrown));
   }

@@ -7,4 +7,7 @@
 export { DomainServer, type DomainServerComponents, type DomainServerInit } from './server.js';
 export { adminAddress } from './admin.js';
 export { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
+export type { Published } from './catalogue/catalogue.js';
+export { PROTOCOLS, type Protocol } from './protocols.js';
+export { fileKeeper, type KeyKeeper, type Rotated } from './publisher/index.js';
 export { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';

@@ -4,15 +4,17 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
+import type { Link } from '../link/link.js';
 import type { SocketServer } from '../link/socket/index.js';
 import { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS, websocketLink } from '../link/websocket/index.js';
-import { asProtoflyError, ProtoflyError, type Address, type Clock } from '../protocol/index.js';
+import { asProtoflyError, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
 import { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
 import { httpListener } from './http.js';
-import { checkProtocols, PROTOCOLS, type Protocol } from './protocols.js';
+import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './protocols.js';
+import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
 import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
 import { MessageNode } from './message-node/node.js';
 import { Records } from './registry/records.js';
@@ -22,6 +24,8 @@ export interface DomainServerComponents {
   /** The caller opens and closes it. */
   readonly store: Store;
   readonly clock: Clock;
+  /** Where the keys are kept that the catalogue is signed with. @default the store */
+  readonly publisherKeys?: KeyKeeper;
   /** @default crypto.randomBytes */
   readonly random?: (bytes: number) => Uint8Array;
   /** @default nothing is logged */
@@ -71,6 +75,7 @@ export class DomainServer {
   readonly domain: string;
   readonly catalogue: Catalogue;
   readonly protocols: readonly Protocol[];
+  readonly publisher: Publisher;
   readonly #init: DomainServerInit;
   readonly #clock: Clock;
   readonly #log: (text: string, details?: Record<string, unknown>) => void;
@@ -85,7 +90,7 @@ export class DomainServer {
   #closing: Promise<void> | undefined;
 
   /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one or protocols that aren't offered, `E_DESCRIPTOR` for a bad catalogue folder */
-  constructor({ store, clock, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
+  constructor({ store, clock, publisherKeys, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
     this.domain = (init.name ?? 'localhost').toLowerCase();
     if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
     this.protocols = checkProtocols(init.protocols ?? PROTOCOLS);
@@ -107,8 +112,10 @@ export class DomainServer {
       publish: (message, to) => { this.#node.publish(message, to); },
     }, { domain: this.domain, graceMs: sessionTtlMs });
     this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
-    this.catalogue = new Catalogue({ store }, {
+    this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, this.domain), clock }, { domain: this.domain });
+    this.catalogue = new Catalogue({ store, signer: this.publisher }, {
       domain: this.domain,
+      defaultStub: stubOf(this.protocols[0]!),
       entries: [...commonEntries(this.domain), ...(init.catalogueDir === undefined ? [] : readStubs(init.catalogueDir)), ...(init.entries ?? [])],
     });
     this.#http = this.#makeHttp();
@@ -123,7 +130,7 @@ export class DomainServer {
   /**
    * Begins to serve.
    * @returns the base URL
-   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_PLATFORM`
+   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_STORE` for a publisher key that is damaged, `E_PLATFORM`
    */
   async start(): Promise<string> {
     if (this.#state.at !== 'new') throw new ProtoflyError('E_CONFLICT', 'a domain server is started once');
@@ -132,8 +139,10 @@ export class DomainServer {
     try {
       // The local socket comes first: it is what keeps a second server from the same state.
       if (this.#init.adminSocket !== undefined) {
-        this.#admin = await serveAdmin({ status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
+        const { catalogue, publisher } = this;
+        this.#admin = await serveAdmin({ catalogue, publisher, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
       }
+      await this.publisher.load();
       this.#node.directory.load();
       await this.#listen(host, port);
     } catch (thrown) {
@@ -147,6 +156,22 @@ export class DomainServer {
     return url;
   }
 
+  /**
+   * Serves one more client of the message node, over a protocol of the caller's own. From now on the link is this
+   * server's: it closes it where it can't serve it.
+   * @param taken changes when bytes leave the link and stays while none do; who keeps senders waiting without it
+   * changing loses the link. @default the number of messages sent, which is enough where messages are small
+   * @see docs/protocol.md, "Message-node session"
+   */
+  serve(link: Link<Message>, taken: () => number = () => link.stats.sent): void {
+    try {
+      if (this.#state.at !== 'running') throw new ProtoflyError('E_UNAVAILABLE', 'the domain server is not running');
+      this.#node.attach(() => ({ link, taken }));
+    } catch (thrown) {
+      void link.close(asProtoflyError(thrown).message);
+    }
+  }
+
   /** @see docs/control.md, "The domain server's socket" */
   status(): Record<string, unknown> {
     const { received, delivered, refused, dropped, receivedPerSecond } = this.#node.meter;
@@ -157,6 +182,7 @@ export class DomainServer {
       version: this.#init.version,
       startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
       protocols: this.protocols,
+      publisherKey: this.#state.at === 'running' ? this.publisher.keyId : undefined,
       ...this.#node.directory.counts,
       connections: this.#node.connections,
       hyperties: this.#records.count(),
@@ -196,7 +222,7 @@ export class DomainServer {
   #makeHttp(): Server {
     const { tls, iceServers = [] } = this.#init;
     const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 2000 };
-    const listener = httpListener({ catalogue: this.catalogue, log: this.#log }, {
+    const listener = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
       domain: this.domain, protocols: this.protocols, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
     });
     const server = tls === undefined ? createServer(limits, listener) : createSecureServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, listener);

@@ -1,87 +1,166 @@
-import { catalogueAddress, ProtoflyError } from '../../protocol/index.js';
-import { CATALOGUE_TYPES, NAME_SHAPE, parseDescriptor, parseSourcePackage, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
+import { catalogueAddress } from '../../protocol/index.js';
+import { CATALOGUE_TYPES, HASH_SHAPE, NAME_SHAPE, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
+import { contentHash, sourceBytes } from '../../signature/index.js';
 import type { Collection, Store } from '../../store/store.js';
 import { entryKey, type CatalogueEntry } from './builtin.js';
+import { checkPublication, type Publication } from './published.js';
+import { Signed, type Signer } from './signed.js';
+
+export interface CatalogueComponents {
+  readonly store: Store;
+  readonly signer: Signer;
+}
 
 export interface CatalogueInit {
   readonly domain: string;
   /** Entries that are there without having been published; a published one of the same name goes before. */
   readonly entries: readonly CatalogueEntry[];
+  /** The stub that `protocolstub/default` stands for, where none has that name. */
+  readonly defaultStub: string;
 }
 
-/** The stub that `protocolstub/default` stands for. */
-const MESSAGE_NODE_STUB = 'msg-node-websocket';
+/** What became of a publication. */
+export interface Published {
+  readonly type: CatalogueType;
+  readonly name: string;
+  readonly version: string;
+  readonly cguid: string;
+  /** Content address of the code, where there is some. */
+  readonly hash?: string;
+}
+
+/** Code that was replaced. */
+interface Earlier {
+  readonly source: SourcePackage;
+  /** Higher is newer. */
+  readonly order: number;
+}
+
+interface Found {
+  readonly key: string;
+  readonly descriptor: Descriptor;
+  readonly source: () => SourcePackage | undefined;
+  /** Of the code that is here. */
+  readonly hash: string | undefined;
+}
+
+/** How many versions of an entry's code stay available after they have been replaced. */
+const KEPT_VERSIONS = 4;
 
 export const isCatalogueType = (text: string): text is CatalogueType => (CATALOGUE_TYPES as readonly string[]).includes(text);
 
+const hashOf = (source: SourcePackage | undefined): string | undefined => (source === undefined ? undefined : contentHash(sourceBytes(source)));
+
 /**
- * What the domain offers for download. Published entries are in the store, built-in ones are handed in.
+ * What the domain offers for download, signed by whoever signs for the domain. Published entries are in the store,
+ * built-in ones are handed in.
  * @see docs/protocol.md, "Catalogue"
  */
 export class Catalogue {
   readonly #domain: string;
-  readonly #builtIn: ReadonlyMap<string, CatalogueEntry>;
+  readonly #defaultStub: string;
+  readonly #builtIn: ReadonlyMap<string, Found>;
   readonly #descriptors: Collection<Descriptor>;
   readonly #sources: Collection<SourcePackage>;
+  /** By key and content address. */
+  readonly #earlier: Collection<Earlier>;
   readonly #store: Store;
+  readonly #signed: Signed;
 
-  constructor({ store }: { readonly store: Store }, { domain, entries }: CatalogueInit) {
+  constructor({ store, signer }: CatalogueComponents, { domain, entries, defaultStub }: CatalogueInit) {
     this.#domain = domain;
+    this.#defaultStub = defaultStub;
     this.#store = store;
-    this.#builtIn = new Map(entries.map((entry) => [entryKey(entry.descriptor.type, entry.descriptor.objectName), entry]));
+    this.#signed = new Signed(signer);
+    this.#builtIn = new Map(entries.map(({ descriptor, source }) => {
+      const key = entryKey(descriptor.type, descriptor.objectName);
+      return [key, { key, descriptor, source: () => source, hash: hashOf(source) }];
+    }));
     this.#descriptors = store.collection('catalogue');
     this.#sources = store.collection('catalogue-sources');
+    this.#earlier = store.collection('catalogue-earlier');
   }
 
-  /** Offers an entry, in place of the one of that type and name. @throws ProtoflyError `E_DESCRIPTOR` */
-  async publish(entry: { readonly descriptor: unknown; readonly source?: unknown }): Promise<void> {
-    const { sourcePackage, ...descriptor } = parseDescriptor(entry.descriptor);
-    const given = entry.source ?? sourcePackage;
-    const source = given === undefined ? undefined : parseSourcePackage(given);
-    const key = entryKey(descriptor.type, descriptor.objectName);
-    if (key === 'protocolstub/default') throw new ProtoflyError('E_DESCRIPTOR', `protocolstub/default stands for ${MESSAGE_NODE_STUB}: publish that`);
+  /**
+   * Offers an entry, in place of the one of that type and name; the code that it replaces stays available for a few
+   * versions more. The same again changes nothing.
+   * @throws ProtoflyError `E_DESCRIPTOR`, `E_PACKAGE_SIZE`
+   */
+  async publish(publication: Publication): Promise<Published> {
+    const { descriptor, source } = checkPublication(publication, ({ type, objectName }) => this.#at(entryKey(type, objectName))?.descriptor);
+    const { type, objectName: name, version, cguid, sourceHash } = descriptor;
+    const key = entryKey(type, name);
     await this.#store.transaction(() => {
+      this.#setAside(key, source === undefined ? undefined : sourceHash);
       void this.#descriptors.put(key, descriptor);
       if (source === undefined) void this.#sources.delete(key);
       else void this.#sources.put(key, source);
     });
+    return { type, name, version, cguid, ...(sourceHash === undefined ? {} : { hash: sourceHash }) };
   }
 
   names(type: CatalogueType): string[] {
     const prefix = `${type}/`;
     const names = new Set([...this.#builtIn.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)));
     for (const [key] of this.#descriptors.entries({ prefix })) names.add(key.slice(prefix.length));
-    if (type === 'protocolstub' && names.has(MESSAGE_NODE_STUB)) names.add('default');
+    if (type === 'protocolstub' && names.has(this.#defaultStub)) names.add('default');
     return [...names].sort();
   }
 
   /** @param url of the message node, as the asker reaches it: it goes into the configuration of the domain's stub */
-  descriptor(type: CatalogueType, name: string, url: string): Descriptor | undefined {
+  async descriptor(type: CatalogueType, name: string, url: string): Promise<Descriptor | undefined> {
+    const [found] = this.#found(type, name);
+    if (found === undefined) return undefined;
+    const { descriptor, hash } = found;
+    const { configuration } = descriptor;
     const isDefault = type === 'protocolstub' && name === 'default';
-    const key = this.#key(type, name);
-    const found = key === undefined ? undefined : this.#descriptors.get(key) ?? this.#builtIn.get(key)?.descriptor;
-    if (found === undefined || key === undefined) return undefined;
-    const { sourcePackageURL: own, ...rest } = found;
-    const hasSource = this.#sourceAt(key) !== undefined;
-    const sourcePackageURL = own !== '' || !hasSource ? own : `${catalogueAddress(this.#domain, type, name)}/sourcePackage`;
-    return {
-      ...rest,
-      ...(isDefault ? { objectName: 'default', configuration: { ...rest.configuration, url } } : {}),
-      sourcePackageURL,
-    };
+    const isAlias = descriptor.objectName !== name;
+    return this.#signed.descriptor({
+      ...descriptor,
+      objectName: name,
+      // A stub that was made for this domain may have an address of its own.
+      ...(isDefault ? { configuration: isAlias ? { ...configuration, url } : { url, ...configuration } } : {}),
+      ...(hash === undefined ? {} : { sourceHash: hash, sourcePackageURL: `${catalogueAddress(this.#domain, type, name)}/sourcePackage/${hash}` }),
+    });
   }
 
-  source(type: CatalogueType, name: string): SourcePackage | undefined {
-    const key = this.#key(type, name);
-    return key === undefined ? undefined : this.#sourceAt(key);
+  /** @param hash content address of the version that is meant. @default the one that is offered now */
+  async source(type: CatalogueType, name: string, hash?: string): Promise<SourcePackage | undefined> {
+    const candidates = this.#found(type, name);
+    const wanted = hash ?? candidates[0]?.hash;
+    if (wanted === undefined || !HASH_SHAPE.test(wanted)) return undefined;
+    for (const { key, source, hash: current } of candidates) {
+      const builtIn = this.#builtIn.get(key);
+      const code = current === wanted ? source() : builtIn?.hash === wanted ? builtIn.source() : this.#earlier.get(`${key}/${wanted}`)?.source;
+      if (code !== undefined) return this.#signed.source(code, wanted);
+    }
+    return undefined;
   }
 
-  #sourceAt(key: string): SourcePackage | undefined {
-    return this.#descriptors.get(key) === undefined ? this.#builtIn.get(key)?.source : this.#sources.get(key);
+  /** What a name stands for, first what it stands for now. */
+  #found(type: CatalogueType, name: string): Found[] {
+    if (!NAME_SHAPE.test(name)) return [];
+    const names = type === 'protocolstub' && name === 'default' ? [name, this.#defaultStub] : [name];
+    return names.map((each) => this.#at(entryKey(type, each))).filter((found) => found !== undefined);
   }
 
-  #key(type: CatalogueType, name: string): string | undefined {
-    if (!NAME_SHAPE.test(name)) return undefined;
-    return entryKey(type, type === 'protocolstub' && name === 'default' ? MESSAGE_NODE_STUB : name);
+  #at(key: string): Found | undefined {
+    const descriptor = this.#descriptors.get(key);
+    if (descriptor === undefined) return this.#builtIn.get(key);
+    const source = (): SourcePackage | undefined => this.#sources.get(key);
+    // Code that is elsewhere has its address in the descriptor.
+    const hash = descriptor.sourcePackageURL === '' ? descriptor.sourceHash ?? hashOf(source()) : undefined;
+    return { key, descriptor, source, hash };
+  }
+
+  /** Keeps published code that is about to be replaced, and forgets the oldest. */
+  #setAside(key: string, next: string | undefined): void {
+    const source = this.#sources.get(key);
+    const hash = hashOf(source);
+    const kept = [...this.#earlier.entries({ prefix: `${key}/` })].map(([at, { order }]) => ({ at, order })).sort((a, b) => b.order - a.order);
+    if (next !== undefined) void this.#earlier.delete(`${key}/${next}`);
+    if (source === undefined || hash === undefined || hash === next) return;
+    void this.#earlier.put(`${key}/${hash}`, { source, order: (kept[0]?.order ?? 0) + 1 });
+    for (const { at } of kept.filter(({ at }) => at !== `${key}/${hash}`).slice(KEPT_VERSIONS - 1)) void this.#earlier.delete(at);
   }
 }
