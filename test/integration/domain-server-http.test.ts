@@ -40,11 +40,11 @@ void t.test('the domain says what it is, and offers its catalogue', async (t) =>
     return response.json();
   };
   t.same(await json('/healthz'), { status: 'ok', domain: 'a.example' });
-  t.same(parseDomainInfo(await json('/.well-known/protofly')), { domain: 'a.example', messageNode: { websocket: `ws://${host}/ws` }, iceServers: ['stun:127.0.0.1:3478'] });
+  t.match(parseDomainInfo(await json('/.well-known/protofly')), { domain: 'a.example', messageNode: { websocket: `ws://${host}/ws`, rest: `http://${host}/rest` }, iceServers: ['stun:127.0.0.1:3478'] });
   t.same(await json('/.well-known/protocolstub'), ['default', 'msg-node-websocket', 'p2p-handler']);
   t.same(await json('/.well-known/hyperty'), []);
   const stub = parseDescriptor(await json('/.well-known/protocolstub/p2p-handler'));
-  t.match(stub, { objectName: 'p2p-handler', constraints: { webrtc: true }, sourcePackageURL: 'hyperty-catalogue://catalogue.a.example/.well-known/protocolstub/p2p-handler/sourcePackage' });
+  t.match(stub, { objectName: 'p2p-handler', constraints: { webrtc: true }, sourcePackageURL: /^hyperty-catalogue:\/\/catalogue\.a\.example\/\.well-known\/protocolstub\/p2p-handler\/sourcePackage\/sha256-/ });
   t.equal(stub.sourcePackage, undefined);
   t.match(parseSourcePackage(await json('/.well-known/protocolstub/p2p-handler/sourcePackage')), { sourceCode: 'export default "p2p-handler";', encoding: 'utf-8' });
   t.match(parseDescriptor(await json('/.well-known/protocolstub/default')), { objectName: 'default', configuration: { known: 1, url: `ws://${host}/ws` } });
@@ -107,7 +107,7 @@ void t.test('a published entry replaces a built-in one and survives a restart', 
   await first.server.catalogue.publish({ descriptor: { cguid: 'h', type: 'hyperty', version: '2', objectName: 'Chat' }, source: { sourceCodeClassname: 'Chat', sourceCode: 'new' } });
   await first.server.catalogue.publish({ descriptor: { cguid: 'p', type: 'protocolstub', version: '2', objectName: 'p2p-handler', sourcePackage: { sourceCodeClassname: 'x', sourceCode: 'newer' } } });
   await t.rejects(first.server.catalogue.publish({ descriptor: { cguid: 'p', type: 'protocolstub', version: '2', objectName: '../x' } }), { code: 'E_DESCRIPTOR' });
-  await t.rejects(first.server.catalogue.publish({ descriptor: { cguid: 'p', type: 'protocolstub', version: '2', objectName: 'default' } }), { code: 'E_DESCRIPTOR' });
+  await t.rejects(first.server.catalogue.publish({ descriptor: { cguid: 'p', type: 'protocolstub', version: '2', objectName: 'codeless' } }), { code: 'E_DESCRIPTOR' });
   await first.server.close();
   await store.close();
   store = openLmdbStore({ path: join(path, 'db') });
