@@ -34,9 +34,14 @@ export class Domains {
 
   /** By name; what was learned earlier serves when the domain is away. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
   async info(domain: string): Promise<DomainInfo> {
-    const info = await this.at(this.#urls[domain] ?? `https://${domain}`);
+    const info = await this.at(this.base(domain));
     if (info.domain !== domain) throw new ProtoflyError('E_DESCRIPTOR', `the server for ${domain} says that it is ${info.domain}`);
     return info;
+  }
+
+  /** Base URL of a domain, without a slash at its end. */
+  base(domain: string): string {
+    return (this.#urls[domain] ?? `https://${domain}`).replace(/\/+$/, '');
   }
 
   /** By base URL. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
