@@ -1,3 +1,5 @@
+import type { MessageNodeProtocol } from '../control/daemons/options.js';
+
 /**
  * What the domain server's process is started with: one JSON object as its only argument. Its first and only line on
  * stdout is a `ReadyLine` (runtime-options.ts) with its `url`, or the error because of which it ends. Types only.
@@ -8,7 +10,7 @@ export interface DomainServerOptions {
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly paths: {
-    /** Folder of the state; made when it isn't there. */
+    /** Folder of the state, with the publisher key in `publisher-key.json`; made when it isn't there. */
     readonly state: string;
     /** Where it is asked and stopped. */
     readonly socket: string;
@@ -18,6 +20,8 @@ export interface DomainServerOptions {
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
+  /** How clients may speak to the message node; the first one's stub is the domain's own. @default all */
+  readonly protocols?: readonly MessageNodeProtocol[];
   /** A folder of built stubs. @default the one that came with this program */
   readonly catalogueDir?: string;
   /** How long a session waits for its runtime. @default 60_000 */

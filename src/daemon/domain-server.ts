@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { DomainServer } from '../domain-server/index.js';
+import { DomainServer, fileKeeper } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import type { DomainServerOptions } from './domain-server-options.js';
@@ -33,7 +34,7 @@ const readPem = ({ cert, key }: { readonly cert: string; readonly key: string })
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, paths, tls, iceServers, catalogueDir, sessionTtlMs } = options;
+  const { name, listen, paths, tls, iceServers, protocols, catalogueDir, sessionTtlMs } = options;
   const store = openLmdbStore({ path: paths.state });
   let stop: (why: string) => void = () => undefined;
   const stopped = new Promise<string>((resolve) => { stop = resolve; });
@@ -42,7 +43,7 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
     else logger.warn({ ...details, err: error }, text);
   };
   try {
-    const server = new DomainServer({ store, clock: systemClock, log }, {
+    const server = new DomainServer({ store, clock: systemClock, log, publisherKeys: fileKeeper(join(paths.state, 'publisher-key.json')) }, {
       name, listen,
       adminSocket: paths.socket,
       catalogueDir: catalogueDir ?? fileURLToPath(new URL('../protostubs', import.meta.url)),
@@ -50,6 +51,7 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       onStop: () => { stop('asked on the socket'); },
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
       ...(iceServers === undefined ? {} : { iceServers }),
+      ...(protocols === undefined ? {} : { protocols }),
       ...(sessionTtlMs === undefined ? {} : { sessionTtlMs }),
     });
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal); });

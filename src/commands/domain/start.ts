@@ -13,6 +13,7 @@ export default class DomainStart extends BaseCommand {
     wait: durationFlag({ description: 'how long it may take to be ready', default: 10_000, aliases: ['timeout'] }),
     'tls-cert': string({ description: 'certificate file (PEM)' }),
     'tls-key': string({ description: 'key file (PEM)' }),
+    protocols: string({ description: 'how clients may speak to it, separated by commas; the first one\'s stub is the domain\'s own', default: 'websocket,rest' }),
     'ice-server': string({ description: 'STUN or TURN server for the runtimes of this domain', multiple: true, multipleNonGreedy: true }),
   };
 
@@ -20,7 +21,7 @@ export default class DomainStart extends BaseCommand {
     const { flags } = await this.parse(DomainStart);
     const context = this.context(flags);
     const { status, socket, log, stay } = await startDomain(context, {
-      name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [],
+      name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], protocols: flags.protocols,
     }, flags.detach);
     const { domain, url, pid } = status;
     await context.output.result({ domain, url, pid, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);

@@ -3,7 +3,7 @@ import { BaseCommand } from '../../control/base-command.js';
 import { domainStatus } from '../../control/daemons/domain.js';
 
 export default class DomainStatus extends BaseCommand {
-  static override summary = 'sessions, addresses, hyperties and message rates of a domain server on this machine';
+  static override summary = 'protocols, key, sessions, addresses, hyperties and message rates of a domain server on this machine';
   static override flags = {
     name: string({ description: 'which one; the only one that runs where it isn\'t given' }),
   };
@@ -12,7 +12,7 @@ export default class DomainStatus extends BaseCommand {
     const { flags } = await this.parse(DomainStatus);
     const context = this.context(flags);
     const status = await domainStatus(context, flags.name);
-    const { domain, url, pid, version, startedAt, sessions, addresses, subscriptions, hyperties, messages = {}, rates = {} } = status;
-    await context.output.fields(status, { domain, url, pid, version, started: startedAt, sessions, addresses, subscriptions, hyperties, ...messages, 'received/s': rates['receivedPerSecond'] });
+    const { domain, url, pid, version, startedAt, protocols = [], publisherKey, sessions, addresses, subscriptions, hyperties, messages = {}, rates = {} } = status;
+    await context.output.fields(status, { domain, url, pid, version, started: startedAt, protocols: protocols.join(', '), 'publisher key': publisherKey, sessions, addresses, subscriptions, hyperties, ...messages, 'received/s': rates['receivedPerSecond'] });
   }
 }

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
-import { ProtoflyError, systemClock, type Address } from '../../protocol/index.js';
+import { ProtoflyError, systemClock, type Address, type Body, type RequestType } from '../../protocol/index.js';
 import { Client } from '../client/client.js';
 import type { DomainStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
 import { domainPlaces, knownDomainServers } from '../paths.js';
-import type { DomainDaemonOptions } from './options.js';
+import { parseDuration } from '../io/duration.js';
+import type { DomainDaemonOptions, MessageNodeProtocol } from './options.js';
 import { spawnDaemon, stayWith, untilGone } from './spawn.js';
 
 export interface DomainStart {
@@ -15,10 +16,28 @@ export interface DomainStart {
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly iceServers: readonly string[];
+  /** Separated by commas; all where it isn't given. */
+  readonly protocols?: string | undefined;
+}
+
+/** What a domain server tells of itself: docs/control.md, "The domain server's socket". */
+export interface DomainServerStatus extends DomainStatus {
+  readonly protocols?: readonly string[];
+  /** The id of the key that signs now. */
+  readonly publisherKey?: string;
+}
+
+/** What `rotateKey` did. */
+export interface RotatedKey {
+  readonly domain: string;
+  readonly keyId: string;
+  readonly previousKeyId: string;
+  /** How long the key before counts: ISO 8601. */
+  readonly previousUntil: string;
 }
 
 export interface RunningDomain {
-  readonly status: DomainStatus;
+  readonly status: DomainServerStatus;
   readonly socket: string;
   readonly log?: string;
 }
@@ -40,6 +59,25 @@ export const parseListen = (text: string): DomainDaemonOptions['listen'] => {
   throw new ProtoflyError('E_USAGE', `not an address to listen on: ${JSON.stringify(text.slice(0, 80))}`, { hint: 'it looks like 127.0.0.1:9090 or [::1]:9090' });
 };
 
+/** Kept in step with the message node by its type. */
+const PROTOCOLS: Readonly<Record<MessageNodeProtocol, true>> = { websocket: true, rest: true };
+
+/** @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all */
+export const parseProtocols = (text: string): readonly MessageNodeProtocol[] => {
+  const hint = `there are ${Object.keys(PROTOCOLS).join(' and ')}, separated by commas`;
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !Object.hasOwn(PROTOCOLS, name));
+  if (unknown !== undefined) throw new ProtoflyError('E_USAGE', unknown === '' ? 'a protocol is missing' : `no message node speaks ${JSON.stringify(unknown.slice(0, 80))}`, { hint });
+  if (new Set(names).size < names.length) throw new ProtoflyError('E_USAGE', `a protocol is listed twice: ${names.join(', ')}`, { hint });
+  return names as MessageNodeProtocol[];
+};
+
+/** A duration as everywhere, or days: `30d`. In milliseconds. @throws ProtoflyError `E_USAGE` */
+export const parseOverlap = (text: string): number => {
+  const days = /^(\d{1,4})d$/.exec(text.trim())?.[1];
+  return days === undefined ? parseDuration(text) : Number(days) * 24 * 3_600_000;
+};
+
 const adminOf = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
 
 const connect = async (context: Context, name: string, timeoutMs?: number): Promise<{ client: Client; admin: Address }> => {
@@ -52,7 +90,7 @@ const connect = async (context: Context, name: string, timeoutMs?: number): Prom
   return { client, admin: adminOf(session.domain) };
 };
 
-const read = async (client: Client, admin: Address): Promise<DomainStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainStatus;
+const read = async (client: Client, admin: Address): Promise<DomainServerStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainServerStatus;
 
 /** Whether somebody answers for that domain here. */
 const isRunning = async (context: Context, name: string): Promise<boolean> => {
@@ -84,6 +122,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
   const name = checkDomainName(input.name);
   const listen = parseListen(input.listen);
   if ((input.tlsCert === undefined) !== (input.tlsKey === undefined)) throw new ProtoflyError('E_USAGE', '--tls-cert and --tls-key belong together');
+  const protocols = input.protocols === undefined ? undefined : parseProtocols(input.protocols);
   const places = domainPlaces(name, context.env);
   if (await isRunning(context, name)) throw new ProtoflyError('E_CONFLICT', `the domain server of ${name} is already running`, { hint: 'see protofly domain status' });
   const { mkdirSync } = await import('node:fs');
@@ -92,6 +131,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     name, listen,
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
+    ...(protocols === undefined ? {} : { protocols }),
     paths: { state: places.state, socket: places.socket, ...(detach ? { log: places.log } : {}) },
   };
   const daemon = await spawnDaemon({ entry: 'domain-server', options, timeoutMs: input.waitMs, signal: context.signal, ...(detach ? { log: places.log } : {}) });
@@ -109,7 +149,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
 };
 
 /** @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
-export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainStatus & { readonly socket: string }> => {
+export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainServerStatus & { readonly socket: string }> => {
   const which = await chosen(context, name);
   const { client, admin } = await connect(context, which);
   try {
@@ -119,8 +159,22 @@ export const domainStatus = async (context: Context, name: string | undefined): 
   }
 };
 
+/** Asks the domain server that is meant for something, and returns the answer's value. @throws ProtoflyError what it refuses with, as `domainStatus` */
+export const askDomain = async (context: Context, name: string | undefined, type: RequestType, body: Body, timeoutMs: number): Promise<unknown> => {
+  const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
+  try {
+    return (await client.ask(admin, type, body)).body.value;
+  } finally {
+    await client.close();
+  }
+};
+
+/** Has a new publisher key take over. @param overlap how long the key before counts */
+export const rotateKey = async (context: Context, name: string | undefined, overlap: string, timeoutMs: number): Promise<RotatedKey> =>
+  (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseOverlap(overlap) } }, timeoutMs)) as RotatedKey;
+
 /** Ends a domain server, and returns when its process is gone. */
-export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {
+export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainServerStatus> => {
   const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
   try {
     const status = await read(client, admin);

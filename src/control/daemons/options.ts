@@ -1,3 +1,5 @@
+import type { Allowance, Capability } from '../settings.js';
+
 /**
  * How the daemons' processes are started: one JSON object as their only argument. The first line that one prints on
  * stdout is a `ReadyLine`. Types only: the daemons take them from here.
@@ -26,7 +28,15 @@ export interface RuntimeDaemonOptions {
   readonly user: string;
   readonly p2p: boolean;
   readonly iceServers?: readonly string[];
+  /** Whose protostubs are deployed, and what they may be granted; the runtime's defaults where nothing is said. */
+  readonly stubs?: {
+    readonly allow?: Allowance;
+    readonly capabilities?: readonly Capability[];
+  };
 }
+
+/** How clients may speak to a message node. */
+export type MessageNodeProtocol = 'websocket' | 'rest';
 
 export interface DomainDaemonOptions {
   readonly name: string;
@@ -36,6 +46,8 @@ export interface DomainDaemonOptions {
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
+  /** The first one's stub is the domain's own. @default all */
+  readonly protocols?: readonly MessageNodeProtocol[];
 }
 
 export type ReadyLine =

@@ -1,0 +1,21 @@
+import { string } from '@oclif/core/flags';
+import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import { rotateKey } from '../../control/daemons/domain.js';
+
+export default class DomainRotateKey extends BaseCommand {
+  static override summary = 'sign a domain\'s catalogue with a new key, which the one before endorses';
+  static override examples = ['<%= config.bin %> domain rotate-key', '<%= config.bin %> domain rotate-key --name example.com --overlap 7d'];
+  static override flags = {
+    name: string({ description: 'which domain server; the only one that runs where it isn\'t given' }),
+    overlap: string({ description: 'how long the key before counts; 0 ends it at once', default: '30d', helpValue: '30d' }),
+    timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
+  };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(DomainRotateKey);
+    const context = this.context(flags);
+    const rotated = await rotateKey(context, flags.name, flags.overlap, flags.timeout);
+    const { domain, keyId, previousKeyId, previousUntil } = rotated;
+    await context.output.result(rotated, () => `${domain} signs with ${keyId}; ${previousKeyId} counts until ${previousUntil}`);
+  }
+}
