@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,7 +7,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { Link } from '../link/link.js';
 import type { SocketServer } from '../link/socket/index.js';
 import { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS, websocketLink } from '../link/websocket/index.js';
-import { asProtoflyError, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
+import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
 import { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
@@ -19,6 +19,8 @@ import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
 import { MessageNode } from './message-node/node.js';
 import { Records } from './registry/records.js';
 import { DomainRegistry } from './registry/registry.js';
+import { isForRest, Rest, type RestLimits } from './rest/index.js';
+import { takenFrom } from './taken.js';
 
 export interface DomainServerComponents {
   /** The caller opens and closes it. */
@@ -58,6 +60,7 @@ export interface DomainServerInit {
   /** How long a disconnected registration is kept. @default 7 days */
   readonly keepDisconnectedMs?: number;
   readonly limits?: Partial<NodeLimits>;
+  readonly rest?: Partial<RestLimits>;
 }
 
 const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
@@ -82,6 +85,7 @@ export class DomainServer {
   readonly #node: MessageNode;
   readonly #records: Records;
   readonly #registry: DomainRegistry;
+  readonly #rest: Rest;
   readonly #http: Server;
   readonly #websockets: WebSocketServer;
   readonly #limits: NodeLimits;
@@ -118,6 +122,7 @@ export class DomainServer {
       defaultStub: stubOf(this.protocols[0]!),
       entries: [...commonEntries(this.domain), ...(init.catalogueDir === undefined ? [] : readStubs(init.catalogueDir)), ...(init.entries ?? [])],
     });
+    this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
     this.#http = this.#makeHttp();
     this.#websockets = new WebSocketServer({ ...WEBSOCKET_OPTIONS, noServer: true, clientTracking: false, handleProtocols: chooseProtocol });
   }
@@ -201,6 +206,7 @@ export class DomainServer {
     this.#state = { at: 'closed' };
     const ended = new Promise<void>((resolve) => { this.#http.close(() => { resolve(); }); });
     await this.#node.close();
+    this.#rest.close();
     this.#websockets.close();
     this.#http.closeAllConnections();
     await this.#registry.close();
@@ -221,10 +227,12 @@ export class DomainServer {
 
   #makeHttp(): Server {
     const { tls, iceServers = [] } = this.#init;
-    const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 15_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 2000 };
-    const listener = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
+    const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 180_000, keepAliveTimeout: 30_000, connectionsCheckingInterval: 2000 };
+    const plain = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
       domain: this.domain, protocols: this.protocols, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
     });
+    const rest = this.protocols.includes('rest');
+    const listener: RequestListener = (request, response) => { (rest && isForRest(request) ? this.#rest.listener : plain)(request, response); };
     const server = tls === undefined ? createServer(limits, listener) : createSecureServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, listener);
     server.maxConnections = this.#limits.connections;
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => { this.#upgrade(request, socket, head); });
@@ -285,12 +293,6 @@ export class DomainServer {
     return `${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
   }
 }
-
-/** Changes when the system takes bytes from the socket; what is only added to its buffer doesn't count. Inside one large write it moves where the handle tells how much is left of it. */
-const takenFrom = (socket: Duplex & { readonly bytesWritten?: number; readonly _handle?: { readonly writeQueueSize?: unknown } | null }): number => {
-  const queued = socket._handle?.writeQueueSize;
-  return (socket.bytesWritten ?? 0) - socket.writableLength - (typeof queued === 'number' ? queued : 0);
-};
 
 /**
  * Frames are plain JSON whatever a client calls that, and some clients give up when none of their names is chosen.

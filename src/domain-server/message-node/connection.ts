@@ -22,6 +22,7 @@ export interface ConnectionInit {
 export class Connection implements Carrier {
   readonly link: Link<Message>;
   readonly taken: () => number;
+  readonly leftovers: Carrier['leftovers'];
   readonly #events: ConnectionEvents;
   readonly #init: ConnectionInit;
   #session: Session | undefined;
@@ -32,9 +33,10 @@ export class Connection implements Carrier {
   constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: MakeLink }, init: ConnectionInit) {
     this.#events = events;
     this.#init = init;
-    const { link, taken } = makeLink({ onReject: (error, text) => { this.#reject(error, text); } });
+    const { link, taken, leftovers } = makeLink({ onReject: (error, text) => { this.#reject(error, text); } });
     this.link = link;
     this.taken = taken;
+    this.leftovers = leftovers;
     const timer = clock.setTimeout(() => { if (this.#session === undefined) void this.link.close('no session was opened'); }, init.openMs);
     void this.link.closed.then(() => {
       timer.cancel();

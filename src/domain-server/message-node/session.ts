@@ -13,9 +13,12 @@ export interface Budget {
 export interface Carrier {
   readonly link: Link<Message>;
   readonly taken: () => number;
+  /** Where the other side says what it has: what it was sent and hasn't, in order, for the next carrier. Ends the link's use. */
+  readonly leftovers?: (() => readonly Leftover[]) | undefined;
 }
 
-interface Waiting {
+/** A message that waits, with its size as a frame. */
+export interface Leftover {
   readonly message: Message;
   readonly bytes: number;
 }
@@ -59,7 +62,7 @@ export class Session {
   readonly subscriptions = new Map<string, { readonly address: Address; readonly subscriber: Address }>();
   readonly #components: SessionComponents;
   #state: State;
-  #waiting: Waiting[] = [];
+  #waiting: Leftover[] = [];
   #waitingBytes = 0;
 
   constructor(components: SessionComponents, init: { readonly runtime: Address; readonly tokenHash: string }) {
@@ -91,21 +94,24 @@ export class Session {
    * @returns the link that the session had before
    */
   attach(carrier: Carrier): Link<Message> | undefined {
-    const before = this.link;
+    const before = this.link === carrier.link ? undefined : this.link;
+    if (before !== undefined) this.#reclaim();
     this.#leave();
     this.#state = { at: 'attached', carrier, held: true };
-    return before === carrier.link ? undefined : before;
+    return before;
   }
 
   /** The link is gone: the session waits for its runtime. A link that isn't the session's is ignored. */
   detach(link: Link<Message>): void {
     if (this.link !== link) return;
+    this.#reclaim();
     this.#leave();
     this.#state = this.#away();
   }
 
   /** Releases what it holds. @returns what waited */
   end(): Message[] {
+    this.#reclaim();
     this.#leave();
     this.#state = { at: 'ended' };
     return this.#take();
@@ -151,6 +157,17 @@ export class Session {
     this.#waiting.push({ message, bytes });
     this.#waitingBytes += bytes;
     budget.bytes += bytes;
+  }
+
+  /** What was sent and not taken waits again, before everything else. It was accepted once: the limits don't refuse it now. */
+  #reclaim(): void {
+    const leftovers = this.#state.at === 'attached' ? this.#state.carrier.leftovers?.() ?? [] : [];
+    if (leftovers.length === 0) return;
+    this.#waiting = [...leftovers, ...this.#waiting];
+    for (const { bytes } of leftovers) {
+      this.#waitingBytes += bytes;
+      this.#components.budget.bytes += bytes;
+    }
   }
 
   #take(): Message[] {

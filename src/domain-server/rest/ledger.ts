@@ -1,0 +1,44 @@
+import type { Message } from '../../protocol/index.js';
+
+/** How far a numbered POST has been taken. */
+export interface Batch {
+  readonly number: number;
+  /** How many of its items have been taken, the malformed ones included. */
+  taken: number;
+  /** How many of those were messages. */
+  accepted: number;
+  complete: boolean;
+}
+
+/**
+ * What of a REST session outlives its link, so that numbers still mean the same after a `re-open`: those of messages,
+ * what the client acknowledged, and which POST was taken last.
+ */
+export class Ledger {
+  /** Whether the client acknowledges: without that, what has been written counts as taken. */
+  acknowledging = false;
+  /** The last number that was acknowledged, or taken otherwise. */
+  acknowledged: number;
+  /** The last number that was given to the client, on whichever link. */
+  given: number;
+  batch: Batch = { number: 0, taken: 0, accepted: 0, complete: true };
+  #last: number;
+  readonly #numbers = new WeakMap<Message, number>();
+
+  /** @param last the number before the first; a session whose ledger was lost begins above all that it gave */
+  constructor(last = 0) {
+    this.#last = last;
+    this.given = last;
+    this.acknowledged = last;
+  }
+
+  /** The number under which a message goes: what comes back for another link keeps its own. */
+  numberFor(message: Message): number {
+    const kept = this.#numbers.get(message);
+    return kept ?? (this.#last += 1);
+  }
+
+  keep(message: Message, number: number): void {
+    this.#numbers.set(message, number);
+  }
+}
