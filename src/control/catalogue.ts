@@ -51,13 +51,45 @@ const baseOf = async (context: Context, domain: string | undefined): Promise<str
   return domainUrl(domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains).url;
 };
 
-export interface CatalogueName {
+export interface CatalogueEntry {
   readonly type: string;
   readonly name: string;
+  readonly version?: string;
+  /** Content address of its code. */
+  readonly hash?: string;
+  /** The key that it says it is signed by: `catalogue verify` has that checked. */
+  readonly keyId?: string;
 }
 
+/** How many descriptors are fetched at a time. */
+const AT_ONCE = 8;
+
+/** What a descriptor says of its version and origin; it isn't checked. */
+export const claimsOf = ({ version, sourceHash, signature }: Readonly<Record<string, unknown>>): Pick<CatalogueEntry, 'version' | 'hash' | 'keyId'> => {
+  const keyId = signerOf(signature);
+  return {
+    ...(typeof version === 'string' ? { version } : {}),
+    ...(typeof sourceHash === 'string' ? { hash: sourceHash } : {}),
+    ...(keyId === undefined ? {} : { keyId }),
+  };
+};
+
+/** The key that a signature names. */
+const signerOf = (signature: unknown): string | undefined => {
+  if (typeof signature !== 'string' || signature === '') return undefined;
+  try {
+    const { kid } = JSON.parse(Buffer.from(signature.split('.', 1)[0] ?? '', 'base64url').toString('utf8')) as { readonly kid?: unknown };
+    return typeof kid === 'string' ? kid : undefined;
+  } catch {
+    // No signature that anybody could read: then it names no key.
+    return undefined;
+  }
+};
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** What a domain's catalogue offers, of one type or of all. @throws ProtoflyError `E_USAGE`, `E_UNREACHABLE`, `E_TIMEOUT` */
-export const listCatalogue = async (context: Context, type: string | undefined, { domain, timeoutMs }: CatalogueInput): Promise<readonly CatalogueName[]> => {
+export const listCatalogue = async (context: Context, type: string | undefined, { domain, timeoutMs }: CatalogueInput): Promise<readonly CatalogueEntry[]> => {
   const types = type === undefined ? Object.keys(TYPES) : [checkType(type)];
   const base = await baseOf(context, domain);
   const lists = await Promise.all(types.map(async (each) => {
@@ -68,9 +100,27 @@ export const listCatalogue = async (context: Context, type: string | undefined, 
     });
     return (Array.isArray(names) ? names : []).filter((name) => typeof name === 'string').map((name) => ({ type: each, name }));
   }));
-  return lists.flat();
+  const names = lists.flat();
+  const entries: CatalogueEntry[] = [];
+  for (let at = 0; at < names.length; at += AT_ONCE) {
+    entries.push(...await Promise.all(names.slice(at, at + AT_ONCE).map(async (entry) => ({ ...entry, ...(await claimsAt(context, base, entry, timeoutMs)) }))));
+  }
+  return entries;
 };
 
-/** One descriptor. @throws ProtoflyError `E_NOT_FOUND` and as `listCatalogue` */
-export const readCatalogue = async (context: Context, type: string, name: string, { domain, timeoutMs }: CatalogueInput): Promise<Readonly<Record<string, unknown>>> =>
-  (await get(context, await baseOf(context, domain), `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs)) as Record<string, unknown>;
+const claimsAt = async (context: Context, base: string, { type, name }: CatalogueEntry, timeoutMs: number): Promise<ReturnType<typeof claimsOf>> => {
+  const descriptor = await get(context, base, `${type}/${encodeURIComponent(name)}`, timeoutMs).catch((error: unknown) => {
+    // It went while the list was on its way.
+    if (error instanceof ProtoflyError && error.code === 'E_NOT_FOUND') return {};
+    throw error;
+  });
+  return isRecord(descriptor) ? claimsOf(descriptor) : {};
+};
+
+/** One descriptor. @throws ProtoflyError `E_NOT_FOUND`, `E_DESCRIPTOR` and as `listCatalogue` */
+export const readCatalogue = async (context: Context, type: string, name: string, { domain, timeoutMs }: CatalogueInput): Promise<Readonly<Record<string, unknown>>> => {
+  const base = await baseOf(context, domain);
+  const descriptor = await get(context, base, `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs);
+  if (isRecord(descriptor)) return descriptor;
+  throw new ProtoflyError('E_DESCRIPTOR', `what the catalogue at ${base} has as ${type} ${name} is no descriptor`);
+};

@@ -2,6 +2,12 @@ import { join } from 'node:path';
 import { ProtoflyError } from '../protocol/index.js';
 import type { Places } from './paths.js';
 
+/** The runtime has the same lists; the daemon's options tie them together. */
+export const ALLOWANCES = ['any', 'trusted', 'built-in'] as const;
+export type Allowance = (typeof ALLOWANCES)[number];
+export const CAPABILITIES = ['webrtc', 'websocket', 'http', 'tcp'] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
 /**
  * The settings of one profile. They hold what a person chose, never state: several processes may write the file, and
  * the last one wins.
@@ -13,6 +19,10 @@ export interface Settings {
   /** @default true */
   readonly p2p?: boolean;
   readonly iceServers?: readonly string[];
+  /** Whose protostubs are deployed. @default 'any' */
+  readonly stubs?: Allowance;
+  /** What protostubs may be granted. @default all that there are */
+  readonly capabilities?: readonly Capability[];
   /** Base URLs of domains, by name. */
   readonly domains: Readonly<Record<string, string>>;
 }
@@ -41,12 +51,23 @@ const truth = (value: string): boolean => {
   throw new ProtoflyError('E_USAGE', `not true or false: ${JSON.stringify(value)}`);
 };
 
+const isOneOf = <T extends string>(known: readonly T[], value: unknown): value is T => known.some((one) => one === value);
+
+const oneOf = <T extends string>(known: readonly T[], value: string): T => {
+  if (isOneOf(known, value)) return value;
+  throw new ProtoflyError('E_USAGE', `not one of ${known.join(', ')}: ${JSON.stringify(value)}`);
+};
+
+const list = (value: string): string[] => value.split(',').map((item) => item.trim()).filter((item) => item !== '');
+
 /** The keys that `config get` and `config set` know. */
 export const KEYS: readonly Key[] = [
   { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: text },
   { name: 'user', what: 'the user whose runtime this is', read: text },
   { name: 'p2p', what: 'whether direct connections are set up (true or false)', read: truth },
-  { name: 'iceServers', what: 'STUN and TURN servers, separated by commas', read: (value) => value.split(',').map((url) => url.trim()).filter((url) => url !== '') },
+  { name: 'iceServers', what: 'STUN and TURN servers, separated by commas', read: list },
+  { name: 'stubs', what: 'whose protostubs are deployed: any, trusted or built-in', read: (value) => oneOf(ALLOWANCES, value.trim()) },
+  { name: 'capabilities', what: `what protostubs may be granted, separated by commas: ${CAPABILITIES.join(', ')}`, read: (value) => [...new Set(list(text(value)).map((item) => oneOf(CAPABILITIES, item)))] },
 ];
 
 /** @throws ProtoflyError `E_USAGE` */
@@ -79,12 +100,14 @@ const strings = (value: unknown): value is string[] => Array.isArray(value) && v
 
 /** What is not of its key's type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
-  const { domain, user, p2p, iceServers, domains } = stored;
+  const { domain, user, p2p, iceServers, stubs, capabilities, domains } = stored;
   return {
     ...(typeof domain === 'string' ? { domain } : {}),
     ...(typeof user === 'string' ? { user } : {}),
     ...(typeof p2p === 'boolean' ? { p2p } : {}),
     ...(strings(iceServers) ? { iceServers } : {}),
+    ...(isOneOf(ALLOWANCES, stubs) ? { stubs } : {}),
+    ...(strings(capabilities) ? { capabilities: capabilities.filter((capability) => isOneOf(CAPABILITIES, capability)) } : {}),
     domains: isRecord(domains) ? Object.fromEntries(Object.entries(domains).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {},
   };
 };

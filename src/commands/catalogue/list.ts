@@ -4,6 +4,7 @@ import { listCatalogue } from '../../control/catalogue.js';
 
 export default class CatalogueList extends BaseCommand {
   static override summary = 'what a domain\'s catalogue offers';
+  static override description = 'Who signed it is what it says of itself: see catalogue verify.';
   static override args = { type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy; all where none is given' }) };
   static override flags = {
     domain: string({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
@@ -14,6 +15,12 @@ export default class CatalogueList extends BaseCommand {
     const { args, flags } = await this.parse(CatalogueList);
     const context = this.context(flags);
     const entries = await listCatalogue(context, args.type, { domain: flags.domain, timeoutMs: flags.timeout });
-    await context.output.list(entries, [{ title: 'TYPE', get: (row) => row.type }, { title: 'NAME', get: (row) => row.name }], 'the catalogue is empty');
+    await context.output.list(entries, [
+      { title: 'TYPE', get: (row) => row.type },
+      { title: 'NAME', get: (row) => row.name },
+      { title: 'VERSION', get: (row) => row.version },
+      { title: 'HASH', get: (row) => row.hash?.slice('sha256-'.length, 'sha256-'.length + 10) },
+      { title: 'SIGNED BY', get: (row) => row.keyId },
+    ], 'the catalogue is empty');
   }
 }

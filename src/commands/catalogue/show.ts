@@ -1,6 +1,6 @@
 import { string } from '@oclif/core/flags';
 import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { readCatalogue } from '../../control/catalogue.js';
+import { claimsOf, readCatalogue } from '../../control/catalogue.js';
 import { needed } from '../../control/io/prompt.js';
 
 export default class CatalogueShow extends BaseCommand {
@@ -20,7 +20,11 @@ export default class CatalogueShow extends BaseCommand {
     const context = this.context(flags);
     const type = await needed(context, 'TYPE', args.type);
     const descriptor = await readCatalogue(context, type, await needed(context, 'NAME', args.name), { domain: flags.domain, timeoutMs: flags.timeout });
-    const { sourcePackage, ...rest } = descriptor;
-    await context.output.fields(descriptor, { ...rest, sourcePackage: sourcePackage === undefined ? undefined : 'included (see --json)' });
+    const { sourcePackage, signature, ...rest } = descriptor;
+    await context.output.fields(descriptor, {
+      ...rest,
+      sourcePackage: sourcePackage === undefined ? undefined : 'included (see --json)',
+      signature: signature === undefined || signature === '' ? 'none' : `says that it is by ${claimsOf(descriptor).keyId ?? 'nobody'} (see catalogue verify)`,
+    });
   }
 }

@@ -1,0 +1,22 @@
+import { BaseCommand, argument, durationFlag } from '../../../control/base-command.js';
+import { needed } from '../../../control/io/prompt.js';
+import { addTrust, trustColumns } from '../../../control/trust.js';
+
+export default class CatalogueTrustAdd extends BaseCommand {
+  static override summary = 'believe a publisher\'s key that a domain shows';
+  static override description = 'Without a key id, what the domain shows now is believed, and nothing that was believed of it before.';
+  static override examples = ['<%= config.bin %> catalogue trust add example.com'];
+  static override args = {
+    domain: argument({ description: 'the name of the domain' }),
+    keyid: argument({ description: 'the id of one key; all that it shows where none is given' }),
+  };
+
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(CatalogueTrustAdd);
+    const context = this.context(flags);
+    const added = await addTrust(context, await needed(context, 'DOMAIN', args.domain), args.keyid, flags.timeout);
+    await context.output.list(added, trustColumns, 'no key was added');
+  }
+}

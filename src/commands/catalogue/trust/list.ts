@@ -1,0 +1,13 @@
+import { BaseCommand, durationFlag } from '../../../control/base-command.js';
+import { listTrust, trustColumns } from '../../../control/trust.js';
+
+export default class CatalogueTrustList extends BaseCommand {
+  static override summary = 'the publishers\' keys that this runtime believes';
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { flags } = await this.parse(CatalogueTrustList);
+    const context = this.context(flags);
+    await context.output.list(await listTrust(context, flags.timeout), trustColumns, 'no publisher is believed yet');
+  }
+}

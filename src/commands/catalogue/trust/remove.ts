@@ -1,0 +1,16 @@
+import { BaseCommand, argument, durationFlag } from '../../../control/base-command.js';
+import { needed } from '../../../control/io/prompt.js';
+import { removeTrust, trustColumns } from '../../../control/trust.js';
+
+export default class CatalogueTrustRemove extends BaseCommand {
+  static override summary = 'forget the publisher\'s keys of a domain; what it shows next is believed as at first';
+  static override args = { domain: argument({ description: 'the name of the domain' }) };
+  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+
+  override async run(): Promise<void> {
+    const { args, flags } = await this.parse(CatalogueTrustRemove);
+    const context = this.context(flags);
+    const removed = await removeTrust(context, await needed(context, 'DOMAIN', args.domain), flags.timeout);
+    await context.output.list(removed, trustColumns, 'no key was forgotten');
+  }
+}
