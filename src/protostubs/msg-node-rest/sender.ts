@@ -1,0 +1,240 @@
+import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Timer } from '../../protocol/index.js';
+import type { Item, Pressure } from '../msg-node/index.js';
+import { wordsOf, type Answer, type Exchange } from './exchange.js';
+import type { Batch, Progress } from './progress.js';
+
+export interface SenderComponents {
+  readonly exchange: Exchange;
+  readonly clock: Clock;
+  readonly progress: Progress;
+}
+
+export interface SenderEvents {
+  /** A message that the node will not take. */
+  onRefused(message: Message, error: ProtoflyError): void;
+  /** Posting makes no sense any more. */
+  onFailed(why: string): void;
+}
+
+const BATCH_MESSAGES = 1000;
+/** In UTF-16 units. A larger message goes alone. */
+const BATCH_SIZE = 1024 * 1024;
+/** What may wait before the runtime is told to, and below which it may go on. Sizes are in UTF-16 units. */
+const HIGH_MESSAGES = 2000;
+const HIGH_SIZE = 1024 * 1024;
+const LOW_MESSAGES = 500;
+const LOW_SIZE = 256 * 1024;
+/** What is refused whether or not the runtime waits when it is told to. */
+const MAX_MESSAGES = 20_000;
+const MAX_SIZE = 2 * MAX_MESSAGE_BYTES;
+/** The message node may hold its answer back for about a minute while receivers are slow. */
+const POST_MS = 75_000;
+/** What was received is acknowledged after so much, or so long. */
+const ACKNOWLEDGE_MESSAGES = 250;
+const ACKNOWLEDGE_SIZE = 2 * 1024 * 1024;
+const ACKNOWLEDGE_MS = 500;
+const ACKNOWLEDGE_TIMEOUT_MS = 10_000;
+const ANSWER_BYTES = 64 * 1024;
+
+const isSuccess = ({ status }: Answer): boolean => status >= 200 && status < 300;
+
+/** Posts messages in batches, one at a time, and acknowledges what was received, with a batch where there is one. */
+export class Sender {
+  readonly #components: SenderComponents;
+  readonly #events: SenderEvents;
+  #queue: Item[] = [];
+  #size = 0;
+  #state: 'waiting' | 'idle' | 'posting' | 'closed' = 'waiting';
+  #relief: { readonly promise: Promise<void>; readonly settle: () => void } | undefined;
+  #onIdle: (() => void)[] = [];
+  #received = { messages: 0, size: 0 };
+  #acknowledging = false;
+  #timer: Timer | undefined;
+
+  constructor(components: SenderComponents, events: SenderEvents) {
+    this.#components = components;
+    this.#events = events;
+  }
+
+  /** The session is open. What was under way when the last connection ended goes first. */
+  begin(): void {
+    if (this.#state === 'waiting') this.#state = 'idle';
+    this.#wake();
+  }
+
+  /** @throws ProtoflyError `E_TOO_MANY` */
+  send(item: Item): Pressure {
+    if (this.#queue.length >= MAX_MESSAGES || (this.#size > 0 && this.#size + item.text.length > MAX_SIZE)) throw new ProtoflyError('E_TOO_MANY', 'too much waits for the message node already');
+    this.#queue.push(item);
+    this.#size += item.text.length;
+    this.#wake();
+    if (this.#relief === undefined && (this.#queue.length > HIGH_MESSAGES || this.#size > HIGH_SIZE)) {
+      let settle = (): void => undefined;
+      this.#relief = { promise: new Promise((resolve) => { settle = resolve; }), settle };
+    }
+    return this.#relief?.promise;
+  }
+
+  /** Something was received: the message node will be told. */
+  received(size: number): void {
+    const received = this.#received;
+    received.messages += 1;
+    received.size += size;
+    if (received.messages >= ACKNOWLEDGE_MESSAGES || received.size >= ACKNOWLEDGE_SIZE) this.#acknowledge();
+    else this.#timer ??= this.#components.clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
+  }
+
+  /** Settles when nothing is left to post, or it never will be posted. */
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle.push(resolve);
+      if (this.#state === 'closed' || this.#state === 'idle') this.#settle();
+    });
+  }
+
+  /** @returns what surely hasn't been taken. A batch that may have been stays with the progress. */
+  close(): readonly Item[] {
+    this.#state = 'closed';
+    this.#timer?.cancel();
+    this.#relieve();
+    this.#settle();
+    const { progress } = this.#components;
+    const surely = progress.batch?.uncertain === false ? progress.batch.items : [];
+    if (surely.length > 0) progress.batch = undefined;
+    return [...surely, ...this.#queue.splice(0)];
+  }
+
+  // --- batches --------------------------------------------------------------------------------------------------
+
+  /** Begins at the end of the turn, so that what comes at once goes at once. */
+  #wake(): void {
+    if (this.#state !== 'idle') return;
+    this.#state = 'posting';
+    void Promise.resolve().then(() => this.#postAll()).catch((thrown: unknown) => {
+      if (this.#state !== 'closed') this.#events.onFailed(thrown instanceof ProtoflyError ? thrown.message : String(thrown));
+    });
+  }
+
+  async #postAll(): Promise<void> {
+    const { progress } = this.#components;
+    while (this.#state === 'posting') {
+      progress.batch ??= this.#gather();
+      if (progress.batch === undefined) {
+        this.#state = 'idle';
+        this.#settle();
+        return;
+      }
+      await this.#post(progress.batch);
+    }
+  }
+
+  #gather(): Batch | undefined {
+    let count = 0;
+    let size = 0;
+    for (const { text } of this.#queue) {
+      if (count === BATCH_MESSAGES || (count > 0 && size + text.length > BATCH_SIZE)) break;
+      count += 1;
+      size += text.length;
+    }
+    if (count === 0) return undefined;
+    const items = this.#queue.splice(0, count);
+    this.#size -= size;
+    if (this.#queue.length <= LOW_MESSAGES && this.#size <= LOW_SIZE) this.#relieve();
+    return { items, uncertain: false };
+  }
+
+  /** A batch whose answer was lost is posted once more, under its number; after that the connection counts as lost. */
+  async #post({ items, uncertain }: Batch): Promise<void> {
+    const { progress } = this.#components;
+    progress.batch = { items, uncertain: true };
+    let answer: Answer;
+    try {
+      answer = await this.#postOnce(items);
+    } catch (thrown) {
+      if (uncertain || this.#state === 'closed' || (thrown instanceof ProtoflyError && thrown.code === 'E_TIMEOUT')) throw thrown;
+      return;
+    }
+    if (this.#state === 'closed') return;
+    if (isSuccess(answer)) {
+      progress.batches += 1;
+      progress.batch = undefined;
+      return;
+    }
+    // Only what the node itself refuses was surely not taken; whatever else answers, nobody knows what it did before.
+    progress.batch = { items, uncertain: uncertain || answer.status >= 500 };
+    if (answer.status !== 400 && answer.status !== 413) throw new ProtoflyError('E_UNREACHABLE', wordsOf(answer));
+    progress.batch = undefined;
+    this.#refused(items, answer);
+  }
+
+  async #postOnce(items: readonly Item[]): Promise<Answer> {
+    const { progress, exchange } = this.#components;
+    const [first] = items;
+    const body = items.length === 1 && first !== undefined ? first.text : `[${items.map(({ text }) => text).join(',')}]`;
+    const cursor = this.#notice();
+    const headers = { 'protofly-batch': String(progress.batches + 1) };
+    const answer = await exchange.ask({ method: 'POST', path: `/messages?after=${String(cursor)}`, headers, body }, { timeoutMs: POST_MS, maxBytes: ANSWER_BYTES });
+    if (isSuccess(answer)) progress.told = Math.max(progress.told, cursor);
+    return answer;
+  }
+
+  /** The node can't read it, or it is too much at once: what is wrong with one message shouldn't cost the others. */
+  #refused(items: readonly Item[], answer: Answer): void {
+    const [first] = items;
+    if (items.length === 1 && first !== undefined) {
+      this.#events.onRefused(first.message, new ProtoflyError(answer.status === 413 ? 'E_TOO_LARGE' : 'E_MESSAGE', wordsOf(answer)));
+      return;
+    }
+    const half = Math.ceil(items.length / 2);
+    this.#components.progress.batch = { items: items.slice(0, half), uncertain: false };
+    const rest = items.slice(half);
+    this.#queue = [...rest, ...this.#queue];
+    for (const { text } of rest) this.#size += text.length;
+  }
+
+  // --- acknowledgements -----------------------------------------------------------------------------------------
+
+  /** What a request acknowledges. */
+  #notice(): number {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#received = { messages: 0, size: 0 };
+    return this.#components.progress.cursor;
+  }
+
+  /**
+   * Acknowledges with an empty list. Not only between batches: the answer to a batch may be held back until its receivers
+   * have acknowledged, who may be waiting for us in just the same way.
+   */
+  #acknowledge(): void {
+    const { exchange, progress, clock } = this.#components;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#acknowledging || this.#state === 'closed' || progress.told === progress.cursor) return;
+    this.#acknowledging = true;
+    const cursor = this.#notice();
+    exchange.ask({ method: 'POST', path: `/messages?after=${String(cursor)}`, body: '[]' }, { timeoutMs: ACKNOWLEDGE_TIMEOUT_MS, maxBytes: ANSWER_BYTES }).then(
+      (answer) => {
+        this.#acknowledging = false;
+        if (isSuccess(answer)) progress.told = Math.max(progress.told, cursor);
+        else if (this.#state !== 'closed') this.#events.onFailed(wordsOf(answer));
+        if (this.#received.messages >= ACKNOWLEDGE_MESSAGES || this.#received.size >= ACKNOWLEDGE_SIZE) this.#acknowledge();
+      },
+      () => {
+        this.#acknowledging = false;
+        // Whether the node is gone is found out by who receives.
+        if (this.#state !== 'closed') this.#timer ??= clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
+      },
+    );
+  }
+
+  #relieve(): void {
+    const relief = this.#relief;
+    this.#relief = undefined;
+    relief?.settle();
+  }
+
+  #settle(): void {
+    for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+}
