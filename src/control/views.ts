@@ -56,11 +56,15 @@ export const recordColumns: readonly Column<RegistryRecord>[] = [
 export const stubColumns: readonly Column<StubInfo>[] = [
   { title: 'KIND', get: (row) => row.kind },
   { title: 'STATUS', get: (row) => row.status },
-  { title: 'DOMAIN', get: (row) => row.domain },
+  { title: 'ORIGIN', get: (row) => row.origin?.replace('hyperty-catalogue://catalogue.', '').replace('/.well-known/', ' ') },
   { title: 'VERSION', get: (row) => row.version },
+  { title: 'FROM', get: (row) => row.from },
+  { title: 'HASH', get: (row) => row.hash?.slice('sha256-'.length, 'sha256-'.length + 10) },
+  { title: 'KEY', get: (row) => row.keyId?.slice(0, 10) },
+  { title: 'PID', get: (row) => row.pid },
   { title: 'SENT', get: (row) => row.sent },
   { title: 'RECEIVED', get: (row) => row.received },
-  { title: 'ADDRESS', get: (row) => row.url },
+  { title: 'NOTE', get: (row) => row.description },
 ];
 
 export const connectionColumns: readonly Column<ConnectionInfo>[] = [

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { listenSocket } from '../link/socket/index.js';
 import { asProtoflyError, systemClock } from '../protocol/index.js';
-import { BuiltInCatalogue, processSandbox, Runtime } from '../runtime/index.js';
+import { processSandbox, Runtime } from '../runtime/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
 import { packageVersion } from './package.js';
@@ -34,7 +34,7 @@ try {
   };
   try {
     running = await Runtime.start(
-      { store, sandboxes: processSandbox({ log }), catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+      { store, sandboxes: processSandbox({ log }), clock: systemClock, fetch, log },
       {
         domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
         ...(paths.log === undefined ? {} : { logFile: paths.log }),

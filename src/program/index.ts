@@ -8,7 +8,7 @@ import { memoryPair } from '../link/memory/index.js';
 import { domainUrl } from '../control/daemons/runtime.js';
 import { profilePlaces } from '../control/paths.js';
 import { asProtoflyError, ProtoflyError, systemClock, type Message } from '../protocol/index.js';
-import { BuiltInCatalogue, inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
+import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
@@ -65,7 +65,7 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
   };
   try {
     runtime = await Runtime.start(
-      { store, sandboxes, catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+      { store, sandboxes, clock: systemClock, fetch, log },
       {
         domainUrl: url, user, version: 'library',
         ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(domains === undefined ? {} : { domains }),

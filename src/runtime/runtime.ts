@@ -7,14 +7,15 @@ import {
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
-import { Clients, RegistryService, UserAgent } from './control/index.js';
+import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
 import { Outgoing } from './delivery/index.js';
 import { loadIdentity, type Identity } from './identity/index.js';
 import type { Path } from './inbox/index.js';
-import { Loader, type StubCatalogue } from './loader/index.js';
+import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
 import {
-  cameFromElsewhere, Connections, Domains, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
+  cameFromElsewhere, Connections, Domains, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
 } from './registry/index.js';
+import { Publishers, type StubPolicy } from './policy/index.js';
 import type { SandboxFactory } from './sandbox/index.js';
 import { SyncManager } from './syncher/index.js';
 
@@ -23,7 +24,6 @@ export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
 export interface RuntimeComponents {
   readonly store: Store;
   readonly sandboxes: SandboxFactory;
-  readonly catalogue: StubCatalogue;
   readonly clock: Clock;
   readonly fetch: typeof fetch;
   readonly log: Log;
@@ -40,6 +40,8 @@ export interface RuntimeInit {
   readonly p2p?: boolean;
   /** Besides those that the domain offers. @default none */
   readonly iceServers?: readonly string[];
+  /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
+  readonly stubs?: StubPolicy;
   readonly version: string;
   /** Shown in the status: where programs connect, and where the log is. */
   readonly socket?: string;
@@ -47,11 +49,12 @@ export interface RuntimeInit {
 }
 
 /** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
-const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'protostub', 'sandbox']);
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
 
 /** What a running runtime is made of. */
 interface Parts {
   readonly bus: MessageBus;
+  readonly catalogue: CheckedCatalogue;
   readonly loader: Loader;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
@@ -101,7 +104,7 @@ export class Runtime {
   }
 
   private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity) {
-    const { store, clock, log, sandboxes, catalogue } = components;
+    const { store, clock, log, sandboxes, fetch } = components;
     this.#components = components;
     this.#init = init;
     this.#startedAt = clock.now();
@@ -116,21 +119,24 @@ export class Runtime {
     });
     const changed = (): void => { this.#changed(); };
     const outgoing = new Outgoing({ clock, route: (message, to) => router.route(message, to) }, { epoch: randomBytes(6).toString('base64url') });
+    const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
+    const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain, onNews: (origin) => { nodes.renew(origin); } }, init.stubs ?? {});
     const loader = new Loader({ catalogue, sandboxes });
     const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
     const nodes: MessageNodes = new MessageNodes({
-      bus, clock, domains, stubs, log,
-      admit: (message, origin) => this.#admit(message, origin),
+      bus, clock, stubs, log,
+      accept: (message, origin) => this.#accept(message, origin),
+      isOwn: (address) => this.#isOwn(address),
       onSession: (name) => { this.#renew(name); },
       onLost: (carrier) => { outgoing.lost(carrier); },
       onChange: changed,
     }, { runtime, domain });
     const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, pathOf }, {
-      runtime, domain, user, guid: identity.guid, p2pHandler: () => connections.handlerAddress,
+      runtime, domain, user, guid: identity.guid, offer: () => connections.offer,
     });
     const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
     const connections: Connections = new Connections({
-      bus, clock, stubs, nodes, log,
+      bus, clock, stubs, nodes, catalogue, log,
       generations: store.collection('generations'),
       hostOf: async (address) => {
         const record = await records.find(address);
@@ -141,6 +147,7 @@ export class Runtime {
       accept: (message, origin) => this.#accept(message, origin),
       onLost: (carrier) => { outgoing.lost(carrier); },
       onHandler: changed,
+      onOffer: () => { if (nodes.status.status === 'live') this.#announce(); },
     }, { runtime, domain, enabled: init.p2p ?? true, iceServers: [...(init.iceServers ?? []), ...(own.iceServers ?? [])] });
     const router: Router = new Router({ records, hyperties, connections, nodes, outgoing }, { runtime });
     const syncManager: SyncManager = new SyncManager({
@@ -159,13 +166,15 @@ export class Runtime {
       onStatus: (listener) => this.onStatus(listener),
       stop: () => { this.#stopRequested(); },
     }, { runtime });
-    new RegistryService({ bus, clock, hyperties, stubs, connections, records, router }, { runtime });
+    const explainer = new Explainer({ records, hyperties, connections, nodes, stubs, catalogue }, { runtime });
+    new RegistryService({ bus, clock, hyperties, stubs, connections, records, explainer }, { runtime });
+    new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
     bus.addListener(runtime, (message, origin) => {
       if (isResponse(message)) return;
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
       void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
     });
-    this.#parts = { bus, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
+    this.#parts = { bus, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -178,14 +187,16 @@ export class Runtime {
     const { nodes, connections, hyperties, bus, outgoing, clients } = this.#parts;
     const handler = connections.handler;
     const enabled = connections.handlerAddress !== undefined;
+    const { refusal, ...messageNode } = nodes.status;
     const reason = this.#notLive();
     return {
       runtime: this.url, domain: this.domain, user: this.user, pid: process.pid, version: this.#init.version,
       startedAt: new Date(this.#startedAt).toISOString(),
       state: reason === undefined ? 'live' : this.#wasLive ? 'degraded' : 'starting',
       ...(reason === undefined ? {} : { reason }),
-      messageNode: nodes.status,
-      p2p: { enabled, ...(handler === undefined ? {} : { handler: handler.address, status: handler.status }) },
+      ...(refusal === undefined ? {} : { refusal: { code: refusal.code, message: refusal.message, ...(refusal.hint === undefined ? {} : { hint: refusal.hint }) } }),
+      messageNode,
+      p2p: { enabled, ...(handler === undefined ? { ...(connections.trouble === undefined ? {} : { status: 'failed', description: connections.trouble }) } : { handler: handler.address, status: handler.status }) },
       hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size,
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
@@ -228,33 +239,30 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, syncManager, nodes, connections, loader, outgoing, hyperties } = this.#parts;
+    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, hyperties } = this.#parts;
     await clients.close();
     await syncManager.close();
+    stubs.close();
     nodes.close();
     connections.close();
     outgoing.close();
     await loader.close();
+    await catalogue.close();
     hyperties.close();
   }
 
   #begin(): void {
     const { nodes, connections } = this.#parts;
-    const fail = (what: string) => (thrown: unknown): void => {
-      this.#failure = `${what}: ${asProtoflyError(thrown).message}`;
-      this.#components.log('warn', this.#failure);
-      this.#changed();
-    };
-    nodes.start().catch(fail('the message-node stub can\'t be deployed'));
-    connections.start().catch(fail('the P2P handler can\'t be registered'));
+    nodes.start();
+    connections.start();
   }
 
   /** Why the runtime isn't live, or undefined. */
   #notLive(): string | undefined {
     const { nodes, connections, hyperties } = this.#parts;
     const { status, description } = nodes.status;
-    if (status !== 'live') return this.#failure ?? `the message node is ${status === 'disconnected' ? 'not connected' : status}${description === undefined ? '' : ` (${description})`}`;
-    if (connections.handlerAddress !== undefined && connections.handler === undefined) return this.#failure ?? 'the P2P handler is being deployed';
+    if (status !== 'live') return `the message node is ${status === 'disconnected' ? 'not connected' : status}${description === undefined ? '' : ` (${description})`}`;
+    if (connections.expectsHandler && connections.handler === undefined) return connections.trouble ?? 'the P2P handler is being deployed';
     if (!hyperties.allRegistered) return this.#failure ?? 'hyperties are being registered';
     return undefined;
   }
@@ -266,11 +274,16 @@ export class Runtime {
 
   /** In a new session the own domain has to be told again what lives here. */
   #renew(domain: string): void {
-    const { syncManager, hyperties } = this.#parts;
+    const { syncManager } = this.#parts;
     syncManager.resubscribe(domain).catch((thrown: unknown) => {
       this.#components.log('warn', `data objects at ${domain} not followed again: ${asProtoflyError(thrown).message}`);
     });
-    if (domain !== this.domain) return;
+    if (domain === this.domain) this.#announce();
+  }
+
+  /** Has the own domain know the hyperties of this runtime, as they are now. */
+  #announce(): void {
+    const { syncManager, hyperties } = this.#parts;
     hyperties.renew().then(
       () => {
         this.#failure = undefined;
@@ -287,14 +300,6 @@ export class Runtime {
 
   #isOwn(address: Address): boolean {
     return isWithin(address, this.url) || this.#parts.hyperties.find(address) !== undefined;
-  }
-
-  /** Lets a message in that a message node brought: it vouches for strangers, but not for this runtime's own. */
-  #admit(message: Message, origin: Origin): Pressure {
-    if (!this.#isOwn(message.from)) return this.#accept(message, origin);
-    this.#rejected += 1;
-    this.#components.log('warn', `${origin.name} brought a message that claims to come from here: ${message.from}`);
-    return undefined;
   }
 
   #accept(message: Message, origin: Origin): Pressure {

@@ -109,7 +109,7 @@ await t.test('the domain server restarts: sessions are resumed and nothing is re
   await server.close();
   await until(() => alice!.runtime.status()['state'] === 'degraded' && bob!.runtime.status()['state'] === 'degraded', 'both notice');
   const pending = [2, 3, 4].map((value) => chat.send('bob/in', value));
-  await startDomain(t, 'localhost', Number(new URL(url).port), store);
+  await startDomain(t, 'localhost', { listen: { host: '127.0.0.1', port: Number(new URL(url).port) } }, store);
   await Promise.all(pending);
   t.same(got, [1, 2, 3, 4]);
   await until(() => alice!.runtime.status()['state'] === 'live' && bob!.runtime.status()['state'] === 'live', 'both live again');

@@ -1,15 +1,22 @@
 import './bare-children.js';
+import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
-import { DomainServer } from '../../src/domain-server/index.js';
+import { Client } from '../../src/control/client/client.js';
+import { Runtime as RuntimeView } from '../../src/control/client/runtime.js';
+import { DomainServer, type DomainServerInit } from '../../src/domain-server/index.js';
+import type { Link } from '../../src/link/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { systemClock, type Message } from '../../src/protocol/index.js';
 import { Node } from '../../src/program/index.js';
-import { BuiltInCatalogue, processSandbox, Runtime, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
+import { processSandbox, Runtime, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 
-/** A domain server on a free port; closed with the test. */
-export const startDomain = async (t: Test, name = 'localhost', port = 0, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
-  const server = new DomainServer({ store, clock: systemClock }, { name, listen: { host: '127.0.0.1', port } });
+/** The stubs that the build made. */
+export const STUBS = fileURLToPath(new URL('../../dist/protostubs', import.meta.url));
+
+/** A domain server on a free port, with the stubs of this package in its catalogue; closed with the test. */
+export const startDomain = async (t: Test, name = 'localhost', init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
+  const server = new DomainServer({ store, clock: systemClock }, { name, catalogueDir: STUBS, ...init });
   const url = await server.start();
   t.teardown(() => server.close());
   return { server, url, store };
@@ -21,6 +28,8 @@ export interface TestRuntime {
   readonly store: Store;
   /** What it logged, one text an entry. */
   readonly log: readonly string[];
+  /** What a program can ask of the runtime. */
+  readonly view: RuntimeView;
   /** Another program of the same runtime. */
   readonly program: () => Promise<Node>;
 }
@@ -30,17 +39,19 @@ export const startTestRuntime = async (t: Test, init: Omit<RuntimeInit, 'version
   const entries: string[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
   const runtime = await Runtime.start(
-    { store, sandboxes: factory ?? processSandbox({ log }), catalogue: new BuiltInCatalogue(), clock: systemClock, fetch, log },
+    { store, sandboxes: factory ?? processSandbox({ log }), clock: systemClock, fetch, log },
     { ...init, version: 'test' },
   );
   t.teardown(() => runtime.stop());
   await runtime.whenLive(AbortSignal.timeout(20_000));
-  const program = (): Promise<Node> => {
+  const link = (): Link<Message> => {
     const [near, far] = memoryPair<Message>();
     runtime.serve(far);
-    return Node.open(near, { end: () => Promise.resolve(), transient: false });
+    return near;
   };
-  return { runtime, node: await program(), store, log: entries, program };
+  const program = (): Promise<Node> => Node.open(link(), { end: () => Promise.resolve(), transient: false });
+  const { client, session } = await Client.open(link());
+  return { runtime, node: await program(), view: new RuntimeView(client, session), store, log: entries, program };
 };
 
 /** Waits until `look` says true; looks again at each turn of the event loop, for 20 s at most. */

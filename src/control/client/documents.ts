@@ -17,6 +17,8 @@ export interface RuntimeStatus {
   readonly startedAt: string;
   readonly state: 'starting' | 'live' | 'degraded';
   readonly reason?: string;
+  /** Why no message-node stub could be deployed. */
+  readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
   readonly messageNode?: { readonly stub?: string; readonly status?: string; readonly url?: string };
   readonly p2p?: { readonly enabled: boolean; readonly handler?: string; readonly status?: string };
   readonly hyperties?: unknown;
@@ -44,12 +46,19 @@ export interface StubInfo {
   readonly domain?: string;
   readonly origin?: string;
   readonly version?: string;
+  /** Content address of its code: `sha256-<hex>`. */
+  readonly hash?: string;
+  readonly from?: 'catalogue' | 'cache' | 'built-in';
+  /** The publisher's key that signed it. */
+  readonly keyId?: string;
   readonly status: string;
   readonly description?: string;
   readonly pid?: number;
   readonly since?: string;
   readonly sent?: number;
   readonly received?: number;
+  /** Messages that it brought and may not bring. */
+  readonly refused?: number;
 }
 
 export interface ConnectionInfo {

@@ -4,6 +4,8 @@ import { withRuntime } from '../client/runtime.js';
 import { Client } from '../client/client.js';
 import type { RuntimeStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
+import { EXIT_OF } from '../exit-codes.js';
+import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
 import type { RuntimeDaemonOptions } from './options.js';
 import { spawnDaemon, stayWith, untilGone, type Daemon } from './spawn.js';
@@ -52,6 +54,12 @@ const optionsOf = (context: Context, input: StartInput, settings: Settings, log:
   user: userName(input.user ?? settings.user ?? userInfo().username),
   p2p: input.p2p ?? settings.p2p ?? true,
   ...(settings.iceServers === undefined ? {} : { iceServers: settings.iceServers }),
+  ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
+    stubs: {
+      ...(settings.stubs === undefined ? {} : { allow: settings.stubs }),
+      ...(settings.capabilities === undefined ? {} : { capabilities: settings.capabilities }),
+    },
+  }),
 });
 
 const refuseIfRunning = async (context: Context): Promise<void> => {
@@ -75,12 +83,20 @@ const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError
   return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
 };
 
+/** A refusal that waiting doesn't change: of the domain's stub, or its publisher. */
+const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
+  const error = refusal === undefined ? undefined : errorFromJson(refusal);
+  return error !== undefined && EXIT_OF[error.code] === EXIT_OF.E_REFUSED ? error : undefined;
+};
+
 /** Asks until the runtime says that it is live. @throws ProtoflyError */
 const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatus> =>
   withRuntime(context, { timeoutMs: Math.max(waitMs, 1) }, async (runtime) => {
     let last: RuntimeStatus | undefined;
     const live = runtime.watchStatus((status) => {
       last = status;
+      const refusal = refusalOf(status);
+      if (refusal !== undefined) throw refusal;
       return isUp(status);
     });
     await runtime.client.until(live, waitMs).catch((error: unknown) => {

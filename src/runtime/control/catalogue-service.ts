@@ -9,6 +9,8 @@ export interface CatalogueServiceComponents {
   readonly bus: MessageBus;
   readonly publishers: Publishers;
   readonly catalogue: Pick<CheckedCatalogue, 'verify'>;
+  /** Other keys are believed now. */
+  readonly onTrust: () => void;
 }
 
 export interface CatalogueServiceInit {
@@ -40,12 +42,12 @@ export class CatalogueService {
   }
 
   async #handle({ type, body }: Request): Promise<unknown> {
-    const { publishers, catalogue } = this.#components;
+    const { publishers, catalogue, onTrust } = this.#components;
     const said = (typeof body?.value === 'object' && body.value !== null ? body.value : {}) as Said;
     switch (`${type} ${String(body?.resource)}`) {
       case 'read /trust': return publishers.list();
-      case 'create /trust': return publishers.add(domainIn(said), keyIn(said));
-      case 'delete /trust': return publishers.remove(domainIn(said));
+      case 'create /trust': return publishers.add(domainIn(said), keyIn(said)).finally(onTrust);
+      case 'delete /trust': return publishers.remove(domainIn(said)).finally(onTrust);
       case 'execute /verify': return catalogue.verify(entryIn({ ...said, domain: said.domain ?? this.#domain }));
       default: throw new ProtoflyError('E_USAGE', `${this.#address} knows no ${type} of ${JSON.stringify(body?.resource)}`);
     }

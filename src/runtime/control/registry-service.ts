@@ -2,7 +2,7 @@ import type { MessageBus } from '../../bus/index.js';
 import {
   child, isAddress, parseAddress, ProtoflyError, respond, runtimeOf, type Address, type Clock, type RegistryRecord, type Request,
 } from '../../protocol/index.js';
-import type { ConnectionChange, Connections, Criteria, Hyperties, HypertySpec, P2pConnection, Protostubs, Records, Router } from '../registry/index.js';
+import type { ConnectionChange, Connections, Criteria, Explainer, Hyperties, HypertySpec, P2pConnection, Protostubs, Records } from '../registry/index.js';
 import { serve, type Client } from './clients.js';
 import { text } from './ua.js';
 
@@ -13,7 +13,7 @@ export interface RegistryServiceComponents {
   readonly stubs: Protostubs;
   readonly connections: Connections;
   readonly records: Records;
-  readonly router: Router;
+  readonly explainer: Explainer;
 }
 
 type Answer = Record<string, unknown>;
@@ -53,7 +53,7 @@ export class RegistryService {
   }
 
   async #read(resource: string, value: unknown): Promise<unknown> {
-    const { hyperties, stubs, connections, records, router } = this.#components;
+    const { hyperties, stubs, connections, records, explainer } = this.#components;
     switch (resource) {
       case 'hyperties': return hyperties.list();
       case 'protostubs': return stubs.list();
@@ -61,7 +61,7 @@ export class RegistryService {
       case '/discover': return records.discover((value ?? {}) as Criteria);
     }
     if (resource.startsWith('/lookup/')) return this.#lookup(resource.slice('/lookup/'.length));
-    if (resource.startsWith('/resolve/')) return router.explain((await this.#one(resource.slice('/resolve/'.length))).url);
+    if (resource.startsWith('/resolve/')) return explainer.explain((await this.#one(resource.slice('/resolve/'.length))).url);
     if (!isAddress(resource)) throw new ProtoflyError('E_USAGE', `there is nothing called ${JSON.stringify(resource)} to read`);
     return (await this.#one(resource));
   }

@@ -13,6 +13,8 @@ export interface DomainCatalogueComponents {
   readonly policy: DeploymentPolicy;
   readonly downloads: Downloads;
   readonly cache: PackageCache;
+  /** What is cached was replaced by something else. */
+  readonly onNews: (origin: Address) => void;
   readonly log: Log;
 }
 
@@ -166,7 +168,7 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   async #fetchNow(origin: Origin, withSource: boolean): Promise<Fetched> {
-    const { cache, downloads, policy, log } = this.#components;
+    const { cache, downloads, policy, onNews, log } = this.#components;
     const { signal } = this.#end;
     const keys = await this.#keys(origin);
     // What keys say now may be something else than what they said when this was served.
@@ -187,6 +189,7 @@ export class DomainCatalogue implements StubCatalogue {
     if (cached !== undefined && (!isSame || cached.descriptor.version !== descriptor.version)) {
       log('info', `${origin.address} has a new version: ${nameOf(descriptor)} instead of ${nameOf(cached.descriptor)}; the next deployment takes it`);
     }
+    if (cached !== undefined && fresh !== undefined && fresh.descriptor.signature !== cached.descriptor.signature) onNews(origin.address);
     return { descriptor, keyId, ...(etag === undefined ? {} : { etag }), source };
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../../protocol/index.js';
+import type { Address, Clock } from '../../protocol/index.js';
 import type { Store } from '../../store/index.js';
 import { DeploymentPolicy, type Publishers, type StubPolicy } from '../policy/index.js';
 import { BuiltInCatalogue } from './built-in.js';
@@ -17,6 +17,8 @@ export interface CatalogueComponents {
   readonly publishers: Publishers;
   /** Its publisher needn't be added by hand. */
   readonly ownDomain: string;
+  /** What served from the cache has changed at its domain: the next who asks gets that. */
+  readonly onNews: (origin: Address) => void;
 }
 
 /** A catalogue that can also look at what it doesn't allow. */
@@ -26,10 +28,10 @@ export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, '
 const TIMEOUT_MS = 10_000;
 
 /** The protostubs that a policy lets a runtime deploy. */
-export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
+export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain, onNews }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
   const policy = new DeploymentPolicy(allowed, { ownDomain });
   const remote = new DomainCatalogue({
-    domains, publishers, policy, log,
+    domains, publishers, policy, log, onNews,
     downloads: new Downloads({ fetch, domains }, { timeoutMs: TIMEOUT_MS }),
     cache: new PackageCache({ store, clock }),
   });

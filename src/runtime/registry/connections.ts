@@ -1,13 +1,15 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, catalogueAddress, child, domainOf, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf,
+  asProtoflyError, child, domainOf, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf,
   type Address, type Clock, type Message, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
+import type { StubCatalogue } from '../loader/index.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from './message-nodes.js';
+import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import { P2pConnection } from './p2p-connection.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
 
@@ -18,13 +20,17 @@ export interface ConnectionsComponents {
   readonly nodes: MessageNodes;
   /** The last generation of set-ups by remote runtime. */
   readonly generations: Collection<number>;
+  readonly catalogue: Pick<StubCatalogue, 'describe'>;
   /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
   /** Takes a message in that is known to come from where it says. */
   readonly accept: (message: Message, origin: Origin) => Pressure;
   readonly onLost: (carrier: Carrier) => void;
+  /** The handler has come or gone. */
   readonly onHandler: () => void;
+  /** What others need for a set-up to here is known now, or another. */
+  readonly onOffer: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -64,26 +70,53 @@ export class Connections {
   readonly #early = new Map<Address, Link<Message>>();
   readonly #settingUp = new Map<Address, Promise<void>>();
   readonly #retries = new Map<Address, Retry>();
-  #handler: Protostub | undefined;
+  readonly #handler: P2pHandler;
   #requesters = 0;
-  #restarts = 0;
-  #closed = false;
   #refused = 0;
 
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
     this.#init = init;
     const { clock, log, onLost } = components;
+    this.#handler = new P2pHandler({
+      ...components,
+      admit: (message, stub) => this.#refuse(message, stub),
+      onStatus: (event) => { this.#handlerStatus(this.#handler.address, event); },
+      onPort: (address, port) => { this.#port(address, port); },
+      onChange: components.onHandler,
+      onEnd: (reason) => { this.#handlerEnded(reason); },
+    }, init);
     this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
     this.#list.onChange(({ connection, now }) => { if (now === 'live') this.#succeeded(connection); });
   }
 
+  /** The handler stub, while it runs. */
   get handler(): Protostub | undefined {
-    return this.#handler;
+    return this.#handler.stub;
   }
 
   get handlerAddress(): Address | undefined {
-    return this.#init.enabled ? child(child(this.#init.runtime, 'p2phandler'), '1') : undefined;
+    return this.#init.enabled ? this.#handler.address : undefined;
+  }
+
+  /** What others need for a set-up to here; undefined while that isn't known. */
+  get offer(): P2pOffer | undefined {
+    return this.#handler.offer;
+  }
+
+  /** Why there is no handler. */
+  get trouble(): string | undefined {
+    return this.#handler.trouble;
+  }
+
+  /** Whether a handler is to be there: P2P is switched on, and the domain has stubs for it. */
+  get expectsHandler(): boolean {
+    return this.#init.enabled && !this.#handler.isMissing;
+  }
+
+  /** A handler that couldn't be deployed is tried again at once: something has changed. */
+  retry(): void {
+    this.start();
   }
 
   /** How many messages came over connections that weren't the other side's own. */
@@ -105,24 +138,9 @@ export class Connections {
     return this.#list.onChange(listener);
   }
 
-  /** Deploys the handler stub, so that others can connect, and has its messages come here. */
-  async start(): Promise<void> {
-    const url = this.handlerAddress;
-    if (url === undefined) return;
-    const { stubs, nodes, onHandler } = this.#components;
-    this.#handler = await stubs.deploy({
-      url,
-      kind: 'p2p-handler',
-      domain: this.#init.domain,
-      origin: catalogueAddress(this.#init.domain, 'protocolstub', 'p2p-handler'),
-      config: { runtimeURL: this.#init.runtime, iceServers: this.#init.iceServers ?? [] },
-      admit: (message, origin) => this.#refuse(message, origin),
-      onStatus: (event) => { this.#handlerStatus(url, event); },
-      onPort: (address, port) => { this.#port(address, port); },
-      onEnd: (reason) => { this.#handlerEnded(reason); },
-    });
-    onHandler();
-    await nodes.subscribe([url], url);
+  /** Has the handler stub deployed, so that others can connect. */
+  start(): void {
+    if (this.#init.enabled) this.#handler.start();
   }
 
   /** Has a connection set up to the runtime of a record, beside the traffic, unless one is there or has just failed. */
@@ -190,7 +208,7 @@ export class Connections {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#handler.close();
   }
 
   get #retryMs(): number {
@@ -224,14 +242,15 @@ export class Connections {
         url,
         kind: 'p2p-requester',
         domain: domainOf(remoteRuntime),
-        origin: p2pRequester ?? catalogueAddress(this.#init.domain, 'protocolstub', 'p2p-requester'),
+        // A record that names none is of a runtime that speaks as the stubs of this domain do.
+        origin: p2pRequester ?? (await this.#handler.offered()).p2pRequester,
         config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, iceServers: this.#init.iceServers ?? [], generation, setupMs: this.#setupMs },
         admit: (message) => this.#admit(message, connection),
         onStatus: (event) => { this.#list.step(connection, event.status, event.description, event.details); },
         onEnd: (reason) => { this.#list.lost(connection, reason); },
       });
       // It may have given way while its stub was being deployed.
-      if (!isWanted(connection)) { await stub.loaded.undeploy(); return; }
+      if (!isWanted(connection)) { await stub.undeploy(); return; }
       connection.link = stub.loaded.link;
     } catch (thrown) {
       this.#list.step(connection, 'failed', asProtoflyError(thrown).message);
@@ -306,28 +325,15 @@ export class Connections {
       this.#retries.set(remoteRuntime, { failures, notBefore: clock.now() + this.#retryMs * 2 ** Math.min(failures, 6) });
     }
     if (connection.role === 'requester') {
-      void stubs.get(connection.stub)?.loaded.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
+      void stubs.get(connection.stub)?.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
       nodes.unsubscribe([address], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
     } else void connection.link?.close('ended');
     connection.verified.clear();
   }
 
   #handlerEnded(reason: string): void {
-    const { log, clock } = this.#components;
-    this.#handler = undefined;
-    this.#components.onHandler();
     for (const connection of this.list()) if (connection.role === 'handler') this.#list.lost(connection, reason);
-    if (this.#closed) return;
-    log('warn', `the P2P handler stub ended: ${reason}`);
-    const again = (): void => {
-      if (this.#closed || this.#handler !== undefined) return;
-      this.start().catch((thrown: unknown) => {
-        log('warn', `the P2P handler stub is not back: ${asProtoflyError(thrown).message}`);
-        this.#restarts += 1;
-        clock.setTimeout(again, Math.min(250 * 2 ** this.#restarts, 10_000));
-      });
-    };
-    again();
+    this.#components.onHandler();
   }
 
   /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
@@ -347,10 +353,14 @@ export class Connections {
     });
   }
 
-  #refuse(message: Message, origin: Origin): Pressure {
+  #refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
     this.#refused += 1;
+    if (!(origin instanceof P2pConnection)) {
+      origin.refuse(message, `claims to come from ${message.from}`);
+      return undefined;
+    }
     this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
-    if (isResponse(message) || !(origin instanceof P2pConnection)) return undefined;
+    if (isResponse(message)) return undefined;
     return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
   }
 }

@@ -5,6 +5,7 @@ import {
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
 import { Inbox, type Path, type Stored } from '../inbox/index.js';
+import type { P2pOffer } from './p2p-handler.js';
 import type { MessageNodes } from './message-nodes.js';
 
 /** What a program asks for when it registers. */
@@ -36,7 +37,8 @@ export interface HypertiesInit {
   readonly user: Address;
   readonly guid: Address;
   /** The P2P handler's address, when this runtime has one. */
-  readonly p2pHandler: () => Address | undefined;
+  /** What records say of P2P. */
+  readonly offer: () => P2pOffer | undefined;
   /** Seconds between two signs of life to the registry. @default a third of the time after which records expire */
   readonly keepAliveS?: number;
 }
@@ -146,12 +148,11 @@ export class Hyperties {
   /** The record of one of them as the domain has it. */
   record({ url, name, resources, dataSchemes, p2p }: Kept): RegistryRecord {
     const { runtime, domain, user, guid } = this.#init;
-    const p2pHandler = p2p ? this.#init.p2pHandler() : undefined;
     return {
       url, user, guid, name, runtime, resources, dataSchemes,
       descriptor: catalogueAddress(domain, 'hyperty', 'program'),
       status: 'live', expires: DEFAULT_EXPIRES,
-      ...(p2pHandler === undefined ? {} : { p2pHandler, p2pRequester: catalogueAddress(domain, 'protocolstub', 'p2p-requester') }),
+      ...(p2p ? this.#init.offer() : {}),
     };
   }
 

@@ -1,18 +1,19 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import {
-  allocationAddress, asProtoflyError, catalogueAddress, child, domainOf, isAddress, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type StubStatus,
+  allocationAddress, asProtoflyError, catalogueAddress, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
+  type Address, type Clock, type Message, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
-import type { Domains } from './domains.js';
+import { Backoff } from './backoff.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
 
 export interface MessageNodesComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
-  readonly domains: Domains;
   readonly stubs: Protostubs;
-  readonly admit: (message: Message, origin: Origin) => Pressure;
+  /** Takes a message in that a stub may bring. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly isOwn: (address: Address) => boolean;
   /** A session was opened anew: the node knows nothing of this runtime but its URL. */
   readonly onSession: (domain: string) => void;
   /** What was on its way over this carrier may be lost. */
@@ -31,13 +32,20 @@ interface Node {
   readonly domain: string;
   stub: Protostub | undefined;
   deploying: Promise<Protostub> | undefined;
-  failures: number;
+  readonly backoff: Backoff;
+  /** Why the last deployment failed or ended, and until when it isn't tried again for somebody's message. */
+  refusal: { readonly error: ProtoflyError; readonly until: number } | undefined;
+  /** Its stubs that are gone, and what they carried not sent again yet. */
+  readonly lost: Protostub[];
   /** Addresses that this runtime wants to receive for, at this domain. */
   readonly subscribed: Map<Address, Address>;
-  url: string | undefined;
 }
 
-const MAX_BACKOFF_MS = 10_000;
+const BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
+/** A stub that ran for so long has not failed at what it does. */
+const STEADY_MS = 30_000;
+/** Senders of other domains whose way back is remembered. */
+const MAX_VISITORS = 10_000;
 
 /**
  * The message nodes that this runtime uses, one a domain: deploys their stubs on demand, keeps its own domain's
@@ -47,6 +55,9 @@ export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, Node>();
+  /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
+  readonly #visitors = new Map<Address, Node>();
+  #again: Timer | undefined;
   #closed = false;
 
   constructor(components: MessageNodesComponents, init: MessageNodesInit) {
@@ -55,21 +66,57 @@ export class MessageNodes {
   }
 
   /** State of the own domain's stub. */
-  get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined } {
-    const node = this.#nodes.get(this.#init.domain);
-    return { stub: node?.stub?.address, status: node?.stub?.status ?? 'disconnected', url: node?.url, description: node?.stub?.description };
+  get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined; readonly refusal: ProtoflyError | undefined } {
+    const { stub, refusal } = this.#node(this.#init.domain);
+    return {
+      stub: stub?.address,
+      status: stub?.status ?? (refusal === undefined ? 'disconnected' : 'failed'),
+      url: stub?.loaded.config.url,
+      description: stub === undefined ? refusal?.error.message : stub.description,
+      refusal: stub === undefined ? refusal?.error : undefined,
+    };
   }
 
-  /** Deploys the own domain's stub and has it connect. @throws ProtoflyError when it can't be deployed */
-  async start(): Promise<void> {
-    await this.#deploy(this.#node(this.#init.domain));
-    void this.#components.bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(this.#init.domain) });
+  /** Deploys the own domain's stub and has it connect; tries again, with pauses, for as long as that fails. */
+  start(): void {
+    const node = this.#node(this.#init.domain);
+    const { bus, onChange, onLost } = this.#components;
+    this.#again?.cancel();
+    if (this.#closed || node.stub !== undefined) return;
+    this.#deploy(node).then(
+      () => {
+        for (const lost of node.lost.splice(0)) onLost(lost);
+        void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
+      },
+      () => {
+        onChange();
+        this.#startLater(node);
+      },
+    );
   }
 
-  /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
+  /** What failed is tried again at once: something has changed. */
+  retry(): void {
+    for (const node of this.#nodes.values()) node.refusal = undefined;
+    this.start();
+  }
+
+  /** Its domain has another version of a stub: one that reaches nobody is replaced, others run on. */
+  renew(origin: Address): void {
+    for (const { stub } of this.#nodes.values()) {
+      if (stub?.init.origin === origin && stub.status !== 'live') void stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
+    }
+  }
+
+  /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
-    return node.stub ?? this.#deploy(node);
+    return node.stub ?? this.#deploy(node, true);
+  }
+
+  /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
+  wayBack(to: Address): Carrier | Promise<Carrier> {
+    return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
   }
 
   /** The stub deployed for a domain, if there is one. */
@@ -132,12 +179,13 @@ export class MessageNodes {
 
   close(): void {
     this.#closed = true;
+    this.#again?.cancel();
   }
 
   #node(domain: string): Node {
     let node = this.#nodes.get(domain);
     if (node === undefined) {
-      node = { domain, stub: undefined, deploying: undefined, failures: 0, subscribed: new Map(), url: undefined };
+      node = { domain, stub: undefined, deploying: undefined, backoff: new Backoff(BACKOFF), refusal: undefined, lost: [], subscribed: new Map() };
       this.#nodes.set(domain, node);
     }
     return node;
@@ -149,30 +197,65 @@ export class MessageNodes {
     return response.body.value;
   }
 
-  #deploy(node: Node): Promise<Protostub> {
+  /** @param patient a deployment that has just failed isn't tried again: its error is thrown */
+  #deploy(node: Node, patient = false): Promise<Protostub> {
+    const { refusal } = node;
     if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
+    if (patient && refusal !== undefined && this.#components.clock.now() < refusal.until) throw refusal.error;
     node.deploying ??= this.#deployNow(node).finally(() => { node.deploying = undefined; });
     return node.deploying;
   }
 
   async #deployNow(node: Node): Promise<Protostub> {
-    const { domains, stubs, admit } = this.#components;
-    const info = await domains.info(node.domain);
-    const url = info.messageNode.websocket;
-    if (url === undefined) throw new ProtoflyError('E_UNREACHABLE', `the message node of ${node.domain} speaks no protocol that is known here`);
-    node.url = url;
-    node.stub = await stubs.deploy({
-      url: child(child(this.#init.runtime, 'protostub'), node.domain),
-      kind: 'msg-node',
-      domain: node.domain,
-      origin: catalogueAddress(node.domain, 'protocolstub', 'default'),
-      config: { url, runtimeURL: this.#init.runtime, release: true },
-      admit,
-      onStatus: (event) => { this.#status(node, event); },
-      onEnd: (reason) => { this.#ended(node, reason); },
-    });
-    node.failures = 0;
-    return node.stub;
+    try {
+      node.stub = await this.#components.stubs.deploy({
+        url: child(child(this.#init.runtime, 'protostub'), node.domain),
+        kind: 'msg-node',
+        domain: node.domain,
+        origin: catalogueAddress(node.domain, 'protocolstub', 'default'),
+        config: { runtimeURL: this.#init.runtime, release: true },
+        admit: (message, stub) => this.#admit(node, message, stub),
+        onStatus: (event) => { this.#status(node, event); },
+        onEnd: (reason) => { this.#ended(node, reason); },
+      });
+      node.refusal = undefined;
+      return node.stub;
+    } catch (thrown) {
+      this.#refuse(node, asProtoflyError(thrown));
+      throw thrown;
+    }
+  }
+
+  /** @returns for how long */
+  #refuse(node: Node, error: ProtoflyError): number {
+    const { clock, log } = this.#components;
+    const pause = node.backoff.failed();
+    node.refusal = { error, until: clock.now() + pause };
+    log('warn', `no message-node stub of ${node.domain} for ${String(pause)} ms: ${error.message}`);
+    return pause;
+  }
+
+  /**
+   * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
+   * runtime's own.
+   */
+  #admit(node: Node, message: Message, stub: Protostub): Pressure {
+    const { from } = message;
+    const isStranger = domainOf(from) !== node.domain;
+    if (this.#components.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {
+      stub.refuse(message, `claims to come from ${from}`);
+      return undefined;
+    }
+    if (isStranger && !isResponse(message)) this.#remember(from, node);
+    return this.#components.accept(message, stub);
+  }
+
+  #remember(from: Address, node: Node): void {
+    if (this.#visitors.size >= MAX_VISITORS && !this.#visitors.has(from)) {
+      const [oldest] = this.#visitors.keys();
+      if (oldest !== undefined) this.#visitors.delete(oldest);
+    }
+    this.#visitors.set(from, node);
   }
 
   #status(node: Node, event: StatusEvent): void {
@@ -196,28 +279,25 @@ export class MessageNodes {
   }
 
   #ended(node: Node, reason: string): void {
-    const { clock, log, onLost, onChange } = this.#components;
+    const { clock, onLost, onChange } = this.#components;
     const lost = node.stub;
     node.stub = undefined;
+    if (lost === undefined || this.#closed) return;
+    if (clock.now() - lost.deployedAt >= STEADY_MS) node.backoff.reset();
+    const pause = this.#refuse(node, new ProtoflyError('E_UNREACHABLE', `the protostub of ${node.domain} was lost: ${reason}`));
     onChange();
-    if (this.#closed) return;
-    log('warn', `the message-node stub of ${node.domain} ended: ${reason}`);
-    const again = (): void => {
-      if (this.#closed) return;
-      this.#deploy(node).then(
-        () => {
-          if (lost !== undefined) onLost(lost);
-          void this.#components.bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
-        },
-        (thrown: unknown) => {
-          log('warn', `not deployed again: ${asProtoflyError(thrown).message}`);
-          node.failures += 1;
-          clock.setTimeout(again, Math.min(250 * 2 ** node.failures, MAX_BACKOFF_MS));
-        },
-      );
-    };
-    if (node.domain === this.#init.domain) again();
-    else if (lost !== undefined) onLost(lost);
+    if (node.domain === this.#init.domain) {
+      node.lost.push(lost);
+      this.#startLater(node);
+    } else {
+      // What was on its way brings the stub back, if it still has to go there.
+      clock.setTimeout(() => { onLost(lost); }, pause);
+    }
+  }
+
+  #startLater({ refusal }: Node): void {
+    const { clock } = this.#components;
+    this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
   }
 }
 

@@ -33,7 +33,7 @@ export interface StubInit {
   /** Is told of each event; what it throws is the answer to a `create`. */
   readonly onStatus: (event: StatusEvent) => void;
   /** Lets a message in that the stub carried here: from somebody else, over its main channel. */
-  readonly admit: (message: Message, origin: Origin) => Pressure;
+  readonly admit: (message: Message, stub: Protostub) => Pressure;
   readonly onPort?: (address: Address, port: Link<Message>) => void;
   /** Once, when the stub's channel has ended, whoever ended it. */
   readonly onEnd: (reason: string) => void;
@@ -55,19 +55,40 @@ export class Protostub implements Origin, Carrier {
   status: StubStatus = 'created';
   description: string | undefined;
   since: number;
+  /** Messages that it brought and may not bring. */
+  refused = 0;
+  #ending = false;
 
-  constructor(readonly init: StubInit, readonly loaded: Loaded, now: number) {
+  constructor(readonly init: StubInit, readonly loaded: Loaded, private readonly log: ProtostubsComponents['log'], readonly deployedAt: number) {
     this.kind = init.kind === 'msg-node' ? 'msg-node' : 'p2p';
     this.address = init.url;
-    this.since = now;
+    this.since = deployedAt;
   }
 
   get name(): string {
     return this.address;
   }
 
+  /** Whether this runtime has ended it. */
+  get ending(): boolean {
+    return this.#ending;
+  }
+
   send(message: Message): Pressure {
     return this.loaded.link.send(message);
+  }
+
+  /** Drops a message that it may not bring. A stub that goes on with that is stopped. */
+  refuse(message: Message, why: string): void {
+    this.refused += 1;
+    this.log('warn', `${this.address} brought a ${message.type} that ${why}`);
+    this.loaded.misbehaved('it sends messages in the name of others');
+  }
+
+  /** Lets the stub close what it has open, then forgets it. Idempotent. */
+  undeploy(): Promise<void> {
+    this.#ending = true;
+    return this.loaded.undeploy();
   }
 }
 
@@ -75,6 +96,9 @@ export class Protostub implements Origin, Carrier {
 export class Protostubs {
   readonly #components: ProtostubsComponents;
   readonly #stubs = new Map<Address, Protostub>();
+  /** Those that ended without having been told to, as they were. */
+  readonly #fallen = new Map<Address, Record<string, unknown>>();
+  #closed = false;
 
   constructor(components: ProtostubsComponents) {
     this.#components = components;
@@ -85,19 +109,22 @@ export class Protostubs {
     if (this.#stubs.has(init.url)) throw new ProtoflyError('E_CONFLICT', `${init.url} is deployed already`);
     const { bus, loader, clock, log } = this.#components;
     const loaded = await loader.deploy(init);
-    const stub = new Protostub(init, loaded, clock.now());
+    const stub = new Protostub(init, loaded, log, clock.now());
     this.#stubs.set(init.url, stub);
+    this.#fallen.delete(init.url);
     const remove = bus.addListener(init.url, (message) => stub.send(message), stub);
     if (init.onPort !== undefined) loaded.onPort(init.onPort);
     loaded.link.receive((message) => this.#receive(stub, message));
     void loaded.link.closed.then(({ reason }) => {
       remove();
       this.#stubs.delete(init.url);
-      log('info', `protostub ${init.url} ended: ${reason}`);
+      log(stub.ending || this.#closed ? 'info' : 'warn', `protostub ${init.url} ended: ${reason}`);
+      // One that was to stay is listed until it is back.
+      if (!stub.ending && init.kind !== 'p2p-requester') this.#fallen.set(init.url, { ...view(stub), status: 'failed', description: reason, pid: undefined, since: new Date(clock.now()).toISOString() });
       init.onEnd(reason);
       this.#components.onEnd(init.url);
     });
-    log('info', `protostub ${init.url} deployed from ${init.origin}, version ${loaded.descriptor.version}`);
+    log('info', `protostub ${init.url} deployed: ${init.origin}, version ${loaded.descriptor.version}, ${loaded.hash}, from the ${loaded.from}${loaded.keyId === undefined ? '' : `, signed by ${loaded.keyId}`}`);
     return stub;
   }
 
@@ -107,11 +134,12 @@ export class Protostubs {
 
   /** @see docs/control.md */
   list(): Record<string, unknown>[] {
-    return [...this.#stubs.values()].map(({ init, loaded, status, description, since }) => ({
-      url: init.url, kind: init.kind, domain: init.domain, origin: init.origin, version: loaded.descriptor.version,
-      status, description, pid: loaded.pid, since: new Date(since).toISOString(),
-      sent: loaded.link.stats.sent, received: loaded.link.stats.received,
-    }));
+    return [...[...this.#stubs.values()].map(view), ...this.#fallen.values()];
+  }
+
+  /** From now on stubs end because the runtime does. */
+  close(): void {
+    this.#closed = true;
   }
 
   #receive(stub: Protostub, message: Message): Pressure {
@@ -145,6 +173,13 @@ export class Protostubs {
     }
   }
 }
+
+const view = ({ init, loaded, status, description, since, refused }: Protostub): Record<string, unknown> => ({
+  url: init.url, kind: init.kind, domain: init.domain, origin: init.origin,
+  version: loaded.descriptor.version, hash: loaded.hash, from: loaded.from, keyId: loaded.keyId,
+  status, description, pid: loaded.pid, since: new Date(since).toISOString(),
+  sent: loaded.link.stats.sent, received: loaded.link.stats.received, refused,
+});
 
 const address = (value: unknown): Address | undefined => (isAddress(value) ? parseAddress(value) : undefined);
 

@@ -19,24 +19,11 @@ export interface RouterComponents {
   readonly outgoing: Outgoing;
 }
 
-/** One step of the search for a way, in words. */
-export interface Step {
-  readonly step: string;
-  readonly result: string;
-}
-
-export interface Explanation {
-  readonly address: Address;
-  readonly path: 'local' | 'p2p' | 'msg-node';
-  readonly stub?: Address;
-  readonly steps: readonly Step[];
-}
-
 const FUNCTIONS: ReadonlySet<string> = new Set(['domain', 'global', 'connection']);
 const P2P_STUB = /^[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
 
 /** Whether messages of an address always go through message nodes. */
-const viaNode = (address: Address): boolean => {
+export const viaNode = (address: Address): boolean => {
   const { scheme, path } = partsOf(address);
   return FUNCTIONS.has(scheme) || (scheme === 'hyperty-runtime' && P2P_STUB.test(path));
 };
@@ -74,39 +61,6 @@ export class Router implements Resolver {
     return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record));
   }
 
-  /** The way that a message would take now, and why. Sends and deploys nothing but the question to the registry. */
-  async explain(to: Address): Promise<Explanation> {
-    const { hyperties, records, connections, nodes } = this.#components;
-    const steps: Step[] = [];
-    const note = (step: string, result: string): void => { steps.push({ step, result }); };
-    if (hyperties.find(to) !== undefined || isWithin(to, this.#runtime)) {
-      note('here?', 'yes, in this runtime');
-      return { address: to, path: 'local', steps };
-    }
-    note('here?', 'no');
-    const domain = domainOf(to);
-    const node = nodes.deployed(domain);
-    const throughNode = (): Explanation => {
-      note('message node', node === undefined ? `stub of ${domain} to be deployed` : `stub of ${domain}, ${node.status}`);
-      return { address: to, path: 'msg-node', ...(node === undefined ? {} : { stub: node.address }), steps };
-    };
-    if (viaNode(to)) {
-      note('kind of address', 'a function of a domain, a data object of P2P set-up or a P2P stub: always through the message node');
-      return throughNode();
-    }
-    const record = runtimeOf(to) === undefined ? await records.find(to) : undefined;
-    const runtime = runtimeOf(to) ?? record?.runtime;
-    note('registry', record === undefined ? (runtime === undefined ? `${domain} has no record of it` : 'not asked: it names its runtime') : `${record.status}, lives in ${record.runtime}`);
-    const connection = runtime === undefined ? undefined : connections.live(runtime);
-    if (connection !== undefined) {
-      note('P2P connection', `live, by the ${connection.role} ${connection.stub}`);
-      return { address: to, path: 'p2p', stub: connection.stub, steps };
-    }
-    note('P2P connection', runtime !== undefined && connections.busy(runtime) ? 'being set up: messages don\'t wait for it' : 'none');
-    note('P2P wanted?', record?.p2pHandler === undefined ? 'no: the other side has no P2P handler' : connections.handler === undefined ? 'no: this runtime has none' : 'yes, with the first message');
-    return throughNode();
-  }
-
   #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
     const { connections, hyperties, nodes } = this.#components;
     const wish = message.body?.p2p;
@@ -125,13 +79,13 @@ export class Router implements Resolver {
     const { to, from } = response;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
     // What a data object or a P2P stub answers belongs to a set-up: it goes the way it was asked.
-    if (viaNode(from)) return nodes.carrier(domainOf(to));
+    if (viaNode(from)) return nodes.wayBack(to);
     // A receipt goes back the way its message came: the sender changes its way first when a connection dies. And
     // Connection objects speak through message nodes, whatever has become live meanwhile.
-    if (response.body['path'] === 'msg-node' || FUNCTIONS.has(partsOf(response.from).scheme)) return nodes.carrier(domainOf(to));
+    if (response.body['path'] === 'msg-node' || FUNCTIONS.has(partsOf(response.from).scheme)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
-    return live ?? nodes.carrier(domainOf(to));
+    return live ?? nodes.wayBack(to);
   }
 
   #listener(message: Message, to: Address, carrier: Carrier): Listener {

@@ -59,7 +59,8 @@ const intake = (value: unknown, depth: number, budget: Budget): Json => {
     return Object.freeze(Array.from<unknown, Json>(value, (item) => { spend(budget, SEPARATOR); return intake(item, depth + 1, budget); }));
   }
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) throw bad('an object that JSON doesn\'t have');
+  // A plain object, of whichever realm: its prototype is the end of the chain.
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw bad('an object that JSON doesn\'t have');
   const copy: Record<string, Json> = {};
   for (const [key, item] of Object.entries(value)) {
     if (FORBIDDEN.has(key)) throw bad(`a key is named ${key}`);
