@@ -3,10 +3,9 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer, type WebSocket } from 'ws';
 import type { Link } from '../link/link.js';
 import type { SocketServer } from '../link/socket/index.js';
-import { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS, websocketLink } from '../link/websocket/index.js';
+import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
@@ -20,7 +19,7 @@ import { MessageNode } from './message-node/node.js';
 import { Records } from './registry/records.js';
 import { DomainRegistry } from './registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './rest/index.js';
-import { takenFrom } from './taken.js';
+import { refuseSocket, Websockets } from './websockets.js';
 
 export interface DomainServerComponents {
   /** The caller opens and closes it. */
@@ -65,8 +64,6 @@ export interface DomainServerInit {
 
 const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
 const KEEP_DISCONNECTED_MS = 7 * 24 * 3600 * 1000;
-/** How long what was accepted for a client may take to leave when its connection is closed. */
-const LINGER_MS = 1000;
 
 type State =
   | { readonly at: 'new' | 'starting' }
@@ -87,7 +84,7 @@ export class DomainServer {
   readonly #registry: DomainRegistry;
   readonly #rest: Rest;
   readonly #http: Server;
-  readonly #websockets: WebSocketServer;
+  readonly #websockets: Websockets;
   readonly #limits: NodeLimits;
   #admin: SocketServer | undefined;
   #state: State = { at: 'new' };
@@ -124,7 +121,7 @@ export class DomainServer {
     });
     this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
     this.#http = this.#makeHttp();
-    this.#websockets = new WebSocketServer({ ...WEBSOCKET_OPTIONS, noServer: true, clientTracking: false, handleProtocols: chooseProtocol });
+    this.#websockets = new Websockets({ node: this.#node, clock }, { keepAliveMs: init.keepAliveMs ?? KEEP_ALIVE_MS });
   }
 
   /** The base URL, once it has started. */
@@ -135,7 +132,7 @@ export class DomainServer {
   /**
    * Begins to serve.
    * @returns the base URL
-   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_STORE` for a publisher key that is damaged, `E_PLATFORM`
+   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_STORE` for a publisher key that is damaged, `E_ABORTED` when it is closed meanwhile, `E_PLATFORM`
    */
   async start(): Promise<string> {
     if (this.#state.at !== 'new') throw new ProtoflyError('E_CONFLICT', 'a domain server is started once');
@@ -149,9 +146,13 @@ export class DomainServer {
       }
       await this.publisher.load();
       this.#node.directory.load();
-      await this.#listen(host, port);
+      if (this.#closing === undefined) await this.#listen(host, port);
+      if (this.#closing !== undefined) throw new ProtoflyError('E_ABORTED', 'the domain server was closed before it had started');
     } catch (thrown) {
       await this.close();
+      // What came into being after it was closed.
+      this.#http.close();
+      await this.#admin?.close();
       throw thrown;
     }
     const url = `${this.#init.tls === undefined ? 'http' : 'https'}://${this.#authority()}`;
@@ -164,8 +165,8 @@ export class DomainServer {
   /**
    * Serves one more client of the message node, over a protocol of the caller's own. From now on the link is this
    * server's: it closes it where it can't serve it.
-   * @param taken changes when bytes leave the link and stays while none do; who keeps senders waiting without it
-   * changing loses the link. @default the number of messages sent, which is enough where messages are small
+   * @param taken changes when bytes leave the link and stays while none do: a client that keeps senders waiting while
+   * it stays loses the link. @default the number of messages sent, which will do where messages are small
    * @see docs/protocol.md, "Message-node session"
    */
   serve(link: Link<Message>, taken: () => number = () => link.stats.sent): void {
@@ -248,26 +249,7 @@ export class DomainServer {
     const [path = ''] = (request.url ?? '').split('?', 1);
     if ((path !== '/' && path !== '/ws') || !this.protocols.includes('websocket')) { refuseSocket(socket, '404 Not Found'); return; }
     if (this.#state.at !== 'running') { refuseSocket(socket, '503 Service Unavailable'); return; }
-    this.#websockets.handleUpgrade(request, socket, head, (ws) => { this.#accept(ws, socket, request); });
-  }
-
-  #accept(ws: WebSocket, socket: Duplex, request: IncomingMessage): void {
-    try {
-      this.#node.attach(({ onReject }) => ({
-        link: websocketLink(ws, {
-          name: `websocket ${request.socket.remoteAddress ?? ''}`,
-          clock: this.#clock,
-          keepAliveMs: this.#init.keepAliveMs ?? KEEP_ALIVE_MS,
-          lingerMs: LINGER_MS,
-          serverSocket: socket,
-          onReject,
-        }),
-        taken: () => takenFrom(socket),
-      }));
-    } catch (thrown) {
-      ws.on('error', () => undefined);
-      ws.close(1013, asProtoflyError(thrown).message);
-    }
+    this.#websockets.accept(request, socket, head);
   }
 
   #listen(host: string, port: number): Promise<void> {
@@ -293,15 +275,3 @@ export class DomainServer {
     return `${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
   }
 }
-
-/**
- * Frames are plain JSON whatever a client calls that, and some clients give up when none of their names is chosen.
- * Names of ours stand for framings that both sides must know, so none is agreed to.
- */
-const chooseProtocol = (offered: Set<string>): string | false => [...offered].find((name) => !name.startsWith('protofly')) ?? false;
-
-const refuseSocket = (socket: Duplex, status: string): void => {
-  if (!socket.writable) { socket.destroy(); return; }
-  const body = JSON.stringify({ error: 'E_USAGE', description: status.slice(4) });
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${String(Buffer.byteLength(body))}\r\n\r\n${body}`, () => socket.destroy());
-};

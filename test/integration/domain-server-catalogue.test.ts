@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
+import { Client } from '../../src/control/client/client.js';
 import { createContext, type Context } from '../../src/control/context.js';
 import { domainStatus, parseOverlap, parseProtocols, rotateKey } from '../../src/control/daemons/domain.js';
 import { EXIT_OF } from '../../src/control/exit-codes.js';
@@ -11,9 +12,10 @@ import { domainPlaces } from '../../src/control/paths.js';
 import { publish, type Publication } from '../../src/control/publish.js';
 import { DomainServer, fileKeeper, type DomainServerInit, type KeyKeeper } from '../../src/domain-server/index.js';
 import { messageCodec } from '../../src/link/index.js';
+import { connectSocket } from '../../src/link/socket/index.js';
 import { streamLink } from '../../src/link/stream/index.js';
 import { MAX_SOURCE, parseDomainInfo, type Descriptor, type PublicKey } from '../../src/protocol/descriptor.js';
-import { ProtoflyError, systemClock, type Clock } from '../../src/protocol/index.js';
+import { ProtoflyError, systemClock, type Address, type Clock } from '../../src/protocol/index.js';
 import { checkDescriptor, checkPublicKey, checkSource, contentHash, isEndorsed, verify } from '../../src/signature/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
@@ -313,6 +315,23 @@ void t.test('a rotation whose key can\'t be kept leaves the one before', async (
   full = false;
   await rotateKey(context, undefined, '30d', 5000);
   t.equal((await keysOf(t, url)).keys.length, 2);
+});
+
+void t.test('a server that is closed while it still reads its key never serves', async (t) => {
+  let give: () => void = () => undefined;
+  const slow: KeyKeeper = { where: 'far away', read: () => new Promise((resolve) => { give = () => { resolve(undefined); }; }), write: () => Promise.resolve() };
+  const folder = temporaryFolder(t);
+  const server = new DomainServer({ store: memoryStore(), clock: systemClock, publisherKeys: slow }, { adminSocket: join(folder, 's') });
+  const started = server.start();
+  const asked = await connectSocket(join(folder, 's')).then((link) => Client.open(link));
+  await t.rejects(asked.client.ask('domain://msg-node.localhost/admin' as Address, 'create', { resource: 'catalogue', value: {} }), { code: 'E_UNAVAILABLE' }, 'and says so as long as it starts');
+  const closed = server.close();
+  give();
+  await t.rejects(started, { code: 'E_ABORTED' });
+  await closed;
+  await asked.client.closed;
+  t.same(readdirSync(folder), []);
+  t.equal(server.url, undefined);
 });
 
 void t.test('catalogue publish: the code is beside the descriptor, in it, or given; the same again is fine; it survives a restart', async (t) => {
