@@ -1,26 +1,37 @@
-import { ProtoflyError, type Clock, type StubSandbox } from '../../protocol/index.js';
-import type { CapabilityProvider } from './host.js';
+import type { Clock, StubSandbox } from '../../protocol/index.js';
+import type { CapabilityProvider } from './evaluate.js';
+import type { Capability } from './sandbox.js';
 import type { createWebRtcEngine } from './webrtc/index.js';
 
-/** Loads what a stub was granted when it is first granted, so that a sandbox without WebRTC holds no native code. */
+/**
+ * Loads what a stub was granted when it is first granted, so that a sandbox without WebRTC holds no native code. What
+ * is made for one stub reaches the servers of that stub only.
+ */
 export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): {
-  readonly provide: CapabilityProvider;
+  readonly provide: CapabilityProvider<Capability>;
   readonly shutdown: () => Promise<void>;
 } => {
   let engine: ReturnType<typeof createWebRtcEngine> | undefined;
   return {
-    provide: async (capability) => {
+    provide: async (capability, stub) => {
       switch (capability) {
         case 'websocket': {
-          const { WebSocket } = await import('ws');
-          return { WebSocket: WebSocket as unknown as NonNullable<StubSandbox['WebSocket']> };
+          const WebSocket = (await import('./network/websocket.js')).confinedWebSocket(stub);
+          return { sandbox: { WebSocket }, globals: { WebSocket } };
+        }
+        case 'http': {
+          const fetch = (await import('./network/fetch.js')).confinedFetch(stub);
+          return { sandbox: { fetch }, globals: { fetch } };
+        }
+        case 'tcp': {
+          const TcpSocket = (await import('./network/tcp.js')).confinedTcpSocket(stub);
+          return { sandbox: { TcpSocket }, globals: {} };
         }
         case 'webrtc': {
-          engine ??= import('./webrtc/index.js').then((engines) => engines.createWebRtcEngine({ clock, log }));
-          return { webrtc: await engine };
+          const { createWebRtcEngine, webRtcGlobals } = await import('./webrtc/index.js');
+          engine ??= createWebRtcEngine({ clock, log });
+          return { sandbox: { webrtc: await engine }, globals: webRtcGlobals() };
         }
-        case 'http':
-        case 'tcp': throw new ProtoflyError('E_PLATFORM', `this sandbox has no ${capability}`);
       }
     },
     shutdown: async () => { (await engine)?.shutdown(); },

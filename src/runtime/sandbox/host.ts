@@ -2,19 +2,18 @@ import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
 import {
   asProtoflyError, isResponse, parseAddress, ProtoflyError, refuse, respond,
-  type Activate, type Address, type Clock, type Message, type Request, type StubInstance, type StubSandbox,
+  type Address, type Clock, type Message, type Request, type StubInstance, type StubSandbox,
 } from '../../protocol/index.js';
 import { SyncClient } from '../syncher/client.js';
+import type { CapabilityProvider, Evaluate, Evaluated, Provided, StubContext } from './evaluate.js';
 import { CAPABILITIES, CONTROL_CHANNEL, type Capability, type StubDeployment } from './sandbox.js';
 import { MiniBus } from './mini-bus.js';
-
-/** Makes what a capability stands for; asked once a deployment. */
-export type CapabilityProvider = (capability: Capability) => Promise<Partial<StubSandbox>>;
 
 export interface SandboxHostComponents {
   readonly mux: Mux;
   readonly clock: Clock;
-  readonly provide: CapabilityProvider;
+  readonly provide: CapabilityProvider<Capability>;
+  readonly evaluate: Evaluate;
   readonly log: StubSandbox['log'];
 }
 
@@ -22,6 +21,7 @@ interface Running {
   readonly bus: MiniBus;
   readonly link: Link<Message>;
   readonly instance: StubInstance;
+  readonly evaluated: Evaluated;
 }
 
 /**
@@ -62,21 +62,34 @@ export class SandboxHost {
     }
   }
 
-  async #deploy({ url, source, config, capabilities }: StubDeployment): Promise<{ readonly name: string }> {
+  async #deploy(deployment: StubDeployment): Promise<{ readonly name: string }> {
+    const { url, source, capabilities } = deployment;
+    const { log, provide, evaluate } = this.#components;
+    const stub = contextOf(deployment, log);
     if (this.#running.has(url)) throw new ProtoflyError('E_CONFLICT', `${url} runs already`);
-    const activate = await load(source);
-    const { clock, log, mux } = this.#components;
-    const granted = CAPABILITIES.filter((capability) => capabilities.includes(capability));
-    const provided = await Promise.all(granted.map((capability) => this.#components.provide(capability)));
+    try {
+      const granted = CAPABILITIES.filter((capability) => capabilities.includes(capability));
+      const provided = await Promise.all(granted.map((capability) => provide(capability, stub)));
+      const evaluated = await evaluate(source, stub, merged(provided.map(({ globals }) => globals)));
+      return await this.#activate(deployment, stub, evaluated, merged(provided.map(({ sandbox }) => sandbox)));
+    } catch (thrown) {
+      stub.log('warn', asProtoflyError(thrown).message);
+      throw thrown;
+    }
+  }
+
+  async #activate({ url, config }: StubDeployment, { log }: StubContext, evaluated: Evaluated, granted: Provided['sandbox']): Promise<{ readonly name: string }> {
+    const { clock, mux } = this.#components;
     const link = mux.open(url);
     const bus = new MiniBus({ link, mux, clock, log }, { owner: url });
     const createSyncher = (): SyncClient => new SyncClient({ bus, clock }, { owner: url, runtime: config.runtimeURL, log });
-    const sandbox: StubSandbox = Object.assign({ createSyncher, clock, log }, ...provided as object[]);
     try {
-      const { name, instance } = activate(url, bus, config, sandbox);
-      this.#running.set(url, { bus, link, instance });
-      return { name };
+      const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock, log }));
+      this.#running.set(url, { bus, link, instance, evaluated });
+      return { name: typeof name === 'string' ? name : '' };
     } catch (cause) {
+      evaluated.end();
+      await bus.close();
       await link.close('activation failed');
       throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${asProtoflyError(cause).message}`, { cause });
     }
@@ -87,20 +100,27 @@ export class SandboxHost {
     if (running === undefined) return;
     this.#running.delete(url);
     try {
-      await running.instance.close?.();
+      await running.instance?.close?.();
     } finally {
+      running.evaluated.end();
       await running.bus.close();
       await running.link.close('undeployed');
     }
   }
 }
 
-const load = async (source: string): Promise<Activate> => {
-  try {
-    const module = (await import(`data:text/javascript;base64,${Buffer.from(source).toString('base64')}`)) as { readonly default?: unknown };
-    if (typeof module.default === 'function') return module.default as Activate;
-  } catch (cause) {
-    throw new ProtoflyError('E_DESCRIPTOR', `the stub's module can't be evaluated: ${asProtoflyError(cause).message}`, { cause });
-  }
-  throw new ProtoflyError('E_DESCRIPTOR', 'the stub\'s module has no default export activate()');
+const contextOf = ({ url, servers }: StubDeployment, write: StubSandbox['log']): StubContext => {
+  const log: StubSandbox['log'] = (level, text) => { write(level, `${url}: ${String(text)}`); };
+  const attempt = (run: () => void): void => {
+    try {
+      run();
+    } catch (thrown) {
+      log('warn', `a callback failed: ${asProtoflyError(thrown).message}`);
+    }
+  };
+  return { url, servers, log, attempt };
 };
+
+/** All properties in one object, getters as they are. */
+const merged = <T extends object>(objects: readonly T[]): T =>
+  Object.defineProperties({}, Object.assign({}, ...objects.map((each) => Object.getOwnPropertyDescriptors(each))) as PropertyDescriptorMap) as T;

@@ -38,6 +38,15 @@ export class MiniBus implements StubBus {
     link.receive((message) => this.#receive(message));
   }
 
+  /** What the stub is given: the three functions, and nothing behind them. */
+  face(): StubBus {
+    return Object.freeze<StubBus>({
+      postMessage: (message, onResponse) => this.postMessage(message, onResponse),
+      addListener: (address, listener) => { this.addListener(address, listener); },
+      openPort: (address) => Object.freeze(this.openPort(address)),
+    });
+  }
+
   postMessage(message: Message | StubRequest, onResponse?: (response: Response) => void): void | Promise<void> {
     const complete = (message.id === undefined ? { ...message, id: this.#nextId++ } : message) as Message;
     if (onResponse !== undefined) this.#await(complete, onResponse);
@@ -55,7 +64,7 @@ export class MiniBus implements StubBus {
     void link.closed.then(() => this.#ports.delete(address));
     return {
       post: (message) => link.send(message),
-      onMessage: (listener) => { link.receive(listener); },
+      onMessage: (listener) => { link.receive((message) => this.#hand(listener, message)); },
       close: () => { void link.close('closed by the stub'); },
     };
   }
@@ -79,7 +88,8 @@ export class MiniBus implements StubBus {
       const onResponse = this.#pending.get(key);
       if (onResponse !== undefined) {
         if (!isProvisional(message)) this.#pending.delete(key);
-        onResponse(message);
+        // Whoever waits for an answer holds nobody up.
+        void this.#hand(onResponse as Listener, message);
         return undefined;
       }
     }
@@ -96,7 +106,8 @@ export class MiniBus implements StubBus {
   #hand(listener: Listener, message: Message): void | Promise<void> {
     try {
       const pressure = listener(message);
-      return pressure === undefined ? undefined : pressure.catch((thrown: unknown) => { this.#failed(thrown); });
+      // Not everybody's promise is one of ours, and a stub may return anything.
+      return typeof pressure?.then === 'function' ? Promise.resolve(pressure).catch((thrown: unknown) => { this.#failed(thrown); }) : undefined;
     } catch (thrown) {
       this.#failed(thrown);
       return undefined;
@@ -104,6 +115,6 @@ export class MiniBus implements StubBus {
   }
 
   #failed(thrown: unknown): void {
-    this.#log('warn', `a listener of ${this.#owner} failed: ${asProtoflyError(thrown).message}`);
+    this.#log('warn', `a listener failed: ${asProtoflyError(thrown).message}`);
   }
 }

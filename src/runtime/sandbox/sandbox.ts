@@ -28,6 +28,11 @@ export interface DeployedStub {
   onPort(listener: (address: Address, port: Link<Message>) => void): void;
   /** Lets the stub close what it has open, then forgets it. Idempotent. */
   undeploy(): Promise<void>;
+  /**
+   * The stub did what none may, such as sending in another's name. One that keeps on is stopped, and its sandbox with it.
+   * @param reason says what it does: "forges senders"
+   */
+  misbehaved(reason: string): void;
 }
 
 export interface Sandbox {

@@ -5,17 +5,18 @@ import { createCapabilities } from '../capabilities.js';
 import { SandboxClient } from '../client.js';
 import { SandboxHost } from '../host.js';
 import type { SandboxFactory } from '../sandbox.js';
+import { evaluateHere } from './evaluate.js';
 
 /** Makes sandboxes in this process: nothing is contained, nothing has to be started. For embedding and tests. */
 export const inProcessSandbox = ({ log }: { readonly log: StubSandbox['log'] }): SandboxFactory => (name) => {
   const clock = systemClock;
   const [near, far] = memoryPair<string>({ name });
   const capabilities = createCapabilities({ clock, log });
-  const host = new SandboxHost({ mux: new Mux(far), clock, provide: capabilities.provide, log });
+  const host = new SandboxHost({ mux: new Mux(far), clock, provide: capabilities.provide, evaluate: evaluateHere, log });
   const kill = async (reason: string): Promise<void> => {
     await host.close();
     await near.close(reason);
     await capabilities.shutdown();
   };
-  return Promise.resolve(new SandboxClient({ mux: new Mux(near), clock }, { name, kill }));
+  return Promise.resolve(new SandboxClient({ mux: new Mux(near), clock, log }, { name, kill, stop: () => kill('closed') }));
 };

@@ -1,25 +1,27 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { textCodec } from '../../../link/index.js';
+import { textCodec, type Link, type LinkEnd } from '../../../link/index.js';
 import { Mux } from '../../../link/mux/index.js';
 import { LINK_STDIO, processLink } from '../../../link/pipe/index.js';
 import { ProtoflyError, systemClock, type StubSandbox } from '../../../protocol/index.js';
-import { SandboxClient } from '../client.js';
+import { SandboxClient, type SandboxClientInit } from '../client.js';
 import type { SandboxFactory } from '../sandbox.js';
+import { exitOf } from './exit.js';
+import { MemoryWatch } from './memory.js';
+import { logOutput } from './output.js';
 
-export interface ProcessSandboxInit {
+export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs' | 'deployMs' | 'conduct'> {
   readonly log: StubSandbox['log'];
   /** The module that the process runs. @default child.js beside the compiled package's process.js */
   readonly entry?: string;
   /** Largest JavaScript heap of the process, in MiB. @default 256 */
   readonly heapMiB?: number;
+  /** How much memory the process may have in use, buffers and native code included, in MiB. @default 384 */
+  readonly memoryMiB?: number;
   /** How long the process has to end by itself, in milliseconds. @default 2000 */
   readonly graceMs?: number;
-  /** @default as `SandboxClient` */
-  readonly heartbeatMs?: number;
 }
 
 /** The compiled entry, whether this runs compiled or from source. */
@@ -32,32 +34,64 @@ const readable = (): string[] => {
   return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
 };
 
-/** Node's permission model: no files but the package's own, no processes, no workers; native addons for WebRTC. */
+/** Node's permission model: no files but the package's own, no processes, no workers; native addons for WebRTC. And no code out of strings. */
 const permissions = (): string[] => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
-  return [flag, '--no-warnings', '--allow-addons', ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+  return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', '--allow-addons', ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+};
+
+const start = async (name: string, { heapMiB = 256, entry = defaultEntry() }: ProcessSandboxInit): Promise<ChildProcess> => {
+  const child = spawn(process.execPath, [...permissions(), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: {}, stdio: [...LINK_STDIO] });
+  try {
+    await once(child, 'spawn');
+    return child;
+  } catch (cause) {
+    throw new ProtoflyError('E_UNREACHABLE', `the sandbox ${name} can't be started`, { cause });
+  }
+};
+
+/** The link to a process, whose end is known when the process's is: it says why. */
+const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEnd>): Link<string> => {
+  const closed = link.closed.then(explain);
+  return {
+    name: link.name, stats: link.stats, closed,
+    send: (frame) => link.send(frame),
+    receive: (receiver) => { link.receive(receiver); },
+    close: async (reason) => {
+      await link.close(reason);
+      await closed;
+    },
+  };
 };
 
 /** Makes sandboxes that are processes: no environment, no standard input; what they print goes to the log. */
 export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name) => {
-  const child = spawn(process.execPath, [...permissions(), `--max-old-space-size=${String(init.heapMiB ?? 256)}`, init.entry ?? defaultEntry(), name], {
-    env: {},
-    stdio: [...LINK_STDIO],
-  });
-  const exited = once(child, 'exit').catch((cause: unknown) => {
-    throw new ProtoflyError('E_UNREACHABLE', `the sandbox ${name} can't be started`, { cause });
-  });
-  for (const output of [child.stdout, child.stderr]) {
-    if (output !== null) createInterface({ input: output }).on('line', (line) => { init.log('info', `${name}: ${line}`); });
-  }
-  await Promise.race([once(child, 'spawn'), exited]);
-  const link = processLink(child, textCodec, { name });
-  const kill = async (reason: string): Promise<void> => {
-    await link.close(reason);
-    const timer = systemClock.setTimeout(() => child.kill('SIGKILL'), reason === 'closed' ? init.graceMs ?? 2000 : 0);
-    await exited;
+  const { log, graceMs = 2000, memoryMiB = 384 } = init;
+  const child = await start(name, init);
+  const exit = exitOf(child, systemClock);
+  const write: StubSandbox['log'] = (level, text) => { log(level, `${name}: ${text}`); };
+  for (const output of [child.stdout, child.stderr]) if (output !== null) logOutput(output, { clock: systemClock, write }, exit.onLine);
+  const pipe = processLink(child, textCodec, { name });
+  let verdict: string | undefined;
+  const link = untilExit(pipe, async (end) => {
+    const timer = systemClock.setTimeout(() => child.kill('SIGKILL'), graceMs);
+    const words = await exit.words;
     timer.cancel();
+    memory?.close();
+    return { how: verdict === undefined ? end.how : 'gone', reason: verdict ?? (end.how === 'closed' ? end.reason : words) };
+  });
+  const kill = async (reason: string): Promise<void> => {
+    verdict ??= reason;
+    child.kill('SIGKILL');
+    await link.closed;
   };
-  return new SandboxClient({ mux: new Mux(link), clock: systemClock }, { name, kill, ...(init.heartbeatMs === undefined ? {} : { heartbeatMs: init.heartbeatMs }), ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  const memory = child.pid === undefined ? undefined : new MemoryWatch({ clock: systemClock }, {
+    pid: child.pid, limitMiB: memoryMiB,
+    onExceeded: (reason) => {
+      log('warn', `${name} is stopped: ${reason}`);
+      void kill(reason);
+    },
+  });
+  return new SandboxClient({ mux: new Mux(link), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
 };

@@ -1,6 +1,6 @@
-import { networkInterfaces } from 'node:os';
 import type { PeerConnection, RtcConfig } from 'node-datachannel';
 import { ProtoflyError, type Clock, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
+import { hasOnlyLoopback } from './globals.js';
 import { NativePeer } from './peer.js';
 import { candidatesOf, cleanDescription, eager, isEager } from './sdp.js';
 
@@ -30,8 +30,6 @@ export interface NativeWebRtcEngine extends WebRtcEngine {
 }
 
 const ICE_SERVER = /^(?:stun|turn|turns):[^\s]{1,500}$/;
-
-const hasOnlyLoopback = (): boolean => Object.values(networkInterfaces()).flat().every((address) => address?.internal !== false);
 
 interface Made {
   readonly peer: NativePeer;

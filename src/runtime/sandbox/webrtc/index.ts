@@ -4,3 +4,4 @@
  * signalling, no framing and no messages; those are the stubs' business.
  */
 export { createWebRtcEngine, type EngineComponents, type EngineInit, type NativeWebRtcEngine } from './engine.js';
+export { webRtcGlobals } from './globals.js';

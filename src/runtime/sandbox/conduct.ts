@@ -1,0 +1,124 @@
+import type { Link, Pressure } from '../../link/index.js';
+import { isWithin, type Address, type Clock, type Message } from '../../protocol/index.js';
+
+export interface ConductInit {
+  /** The stub's own address. */
+  readonly url: Address;
+  /** Messages from the stub itself (status, requests, ports that it opens) that are taken in a second. @default 500 */
+  readonly perSecond?: number;
+  /** How many of them may come at once. @default 2000 */
+  readonly burst?: number;
+  /** How long a stub may want more than that, in milliseconds. @default 10_000 */
+  readonly patienceMs?: number;
+  /** How many faults in `faultMs` are one too many. @default 100 */
+  readonly maxFaults?: number;
+  /** @default 10_000 */
+  readonly faultMs?: number;
+  /** How many messages of one stub are taken before others get their turn. @default 128 */
+  readonly perTurn?: number;
+}
+
+/**
+ * What a runtime puts up with from one stub. Its own messages are taken at a bounded pace: it is made to wait, and
+ * stopped when it keeps wanting more. What it carries for others is bounded by the link's flow control alone, and by
+ * turns. `onBreach` is told once, when it is to be stopped.
+ */
+export class Conduct {
+  readonly #clock: Clock;
+  readonly #onBreach: (reason: string) => void;
+  readonly #init: Required<ConductInit>;
+  #tokens: number;
+  #refilled: number;
+  /** Since when there has been no reserve. */
+  #dry: number | undefined;
+  #held: Promise<void> | undefined;
+  #faults: number[] = [];
+  #breached = false;
+  #taken = 0;
+  #turn: Promise<void> | undefined;
+
+  constructor({ clock, onBreach }: { readonly clock: Clock; readonly onBreach: (reason: string) => void }, init: ConductInit) {
+    this.#clock = clock;
+    this.#onBreach = onBreach;
+    this.#init = { perSecond: 500, burst: 2000, patienceMs: 10_000, maxFaults: 100, faultMs: 10_000, perTurn: 128, ...init };
+    this.#tokens = this.#init.burst;
+    this.#refilled = clock.now();
+  }
+
+  /** The same link, whose receiver gets what this allows at the pace that this allows. */
+  watch(link: Link<Message>): Link<Message> {
+    return {
+      name: link.name,
+      closed: link.closed,
+      stats: link.stats,
+      send: (message) => link.send(message),
+      close: (reason) => link.close(reason),
+      receive: (receiver) => { link.receive((message) => this.#pressure(message, receiver)); },
+    };
+  }
+
+  /** Whether the stub may open another port now. */
+  port(): boolean {
+    if (this.#spend()) return true;
+    this.misbehaved('opens too many ports');
+    return false;
+  }
+
+  misbehaved(reason: string): void {
+    const now = this.#clock.now();
+    this.#faults = [...this.#faults.filter((when) => now - when < this.#init.faultMs), now];
+    if (this.#faults.length > this.#init.maxFaults) this.#breach(reason);
+  }
+
+  #pressure(message: Message, receiver: (message: Message) => Pressure): Pressure {
+    const own = isWithin(message.from, this.#init.url) && !this.#spend() ? this.#hold() : undefined;
+    const turn = this.#takeTurn();
+    const given = receiver(message);
+    if (own === undefined && turn === undefined) return given;
+    return Promise.all([given, own, turn]).then(() => undefined);
+  }
+
+  #spend(): boolean {
+    const { perSecond, burst, patienceMs } = this.#init;
+    const now = this.#clock.now();
+    this.#tokens = Math.min(burst, this.#tokens + (Math.max(0, now - this.#refilled) / 1000) * perSecond);
+    this.#refilled = now;
+    if (this.#tokens > perSecond / 2) this.#dry = undefined;
+    if (this.#tokens >= 1) {
+      this.#tokens -= 1;
+      return true;
+    }
+    this.#dry ??= now;
+    if (now - this.#dry > patienceMs) this.#breach('floods the bus');
+    return false;
+  }
+
+  /** Until there are tokens again. What is taken meanwhile was on its way. */
+  #hold(): Promise<void> {
+    this.#held ??= new Promise((resolve) => {
+      this.#clock.setTimeout(() => {
+        this.#held = undefined;
+        resolve();
+      }, 100);
+    });
+    return this.#held;
+  }
+
+  #takeTurn(): Pressure {
+    this.#taken += 1;
+    this.#turn ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#turn = undefined;
+        this.#taken = 0;
+        resolve();
+      });
+    });
+    return this.#taken >= this.#init.perTurn ? this.#turn : undefined;
+  }
+
+  #breach(reason: string): void {
+    if (this.#breached) return;
+    this.#breached = true;
+    this.#onBreach(reason);
+  }
+}

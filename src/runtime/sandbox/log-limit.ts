@@ -1,0 +1,58 @@
+import type { Clock, StubSandbox } from '../../protocol/index.js';
+
+export interface LogLimitInit {
+  /** @default 20 */
+  readonly linesPerSecond?: number;
+  /** How many lines may come at once. @default 100 */
+  readonly burst?: number;
+  /** In UTF-16 code units. @default 1000 */
+  readonly longest?: number;
+}
+
+/** Passes log lines on, as long as they are neither too many nor too long; of those left out it says how many they were. */
+export class LogLimit {
+  readonly #clock: Clock;
+  readonly #write: StubSandbox['log'];
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #longest: number;
+  #left: number;
+  #since: number;
+  #dropped = 0;
+
+  constructor({ clock, write }: { readonly clock: Clock; readonly write: StubSandbox['log'] }, init: LogLimitInit = {}) {
+    this.#clock = clock;
+    this.#write = write;
+    this.#perSecond = init.linesPerSecond ?? 20;
+    this.#burst = init.burst ?? 100;
+    this.#longest = init.longest ?? 1000;
+    this.#left = this.#burst;
+    this.#since = clock.now();
+  }
+
+  /** @returns whether the line was passed on */
+  log(level: Parameters<StubSandbox['log']>[0], text: string): boolean {
+    const now = this.#clock.now();
+    this.#left = Math.min(this.#burst, this.#left + (Math.max(0, now - this.#since) / 1000) * this.#perSecond);
+    this.#since = now;
+    if (this.#left < 1) {
+      if (this.#dropped === 0) this.#clock.setTimeout(() => { this.#tellDropped(); }, 1000);
+      this.#dropped += 1;
+      return false;
+    }
+    this.#left -= 1;
+    this.#write(level, this.#cut(text));
+    return true;
+  }
+
+  #tellDropped(): void {
+    this.#write('info', `… ${String(this.#dropped)} more lines`);
+    this.#dropped = 0;
+  }
+
+  /** One line, as it may be. */
+  #cut(text: string): string {
+    const line = text.slice(0, this.#longest).toWellFormed().replaceAll(/\p{Cc}+/gu, ' ');
+    return text.length > this.#longest ? `${line} …` : line;
+  }
+}

@@ -1,0 +1,31 @@
+import { createRequire } from 'node:module';
+import { networkInterfaces } from 'node:os';
+import type * as Polyfill from 'node-datachannel/polyfill';
+
+export const hasOnlyLoopback = (): boolean => Object.values(networkInterfaces()).flat().every((address) => address?.internal !== false);
+
+const NAMES = [
+  'RTCPeerConnection', 'RTCSessionDescription', 'RTCIceCandidate', 'RTCDataChannel', 'RTCCertificate', 'RTCIceTransport', 'RTCDtlsTransport',
+  'RTCSctpTransport', 'RTCDataChannelEvent', 'RTCPeerConnectionIceEvent', 'RTCError',
+] as const;
+
+/** The web standard's classes, each loaded when it is first looked at: stubs that use the engine needn't pay for them. */
+export const webRtcGlobals = (): Readonly<Record<string, unknown>> => {
+  let loaded: typeof Polyfill | undefined;
+  const load = (): typeof Polyfill => {
+    if (loaded !== undefined) return loaded;
+    const library = createRequire(import.meta.url)('node-datachannel/polyfill') as typeof Polyfill;
+    // The library hands what it doesn't know to the native one.
+    const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
+    const RTCPeerConnection = class extends library.RTCPeerConnection {
+      constructor(config: ConstructorParameters<typeof library.RTCPeerConnection>[0] = {}) {
+        super(Object.assign({ iceServers: [] }, config, bound));
+      }
+    };
+    loaded = { ...library, RTCPeerConnection };
+    return loaded;
+  };
+  const globals = {};
+  for (const name of NAMES) Object.defineProperty(globals, name, { enumerable: true, get: () => load()[name] });
+  return globals;
+};
