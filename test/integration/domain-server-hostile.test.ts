@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { DomainClient, type Frame } from '../support/domain-client.js';
 import { startServer, until } from '../support/domain-server.js';
+import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -67,9 +68,9 @@ void t.test('frames beyond the largest, and broken framing, cost that connection
   t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}`), 200);
 });
 
-void t.test('functions of the domain answer whatever they are asked', async (t) => {
+forEachProtocol(t, 'functions of the domain answer whatever they are asked', async (t, { open }) => {
   const { url, logged } = await startServer(t);
-  const a = await DomainClient.open(url, A);
+  const a = await open(url, A);
   const junk: readonly unknown[] = [undefined, null, 0, -1, 1e308, '', 'x', '/', '/a/b', [], {}, [null], [[]], true, 'x'.repeat(5000), A, `${A}/x`, '\ud800', { url: {} }, { number: {} }, { addresses: {} }, { addresses: [null] }, { constructor: 1, toString: 2 }];
   const fields = ['value', 'resource', 'resources', 'subscribe', 'childrenResources', 'criteria', 'attribute', 'scheme', 'source'];
   const pending: Promise<Frame>[] = [];
@@ -84,10 +85,10 @@ void t.test('functions of the domain answer whatever they are asked', async (t) 
   t.equal(await a.code('ping', SM), 200);
 });
 
-void t.test('tokens are not guessed', async (t) => {
+forEachProtocol(t, 'tokens are not guessed', async (t, { connect, open }) => {
   const { url } = await startServer(t);
-  const a = await DomainClient.open(url, A);
-  const thief = await DomainClient.connect(url, A);
+  const a = await open(url, A);
+  const thief = await connect(url, A);
   const guesses = [A, `${A}/`, `${A}/x`, `${A}/${a.token.slice(1)}`, `${A}/${a.token.toLowerCase()}`, `${B}/${a.token}`, `${A}/x/${a.token}`, `hyperty://a.example/ra/${a.token}`, ...Array.from({ length: 200 }, (_, i) => `${A}/${Buffer.alloc(32, i).toString('base64url')}`)];
   for (const from of guesses) t.equal(await thief.code('re-open', 'mn:/session', undefined, from), 401, from);
   t.equal(await a.code('ping', SM), 200, 'the session is not disturbed');
@@ -114,14 +115,14 @@ void t.test('there is an end to what one session and all together may keep here:
   t.equal(await a.code('ping', SM), 200);
 });
 
-void t.test('5,000 sessions that open and vanish are gone when their time is up, while others go on', async (t) => {
-  const { url, server, store } = await startServer(t, { sessionTtlMs: 1500 });
-  const steady = await DomainClient.open(url, B);
+forEachProtocol(t, 'thousands of sessions that open and vanish are gone when their time is up, while others go on', async (t, { name, open }) => {
+  const { url, server, store } = await startServer(t, { ...SOON_AWAY, sessionTtlMs: 1500 });
+  const steady = await open(url, B);
   let most = 0;
-  for (let round = 0; round < 50; round += 1) {
-    const clients = await Promise.all(Array.from({ length: 100 }, (_, i) => DomainClient.open(url, `${A}-${String(round)}-${String(i)}`)));
+  for (let round = 0; round < (name === 'WebSocket' ? 50 : 10); round += 1) {
+    const clients = await Promise.all(Array.from({ length: 100 }, (_, i) => open(url, `${A}-${String(round)}-${String(i)}`)));
     most = Math.max(most, Number(server.status()['sessions']));
-    clients.forEach((client) => { client.ws.terminate(); });
+    for (const client of clients) void client.vanish();
     if (round % 10 === 0) t.equal(await steady.code('ping', SM), 200);
   }
   t.ok(most > 100);

@@ -11,6 +11,7 @@ import { connectSocket } from '../../src/link/socket/index.js';
 import type { Address, Message, Response } from '../../src/protocol/index.js';
 import { DomainClient } from '../support/domain-client.js';
 import { temporaryFolder } from '../support/domain-server.js';
+import { forEachProtocol } from '../support/protocols.js';
 
 const entry = fileURLToPath(new URL('../../src/daemon/domain-server.ts', import.meta.url));
 const A = 'hyperty-runtime://a.example/ra';
@@ -106,21 +107,21 @@ void t.test('a port or a socket that somebody has: E_CONFLICT, exit 10; options 
   t.equal((await fetch(`${urlOf(first.line)}/healthz`)).status, 200, 'the first one goes on');
 });
 
-void t.test('what was acknowledged is there after the process was killed', async (t) => {
+forEachProtocol(t, 'what was acknowledged is there after the process was killed', async (t, { connect, open }) => {
   const path = temporaryFolder(t);
   const options = optionsIn(path);
   const first = await start(t, JSON.stringify(options));
-  const a = await DomainClient.open(urlOf(first.line), A);
+  const a = await open(urlOf(first.line), A);
   const [address = ''] = await a.allocate();
   t.equal(await a.code('create', REGISTRY, { value: { url: address, name: 'chat' } }), 200);
   t.equal(await a.code('subscribe', 'domain://msg-node.a.example/sm', { resources: ['comm://a.example/o/changes'] }), 200);
   first.child.kill('SIGKILL');
   await first.ended;
   const second = await start(t, JSON.stringify(options));
-  const again = await DomainClient.connect(urlOf(second.line), A);
+  const again = await connect(urlOf(second.line), A);
   t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}`), 200);
   t.match((await again.ask('read', REGISTRY, { resource: '/hyperty/name/chat' })).body, { code: 200, value: { [address]: { runtime: A, status: 'live' } } });
-  const b = await DomainClient.open(urlOf(second.line), 'hyperty-runtime://a.example/rb');
+  const b = await open(urlOf(second.line), 'hyperty-runtime://a.example/rb');
   b.send({ id: 1, type: 'update', from: b.runtime, to: 'comm://a.example/o/changes' });
   b.send({ id: 2, type: 'create', from: b.runtime, to: address });
   t.match(await again.next(() => true), { id: 1 });

@@ -1,6 +1,7 @@
 import t from 'tap';
-import { DomainClient, type Frame } from '../support/domain-client.js';
+import type { Frame } from '../support/domain-client.js';
 import { startServer, until } from '../support/domain-server.js';
+import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -10,10 +11,10 @@ const BOB = 'user://a.example/bob';
 
 const isStatus = (frame: Frame): boolean => frame.type === 'update' && frame.from === REGISTRY;
 
-void t.test('a record is registered, read, found, changed, and only its runtime may change it', async (t) => {
+forEachProtocol(t, 'a record is registered, read, found, changed, and only its runtime may change it', async (t, { open }) => {
   const { url } = await startServer(t);
-  const a = await DomainClient.open(url, A);
-  const b = await DomainClient.open(url, B);
+  const a = await open(url, A);
+  const b = await open(url, B);
   const [chat = '', photos = ''] = await a.allocate(2);
   const record = {
     url: chat, descriptor: 'hyperty-catalogue://catalogue.a.example/.well-known/hyperty/Chat', user: BOB, guid: 'user-guid://Gg', name: 'chat', runtime: A,
@@ -92,10 +93,10 @@ void t.test('a record is registered, read, found, changed, and only its runtime 
   });
 });
 
-void t.test('status changes are published to <url>/registration; disconnected records are answered 408', async (t) => {
-  const { url, server } = await startServer(t, { sessionTtlMs: 200 });
-  const a = await DomainClient.open(url, A);
-  const b = await DomainClient.open(url, B);
+forEachProtocol(t, 'status changes are published to <url>/registration; disconnected records are answered 408', async (t, { open }) => {
+  const { url, server } = await startServer(t, { ...SOON_AWAY, sessionTtlMs: 200 });
+  const a = await open(url, A);
+  const b = await open(url, B);
   const [chat = ''] = await a.allocate();
   t.equal(await b.code('subscribe', SM, { resources: [`${chat}/registration`] }), 200);
   t.equal(await a.code('create', REGISTRY, { value: { url: chat, user: BOB, name: 'chat' } }), 200);
@@ -114,12 +115,12 @@ void t.test('status changes are published to <url>/registration; disconnected re
   await a.vanish();
   t.match(await b.next(isStatus), { to: `${chat}/registration`, body: { value: 'disconnected' } }, 'when the session has waited for too long');
   t.equal(await b.code('read', REGISTRY, { resource: BOB }), 408);
-  const back = await DomainClient.open(url, A);
+  const back = await open(url, A);
   t.equal(await back.code('create', REGISTRY, { value: { url: chat, user: BOB } }), 200);
   t.match(await b.next(isStatus), { body: { value: 'live' } }, 'registering again makes it live');
   t.equal(await back.code('close', 'mn:/session'), 200);
   t.match(await b.next(isStatus), { body: { value: 'disconnected' } }, 'when the session is closed');
-  const again = await DomainClient.open(url, A);
+  const again = await open(url, A);
   await again.ask('create', REGISTRY, { value: { url: chat } });
   await b.next(isStatus);
   t.equal(await again.code('update', REGISTRY, { resource: chat, value: { status: 'dead' } }), 200);
@@ -128,10 +129,10 @@ void t.test('status changes are published to <url>/registration; disconnected re
   t.equal(server.status()['hyperties'], 2);
 });
 
-void t.test('a record that is not kept alive turns disconnected, and is removed later', async (t) => {
+forEachProtocol(t, 'a record that is not kept alive turns disconnected, and is removed later', async (t, { open }) => {
   const { url, server } = await startServer(t, { keepDisconnectedMs: 150 });
-  const a = await DomainClient.open(url, A);
-  const b = await DomainClient.open(url, B);
+  const a = await open(url, A);
+  const b = await open(url, B);
   const [short = '', kept = ''] = await a.allocate(2);
   await b.ask('subscribe', SM, { resources: [`${short}/registration`, `${kept}/registration`] });
   await a.ask('create', REGISTRY, { value: { url: short, expires: 0.25 } });

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
-import { DomainClient } from '../support/domain-client.js';
+import type { Frame } from '../support/domain-client.js';
 import { startServer, temporaryFolder, until } from '../support/domain-server.js';
+import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -9,21 +10,19 @@ const ALLOCATION = 'domain://msg-node.a.example/address-allocation';
 const SM = 'domain://msg-node.a.example/sm';
 const REGISTRY = 'domain://registry.a.example';
 
-void t.test('sessions', async (t) => {
-  await t.test('open answers 200 with a token, from mn:/session to the runtime, at /ws and at /', async (t) => {
+forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) => {
+  await t.test('open answers 200 with a token, from mn:/session to the runtime', async (t) => {
     const { url } = await startServer(t);
-    for (const path of ['/ws', '/']) {
-      const client = await DomainClient.connect(url, A, path);
-      client.send({ id: 1, type: 'OPEN', from: 'runtime://A.example/ra', to: 'mn:/session' });
-      const answer = await client.next(() => true);
-      t.match(answer, { id: 1, type: 'response', from: 'mn:/session', to: A, body: { code: 200, runtimeToken: /^[\w-]{43}$/ } });
-      await client.vanish();
-    }
+    const client = await connect(url, A);
+    client.send({ id: 1, type: 'OPEN', from: 'runtime://A.example/ra', to: 'mn:/session' });
+    t.match(await client.next(() => true), { id: 1, type: 'response', from: 'mn:/session', to: A, body: { code: 200, runtimeToken: /^[\w-]{43}$/ } });
+    await client.vanish();
   });
+
 
   await t.test('before open every other message is answered 401, a response is not answered', async (t) => {
     const { url } = await startServer(t);
-    const client = await DomainClient.connect(url, A);
+    const client = await connect(url, A);
     client.send({ id: 9, type: 'response', from: A, to: B, body: { code: 200 } });
     for (const to of [ALLOCATION, SM, REGISTRY, B, 'hyperty://a.example/x']) t.equal(await client.code('create', to), 401, to);
     for (const type of ['close', 'ping', 'read']) t.equal(await client.code(type, 'mn:/session'), 401, type);
@@ -33,24 +32,15 @@ void t.test('sessions', async (t) => {
 
   await t.test('open from something that is no runtime URL is answered 400', async (t) => {
     const { url } = await startServer(t);
-    const client = await DomainClient.connect(url, A);
+    const client = await connect(url, A);
     for (const from of [`${A}/ua`, 'hyperty://a.example/x', 'mn:/client', 'hyperty-runtime://a.example']) t.equal(await client.code('open', 'mn:/session', undefined, from), 400, from);
     await client.vanish();
   });
 
-  await t.test('a connection has one session: another runtime on it is answered 409, the same one again 200', async (t) => {
-    const { url } = await startServer(t);
-    const client = await DomainClient.open(url, A);
-    t.equal(await client.code('open', 'mn:/session', undefined, B), 409);
-    t.equal(await client.code('open', 'mn:/session'), 200);
-    t.equal(await client.code('ping', 'mn:/session'), 200);
-    await client.vanish();
-  });
-
   await t.test('re-open: everything allocated and subscribed is there, what waited follows the answer in order', async (t) => {
-    const { url, server } = await startServer(t);
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const { url, server } = await startServer(t, SOON_AWAY);
+    const a = await open(url, A);
+    const b = await open(url, B);
     const [address = ''] = await a.allocate();
     t.equal(await a.code('subscribe', SM, { resources: ['comm://a.example/o/changes'] }), 200);
     await a.vanish();
@@ -59,54 +49,57 @@ void t.test('sessions', async (t) => {
     b.send({ id: 3, type: 'update', from: B, to: 'comm://a.example/o/changes', body: { value: 3 } });
     b.send({ id: 'r', type: 'response', from: B, to: `${A}/ua`, body: { code: 200 } });
     t.equal(await b.code('ping', 'mn:/session'), 200);
-    const again = await DomainClient.connect(url, A);
+    const again = await connect(url, A);
     t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}x`), 401, 'a wrong token');
     again.send({ id: 'again', type: 're-open', from: `${A}/${a.token}`, to: 'mn:/session' });
-    await until(() => again.received.length === 6);
+    // Where clients acknowledge, the answer that came last before may come again.
+    const fresh = (): Frame[] => again.received.filter(({ id }) => !String(id).startsWith('q'));
+    await until(() => fresh().length === 6);
     t.match(again.received[0], { id: 'again', from: 'mn:/session', to: `${A}/${a.token}`, body: { code: 200 } });
-    t.same(again.received.slice(1).map(({ id }) => id), [0, 1, 2, 3, 'r']);
+    t.same(fresh().slice(1).map(({ id }) => id), [0, 1, 2, 3, 'r']);
     t.equal(await again.code('delete', ALLOCATION, { childrenResources: [address] }), 200, 'the allocation is its own');
   });
 
   await t.test('a second connection of the same runtime takes over at once, the older one is closed with a reason', async (t) => {
     const { url } = await startServer(t);
-    const old = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const old = await open(url, A);
+    const b = await open(url, B);
     const [address = ''] = await old.allocate();
     await old.ask('subscribe', SM, { resources: ['comm://a.example/o/changes'] });
-    const resumed = await DomainClient.connect(url, A);
+    const resumed = await connect(url, A);
     t.equal(await resumed.code('re-open', 'mn:/session', undefined, `${A}/${old.token}`), 200);
-    t.match(await old.closed, { code: 1000, reason: /resumed/ });
-    const opened = await DomainClient.open(url, A);
-    t.match(await resumed.closed, { reason: /opened/ });
+    if (connected) t.match(await old.closed, ended(/resumed/));
+    else await old.vanish();
+    const opened = await open(url, A);
+    t.match(await resumed.closed, ended(/opened/));
     b.send({ id: 1, type: 'create', from: B, to: address });
     t.match(await opened.next(() => true), { id: 1, to: address }, 'allocations stay');
     t.equal(await b.code('update', 'comm://a.example/o/changes'), 404, 'subscriptions go with a new open');
-    const third = await DomainClient.connect(url, A);
+    const third = await connect(url, A);
     t.equal(await third.code('re-open', 'mn:/session', undefined, `${A}/${old.token}`), 401, 'the old token is of no more use');
     t.equal(await third.code('re-open', 'mn:/session', undefined, `${A}/${opened.token}`), 200);
   });
 
   await t.test('close releases allocations, subscriptions and the token, and ends the connection', async (t) => {
     const { url, server, store } = await startServer(t);
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const a = await open(url, A);
+    const b = await open(url, B);
     const [address = ''] = await a.allocate();
     await a.ask('subscribe', SM, { resources: ['comm://a.example/o/changes'] });
     t.equal(await a.code('close', 'mn:/session'), 200);
-    t.match(await a.closed, { code: 1000, reason: /closed by its runtime/ });
+    await a.closed;
     t.equal(await b.code('create', address), 404);
     t.equal(await b.code('create', `${A}/ua`), 404);
-    const again = await DomainClient.connect(url, A);
+    const again = await connect(url, A);
     t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}`), 401);
     t.match(server.status(), { sessions: 1, addresses: 0, subscriptions: 0 });
     t.same(['sessions', 'allocations', 'subscriptions'].map((name) => store.collection(name).count()), [1, 0, 0]);
   });
 
   await t.test('a session that waits for too long ends; whoever still waits for an answer gets 408, registered addresses stay known', async (t) => {
-    const { url, server } = await startServer(t, { sessionTtlMs: 300 });
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const { url, server } = await startServer(t, { ...SOON_AWAY, sessionTtlMs: 300 });
+    const a = await open(url, A);
+    const b = await open(url, B);
     const [registered = '', plain = ''] = await a.allocate(2);
     t.equal(await a.code('create', REGISTRY, { value: { url: registered, runtime: A } }), 200);
     await a.vanish();
@@ -114,15 +107,15 @@ void t.test('sessions', async (t) => {
     t.equal(await b.code('create', plain), 408, 'the one that waited');
     t.equal(await b.code('create', plain), 404);
     t.equal(await b.code('create', registered), 408);
-    const again = await DomainClient.connect(url, A);
+    const again = await connect(url, A);
     t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}`), 401);
     t.match(server.status(), { sessions: 1, addresses: 0 });
   });
 
   await t.test('what waits is bounded: beyond it the sender is told 503', async (t) => {
-    const { url, server } = await startServer(t, { limits: { waitingPerSession: 3, waitingBytesPerSession: 2000 } });
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const { url, server } = await startServer(t, { ...SOON_AWAY, limits: { waitingPerSession: 3, waitingBytesPerSession: 2000 } });
+    const a = await open(url, A);
+    const b = await open(url, B);
     await a.vanish();
     await until(() => server.status()['connections'] === 1);
     t.equal(await b.code('create', `${A}/ua`, { value: 'x'.repeat(3000) }), 503);
@@ -133,49 +126,29 @@ void t.test('sessions', async (t) => {
     t.equal(b.received.length, 0, 'a response that finds no place is dropped');
   });
 
-  await t.test('a connection that opens no session is closed after a while', async (t) => {
-    const { url } = await startServer(t, { limits: { openMs: 100 } });
-    const open = await DomainClient.open(url, B);
-    const idle = await DomainClient.connect(url, A);
-    t.match(await idle.closed, { reason: /no session/ });
-    t.equal(await open.code('ping', 'mn:/session'), 200);
-  });
-
-  await t.test('a silent peer is dropped after two missed pongs; its session can be resumed', async (t) => {
-    const { url, server } = await startServer(t, { keepAliveMs: 60 });
-    const silent = await DomainClient.open(url, A);
-    const alive = await DomainClient.open(url, B);
-    silent.ws.pause();
-    await until(() => server.status()['connections'] === 1);
-    t.equal(await alive.code('ping', 'mn:/session'), 200, 'one that answers pings stays');
-    silent.ws.resume();
-    await silent.closed;
-    const back = await DomainClient.connect(url, A);
-    t.equal(await back.code('re-open', 'mn:/session', undefined, `${A}/${silent.token}`), 200);
-  });
 });
 
-void t.test('after a restart of the server a session resumes with its token, with allocations, subscriptions and registrations', async (t) => {
+forEachProtocol(t, 'after a restart of the server a session resumes with its token, with allocations, subscriptions and registrations', async (t, { connect, open }) => {
   const path = temporaryFolder(t);
   let store = openLmdbStore({ path });
   const first = await startServer(t, {}, store);
-  const a = await DomainClient.open(first.url, A);
+  const a = await open(first.url, A);
   const [address = ''] = await a.allocate();
   const keyed = (await a.ask('create', ALLOCATION, { scheme: 'connection', value: { number: 1, allocationKey: 'k' } })).body?.['value'];
   t.equal(await a.code('subscribe', SM, { subscribe: ['comm://a.example/o/changes'], source: `${A}/sm` }), 200);
   t.equal(await a.code('create', REGISTRY, { value: { url: address, runtime: A, name: 'chat' } }), 200);
   await first.server.close();
-  t.match(await a.closed, { reason: /ends/ });
+  await a.closed;
   await store.close();
 
   store = openLmdbStore({ path });
   t.teardown(() => store.close());
   const second = await startServer(t, {}, store);
-  const b = await DomainClient.open(second.url, B);
+  const b = await open(second.url, B);
   b.send({ id: 1, type: 'create', from: B, to: address });
   b.send({ id: 2, type: 'update', from: B, to: 'comm://a.example/o/changes' });
   t.equal(await b.code('read', REGISTRY, { resource: '/hyperty/name/chat' }), 200);
-  const again = await DomainClient.connect(second.url, A);
+  const again = await connect(second.url, A);
   t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}`), 200);
   t.match(await again.next(() => true), { id: 1, to: address });
   t.match(await again.next(() => true), { id: 2, to: 'comm://a.example/o/changes' });
@@ -184,11 +157,11 @@ void t.test('after a restart of the server a session resumes with its token, wit
   t.equal(await b.code('update', 'comm://a.example/o/changes'), 404);
 });
 
-void t.test('address allocation', async (t) => {
+forEachProtocol(t, 'address allocation', async (t, { open }) => {
   const { url } = await startServer(t, { limits: { allocationsPerSession: 20, allocationsPerRequest: 15 } });
 
   await t.test('gives addresses of the scheme that nobody can guess', async (t) => {
-    const a = await DomainClient.open(url, A);
+    const a = await open(url, A);
     const answer = await a.ask('create', ALLOCATION, { value: { number: 3 } });
     const { allocated } = answer.body?.['value'] as { allocated: string[] };
     t.equal(new Set(allocated).size, 3);
@@ -200,7 +173,7 @@ void t.test('address allocation', async (t) => {
   });
 
   await t.test('refuses what makes no sense, and too much', async (t) => {
-    const a = await DomainClient.open(url, A);
+    const a = await open(url, A);
     for (const body of [{ value: { number: 0 } }, { value: { number: 1.5 } }, { value: { number: 'many' } }, { value: 7 }, { scheme: 'domain', value: { number: 1 } }, { scheme: 'hyperty-runtime' }, { scheme: 'no scheme' }, { scheme: 5 }, { value: { allocationKey: 5 } }, { value: { addresses: ['nonsense'] } }, { value: { addresses: [5] } }]) {
       t.equal(await a.code('create', ALLOCATION, body), 400, JSON.stringify(body));
     }
@@ -214,10 +187,10 @@ void t.test('address allocation', async (t) => {
   });
 
   await t.test('addresses from before a new open make room when there are too many; those in use stay', async (t) => {
-    const before = await DomainClient.open(url, A);
+    const before = await open(url, A);
     const old = await before.allocate(15);
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const a = await open(url, A);
+    const b = await open(url, B);
     b.send({ id: 1, type: 'create', from: B, to: old[0] });
     await a.next(({ id }) => id === 1);
     a.send({ id: 1, type: 'response', from: old[0], to: B, body: { code: 200 } });
@@ -230,7 +203,7 @@ void t.test('address allocation', async (t) => {
   });
 
   await t.test('a key gives the same addresses again, and releases them', async (t) => {
-    const a = await DomainClient.open(url, A);
+    const a = await open(url, A);
     const create = async (number: number): Promise<string[]> => ((await a.ask('create', ALLOCATION, { value: { number, allocationKey: 'k' } })).body?.['value'] as { allocated: string[] }).allocated;
     const first = await create(2);
     t.same(await create(2), first);
@@ -242,8 +215,8 @@ void t.test('address allocation', async (t) => {
   });
 
   await t.test('exact addresses can be claimed again, unless somebody else has them or registered them', async (t) => {
-    const a = await DomainClient.open(url, A);
-    const b = await DomainClient.open(url, B);
+    const a = await open(url, A);
+    const b = await open(url, B);
     const [registered = '', free = ''] = await a.allocate(2);
     t.equal(await a.code('create', REGISTRY, { value: { url: registered } }), 200);
     t.equal(await b.code('create', ALLOCATION, { value: { addresses: [free] } }), 409, 'it is allocated');
@@ -252,7 +225,7 @@ void t.test('address allocation', async (t) => {
     t.equal(await a.code('close', 'mn:/session'), 200);
     t.equal(await b.code('create', ALLOCATION, { value: { addresses: [registered] } }), 409, 'it is registered');
     t.equal(await b.code('create', ALLOCATION, { value: { addresses: [free, registered] } }), 409);
-    const again = await DomainClient.open(url, A);
+    const again = await open(url, A);
     t.same((await again.ask('create', ALLOCATION, { value: { addresses: [registered, free] } })).body, { code: 200, value: { allocated: [registered, free] } });
     b.send({ id: 1, type: 'create', from: B, to: free });
     t.match(await again.next(() => true), { id: 1 });
@@ -261,11 +234,11 @@ void t.test('address allocation', async (t) => {
   });
 });
 
-void t.test('routing', async (t) => {
+forEachProtocol(t, 'routing', async (t, { open }) => {
   const { url, server } = await startServer(t);
-  const a = await DomainClient.open(url, A);
-  const b = await DomainClient.open(url, B);
-  const c = await DomainClient.open(url, 'hyperty-runtime://a.example/rc');
+  const a = await open(url, A);
+  const b = await open(url, B);
+  const c = await open(url, 'hyperty-runtime://a.example/rc');
   const [ha = ''] = await a.allocate();
   const [hb = ''] = await b.allocate();
 
@@ -357,8 +330,8 @@ void t.test('routing', async (t) => {
 
   await t.test('a runtime of another domain sends from its own domain, and gets the answers; nobody takes its addresses', async (t) => {
     const foreign = 'hyperty-runtime://other.example/rf';
-    const f = await DomainClient.open(url, foreign);
-    const impostor = await DomainClient.open(url, 'hyperty-runtime://other.example/rg');
+    const f = await open(url, foreign);
+    const impostor = await open(url, 'hyperty-runtime://other.example/rg');
     const asked = f.ask('create', hb, undefined, 'hyperty://other.example/h');
     const { id } = await b.next(() => true);
     t.equal(await impostor.code('create', hb, undefined, 'hyperty://other.example/h'), 403);
@@ -375,23 +348,3 @@ void t.test('routing', async (t) => {
   });
 });
 
-void t.test('a receiver that reads slowly slows its sender down; one that stops reading is dropped, and others go on', async (t) => {
-  const { url, server } = await startServer(t, { limits: { stallMs: 400 } });
-  const slow = await DomainClient.open(url, A);
-  const sender = await DomainClient.open(url, B);
-  const other = await DomainClient.open(url, 'hyperty-runtime://a.example/rc');
-  slow.ws.pause();
-  const body = { value: 'x'.repeat(512 * 1024) };
-  for (let i = 0; i < 40; i += 1) sender.send({ id: i, type: 'create', from: B, to: `${A}/x`, body });
-  sender.send({ id: 'end', type: 'ping', from: B, to: SM });
-  t.equal(await other.code('ping', SM), 200, 'others are served meanwhile');
-  t.ok((server.status()['messages'] as { received: number }).received < 40, 'the sender is not read on');
-  await sender.next(({ id }) => id === 'end');
-  t.equal(slow.received.length, 0);
-  slow.ws.resume();
-  await slow.closed;
-  const again = await DomainClient.connect(url, A);
-  t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${slow.token}`), 200, 'its session waits for it');
-  const late = await again.next(({ id }) => id === 39);
-  t.equal((late.body?.['value'] as string).length, 512 * 1024, 'what came after that waited');
-});

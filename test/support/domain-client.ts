@@ -9,67 +9,71 @@ export interface Frame {
   readonly body?: Record<string, unknown> & { readonly code?: number };
 }
 
-/** A program that nobody here wrote: a WebSocket and JSON. */
-export class DomainClient {
+/** How a client's connection, or its session over HTTP, ended. */
+export interface Ended {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** A program that nobody here wrote, whatever it speaks: what it sent, asked and received. */
+export abstract class Client {
   readonly runtime: string;
-  readonly ws: WebSocket;
   readonly received: Frame[] = [];
-  readonly closed: Promise<{ code: number; reason: string }>;
+  readonly closed: Promise<Ended>;
   token = '';
+  #ended: Ended | undefined;
+  #settle: (ended: Ended) => void = () => undefined;
   #nextId = 1;
   readonly #asked = new Map<string, { resolve: (frame: Frame) => void; reject: (error: Error) => void }>();
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
-  private constructor(ws: WebSocket, runtime: string) {
-    this.ws = ws;
+  protected constructor(runtime: string) {
     this.runtime = runtime;
-    this.closed = new Promise((resolve) => {
-      ws.on('close', (code, reason) => {
-        resolve({ code, reason: reason.toString() });
-        for (const { reject } of this.#asked.values()) reject(new Error(`the connection was closed: ${reason.toString()}`));
-        this.#wake();
-      });
-    });
-    ws.on('error', () => undefined);
-    ws.on('message', (data: Buffer) => {
-      const frame = JSON.parse(data.toString()) as Frame;
-      const asked = frame.type === 'response' ? this.#asked.get(String(frame.id)) : undefined;
-      if (asked !== undefined) {
-        this.#asked.delete(String(frame.id));
-        asked.resolve(frame);
-        return;
-      }
-      this.received.push(frame);
-      this.#wake();
-    });
+    this.closed = new Promise((resolve) => { this.#settle = resolve; });
   }
 
-  /** Connects, without a session. */
-  static async connect(url: string, runtime: string, path = '/ws'): Promise<DomainClient> {
-    const ws = new WebSocket(`${url.replace(/^http/, 'ws')}${path}`);
-    const client = new DomainClient(ws, runtime);
-    await new Promise((resolve, reject) => { ws.once('open', resolve).once('error', reject); });
-    return client;
+  get isClosed(): boolean {
+    return this.#ended !== undefined;
   }
 
-  /** Connects and opens a session. */
-  static async open(url: string, runtime: string): Promise<DomainClient> {
-    const client = await DomainClient.connect(url, runtime);
-    const answer = await client.ask('open', 'mn:/session');
+  /** Sends a frame, or what isn't one. */
+  abstract send(frame: unknown): void;
+  /** Drops the connection without a word. */
+  abstract vanish(): Promise<void>;
+
+  protected take(frame: Frame): void {
+    const asked = frame.type === 'response' ? this.#asked.get(String(frame.id)) : undefined;
+    if (asked !== undefined) {
+      this.#asked.delete(String(frame.id));
+      asked.resolve(frame);
+      return;
+    }
+    this.received.push(frame);
+    this.#wake();
+  }
+
+  protected end(ended: Ended): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = ended;
+    this.#settle(ended);
+    for (const { reject } of this.#asked.values()) reject(new Error(`the connection was closed: ${ended.reason}`));
+    this.#wake();
+  }
+
+  /** Opens a session on what is connected. */
+  async openSession(): Promise<this> {
+    const answer = await this.ask('open', 'mn:/session');
     if (answer.body?.code !== 200) throw new Error(`open: ${JSON.stringify(answer)}`);
-    client.token = String(answer.body['runtimeToken']);
-    return client;
-  }
-
-  send(frame: unknown): void {
-    this.ws.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame));
+    this.token = String(answer.body['runtimeToken']);
+    return this;
   }
 
   /** Sends a request and returns its response. */
   ask(type: string, to: string | string[], body?: unknown, from = this.runtime): Promise<Frame> {
     const id = `q${String(this.#nextId++)}`;
+    const answer = new Promise<Frame>((resolve, reject) => { this.#asked.set(id, { resolve, reject }); });
     this.send({ id, type, from, to, ...(body === undefined ? {} : { body }) });
-    return new Promise((resolve, reject) => { this.#asked.set(id, { resolve, reject }); });
+    return answer;
   }
 
   /** The code of the response. */
@@ -82,13 +86,9 @@ export class DomainClient {
     for (;;) {
       const at = this.received.findIndex(fits);
       if (at >= 0) return this.received.splice(at, 1)[0]!;
-      if (this.ws.readyState === WebSocket.CLOSED) throw new Error('the connection was closed');
+      if (this.#ended !== undefined) throw new Error(`the connection was closed: ${this.#ended.reason}`);
       await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
     }
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async allocate(number = 1, scheme = 'hyperty'): Promise<string[]> {
@@ -96,11 +96,44 @@ export class DomainClient {
     return (answer.body?.['value'] as { allocated: string[] }).allocated;
   }
 
-  /** Drops the connection without a word. */
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+const domainOf = (runtime: string): string => runtime.split('/')[2] ?? '';
+
+/** A WebSocket and JSON. */
+export class DomainClient extends Client {
+  readonly ws: WebSocket;
+
+  private constructor(ws: WebSocket, runtime: string) {
+    super(runtime);
+    this.ws = ws;
+    ws.on('close', (code, reason) => { this.end({ code, reason: reason.toString() }); });
+    ws.on('error', () => undefined);
+    ws.on('message', (data: Buffer) => { this.take(JSON.parse(data.toString()) as Frame); });
+  }
+
+  /** Connects, without a session. */
+  static async connect(url: string, runtime: string, path = '/ws'): Promise<DomainClient> {
+    const ws = new WebSocket(`${url.replace(/^http/, 'ws')}${path}`);
+    const client = new DomainClient(ws, runtime);
+    await new Promise((resolve, reject) => { ws.once('open', resolve).once('error', reject); });
+    return client;
+  }
+
+  /** Connects and opens a session. */
+  static async open(url: string, runtime: string): Promise<DomainClient> {
+    return (await DomainClient.connect(url, runtime)).openSession();
+  }
+
+  send(frame: unknown): void {
+    this.ws.send(typeof frame === 'string' || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame));
+  }
+
   async vanish(): Promise<void> {
     this.ws.terminate();
     await this.closed;
   }
 }
-
-const domainOf = (runtime: string): string => runtime.split('/')[2] ?? '';

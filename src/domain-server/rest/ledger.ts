@@ -2,6 +2,7 @@ import type { Message } from '../../protocol/index.js';
 
 /** How far a numbered POST has been taken. */
 export interface Batch {
+  /** 0: without a number. */
   readonly number: number;
   /** How many of its items have been taken, the malformed ones included. */
   taken: number;
@@ -9,6 +10,8 @@ export interface Batch {
   accepted: number;
   complete: boolean;
 }
+
+const beginning = (number: number): Batch => ({ number, taken: 0, accepted: 0, complete: false });
 
 /**
  * What of a REST session outlives its link, so that numbers still mean the same after a `re-open`: those of messages,
@@ -21,7 +24,8 @@ export class Ledger {
   acknowledged: number;
   /** The last number that was given to the client, on whichever link. */
   given: number;
-  batch: Batch = { number: 0, taken: 0, accepted: 0, complete: true };
+  /** The numbered POST that came last. */
+  batch: Batch = beginning(0);
   #last: number;
   readonly #numbers = new WeakMap<Message, number>();
 
@@ -40,5 +44,17 @@ export class Ledger {
 
   keep(message: Message, number: number): void {
     this.#numbers.set(message, number);
+  }
+
+  /**
+   * How far the POST of a number has been taken: one that was cut off goes on where it was, one below the last came
+   * late and is over. Without a number each is a new one.
+   * @param first whether it is the first on its link: then a lower number says that its client counts anew
+   */
+  begin(number: number | undefined, first: boolean): Batch {
+    if (number === undefined) return beginning(0);
+    if (number === this.batch.number) return this.batch;
+    if (number < this.batch.number && !first) return { ...beginning(number), complete: true };
+    return this.batch = beginning(number);
   }
 }

@@ -49,6 +49,7 @@ export class RestLink implements Link<Message>, Carrier {
   readonly #outbox: Outbox;
   readonly #idle: IdleWatch;
   #intake: Intake | undefined;
+  #counted = false;
   #state: State = { at: 'open' };
   #settle: (end: LinkEnd) => void = () => undefined;
 
@@ -128,6 +129,13 @@ export class RestLink implements Link<Message>, Carrier {
   /** A request of the client begins. @returns to be called when it is over */
   enter(): () => void {
     return this.#idle.enter();
+  }
+
+  /** How far the POST of this number has been taken. */
+  batchOf(number: number | undefined): Batch {
+    const first = !this.#counted;
+    if (number !== undefined) this.#counted = true;
+    return this.ledger.begin(number, first);
   }
 
   /** Gives items to the node, from `batch.taken` on. Resolves when all are taken, or the link has ended. */

@@ -6,7 +6,7 @@ import {
 import type { MakeLink } from '../message-node/connection.js';
 import { HEADERS, writeJson, writeRefusal } from './answers.js';
 import { discard, readBody, type BodyBudget } from './body.js';
-import { Ledger, type Batch } from './ledger.js';
+import { Ledger } from './ledger.js';
 import { REST_LIMITS, type RestLimits } from './limits.js';
 import type { OutboxBudget, Reader } from './outbox.js';
 import { EventStream, Poll } from './readers.js';
@@ -39,6 +39,7 @@ interface Entry {
 
 const MAX_TARGET = 2048;
 const MAX_SESSION_BODY = 64 * 1024;
+const EMPTY_LIST = '[]';
 const BEARER = /^bearer +([\w.~+/-]{1,200}=*)$/i;
 const RESOURCES: Readonly<Record<string, string>> = { '/rest/session': 'POST, OPTIONS', '/rest/messages': 'GET, POST, OPTIONS' };
 const PREFLIGHT = {
@@ -143,11 +144,19 @@ export class Rest {
     return readBody({ request, clock: this.#clock, budget: this.#bodies }, { most, idleMs: this.#limits.bodyIdleMs });
   }
 
-  async #post(link: RestLink, { batch: number }: Parameters, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #post(link: RestLink, { batch: number, after }: Parameters, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // What acknowledges and nothing else doesn't wait for a turn: that may be held back until something is acknowledged.
+    const small = number === undefined && Number(request.headers['content-length']) <= EMPTY_LIST.length;
+    const early = small ? await this.#read(request, EMPTY_LIST.length) : undefined;
+    early?.release();
+    if (early?.text === EMPTY_LIST || (early?.text === '' && after !== undefined)) {
+      writeJson(response, 202, JSON.stringify({ accepted: 0 }));
+      return;
+    }
     await link.turns.run(async () => {
-      const { text, release } = await this.#read(request, this.#init.maxBody);
+      const { text, release } = early ?? await this.#read(request, this.#init.maxBody);
       try {
-        const batch = beginBatch(link.ledger, number);
+        const batch = link.batchOf(number);
         if (!batch.complete) await link.take(itemsOf(text, this.#limits.batch), batch);
         if (!batch.complete) throw new ProtoflyError('E_UNAUTHENTICATED', 'the session ended, or is another connection\'s now');
         writeJson(response, 202, JSON.stringify({ accepted: batch.accepted }));
@@ -207,7 +216,8 @@ export class Rest {
     const token = answer.body['runtimeToken'];
     const runtime = presented === undefined ? asked.from : parentOf(asked.from) ?? asked.from;
     this.#keep({ runtime, tokenHash: presented ?? hashOf(String(token)), ledger, link, timer: undefined });
-    return answer;
+    // Who doesn't know how far it had counted goes on from there.
+    return presented === undefined ? answer : { ...answer, body: { ...answer.body, batch: ledger.batch.number } };
   }
 
   async #close(asked: Request, request: IncomingMessage): Promise<Response> {
@@ -242,14 +252,6 @@ const lastSegment = (address: string): string => address.slice(address.lastIndex
 
 const writeMessage = (response: ServerResponse, message: Response): void => {
   writeJson(response, message.body.code < 200 ? 500 : message.body.code, JSON.stringify(message), message.body.code === 401 ? { 'www-authenticate': 'Bearer' } : {});
-};
-
-/** How far the batch of a number is: one that was cut off goes on where it was. Without a number each is a new one. */
-const beginBatch = (ledger: Ledger, number: number | undefined): Batch => {
-  if (number === undefined) return { number: 0, taken: 0, accepted: 0, complete: false };
-  if (number === ledger.batch.number) return ledger.batch;
-  if (number < ledger.batch.number) return { number, taken: 0, accepted: 0, complete: true };
-  return ledger.batch = { number, taken: 0, accepted: 0, complete: false };
 };
 
 /** @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */

@@ -1,0 +1,43 @@
+import type { Test } from 'tap';
+import { DomainClient, type Client } from './domain-client.js';
+import { RestClient } from './rest-client.js';
+
+/** A way in which clients speak to a message node. */
+export interface Protocol {
+  readonly name: string;
+  /** Without a session. */
+  connect(url: string, runtime: string): Promise<Client>;
+  open(url: string, runtime: string): Promise<Client>;
+  /** Whether a session lives on one connection, so that a second one with its token ends that. */
+  readonly connected: boolean;
+  /** What a client sees when the node ends its connection for this reason. */
+  ended(reason: RegExp): { readonly code: number; readonly reason?: RegExp };
+}
+
+const rest = (name: string, receiving: 'poll' | 'stream'): Protocol => ({
+  name,
+  connect: (url, runtime) => Promise.resolve(RestClient.connect(url, runtime, receiving)),
+  open: (url, runtime) => RestClient.connect(url, runtime, receiving).openSession(),
+  connected: false,
+  ended: () => ({ code: 401 }),
+});
+
+export const PROTOCOLS: readonly Protocol[] = [
+  {
+    name: 'WebSocket',
+    connect: (url, runtime) => DomainClient.connect(url, runtime),
+    open: (url, runtime) => DomainClient.open(url, runtime),
+    connected: true,
+    ended: (reason) => ({ code: 1000, reason }),
+  },
+  rest('REST', 'poll'),
+  rest('REST with an event stream', 'stream'),
+];
+
+/** For servers in tests with clients that vanish: over HTTP that shows by their silence. */
+export const SOON_AWAY = { rest: { idleMs: 500 } } as const;
+
+/** One test for each protocol. */
+export const forEachProtocol = (t: Test, title: string, run: (t: Test, protocol: Protocol) => Promise<void>): void => {
+  for (const protocol of PROTOCOLS) void t.test(`${title} (${protocol.name})`, (t) => run(t, protocol));
+};
