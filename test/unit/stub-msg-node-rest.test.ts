@@ -152,6 +152,22 @@ await t.test('RST-2: a node that holds back its answer holds up the runtime, and
   t.equal(bus.posted.length, 0);
 });
 
+await t.test('RST-4: what comes is acknowledged in time, also while the answer to a batch is held back', async (t) => {
+  const { node, bus } = await start(t);
+  const go = node.hold();
+  void bus.give(note('held'));
+  await node.watch.until(() => node.taken.length === 1 && node.stream, 'the batch');
+  for (let n = 0; n < 4; n++) {
+    node.give(...upTo(250).map(fromBob));
+    await node.watch.until(() => node.acknowledged === 250 * (n + 1), 'the acknowledgement');
+  }
+  t.equal(node.posts.length, 1);
+  void bus.give(note('next'));
+  go();
+  await node.watch.until(() => node.taken.length === 2, 'the next batch');
+  t.equal(node.posts.at(-1)?.after, 1000, 'a batch acknowledges too');
+});
+
 await t.test('who does not wait when told to is refused in the end', async (t) => {
   const { node, bus } = await start(t);
   void bus.give(note('first'));
@@ -202,7 +218,8 @@ await t.test('nobody listens, then somebody does: it goes on trying', async (t) 
 await t.test('SES-3: a token that is not known any more is tried once, then the session is opened anew', async (t) => {
   const { node, bus } = await start(t);
   void bus.give(note('before'));
-  await node.watch.until(() => node.stream, 'the stream');
+  await node.watch.until(() => node.stream !== undefined && node.taken.length === 1, 'the stream and the message');
+  await turns();
   bus.statuses.length = 0;
   node.answer = ({ type }) => (type === 're-open' ? { code: 401 } : { code: 200, runtimeToken: 'token' });
   node.known = false;
@@ -211,7 +228,7 @@ await t.test('SES-3: a token that is not known any more is tried once, then the 
   await node.watch.until(() => node.taken.length === 2, 'the message');
   t.strictSame(node.types(), ['open', 're-open', 'open']);
   t.equal(bus.posted.length, 0);
-  t.equal(node.posts.at(-1)?.batch, 1, 'batches count from one again');
+  t.equal(node.posts.at(-1)?.batch, 1, 'batches count from one again, with the one that was surely not taken');
 });
 
 await t.test('a refusal that is final is reported as failed, and answers what waits; one that may pass is tried again', async (t) => {

@@ -49,6 +49,6 @@ export class EventLines {
 
 /** The number of a message, as it stands in a header or an event. */
 export const numberOf = (text: string | null): number | undefined => {
-  if (text === null || !/^\d{1,15}$/.test(text)) return undefined;
-  return Number(text);
+  const number = text !== null && /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  return Number.isSafeInteger(number) ? number : undefined;
 };

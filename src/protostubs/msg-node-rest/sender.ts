@@ -34,6 +34,8 @@ const ACKNOWLEDGE_MESSAGES = 250;
 const ACKNOWLEDGE_SIZE = 2 * 1024 * 1024;
 const ACKNOWLEDGE_MS = 500;
 const ACKNOWLEDGE_TIMEOUT_MS = 10_000;
+/** Acknowledgements that may be without an answer. */
+const MAX_ACKNOWLEDGING = 4;
 const ANSWER_BYTES = 64 * 1024;
 
 const isSuccess = ({ status }: Answer): boolean => status >= 200 && status < 300;
@@ -48,7 +50,7 @@ export class Sender {
   #relief: { readonly promise: Promise<void>; readonly settle: () => void } | undefined;
   #onIdle: (() => void)[] = [];
   #received = { messages: 0, size: 0 };
-  #acknowledging = false;
+  #acknowledging = 0;
   #timer: Timer | undefined;
 
   constructor(components: SenderComponents, events: SenderEvents) {
@@ -56,8 +58,14 @@ export class Sender {
     this.#events = events;
   }
 
-  /** The session is open. What was under way when the last connection ended goes first. */
-  begin(): void {
+  /** The session is open. What was under way when the last connection ended goes first, as far as that can be told. */
+  begin(how: 'new' | 'resumed'): void {
+    const { progress } = this.#components;
+    const { batch } = progress;
+    if (how === 'new' && batch?.uncertain === true) {
+      progress.batch = undefined;
+      for (const { message } of batch.items) this.#events.onRefused(message, new ProtoflyError('E_UNREACHABLE', 'the session was lost before the message node had confirmed it'));
+    }
     if (this.#state === 'waiting') this.#state = 'idle';
     this.#wake();
   }
@@ -80,7 +88,7 @@ export class Sender {
     const received = this.#received;
     received.messages += 1;
     received.size += size;
-    if (received.messages >= ACKNOWLEDGE_MESSAGES || received.size >= ACKNOWLEDGE_SIZE) this.#acknowledge();
+    if (this.#isDue()) this.#acknowledge();
     else this.#timer ??= this.#components.clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
   }
 
@@ -92,16 +100,13 @@ export class Sender {
     });
   }
 
-  /** @returns what surely hasn't been taken. A batch that may have been stays with the progress. */
+  /** @returns what hasn't been posted. A batch keeps its number, so it stays with the progress. */
   close(): readonly Item[] {
     this.#state = 'closed';
     this.#timer?.cancel();
     this.#relieve();
     this.#settle();
-    const { progress } = this.#components;
-    const surely = progress.batch?.uncertain === false ? progress.batch.items : [];
-    if (surely.length > 0) progress.batch = undefined;
-    return [...surely, ...this.#queue.splice(0)];
+    return this.#queue.splice(0);
   }
 
   // --- batches --------------------------------------------------------------------------------------------------
@@ -203,29 +208,35 @@ export class Sender {
   }
 
   /**
-   * Acknowledges with an empty list. Not only between batches: the answer to a batch may be held back until its receivers
-   * have acknowledged, who may be waiting for us in just the same way.
+   * Acknowledges with an empty list. It doesn't wait for the answer to a batch, nor for answers to earlier ones: those may
+   * be held back until receivers have acknowledged, and one of them may be this one.
    */
   #acknowledge(): void {
-    const { exchange, progress, clock } = this.#components;
+    const { exchange, progress } = this.#components;
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#acknowledging || this.#state === 'closed' || progress.told === progress.cursor) return;
-    this.#acknowledging = true;
+    if (this.#state === 'closed' || this.#acknowledging === MAX_ACKNOWLEDGING || progress.told === progress.cursor) return;
+    this.#acknowledging += 1;
     const cursor = this.#notice();
     exchange.ask({ method: 'POST', path: `/messages?after=${String(cursor)}`, body: '[]' }, { timeoutMs: ACKNOWLEDGE_TIMEOUT_MS, maxBytes: ANSWER_BYTES }).then(
-      (answer) => {
-        this.#acknowledging = false;
-        if (isSuccess(answer)) progress.told = Math.max(progress.told, cursor);
-        else if (this.#state !== 'closed') this.#events.onFailed(wordsOf(answer));
-        if (this.#received.messages >= ACKNOWLEDGE_MESSAGES || this.#received.size >= ACKNOWLEDGE_SIZE) this.#acknowledge();
-      },
-      () => {
-        this.#acknowledging = false;
-        // Whether the node is gone is found out by who receives.
-        if (this.#state !== 'closed') this.#timer ??= clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
-      },
+      (answer) => { this.#acknowledged(cursor, answer); },
+      () => { this.#acknowledged(cursor, undefined); },
     );
+  }
+
+  /** @param answer undefined: there was none. Whether the node is gone is found out by who receives. */
+  #acknowledged(cursor: number, answer: Answer | undefined): void {
+    const { clock, progress } = this.#components;
+    this.#acknowledging -= 1;
+    if (this.#state === 'closed') return;
+    if (answer?.status === 401) this.#events.onFailed(wordsOf(answer));
+    else if (answer !== undefined && isSuccess(answer)) progress.told = Math.max(progress.told, cursor);
+    else this.#timer ??= clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
+    if (this.#isDue()) this.#acknowledge();
+  }
+
+  #isDue(): boolean {
+    return this.#received.messages >= ACKNOWLEDGE_MESSAGES || this.#received.size >= ACKNOWLEDGE_SIZE;
   }
 
   #relieve(): void {

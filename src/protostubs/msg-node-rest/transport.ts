@@ -88,10 +88,10 @@ class RestConnection implements Connection {
   }
 
   begin(how: 'new' | 'resumed', token: string | undefined): void {
-    if (how === 'new') Object.assign(this.#progress, { ...startOfProgress(), handing: this.#progress.handing });
+    if (how === 'new') Object.assign(this.#progress, { ...startOfProgress(), handing: this.#progress.handing, batch: this.#progress.batch });
     this.#exchange.authorise(token);
     this.#receiver.start();
-    this.#sender.begin();
+    this.#sender.begin(how);
   }
 
   send(item: Item): Pressure {

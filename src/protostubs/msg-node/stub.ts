@@ -174,7 +174,6 @@ export class MessageNodeStub implements StubInstance {
       case 'resumed':
         this.#timer?.cancel();
         this.#state = { name: 'live', connection, since: this.#components.clock.now() };
-        if (opened.how === 'new') this.#abandon('the session was lost before the message node had confirmed it');
         // The runtime has to know whether its subscriptions are still there before it is given anything.
         this.#report('live', { session: opened.how });
         connection.begin(opened.how, this.#session.token);

@@ -13,7 +13,7 @@ export interface Item {
 export interface Transport {
   /** Begins a connection; there is one at a time. @throws when that can't even be tried */
   connect(events: ConnectionEvents): Connection;
-  /** Gives up messages of which nobody knows whether they were taken, for when the session that could tell is lost. */
+  /** Gives up what was under way when the last connection ended and is kept for the next one, for when there will be none. */
   abandon(): readonly Message[];
 }
 
@@ -27,7 +27,7 @@ export interface Connection {
   send(item: Item): Pressure;
   /** Settles when everything that was sent has left, or the connection has ended. It never rejects. */
   flush(): Promise<void>;
-  /** Ends it at once. Idempotent. @returns what surely hasn't been taken and may be sent again */
+  /** Ends it at once. Idempotent. @returns what never left and may be sent over another */
   close(): readonly Item[];
 }
 
