@@ -4,9 +4,17 @@ import { run as runOclif } from '@oclif/core/run';
 import { ProtoflyError } from '../protocol/index.js';
 import { hasSwitch, leadingWords, nearest } from './arguments.js';
 
+/** How many words the longest command has. */
+const MAX_WORDS = 3;
+
+/** The ids that words may begin with, longest first. */
+const prefixes = (words: readonly string[]): string[] =>
+  Array.from({ length: Math.min(words.length, MAX_WORDS) }, (_, at) => words.slice(0, Math.min(words.length, MAX_WORDS) - at).join(':'));
+
 const unknown = (config: Config, words: readonly string[]): ProtoflyError => {
   const known = config.commandIDs.map((id) => id.replaceAll(':', ' '));
-  const typed = words.slice(0, 2).join(' ');
+  const depth = config.findTopic(words.slice(0, 2).join(':')) === undefined ? 2 : MAX_WORDS;
+  const typed = words.slice(0, depth).join(' ');
   const meant = nearest(typed, known);
   return new ProtoflyError('E_USAGE', `there is no command ${JSON.stringify(typed)}`, { hint: meant === undefined ? 'see protofly --help' : `did you mean: protofly ${meant}` });
 };
@@ -32,9 +40,10 @@ export const runCommand = async (argv: readonly string[], importMetaUrl: string)
   }
   const config = await Config.load(root);
   const words = leadingWords(help ?? argv);
-  const id = [words.slice(0, 2).join(':'), words[0] ?? ''].find((candidate) => candidate !== '' && config.findCommand(candidate) !== undefined);
-  if (help !== undefined || (words.length === 1 && id === undefined && config.findTopic(words[0]!) !== undefined)) {
-    if (words.length > 0 && id === undefined && config.findTopic(words.join(':')) === undefined) throw unknown(config, words);
+  const id = prefixes(words).find((candidate) => config.findCommand(candidate) !== undefined);
+  const isTopic = words.length > 0 && id === undefined && config.findTopic(words.join(':')) !== undefined;
+  if (help !== undefined || isTopic) {
+    if (words.length > 0 && id === undefined && !isTopic) throw unknown(config, words);
     await runOclif([...(id === undefined ? words : id.split(':')), '--help'], root);
     return 0;
   }

@@ -9,7 +9,7 @@ import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
-import { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
+import { commonEntries, installedStubs, keepStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
 import { httpListener } from './http.js';
 import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './protocols.js';
@@ -43,7 +43,7 @@ export interface DomainServerInit {
   readonly iceServers?: readonly string[];
   /** How clients may speak to the message node. The first one's stub is the domain's `default`. @default all: ['websocket', 'rest'] */
   readonly protocols?: readonly Protocol[];
-  /** A folder of built stubs for the catalogue. @default none */
+  /** A folder of built stubs for the catalogue. The domain keeps a copy, for a start without the folder. @default none */
   readonly catalogueDir?: string;
   /** More built-in catalogue entries. */
   readonly entries?: readonly CatalogueEntry[];
@@ -86,6 +86,8 @@ export class DomainServer {
   readonly #http: Server;
   readonly #websockets: Websockets;
   readonly #limits: NodeLimits;
+  readonly #kept: InstalledStubs;
+  readonly #installed: readonly CatalogueEntry[];
   #admin: SocketServer | undefined;
   #state: State = { at: 'new' };
   #closing: Promise<void> | undefined;
@@ -114,10 +116,12 @@ export class DomainServer {
     }, { domain: this.domain, graceMs: sessionTtlMs });
     this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
     this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, this.domain), clock }, { domain: this.domain });
+    this.#kept = store.collection('catalogue-installed');
+    this.#installed = init.catalogueDir === undefined ? [] : installedStubs(init.catalogueDir, this.#kept);
     this.catalogue = new Catalogue({ store, signer: this.publisher }, {
       domain: this.domain,
       defaultStub: stubOf(this.protocols[0]!),
-      entries: [...commonEntries(this.domain), ...(init.catalogueDir === undefined ? [] : readStubs(init.catalogueDir)), ...(init.entries ?? [])],
+      entries: [...commonEntries(this.domain), ...this.#installed, ...(init.entries ?? [])],
     });
     this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
     this.#http = this.#makeHttp();
@@ -145,6 +149,7 @@ export class DomainServer {
         this.#admin = await serveAdmin({ catalogue, publisher, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
       }
       await this.publisher.load();
+      if (this.#init.catalogueDir !== undefined) await keepStubs(this.#kept, this.#installed);
       this.#node.directory.load();
       if (this.#closing === undefined) await this.#listen(host, port);
       if (this.#closing !== undefined) throw new ProtoflyError('E_ABORTED', 'the domain server was closed before it had started');

@@ -42,6 +42,8 @@ export interface RuntimeInit {
   readonly iceServers?: readonly string[];
   /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
   readonly stubs?: StubPolicy;
+  /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
+  readonly trust?: string;
   readonly version: string;
   /** Shown in the status: where programs connect, and where the log is. */
   readonly socket?: string;
@@ -54,6 +56,7 @@ const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue
 /** What a running runtime is made of. */
 interface Parts {
   readonly bus: MessageBus;
+  readonly publishers: Publishers;
   readonly catalogue: CheckedCatalogue;
   readonly loader: Loader;
   readonly stubs: Protostubs;
@@ -91,7 +94,8 @@ export class Runtime {
   /**
    * Starts a runtime: its identity and address are those of the store, its hyperties come back. It is usable at once
    * and `live` when its domain knows it: see `whenLive`.
-   * @throws ProtoflyError `E_UNREACHABLE` when the domain has never been reached, `E_USAGE`, `E_STORE`
+   * @throws ProtoflyError `E_UNREACHABLE` when the domain has never been reached, `E_NOT_FOUND` when it hasn't the key
+   * that is to be believed, `E_USAGE`, `E_STORE`
    */
   static async start(components: RuntimeComponents, init: RuntimeInit): Promise<Runtime> {
     const { store, fetch } = components;
@@ -99,6 +103,7 @@ export class Runtime {
     const own = await new Domains({ known, fetch }, { urls: {} }).at(init.domainUrl);
     const domains = new Domains({ known, fetch }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
     const runtime = new Runtime(components, init, own, domains, await loadIdentity(store));
+    if (init.trust !== undefined) await runtime.#parts.publishers.add(own.domain, init.trust);
     runtime.#begin();
     return runtime;
   }
@@ -174,7 +179,7 @@ export class Runtime {
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
       void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
     });
-    this.#parts = { bus, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
+    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */

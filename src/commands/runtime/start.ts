@@ -11,6 +11,7 @@ export default class RuntimeStart extends BaseCommand {
     user: string({ description: 'whose runtime it is (first time: the name you are logged in with)' }),
     foreground: boolean({ description: 'stay, with the log on stderr' }),
     wait: durationFlag({ description: 'how long it may take to be live', default: 10_000, aliases: ['timeout'] }),
+    trust: string({ description: 'id of the publisher key of the domain that is to be believed (first time: the one that it shows)' }),
     p2p: boolean({ description: 'set up direct connections; --no-p2p: message nodes only', allowNo: true }),
   };
 
@@ -18,7 +19,7 @@ export default class RuntimeStart extends BaseCommand {
     const { flags } = await this.parse(RuntimeStart);
     const context = this.context(flags);
     context.output.progress('starting …');
-    const { status, stay } = await startRuntime(context, { domain: flags.domain, user: flags.user, p2p: flags.p2p, waitMs: flags.wait }, flags.foreground);
+    const { status, stay } = await startRuntime(context, { domain: flags.domain, user: flags.user, p2p: flags.p2p, trust: flags.trust, waitMs: flags.wait }, flags.foreground);
     await context.output.result(status, () => `${status.runtime} is live${status.user === undefined ? '' : ` for ${status.user}`} (pid ${String(status.pid)})`);
     return flags.foreground ? stay() : 0;
   }

@@ -28,6 +28,8 @@ export interface RuntimeDaemonOptions {
   readonly user: string;
   readonly p2p: boolean;
   readonly iceServers?: readonly string[];
+  /** Id of a publisher key of the domain that is to be believed. */
+  readonly trust?: string;
   /** Whose protostubs are deployed, and what they may be granted; the runtime's defaults where nothing is said. */
   readonly stubs?: {
     readonly allow?: Allowance;

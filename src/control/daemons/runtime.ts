@@ -15,6 +15,8 @@ export interface StartInput {
   readonly domain?: string | undefined;
   readonly user?: string | undefined;
   readonly p2p?: boolean | undefined;
+  /** Id of a publisher key of the domain. */
+  readonly trust?: string | undefined;
   readonly waitMs: number;
 }
 
@@ -53,6 +55,7 @@ const optionsOf = (context: Context, input: StartInput, settings: Settings, log:
   domains: settings.domains,
   user: userName(input.user ?? settings.user ?? userInfo().username),
   p2p: input.p2p ?? settings.p2p ?? true,
+  ...(input.trust === undefined ? {} : { trust: input.trust }),
   ...(settings.iceServers === undefined ? {} : { iceServers: settings.iceServers }),
   ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
     stubs: {
@@ -85,8 +88,10 @@ const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError
 
 /** A refusal that waiting doesn't change: of the domain's stub, or its publisher. */
 const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
-  const error = refusal === undefined ? undefined : errorFromJson(refusal);
-  return error !== undefined && EXIT_OF[error.code] === EXIT_OF.E_REFUSED ? error : undefined;
+  if (refusal === undefined) return undefined;
+  const { code, message, hint } = errorFromJson(refusal);
+  if (EXIT_OF[code] !== EXIT_OF.E_REFUSED) return undefined;
+  return new ProtoflyError(code, message, code === 'E_PUBLISHER' ? { hint: 'if the owner of the domain confirms the new key: protofly runtime start --trust KEY' } : hint === undefined ? {} : { hint });
 };
 
 /** Asks until the runtime says that it is live. @throws ProtoflyError */

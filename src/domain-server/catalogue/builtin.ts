@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { catalogueAddress, CHANNEL_LABEL, ProtoflyError, asProtoflyError } from '../../protocol/index.js';
+import type { Collection } from '../../store/store.js';
 import { parseDescriptor, parseSourcePackage, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
 
 /** One entry: what it says of itself, and its code where it has some. */
@@ -27,6 +28,25 @@ export const readStubs = (folder: string): CatalogueEntry[] => {
   } catch (cause) {
     throw new ProtoflyError('E_DESCRIPTOR', `the stubs in ${folder} can't be read: ${asProtoflyError(cause).message}`, { cause });
   }
+};
+
+/** A domain's own copy of the stubs that came with its installation. */
+export type InstalledStubs = Collection<CatalogueEntry>;
+
+/**
+ * The stubs of an installation; where its folder is gone, those that a domain kept of it.
+ * @throws ProtoflyError `E_DESCRIPTOR` as `readStubs`
+ */
+export const installedStubs = (folder: string, kept: InstalledStubs): CatalogueEntry[] => {
+  const copies = [...kept.entries()].map(([, entry]) => entry);
+  return copies.length > 0 && !existsSync(folder) ? copies : readStubs(folder);
+};
+
+/** Has the domain's copy be these. Resolves when it would survive a crash. */
+export const keepStubs = async (kept: InstalledStubs, stubs: readonly CatalogueEntry[]): Promise<void> => {
+  const names = new Set(stubs.map(({ descriptor }) => descriptor.objectName));
+  await Promise.all([...kept.entries()].filter(([name]) => !names.has(name)).map(([name]) => kept.delete(name)));
+  await Promise.all(stubs.map((stub) => kept.put(stub.descriptor.objectName, stub)));
 };
 
 const VERSION = '1';

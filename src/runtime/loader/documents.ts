@@ -10,6 +10,8 @@ export interface DocumentRequest {
   readonly signal: AbortSignal;
   /** Answers that still have this tag aren't wanted. */
   readonly etag?: string | undefined;
+  /** Whether caches on the way are to be passed by. @default false */
+  readonly fresh?: boolean;
 }
 
 export interface Document {
@@ -26,12 +28,12 @@ const MAX_ETAG = 256;
  * @throws ProtoflyError `E_UNREACHABLE`, `E_NOT_FOUND`, `E_PACKAGE_SIZE`, `E_PACKAGE_TYPE`, `E_DESCRIPTOR`
  */
 export const getDocument = async (fetch: typeof globalThis.fetch, request: DocumentRequest): Promise<Document | undefined> => {
-  const { url, what, limit, timeoutMs, etag } = request;
+  const { url, what, limit, timeoutMs, etag, fresh } = request;
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]);
   let text: string;
   let response: Response;
   try {
-    response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json', ...(etag === undefined ? {} : { 'if-none-match': etag }) } });
+    response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json', ...(etag === undefined ? {} : { 'if-none-match': etag }), ...(fresh === true ? { 'cache-control': 'no-cache' } : {}) } });
     if (response.status !== 200) {
       await response.body?.cancel();
       if (response.status === 304 && etag !== undefined) return undefined;

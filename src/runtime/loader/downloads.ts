@@ -1,5 +1,5 @@
 import { MAX_SOURCE, parseSourcePackage, type Descriptor, type PublicKey, type SourcePackage } from '../../protocol/descriptor.js';
-import { ProtoflyError } from '../../protocol/index.js';
+import { asProtoflyError, ProtoflyError } from '../../protocol/index.js';
 import { checkDescriptor, checkSource, sourceBytes } from '../../signature/index.js';
 import { getDocument } from './documents.js';
 import { sourcePath, type Origin } from './origin.js';
@@ -61,12 +61,17 @@ export class Downloads {
   async source(origin: Origin, descriptor: Descriptor, keys: readonly PublicKey[], signal: AbortSignal): Promise<SignedSource> {
     const { domains, fetch } = this.#components;
     if (descriptor.sourceHash === undefined) throw new ProtoflyError('E_DESCRIPTOR', `the descriptor of ${origin.address} doesn't say the hash of its code`);
-    let value: unknown = descriptor.sourcePackage;
-    if (value === undefined) {
-      const url = `${domains.base(origin.domain)}/${sourcePath(origin, descriptor.sourcePackageURL)}`;
-      value = (await getDocument(fetch, { url, what: `the code of ${origin.address}`, limit: MAX_SOURCE_DOCUMENT, timeoutMs: this.#timeoutMs, signal }))?.value;
-    }
-    return checkedSource(origin, value, descriptor, keys);
+    if (descriptor.sourcePackage !== undefined) return checkedSource(origin, descriptor.sourcePackage, descriptor, keys);
+    const url = `${domains.base(origin.domain)}/${sourcePath(origin, descriptor.sourcePackageURL)}`;
+    const get = async (fresh: boolean): Promise<SignedSource> => {
+      const document = await getDocument(fetch, { url, what: `the code of ${origin.address}`, limit: MAX_SOURCE_DOCUMENT, timeoutMs: this.#timeoutMs, signal, fresh });
+      return checkedSource(origin, document?.value, descriptor, keys);
+    };
+    // Code never changes, but a cache on the way may hold it with the signature of a key that has been replaced since.
+    return get(false).catch((thrown: unknown) => {
+      if (asProtoflyError(thrown).code === 'E_PUBLISHER') return get(true);
+      throw thrown;
+    });
   }
 }
 
