@@ -1,5 +1,5 @@
 /**
- * `npm run demo`: a domain server and two peer nodes on this machine, and what happens to the messages between them.
+ * `npm run demo`: two domains and a peer node in each on this machine, and what happens to the messages between them.
  * Everything is the real program, started as a person would start it, in a home of its own that is removed at the end.
  * Ends with 0 when every step has really happened, with 1 and the reason otherwise.
  */
@@ -16,6 +16,9 @@ import { connectRuntime } from '../dist/index.js';
 
 const PROGRAM = fileURLToPath(new URL('../bin/run.js', import.meta.url));
 const STREAM_INTERVAL_MS = 20;
+/** A domain each, with a message node that speaks another protocol. */
+const DOMAINS = [{ name: 'a.example', protocol: 'websocket', user: 'alice' }, { name: 'b.example', protocol: 'rest', user: 'bob' }];
+const BOB = 'bob/in@b.example';
 const started = performance.now();
 
 const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
@@ -100,7 +103,7 @@ class Stage {
       await child.over;
     };
     await Promise.all(['alice', 'bob'].map((profile) => stop(profile, 'runtime', 'stop')));
-    await stop(undefined, 'domain', 'stop');
+    await Promise.all(DOMAINS.map(({ name }) => stop(undefined, 'domain', 'stop', '--name', name)));
     for (const end = Date.now() + 3000; [...this.pids].some(isAlive) && Date.now() < end;) await pause(20);
     const left = [...this.pids].filter(isAlive);
     for (const pid of left) process.kill(pid, 'SIGKILL');
@@ -110,34 +113,41 @@ class Stage {
 }
 
 const startAll = async (stage) => {
-  headline('A domain server, and a runtime each for alice and bob');
-  const domain = await stage.run(undefined, 'domain', 'start', '--listen', '127.0.0.1:0', '--detach');
-  stage.pids.add(domain.pid);
-  const runtimes = await Promise.all(['alice', 'bob'].map((user) => stage.run(user, 'runtime', 'start', '--domain', domain.url, '--user', user)));
-  for (const { pid } of runtimes) stage.pids.add(pid);
-  detail(`${'domain'.padEnd(8)}${domain.domain} at ${domain.url}, process ${String(domain.pid)}`);
-  for (const { user, runtime, pid } of runtimes) detail(`${user.split('/').at(-1).padEnd(8)}${runtime}, process ${String(pid)}`);
+  headline('Two domains that speak different protocols, and a runtime in each');
+  const domains = await Promise.all(DOMAINS.map(({ name, protocol }) => stage.run(undefined, 'domain', 'start', '--name', name, '--protocols', protocol, '--listen', '127.0.0.1:0', '--detach')));
+  for (const { domain, url, protocols, pid } of domains) {
+    stage.pids.add(pid);
+    detail(`${domain.padEnd(11)}${url}, its message node speaks ${protocols.join(' and ')}`);
+  }
+  const runtimes = await Promise.all(DOMAINS.map(async ({ name, user }) => {
+    for (const { domain, url } of domains) await stage.run(user, 'domain', 'add', domain, url);
+    return stage.run(user, 'runtime', 'start', '--domain', name, '--user', user);
+  }));
+  for (const { user, runtime, pid } of runtimes) {
+    stage.pids.add(pid);
+    detail(`${user.split('/').at(-1).padEnd(11)}${runtime}, process ${String(pid)}`);
+  }
 };
 
 const registerAll = async (stage) => {
   headline('They register hyperties: addresses for programs');
   for (const [user, name] of [['alice', 'chat'], ['bob', 'in'], ['bob', 'upper']]) {
     const { url } = await stage.run(user, 'hyperty', 'register', name);
-    detail(`${`${user}/${name}`.padEnd(12)}${url}`);
+    detail(`${`${user}/${name}`.padEnd(11)}${url}`);
   }
 };
 
 const sendOne = async (stage, text, path) => {
-  command(`msg send bob/in "${text}" --receipt`);
-  const receipt = await stage.run('alice', 'msg', 'send', 'bob/in', text, '--receipt');
+  command(`msg send ${BOB} "${text}" --receipt`);
+  const receipt = await stage.run('alice', 'msg', 'send', BOB, text, '--receipt');
   check(receipt.state === 'delivered' && receipt.via === path, `the message should have gone by ${path}: ${JSON.stringify(receipt)}`);
   detail(`alice ${arrow(path)} bob/in     "${text}", receipt after ${milliseconds(receipt.rtt_ms)}`);
 };
 
 const connect = async (stage) => {
-  headline('A direct connection: WebRTC, set up through the message node');
-  command('p2p connect bob/in');
-  const { status, setupMs, pair } = await stage.run('alice', 'p2p', 'connect', 'bob/in');
+  headline('A direct connection: WebRTC, set up through both message nodes');
+  command(`p2p connect ${BOB}`);
+  const { status, setupMs, pair } = await stage.run('alice', 'p2p', 'connect', BOB);
   check(status === 'live' && typeof setupMs === 'number' && pair !== undefined, `the connection is ${status}`);
   detail(`live after ${milliseconds(setupMs)}`);
   detail(`alice at ${pair.local}  ${paint('green', '◀═▶')}  bob at ${pair.remote}`);
@@ -149,15 +159,31 @@ const ask = async (stage) => {
   try {
     const upper = await bob.register('upper');
     await upper.receive(({ value }) => String(value).toUpperCase());
-    command('msg request bob/upper "how are you?"');
-    const { path } = await stage.run('alice', 'registry', 'resolve', 'bob/upper');
+    command('msg request bob/upper@b.example "how are you?"');
+    const { path } = await stage.run('alice', 'registry', 'resolve', 'bob/upper@b.example');
     check(path === 'p2p', `the request should go by P2P, not ${path}`);
-    const { code, value } = await stage.run('alice', 'msg', 'request', 'bob/upper', 'how are you?');
+    const { code, value } = await stage.run('alice', 'msg', 'request', 'bob/upper@b.example', 'how are you?');
     check(code === 200 && value === 'HOW ARE YOU?', `the answer was ${String(code)} ${JSON.stringify(value)}`);
     detail(`alice ${arrow('p2p')} bob/upper  "how are you?"`);
     detail(`alice ${paint('green', '◀══════ P2P ══════  ')} bob/upper  "${value}"`);
   } finally {
     await bob.close();
+  }
+};
+
+const NAMES = { 'msg-node': 'message node', 'p2p-handler': 'P2P handler', 'p2p-requester': 'P2P requester' };
+
+/** Shows that whatever carries messages was downloaded, and from whom. */
+const showStubs = async (stage) => {
+  headline('What carried all this: alice\'s protostubs, downloaded and checked, in processes of their own');
+  command('registry list');
+  const { protostubs } = await stage.run('alice', 'registry', 'list');
+  const domains = new Set(protostubs.map(({ origin }) => new URL(origin).hostname.replace('catalogue.', '')));
+  check(DOMAINS.every(({ name }) => domains.has(name)), `stubs came from ${[...domains].join(', ')} only`);
+  for (const { kind, origin, version, hash, from, keyId, pid } of protostubs) {
+    check(from !== 'built-in' && keyId !== undefined, `${origin} came from the ${from}`);
+    const [, , host, , , name] = origin.split('/');
+    detail(`${NAMES[kind].padEnd(14)}${host.replace('catalogue.', '')} ${name.padEnd(14)} ${version}  ${hash.slice(7, 17)}  signed by ${keyId.slice(0, 10)}  process ${String(pid)}`);
   }
 };
 
@@ -183,7 +209,7 @@ const stretches = (receipts) => {
 
 /** Streams numbers until `enough` says so of the receipts; `onReceipt` hears of each. */
 const stream = async (stage, enough, onReceipt) => {
-  const child = stage.start('alice', 'msg', 'send', 'bob/in', '-', '--receipt');
+  const child = stage.start('alice', 'msg', 'send', BOB, '-', '--receipt');
   const receipts = [];
   createInterface({ input: child.stdout }).on('line', (line) => {
     const receipt = JSON.parse(line);
@@ -207,7 +233,7 @@ const stream = async (stage, enough, onReceipt) => {
 const survive = async (stage) => {
   headline('The process with alice\'s P2P connection is killed in the middle of a stream');
   const victim = await p2pProcess(stage, 'alice');
-  command(`msg send bob/in - --receipt      ${paint('dim', '(a number every 20 ms)')}`);
+  command(`msg send ${BOB} - --receipt   ${paint('dim', '(a number every 20 ms)')}`);
   let killedAt;
   const directAtTheEnd = (receipts) => killedAt !== undefined && receipts.length >= 50 && receipts.slice(-15).every(({ via }) => via === 'p2p');
   const receipts = await stream(stage, directAtTheEnd, (soFar) => {
@@ -243,7 +269,7 @@ const readAll = async (stage, expected) => {
 };
 
 const play = async (stage) => {
-  print(`${paint('bold', 'protofly')}: two peer nodes on this machine, and the way that messages take between them\n`);
+  print(`${paint('bold', 'protofly')}: two domains and a peer node in each on this machine, and the way that messages take between them\n`);
   await startAll(stage);
   await registerAll(stage);
   headline('A message, before there is a direct connection');
@@ -252,6 +278,7 @@ const play = async (stage) => {
   headline('The same over the direct connection');
   await sendOne(stage, 'hello again', 'p2p');
   await ask(stage);
+  await showStubs(stage);
   const streamed = await survive(stage);
   await readAll(stage, ['hello bob', 'hello again', ...Array.from({ length: streamed }, (_, index) => String(index + 1))]);
   await Promise.all(['alice', 'bob'].map((profile) => p2pProcess(stage, profile).catch(() => undefined)));

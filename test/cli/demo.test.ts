@@ -17,7 +17,7 @@ const start = () => spawn(process.execPath, [DEMO], { env: { PATH: process.env['
 t.test('every step happens, it says so without colour, and nothing is left behind', async (t) => {
   const { code, stdout, stderr } = await ended(start());
   t.equal(code, 0, stderr);
-  for (const step of ['1', '2', '3', '4', '5', '6', '7', '8', '9']) t.match(stdout, new RegExp(` ${step}\\. `));
+  for (const step of Array.from({ length: 10 }, (_, index) => String(index + 1))) t.match(stdout, new RegExp(` ${step}\\. `));
   t.match(stdout, /message node ──▶.*\n[\s\S]*P2P ══[\s\S]*kill -9 \d+\n.*message node ──▶.*\n.*P2P ══/);
   t.match(stdout, /none lost, none twice, all in order/);
   t.notMatch(stdout, '\u001b');

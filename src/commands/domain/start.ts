@@ -23,8 +23,8 @@ export default class DomainStart extends BaseCommand {
     const { status, socket, log, stay } = await startDomain(context, {
       name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], protocols: flags.protocols,
     }, flags.detach);
-    const { domain, url, pid } = status;
-    await context.output.result({ domain, url, pid, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);
+    const { domain, url, pid, protocols, publisherKey } = status;
+    await context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);
     return flags.detach ? 0 : stay();
   }
 }
