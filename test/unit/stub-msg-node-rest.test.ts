@@ -327,6 +327,25 @@ await t.test('a runtime that takes nothing stops the reading; order and messages
   }
 });
 
+await t.test('a runtime that refuses what it is handed costs the stub nothing but that', async (t) => {
+  const { node, bus } = await start(t);
+  void bus.give(note('open'));
+  await node.watch.until(() => node.stream, 'the stream');
+  let times = 0;
+  bus.onPost = (message) => {
+    times += 1;
+    if (times === 1) throw new Error('no');
+    if (times === 2) return Promise.reject(new Error('later, no'));
+    bus.posted.push(message);
+    bus.watch.poke();
+    return undefined;
+  };
+  node.give(...upTo(3).map(fromBob));
+  await bus.watch.until(() => bus.posted.length === 1, 'the third');
+  t.strictSame(valuesOf(bus), [2]);
+  t.notOk(bus.statuses.some(({ value }) => value === 'disconnected'));
+});
+
 await t.test('RST-4: a stream without a sign of life for two periods is given up', async (t) => {
   const time = new ManualClock();
   const { node, bus } = await start(t, {}, { clock: time });

@@ -1,6 +1,6 @@
 import {
   asProtoflyError, child, encodeMessage, isResponse, ProtoflyError, refuse,
-  type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubSandbox, type StubStatus, type Timer,
+  type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import { Session, type Opened } from './session.js';
 import type { Connection, ConnectionEvents, Item, Pressure, Transport } from './transport.js';
@@ -123,7 +123,18 @@ export class MessageNodeStub implements StubInstance {
 
   #refuse(message: Message, error: ProtoflyError): void {
     if (isResponse(message)) this.#components.log('info', `dropped a response to ${message.to}: ${error.message}`);
-    else void this.#components.bus.postMessage(refuse(message, error));
+    else void this.#post(refuse(message, error));
+  }
+
+  /** Hands a message to the runtime. A runtime that is gone takes nothing, and its stub with it. */
+  #post(message: Message | StubRequest): Pressure {
+    const failed = (thrown: unknown): void => { this.#components.log('warn', `the runtime did not take a message: ${asProtoflyError(thrown).message}`); };
+    try {
+      return this.#components.bus.postMessage(message)?.catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+      return undefined;
+    }
   }
 
   #abandon(why: string): void {
@@ -140,7 +151,7 @@ export class MessageNodeStub implements StubInstance {
     let connection: Connection | undefined;
     const events: ConnectionEvents = {
       onOpen: () => { if (connection !== undefined && this.#isCurrent(connection)) this.#openSession(connection); },
-      onMessage: (message) => (this.#isCurrent(connection) && this.#session.take(message) ? undefined : this.#components.bus.postMessage(message)),
+      onMessage: (message) => (this.#isCurrent(connection) && this.#session.take(message) ? undefined : this.#post(message)),
       onRefused: (message, error) => { this.#refuse(message, error); },
       ping: (onAnswer) => { connection?.say(this.#session.ping(onAnswer)); },
       onDropped: (why) => { if (connection !== undefined) this.#dropped(connection, why); },
@@ -250,6 +261,6 @@ export class MessageNodeStub implements StubInstance {
   #report(value: StubStatus, fields: Body = {}): void {
     this.#status = value;
     const { address } = this.#init;
-    void this.#components.bus.postMessage({ type: 'update', from: address, to: child(address, 'status'), body: { ...fields, value } });
+    void this.#post({ type: 'update', from: address, to: child(address, 'status'), body: { ...fields, value } });
   }
 }
