@@ -102,6 +102,7 @@ t.test('a person\'s word: for what the domain shows, for one of its keys, for a 
   says.info = await infoOf([two!]);
   await t.rejects(publishers.keysFor(says.info), { code: 'E_PUBLISHER' });
   t.match(await publishers.add(DOMAIN), [{ keyId: two!.kid, how: 'added', byHand: true }]);
+  t.same(publishers.believed(DOMAIN), [publicHalf(two!)]);
   t.same(await publishers.keysFor(says.info), [publicHalf(two!)], 'what was believed before is not any more');
   await t.rejects(publishers.add(DOMAIN, three!.kid), { code: 'E_NOT_FOUND', message: new RegExp(two!.kid) });
   await publishers.add(DOMAIN, publicHalf(three!));
@@ -124,12 +125,16 @@ t.test('what is removed is believed again at first sight', async (t) => {
   t.same(await publishers.keysFor(await infoOf([two!])), [publicHalf(two!)]);
 });
 
-t.test('two that ask at the same time see one first use', async (t) => {
-  const [one, two] = await keys(2);
+t.test('what happens to a domain\'s keys at the same time happens in turn', async (t) => {
+  const [one, two, three] = await keys(3);
   const { publishers } = setUp(t);
-  const [first, second] = await Promise.allSettled([publishers.keysFor(await infoOf([one!])), publishers.keysFor(await infoOf([two!]))]);
-  t.equal(first.status, 'fulfilled');
-  t.match(second, { status: 'rejected', reason: { code: 'E_PUBLISHER' } });
+  const infos = [await infoOf([one!]), await infoOf([three!])];
+  const [first, second] = await Promise.allSettled(infos.map((info) => publishers.keysFor(info)));
+  t.equal(first?.status, 'fulfilled');
+  t.match(second, { status: 'rejected', reason: { code: 'E_PUBLISHER' } }, 'there is one first use');
+  const rotated = await infoOf([two!, one!]);
+  await Promise.all([publishers.keysFor(rotated), publishers.add(DOMAIN, publicHalf(three!))]);
+  t.same(idsOf(publishers.believed(DOMAIN)), idsOf([one!, two!, three!]), 'neither is lost');
 });
 
 t.test('whose packages may be deployed', (t) => {
