@@ -19,6 +19,9 @@ const CASES = {
   P5: () => import('./cases/command-start.js'),
   P6: () => import('./cases/pipeline.js'),
   P9: () => import('./cases/memory.js'),
+  P10: () => import('./cases/deployment.js'),
+  P11: () => import('./cases/sandbox-hop.js'),
+  P12: () => import('./cases/rest.js'),
 };
 
 const { values: flags } = parseArgs({
@@ -56,8 +59,8 @@ const measure = async (name) => {
   }
 };
 
-process.once('SIGINT', () => { process.exit(130); });
-process.once('SIGTERM', () => { process.exit(143); });
+process.on('SIGINT', () => { process.exit(130); });
+process.on('SIGTERM', () => { process.exit(143); });
 
 const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), platform: `${process.platform} ${process.arch}`, node: process.version };
 const started = Date.now();

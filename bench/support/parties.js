@@ -1,4 +1,7 @@
 import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Home } from './home.js';
 
@@ -68,9 +71,17 @@ export class Parties {
     return home;
   }
 
-  /** A domain server. @returns its URL */
-  domain() {
-    return this.start('domain').ask('start');
+  /** A temporary folder, for parties that are started after this. @returns its path */
+  folder() {
+    const path = mkdtempSync(join(tmpdir(), 'pfb-'));
+    const remove = () => { rmSync(path, { recursive: true, force: true }); };
+    this.#all.push({ close: remove, kill: remove });
+    return path;
+  }
+
+  /** A domain server. @param init what is to be unlike other domain servers here @returns its URL */
+  domain(init) {
+    return this.start('domain').ask('start', init);
   }
 
   /** Runtimes with one hyperty each. @returns per user the party and the hyperty's address */
@@ -87,6 +98,6 @@ export class Parties {
   }
 
   kill() {
-    for (const party of this.#all) party.kill();
+    for (const party of [...this.#all].reverse()) party.kill();
   }
 }

@@ -2,17 +2,25 @@ export const quantile = (values, share) => [...values].sort((a, b) => a - b)[Mat
 export const median = (values) => quantile(values, 0.5);
 
 /**
- * Measures ours and the reference in turns, so that what else the machine does falls on both, and the ratio is that of
- * neighbours. Each function resolves with a number, or with an object of numbers.
- * @returns per number: the medians, and the median of the ratios
+ * Measures ours and the reference in turns, so that what else the machine does falls on both.
+ * @returns per round what each function resolved with
  */
-export const compare = async (rounds, ours, reference) => {
+export const inTurns = async (rounds, ours, reference) => {
   const pairs = [];
   for (let round = 0; round < rounds; round++) {
     // Each goes first as often as the other.
     const pair = round % 2 === 0 ? { reference: await reference(), ours: await ours() } : { ours: await ours(), reference: await reference() };
     pairs.push(pair);
   }
+  return pairs;
+};
+
+/**
+ * The same, with ratios of neighbours. Each function resolves with a number, or with an object of numbers.
+ * @returns per number: the medians, and the median of the ratios
+ */
+export const compare = async (rounds, ours, reference) => {
+  const pairs = await inTurns(rounds, ours, reference);
   const figure = (pick) => ({
     ours: median(pairs.map((pair) => pick(pair.ours))),
     reference: median(pairs.map((pair) => pick(pair.reference))),
