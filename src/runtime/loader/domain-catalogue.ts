@@ -67,14 +67,12 @@ export class DomainCatalogue implements StubCatalogue {
     const { from, found } = await this.#look(origin, true);
     const { descriptor, keyId, source } = found;
     if (source === undefined || descriptor.sourceHash === undefined) throw new ProtoflyError('E_DESCRIPTOR', `${address} has no code`);
-    this.#components.policy.checkPublisher(this.#trust(origin, keyId), address);
     return { descriptor, source: source.text, hash: descriptor.sourceHash, from, keyId };
   }
 
   async describe(address: Address): Promise<Descriptor> {
     const origin = parseOrigin(address);
     const { found } = await this.#look(origin, false);
-    this.#components.policy.checkPublisher(this.#trust(origin, found.keyId), address);
     return found.descriptor;
   }
 
@@ -112,15 +110,18 @@ export class DomainCatalogue implements StubCatalogue {
     };
   }
 
-  /** From the cache where it is, and is what it was; else from its domain. */
+  /** From the cache where it is, and is what it was; else from its domain. @throws ProtoflyError `E_POLICY` for what isn't allowed */
   async #look(origin: Origin, withSource: boolean): Promise<{ readonly from: 'cache' | 'catalogue'; readonly found: Fetched }> {
-    const { cache, log } = this.#components;
+    const { cache, policy, publishers, log } = this.#components;
     let damage: ProtoflyError | undefined;
     const cached = await this.#cached(origin).catch((thrown: unknown) => {
       damage = asProtoflyError(thrown);
       return undefined;
     });
-    if (cached !== undefined && (!withSource || cached.source !== undefined)) {
+    // While it was read, its key may have come to its end.
+    const isBelieved = publishers.believed(origin.domain).some(({ kid }) => kid === cached?.keyId);
+    if (cached !== undefined && isBelieved && (!withSource || cached.source !== undefined)) {
+      policy.checkPublisher(this.#trust(origin, cached.keyId), origin.address);
       cache.touch(origin.address).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
       this.#refresh(origin, withSource);
       return { from: 'cache', found: { ...cached, source: cached.source } };
