@@ -56,7 +56,7 @@ export const verify = async (signature: string, typ: string, keys: readonly Publ
       keyId = header.kid;
       const key = keys.find(({ kid }) => kid === header.kid);
       if (key === undefined) throw new ProtoflyError('E_PUBLISHER', `${what} is signed by an unknown key: ${String(header.kid)}`);
-      return importJWK({ ...key }, ALGORITHM);
+      return importJWK(publicHalf(key), ALGORITHM);
     }, { algorithms: [ALGORITHM] });
     if (protectedHeader.typ !== typ) throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} is for something else: ${String(protectedHeader.typ)}`);
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(payload), keyId: keyId! };
