@@ -55,12 +55,12 @@ export const eventually = async (holds: () => boolean | Promise<boolean>): Promi
   }
 };
 
-/** A home of its own, in which nothing runs when the test has ended. */
-export const withHome = (t: Test): Home => {
+/** A home of its own, in which nothing runs when the test has ended. @param bin the program @default that of this working copy */
+export const withHome = (t: Test, bin: string = BIN): Home => {
   const path = mkdtempSync(join(tmpdir(), 'pf-'));
   const running = new Set<ChildProcess>();
   const start = (args: readonly string[], { profile, input, env = {}, development = false }: RunInit = {}): ChildProcess => {
-    const child = spawn(process.execPath, [development ? DEV : BIN, ...args], {
+    const child = spawn(process.execPath, [development ? DEV : bin, ...args], {
       env: { PATH: process.env['PATH'] ?? '', PROTOFLY_HOME: path, ...(profile === undefined ? {} : { PROTOFLY_PROFILE: profile }), ...env },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
