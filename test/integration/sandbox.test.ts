@@ -1,4 +1,5 @@
 import '../support/bare-children.js';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parseAddress, type Message, type Request } from '../../src/protocol/index.js';
 import { inProcessSandbox, processSandbox, type Capability, type Sandbox } from '../../src/runtime/sandbox/index.js';
@@ -86,4 +87,14 @@ await t.test('a sandbox that is closed in order says so, and a stub that is unde
   t.equal(await sandbox.ended, 'closed');
   t.match(await stub.link.closed, { how: 'closed' });
   t.ok(lines.includes(`orderly: ${url}: goodbye`));
+});
+
+await t.test('a sandbox\'s process itself may do as little as its stubs, whatever runs in it', async (t) => {
+  const lines: string[] = [];
+  const entry = fileURLToPath(new URL('../support/permission-probe.js', import.meta.url));
+  const sandbox = await processSandbox({ entry, log: (_level, text) => { lines.push(text); } })('probe');
+  t.equal(await sandbox.ended, 'the process exited with code 0');
+  t.same(lines.slice(0, 4), ['read', 'write', 'spawn', 'worker'].map((what) => `probe: ${what}: ERR_ACCESS_DENIED`));
+  t.match(lines[4], /^probe: code: Code generation from strings disallowed/);
+  t.equal(lines[5], 'probe: environment: 0 variables');
 });

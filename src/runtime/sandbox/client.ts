@@ -77,7 +77,7 @@ export class SandboxClient implements Sandbox {
   async deploy(stub: StubDeployment): Promise<DeployedStub> {
     if (this.#stubs.has(stub.url)) throw new ProtoflyError('E_CONFLICT', `${stub.url} is deployed already`);
     const conduct = new Conduct(
-      { clock: this.#clock, onBreach: (reason) => { this.#stop(`${stub.url} ${reason}`); } },
+      { clock: this.#clock, onBreach: (reason) => { this.#stop(`${stub.url}: ${reason}`); } },
       { ...this.#init.conduct, url: stub.url },
     );
     const channel: Channel = { conduct, link: undefined, onPort: (_address, port) => { void port.close('nobody takes ports of this stub'); } };

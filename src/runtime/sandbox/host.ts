@@ -8,6 +8,7 @@ import { SyncClient } from '../syncher/client.js';
 import type { CapabilityProvider, Evaluate, Evaluated, Provided, StubContext } from './evaluate.js';
 import { CAPABILITIES, CONTROL_CHANNEL, type Capability, type StubDeployment } from './sandbox.js';
 import { MiniBus } from './mini-bus.js';
+import { wordsOf } from './words.js';
 
 export interface SandboxHostComponents {
   readonly mux: Mux;
@@ -78,20 +79,22 @@ export class SandboxHost {
     }
   }
 
-  async #activate({ url, config }: StubDeployment, { log }: StubContext, evaluated: Evaluated, granted: Provided['sandbox']): Promise<{ readonly name: string }> {
+  async #activate({ url, config }: StubDeployment, { log, attempt }: StubContext, evaluated: Evaluated, granted: Provided['sandbox']): Promise<{ readonly name: string }> {
     const { clock, mux } = this.#components;
     const link = mux.open(url);
     const bus = new MiniBus({ link, mux, clock, log }, { owner: url });
     const createSyncher = (): SyncClient => new SyncClient({ bus, clock }, { owner: url, runtime: config.runtimeURL, log });
     try {
-      const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock, log }));
+      const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock: guarded(clock, attempt), log }));
       this.#running.set(url, { bus, link, instance, evaluated });
+      // One whose channel broke is of no more use.
+      void link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { log('warn', `closing failed: ${wordsOf(thrown)}`); });
       return { name: typeof name === 'string' ? name : '' };
     } catch (cause) {
       evaluated.end();
       await bus.close();
       await link.close('activation failed');
-      throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${asProtoflyError(cause).message}`, { cause });
+      throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${wordsOf(cause)}`, { cause });
     }
   }
 
@@ -110,16 +113,25 @@ export class SandboxHost {
 }
 
 const contextOf = ({ url, servers }: StubDeployment, write: StubSandbox['log']): StubContext => {
-  const log: StubSandbox['log'] = (level, text) => { write(level, `${url}: ${String(text)}`); };
+  const log: StubSandbox['log'] = (level, text) => { write(level === 'debug' || level === 'warn' ? level : 'info', `${url}: ${String(text)}`); };
   const attempt = (run: () => void): void => {
     try {
       run();
     } catch (thrown) {
-      log('warn', `a callback failed: ${asProtoflyError(thrown).message}`);
+      log('warn', `a callback failed: ${wordsOf(thrown)}`);
     }
   };
   return { url, servers, log, attempt };
 };
+
+/** What a stub's timers throw is the stub's. */
+const guarded = (clock: Clock, attempt: StubContext['attempt']): Clock => ({
+  now: () => clock.now(),
+  setTimeout: (run, milliseconds) => {
+    const timer = clock.setTimeout(() => { attempt(run); }, milliseconds);
+    return { cancel: () => { timer.cancel(); } };
+  },
+});
 
 /** All properties in one object, getters as they are. */
 const merged = <T extends object>(objects: readonly T[]): T =>

@@ -1,9 +1,10 @@
 import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
 import {
-  asProtoflyError, isProvisional, isResponse, isWithin, ProtoflyError, refuse,
+  isProvisional, isResponse, isWithin, ProtoflyError, refuse,
   type Address, type Clock, type Message, type Response, type StubBus, type StubPort, type StubRequest, type StubSandbox,
 } from '../../protocol/index.js';
+import { wordsOf } from './words.js';
 
 export interface MiniBusComponents {
   readonly link: Link<Message>;
@@ -115,6 +116,6 @@ export class MiniBus implements StubBus {
   }
 
   #failed(thrown: unknown): void {
-    this.#log('warn', `a listener failed: ${asProtoflyError(thrown).message}`);
+    this.#log('warn', `a listener failed: ${wordsOf(thrown)}`);
   }
 }

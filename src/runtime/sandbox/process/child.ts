@@ -1,12 +1,14 @@
 import { passingCodec, textCodec } from '../../../link/index.js';
 import { Mux } from '../../../link/mux/index.js';
 import { parentLink } from '../../../link/pipe/index.js';
-import { asProtoflyError, systemClock } from '../../../protocol/index.js';
+import { systemClock } from '../../../protocol/index.js';
+import { SyncClient } from '../../syncher/client.js';
 import { createCapabilities } from '../capabilities.js';
 import type { CapabilityProvider } from '../evaluate.js';
 import { SandboxHost } from '../host.js';
 import { LogLimit } from '../log-limit.js';
 import type { Capability } from '../sandbox.js';
+import { wordsOf } from '../words.js';
 import { evaluateApart } from './evaluate.js';
 import { harden, hardenLanguage } from './harden.js';
 
@@ -15,13 +17,14 @@ const limit = new LogLimit({ clock: systemClock, write: (level, text) => { proce
 const log = (level: 'debug' | 'info' | 'warn', text: string): void => { limit.log(level, text); };
 
 // What a stub leaves unhandled costs itself only, where that can be told apart.
-process.on('unhandledRejection', (thrown) => { log('warn', `a stub's promise was rejected: ${asProtoflyError(thrown).message}`); });
+process.on('unhandledRejection', (thrown) => { log('warn', `a stub's promise was rejected: ${wordsOf(thrown)}`); });
 process.on('SIGINT', () => { log('debug', 'left to the runtime: SIGINT'); });
 
 const link = parentLink(textCodec);
 const capabilities = createCapabilities({ clock: systemClock, log });
 
 hardenLanguage();
+harden(SyncClient);
 
 const provide: CapabilityProvider<Capability> = async (capability, stub) => {
   const provided = await capabilities.provide(capability, stub);

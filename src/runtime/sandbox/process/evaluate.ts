@@ -1,6 +1,8 @@
 import vm from 'node:vm';
-import { asProtoflyError, ProtoflyError, type Activate } from '../../../protocol/index.js';
+import { ProtoflyError, type Activate } from '../../../protocol/index.js';
 import type { Evaluate } from '../evaluate.js';
+import { wordsOf } from '../words.js';
+import { harden } from './harden.js';
 import { createRealm } from './realm.js';
 
 /** How long a module may take to evaluate. */
@@ -12,6 +14,12 @@ const within = async (promise: Promise<void>): Promise<void> => {
     timer = setTimeout(() => { reject(new ProtoflyError('E_DESCRIPTOR', `it isn't ready after ${String(EVALUATE_MS)} ms`)); }, EVALUATE_MS);
   });
   await Promise.race([promise, late]).finally(() => { clearTimeout(timer); });
+};
+
+/** The stub gets what the sandbox's own code works with, but can't change it. */
+const given = (activate: Activate): Activate => (url, bus, config, sandbox) => {
+  harden(bus, config, sandbox);
+  return activate(url, bus, config, sandbox);
 };
 
 /** Evaluates a module in a realm of its own. The process has to run with `--experimental-vm-modules`. */
@@ -26,10 +34,10 @@ export const evaluateApart: Evaluate = async (source, stub, globals) => {
     await module.link(refuseImport);
     await within(module.evaluate({ timeout: EVALUATE_MS }) as Promise<void>);
     const { default: activate } = module.namespace as { readonly default?: unknown };
-    if (typeof activate === 'function') return { activate: activate as Activate, end };
+    if (typeof activate === 'function') return { activate: given(activate as Activate), end };
   } catch (cause) {
     end();
-    throw new ProtoflyError('E_DESCRIPTOR', `the stub's module can't be evaluated: ${asProtoflyError(cause).message}`, { cause });
+    throw new ProtoflyError('E_DESCRIPTOR', `the stub's module can't be evaluated: ${wordsOf(cause)}`, { cause });
   }
   end();
   throw new ProtoflyError('E_DESCRIPTOR', 'the stub\'s module has no default export activate()');

@@ -60,6 +60,17 @@ const createCrypto = (): Readonly<Record<string, unknown>> => {
   };
 };
 
+/** Makes a global, frozen as far as it leads; one with a getter when it is first asked for. */
+const place = (context: vm.Context, name: string, { value, get }: PropertyDescriptor): void => {
+  const put = (thing: unknown): unknown => {
+    harden(thing);
+    Object.defineProperty(context, name, { configurable: true, writable: true, enumerable: false, value: thing });
+    return thing;
+  };
+  if (get === undefined) put(value);
+  else Object.defineProperty(context, name, { configurable: true, enumerable: false, get: () => put(get()) });
+};
+
 /**
  * A realm for one stub: the language, and of the web platform what harms nobody. What is there from the start, and what
  * `globals` adds, can't be changed by the stub where others would notice.
@@ -75,14 +86,12 @@ export const createRealm = ({ url, log, attempt }: StubContext, globals: Readonl
     crypto: createCrypto(),
     performance: { now: () => performance.now(), timeOrigin: performance.timeOrigin },
     queueMicrotask: (run: Callback) => { queueMicrotask(() => { attempt(run); }); },
-    ...Object.fromEntries(WEB.map((name) => [name, (globalThis as unknown as Record<string, unknown>)[name]])),
   };
+  // Much of the web platform is loaded when it is first looked at; so it is here.
+  for (const name of WEB) Object.defineProperty(own, name, { enumerable: true, get: () => (globalThis as unknown as Record<string, unknown>)[name] });
   harden(own);
   for (const [name, property] of Object.entries({ ...Object.getOwnPropertyDescriptors(own), ...Object.getOwnPropertyDescriptors(globals) })) {
-    harden(property.value);
-    const { get } = property;
-    const seen = get === undefined ? undefined : (): unknown => { const value: unknown = get(); harden(value); return value; };
-    Object.defineProperty(context, name, { configurable: true, enumerable: false, ...(seen === undefined ? { writable: true, value: property.value as unknown } : { get: seen }) });
+    place(context, name, property);
   }
   return { context, end: timers.end };
 };

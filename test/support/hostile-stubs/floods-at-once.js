@@ -1,0 +1,5 @@
+/** A million messages of its own, in one go, whatever the bus says. */
+export default function activate(url, bus, { runtimeURL }) {
+  setTimeout(() => { for (let n = 0; n < 1e6; n++) void bus.postMessage({ type: 'update', from: url, to: `${runtimeURL}/registry`, body: { value: `noise ${n}`.padEnd(100) } }); }, 10);
+  return { name: 'floods-at-once', instance: {} };
+}

@@ -1,0 +1,17 @@
+/** Runs in place of a sandbox's entry: tells what a process with the permissions of a sandbox may do. */
+const attempt = async (name, run) => {
+  try {
+    await run();
+    process.stderr.write(`info ${name}: done\n`);
+  } catch (error) {
+    process.stderr.write(`info ${name}: ${error.code ?? error.message}\n`);
+  }
+};
+
+await attempt('read', async () => (await import('node:fs')).readFileSync('/etc/hostname'));
+await attempt('write', async () => (await import('node:fs')).writeFileSync(new URL('./probe.tmp', import.meta.url), ''));
+await attempt('spawn', async () => (await import('node:child_process')).execSync('id'));
+await attempt('worker', async () => new (await import('node:worker_threads')).Worker('1', { eval: true }));
+await attempt('code', () => new Function('return 1')());
+process.stderr.write(`info environment: ${Object.keys(process.env).length} variables\n`);
+process.exit(0);
