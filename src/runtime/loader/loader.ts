@@ -78,7 +78,7 @@ export class Loader {
     const name = `${domain}-${capabilities.join('+') || 'plain'}`;
     const running = this.#sandboxes.get(name);
     if (running !== undefined) return running;
-    const made = this.#factory(`sandbox-${name}`);
+    const made = this.#factory(`sandbox-${name}`, capabilities);
     this.#sandboxes.set(name, made);
     const forget = (): void => {
       if (this.#sandboxes.get(name) === made) this.#sandboxes.delete(name);

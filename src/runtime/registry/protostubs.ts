@@ -181,6 +181,9 @@ const view = ({ init, loaded, status, description, since, refused }: Protostub):
   sent: loaded.link.stats.sent, received: loaded.link.stats.received, refused,
 });
 
+/** How much of a stub's own words is kept. */
+const MAX_DESCRIPTION = 500;
+
 const address = (value: unknown): Address | undefined => (isAddress(value) ? parseAddress(value) : undefined);
 
 const statusEvent = (message: Exclude<Message, { type: 'response' }>): StatusEvent => {
@@ -191,7 +194,7 @@ const statusEvent = (message: Exclude<Message, { type: 'response' }>): StatusEve
   return {
     type: message.type === 'create' ? 'create' : 'update',
     status: value,
-    ...(typeof description === 'string' ? { description } : {}),
+    ...(typeof description === 'string' ? { description: description.slice(0, MAX_DESCRIPTION) } : {}),
     ...(remoteRuntime === undefined ? {} : { remoteRuntime }),
     ...(at === undefined ? {} : { connection: at }),
     ...(session === 'new' || session === 'resumed' ? { session } : {}),

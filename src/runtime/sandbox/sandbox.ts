@@ -47,8 +47,12 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** Makes a sandbox. @throws ProtoflyError `E_UNREACHABLE` when it can't be started */
-export type SandboxFactory = (name: string) => Promise<Sandbox>;
+/**
+ * Makes a sandbox for stubs that are granted no more than these capabilities.
+ * @param capabilities @default all
+ * @throws ProtoflyError `E_UNREACHABLE` when it can't be started
+ */
+export type SandboxFactory = (name: string, capabilities?: readonly Capability[]) => Promise<Sandbox>;
 
 /** The channel between a runtime and a sandbox host; the others carry a stub or a port each. */
 export const CONTROL_CHANNEL = 'control';

@@ -7,7 +7,7 @@ import { Mux } from '../../../link/mux/index.js';
 import { LINK_STDIO, processLink } from '../../../link/pipe/index.js';
 import { ProtoflyError, systemClock, type StubSandbox } from '../../../protocol/index.js';
 import { SandboxClient, type SandboxClientInit } from '../client.js';
-import type { SandboxFactory } from '../sandbox.js';
+import { CAPABILITIES, type SandboxFactory } from '../sandbox.js';
 import { exitOf } from './exit.js';
 import { MemoryWatch } from './memory.js';
 import { logOutput } from './output.js';
@@ -34,15 +34,15 @@ const readable = (): string[] => {
   return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
 };
 
-/** Node's permission model: no files but the package's own, no processes, no workers; native addons for WebRTC. And no code out of strings. */
-const permissions = (): string[] => {
+/** Node's permission model: no files but the package's own, no processes, no workers; native addons only where WebRTC needs one. And no code out of strings. */
+const permissions = (native: boolean): string[] => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
-  return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', '--allow-addons', ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+  return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', ...(native ? ['--allow-addons'] : []), ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
 };
 
-const start = async (name: string, { heapMiB = 256, entry = defaultEntry() }: ProcessSandboxInit): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [...permissions(), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: {}, stdio: [...LINK_STDIO] });
+const start = async (name: string, native: boolean, { heapMiB = 256, entry = defaultEntry() }: ProcessSandboxInit): Promise<ChildProcess> => {
+  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: {}, stdio: [...LINK_STDIO] });
   try {
     await once(child, 'spawn');
     return child;
@@ -66,9 +66,9 @@ const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEn
 };
 
 /** Makes sandboxes that are processes: no environment, no standard input; what they print goes to the log. */
-export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name) => {
+export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
   const { log, graceMs = 2000, memoryMiB = 384 } = init;
-  const child = await start(name, init);
+  const child = await start(name, capabilities.includes('webrtc'), init);
   const exit = exitOf(child, systemClock);
   const write: StubSandbox['log'] = (level, text) => { log(level, `${name}: ${text}`); };
   for (const output of [child.stdout, child.stderr]) if (output !== null) logOutput(output, { clock: systemClock, write }, exit.onLine);
