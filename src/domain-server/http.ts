@@ -15,8 +15,10 @@ export interface HttpComponents {
 
 export interface HttpInit {
   readonly domain: string;
-  /** The first one is that of the domain's own stub. */
+  /** The first one is that of the domain's own stub, where `own` is empty. */
   readonly protocols: readonly Protocol[];
+  /** Where the message node is over protocols that the server's owner brings. They go before `protocols`. */
+  readonly own: Readonly<Record<string, string>>;
   readonly secure: boolean;
   /** `host:port` where the server can be reached, when a request doesn't say. */
   readonly authority: () => string;
@@ -45,16 +47,19 @@ export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init
     return endpointOf(protocol, init.secure, host !== undefined && HOST.test(host) ? host : init.authority());
   };
 
+  const endpoints = (request: IncomingMessage): Readonly<Record<string, string>> =>
+    ({ ...init.own, ...Object.fromEntries(init.protocols.map((protocol) => [protocol, endpoint(request, protocol)])) });
+
   const info = (request: IncomingMessage): DomainInfo => ({
     domain: init.domain,
-    messageNode: Object.fromEntries(init.protocols.map((protocol) => [protocol, endpoint(request, protocol)])),
+    messageNode: { ...endpoints(request) },
     ...keysOf(publisher.keys),
     ...(init.iceServers.length === 0 ? {} : { iceServers: [...init.iceServers] }),
   });
 
   const entry = async (request: IncomingMessage, type: CatalogueType, name: string, [part, hash, ...more]: string[]): Promise<Answer> => {
     if ((part !== undefined && part !== 'sourcePackage') || more.length > 0) return notFound('the catalogue has nothing there');
-    const found = part === undefined ? await catalogue.descriptor(type, name, endpoint(request, init.protocols[0]!)) : await catalogue.source(type, name, hash);
+    const found = part === undefined ? await catalogue.descriptor(type, name, Object.values(endpoints(request))[0] ?? '') : await catalogue.source(type, name, hash);
     if (found === undefined) return notFound(hash === undefined ? 'the catalogue has no such entry' : 'the catalogue has no such version');
     return { status: 200, body: found, immutable: hash !== undefined };
   };

@@ -4,14 +4,18 @@ import { ProtoflyError } from '../protocol/index.js';
 export const PROTOCOLS = ['websocket', 'rest'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-/** @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all */
-export const checkProtocols = (given: readonly string[]): readonly Protocol[] => {
+/**
+ * @param own names of protocols that the server's owner brings: with one of those there may be none of these
+ * @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all
+ */
+export const checkProtocols = (given: readonly string[], own: readonly string[] = []): readonly Protocol[] => {
   const known: readonly string[] = PROTOCOLS;
   const unknown = given.find((name) => !known.includes(name));
   const choice = `choose from ${PROTOCOLS.join(', ')}`;
   if (unknown !== undefined) throw new ProtoflyError('E_USAGE', `no message node speaks ${JSON.stringify(unknown)}`, { hint: choice });
-  if (given.length === 0) throw new ProtoflyError('E_USAGE', 'a message node speaks at least one protocol', { hint: choice });
-  if (new Set(given).size < given.length) throw new ProtoflyError('E_USAGE', `a protocol is listed twice: ${given.join(', ')}`);
+  if (given.length + own.length === 0) throw new ProtoflyError('E_USAGE', 'a message node speaks at least one protocol', { hint: choice });
+  const all = [...own, ...given];
+  if (new Set(all).size < all.length) throw new ProtoflyError('E_USAGE', `a protocol is listed twice: ${all.join(', ')}`);
   return [...given] as Protocol[];
 };
 

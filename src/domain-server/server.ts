@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Link } from '../link/link.js';
+import { passingCodec, type Link } from '../link/index.js';
 import type { SocketServer } from '../link/socket/index.js';
+import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
@@ -43,6 +44,11 @@ export interface DomainServerInit {
   readonly iceServers?: readonly string[];
   /** How clients may speak to the message node. The first one's stub is the domain's `default`. @default all: ['websocket', 'rest'] */
   readonly protocols?: readonly Protocol[];
+  /**
+   * URLs of the message node by the names of protocols that the caller brings: what connects there is given to `serve` or
+   * `serveLines`. They are the domain's own, before `protocols`: its `default` stub is one that is published. @default none
+   */
+  readonly messageNode?: Readonly<Record<string, string>>;
   /** A folder of built stubs for the catalogue. The domain keeps a copy, for a start without the folder. @default none */
   readonly catalogueDir?: string;
   /** More built-in catalogue entries. */
@@ -96,7 +102,8 @@ export class DomainServer {
   constructor({ store, clock, publisherKeys, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
     this.domain = (init.name ?? 'localhost').toLowerCase();
     if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
-    this.protocols = checkProtocols(init.protocols ?? PROTOCOLS);
+    const own = Object.keys(init.messageNode ?? {});
+    this.protocols = checkProtocols(init.protocols ?? PROTOCOLS, own);
     this.#init = init;
     this.#clock = clock;
     this.#log = log;
@@ -120,7 +127,7 @@ export class DomainServer {
     this.#installed = init.catalogueDir === undefined ? [] : installedStubs(init.catalogueDir, this.#kept);
     this.catalogue = new Catalogue({ store, signer: this.publisher }, {
       domain: this.domain,
-      defaultStub: stubOf(this.protocols[0]!),
+      defaultStub: own.length > 0 || this.protocols[0] === undefined ? undefined : stubOf(this.protocols[0]),
       entries: [...commonEntries(this.domain), ...this.#installed, ...(init.entries ?? [])],
     });
     this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
@@ -183,6 +190,24 @@ export class DomainServer {
     }
   }
 
+  /**
+   * Serves one more client of the message node, who sends and gets a message a line (UTF-8, an empty line says nothing)
+   * over this connection. From now on the connection is this server's. A line that is no message is answered with what is
+   * wrong with it.
+   * @param socket must be able to stay half open (`allowHalfOpen`)
+   * @see docs/protocol.md, "Message-node session"
+   */
+  serveLines(socket: Socket): void {
+    socket.setNoDelay(true).setKeepAlive(true, this.#init.keepAliveMs ?? KEEP_ALIVE_MS).on('error', () => undefined);
+    try {
+      if (this.#state.at !== 'running') throw new ProtoflyError('E_UNAVAILABLE', 'the domain server is not running');
+      this.#node.attach((init) => ({ link: streamLink({ readable: socket, writable: socket }, passingCodec, init), taken: () => socket.bytesWritten - socket.writableLength }));
+    } catch (thrown) {
+      this.#log('a client was not served', { error: asProtoflyError(thrown) });
+      socket.destroy();
+    }
+  }
+
   /** @see docs/control.md, "The domain server's socket" */
   status(): Record<string, unknown> {
     const { received, delivered, refused, dropped, receivedPerSecond } = this.#node.meter;
@@ -192,7 +217,7 @@ export class DomainServer {
       pid: process.pid,
       version: this.#init.version,
       startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
-      protocols: this.protocols,
+      protocols: [...Object.keys(this.#init.messageNode ?? {}), ...this.protocols],
       publisherKey: this.#state.at === 'running' ? this.publisher.keyId : undefined,
       ...this.#node.directory.counts,
       connections: this.#node.connections,
@@ -235,7 +260,7 @@ export class DomainServer {
     const { tls, iceServers = [] } = this.#init;
     const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 180_000, keepAliveTimeout: 30_000, connectionsCheckingInterval: 2000 };
     const plain = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
-      domain: this.domain, protocols: this.protocols, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
+      domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
     });
     const rest = this.protocols.includes('rest');
     const listener: RequestListener = (request, response) => { (rest && isForRest(request) ? this.#rest.listener : plain)(request, response); };

@@ -12,6 +12,7 @@ import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
+export { domainHome, type DomainHome } from './domain-home.js';
 export { Hyperty, type Received, type Receipt, type SendOptions } from './hyperty.js';
 export { Node, type Criteria, type RegisterOptions } from './node.js';
 

@@ -16,7 +16,7 @@ export interface CatalogueInit {
   /** Entries that are there without having been published; a published one of the same name goes before. */
   readonly entries: readonly CatalogueEntry[];
   /** The stub that `protocolstub/default` stands for, where none has that name. */
-  readonly defaultStub: string;
+  readonly defaultStub: string | undefined;
 }
 
 /** What became of a publication. */
@@ -58,7 +58,7 @@ const hashOf = (source: SourcePackage | undefined): string | undefined => (sourc
  */
 export class Catalogue {
   readonly #domain: string;
-  readonly #defaultStub: string;
+  readonly #defaultStub: string | undefined;
   readonly #builtIn: ReadonlyMap<string, Found>;
   readonly #descriptors: Collection<Descriptor>;
   readonly #sources: Collection<SourcePackage>;
@@ -103,7 +103,7 @@ export class Catalogue {
     const prefix = `${type}/`;
     const names = new Set([...this.#builtIn.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)));
     for (const [key] of this.#descriptors.entries({ prefix })) names.add(key.slice(prefix.length));
-    if (type === 'protocolstub' && names.has(this.#defaultStub)) names.add('default');
+    if (type === 'protocolstub' && this.#defaultStub !== undefined && names.has(this.#defaultStub)) names.add('default');
     return [...names].sort();
   }
 
@@ -140,7 +140,7 @@ export class Catalogue {
   /** What a name stands for, first what it stands for now. */
   #found(type: CatalogueType, name: string): Found[] {
     if (!NAME_SHAPE.test(name)) return [];
-    const names = type === 'protocolstub' && name === 'default' ? [name, this.#defaultStub] : [name];
+    const names = type === 'protocolstub' && name === 'default' && this.#defaultStub !== undefined ? [name, this.#defaultStub] : [name];
     return names.map((each) => this.#at(entryKey(type, each))).filter((found) => found !== undefined);
   }
 
