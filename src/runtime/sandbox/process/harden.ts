@@ -41,6 +41,18 @@ const stayAssignable = (prototype: object, names: readonly string[]): void => {
 
 const isThing = (value: unknown): value is object => (typeof value === 'object' && value !== null) || typeof value === 'function';
 
+/**
+ * Freezes one, property by property. `Object.freeze` would do the same, but once it has been called on a prototype of
+ * `Buffer`, writing to any buffer is ten times as slow in Node 20.
+ */
+const freeze = (thing: object): void => {
+  Object.preventExtensions(thing);
+  for (const key of Reflect.ownKeys(thing)) {
+    const { configurable, writable } = Object.getOwnPropertyDescriptor(thing, key) ?? {};
+    if (configurable === true || writable === true) Object.defineProperty(thing, key, writable === undefined ? { configurable: false } : { configurable: false, writable: false });
+  }
+};
+
 /** Freezes the given ones and everything that their properties and prototypes lead to. Getters aren't called. */
 export const harden = (...roots: readonly unknown[]): void => {
   const queue = roots.filter(isThing);
@@ -48,7 +60,7 @@ export const harden = (...roots: readonly unknown[]): void => {
   for (let thing = queue.pop(); thing !== undefined; thing = queue.pop()) {
     if (seen.has(thing) || ArrayBuffer.isView(thing)) continue;
     seen.add(thing);
-    Object.freeze(thing);
+    freeze(thing);
     const found = Object.values(Object.getOwnPropertyDescriptors(thing)).flatMap((property) => [property.value, property.get, property.set] as unknown[]);
     queue.push(...[Object.getPrototypeOf(thing) as unknown, ...found].filter((next): next is object => isThing(next) && !seen.has(next)));
   }
