@@ -6,14 +6,13 @@ const NAME = 'lines.example';
 const HTTP = { host: '127.0.0.1', port: 9090 };
 const TCP = { host: '127.0.0.1', port: 9091 };
 
-const { store, adminSocket, catalogueDir } = await domainHome(NAME);
+const { store, adminSocket } = await domainHome(NAME);
 
 const domain = new DomainServer({ store, clock: systemClock }, {
   name: NAME,
   listen: HTTP,
   protocols: [],
   messageNode: { tcp: `tcp://${TCP.host}:${TCP.port}` },
-  catalogueDir,
   adminSocket,
   onStop: () => { end(); },
 });

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { DomainServer, fileKeeper } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import type { DomainServerOptions } from './domain-server-options.js';
 import { openLog } from './log.js';
+import { readSecretFile } from './secret-file.js';
 import { packageVersion } from './package.js';
 
 // The entry point of a domain server's process: composes it, says that it is ready, and ends it in order.
@@ -31,10 +31,16 @@ const readPem = ({ cert, key }: { readonly cert: string; readonly key: string })
   }
 };
 
+/** @throws ProtoflyError `E_USAGE` */
+const turnSecretOf = (file: string | undefined, inherited: string | undefined): { readonly turnSecret?: string } => {
+  if (file === undefined) return inherited === undefined || inherited === '' ? {} : { turnSecret: inherited };
+  return { turnSecret: readSecretFile(file) };
+};
+
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, paths, tls, iceServers, protocols, catalogueDir, sessionTtlMs } = options;
+  const { name, listen, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs } = options;
   const store = openLmdbStore({ path: paths.state });
   let stop: (why: string) => void = () => undefined;
   const stopped = new Promise<string>((resolve) => { stop = resolve; });
@@ -46,11 +52,12 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
     const server = new DomainServer({ store, clock: systemClock, log, publisherKeys: fileKeeper(join(paths.state, 'publisher-key.json')) }, {
       name, listen,
       adminSocket: paths.socket,
-      catalogueDir: catalogueDir ?? fileURLToPath(new URL('../protostubs', import.meta.url)),
       version: packageVersion(),
       onStop: () => { stop('asked on the socket'); },
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
+      ...(catalogueDir === undefined ? {} : { catalogueDir }),
       ...(iceServers === undefined ? {} : { iceServers }),
+      ...turnSecretOf(turnSecretFile, process.env['PROTOFLY_TURN_SECRET']),
       ...(protocols === undefined ? {} : { protocols }),
       ...(sessionTtlMs === undefined ? {} : { sessionTtlMs }),
     });

@@ -7,12 +7,13 @@ import { passingCodec, type Link } from '../link/index.js';
 import type { SocketServer } from '../link/socket/index.js';
 import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
-import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
+import { asProtoflyError, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
-import { commonEntries, installedStubs, keepStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
+import { commonEntries, installedStubs, keepStubs, packagedStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
 import { httpListener } from './http.js';
+import { iceFunction, IceOffer } from './ice/index.js';
 import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './protocols.js';
 import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
 import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
@@ -41,7 +42,12 @@ export interface DomainServerInit {
   readonly listen?: { readonly host: string; readonly port: number };
   /** PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** URLs of the domain's STUN and TURN servers. @default none */
   readonly iceServers?: readonly string[];
+  /** What the TURN servers among them check credentials with. */
+  readonly turnSecret?: string;
+  /** How long credentials for them count, in seconds. @default 3600 */
+  readonly turnTtlS?: number;
   /** How clients may speak to the message node. The first one's stub is the domain's `default`. @default all: ['websocket', 'rest'] */
   readonly protocols?: readonly Protocol[];
   /**
@@ -49,7 +55,7 @@ export interface DomainServerInit {
    * `serveLines`. They are the domain's own, before `protocols`: its `default` stub is one that is published. @default none
    */
   readonly messageNode?: Readonly<Record<string, string>>;
-  /** A folder of built stubs for the catalogue. The domain keeps a copy, for a start without the folder. @default none */
+  /** A folder of built stubs for the catalogue. The domain keeps a copy, for a start without the folder. @default those of this package */
   readonly catalogueDir?: string;
   /** More built-in catalogue entries. */
   readonly entries?: readonly CatalogueEntry[];
@@ -86,6 +92,7 @@ export class DomainServer {
   readonly #clock: Clock;
   readonly #log: (text: string, details?: Record<string, unknown>) => void;
   readonly #node: MessageNode;
+  readonly #ice: IceOffer;
   readonly #records: Records;
   readonly #registry: DomainRegistry;
   readonly #rest: Rest;
@@ -98,7 +105,7 @@ export class DomainServer {
   #state: State = { at: 'new' };
   #closing: Promise<void> | undefined;
 
-  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one or protocols that aren't offered, `E_DESCRIPTOR` for a bad catalogue folder */
+  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one, protocols that aren't offered or ICE servers that can't be used, `E_DESCRIPTOR` for a bad catalogue folder */
   constructor({ store, clock, publisherKeys, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
     this.domain = (init.name ?? 'localhost').toLowerCase();
     if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
@@ -109,6 +116,11 @@ export class DomainServer {
     this.#log = log;
     const sessionTtlMs = init.sessionTtlMs ?? NODE_LIMITS.sessionTtlMs;
     this.#limits = { ...NODE_LIMITS, ...init.limits, sessionTtlMs };
+    this.#ice = new IceOffer({ clock }, {
+      ...(init.iceServers === undefined ? {} : { servers: init.iceServers }),
+      ...(init.turnSecret === undefined ? {} : { turnSecret: init.turnSecret }),
+      ...(init.turnTtlS === undefined ? {} : { ttlS: init.turnTtlS }),
+    });
     this.#records = new Records({ store, clock }, { keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS });
     this.#node = new MessageNode({
       store, clock, random, log,
@@ -122,9 +134,10 @@ export class DomainServer {
       publish: (message, to) => { this.#node.publish(message, to); },
     }, { domain: this.domain, graceMs: sessionTtlMs });
     this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
+    this.#node.addFunction(iceAddress(this.domain), iceFunction(this.#ice, this.domain));
     this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, this.domain), clock }, { domain: this.domain });
     this.#kept = store.collection('catalogue-installed');
-    this.#installed = init.catalogueDir === undefined ? [] : installedStubs(init.catalogueDir, this.#kept);
+    this.#installed = installedStubs(init.catalogueDir ?? packagedStubs(), this.#kept);
     this.catalogue = new Catalogue({ store, signer: this.publisher }, {
       domain: this.domain,
       defaultStub: own.length > 0 || this.protocols[0] === undefined ? undefined : stubOf(this.protocols[0]),
@@ -156,7 +169,7 @@ export class DomainServer {
         this.#admin = await serveAdmin({ catalogue, publisher, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
       }
       await this.publisher.load();
-      if (this.#init.catalogueDir !== undefined) await keepStubs(this.#kept, this.#installed);
+      await keepStubs(this.#kept, this.#installed);
       this.#node.directory.load();
       if (this.#closing === undefined) await this.#listen(host, port);
       if (this.#closing !== undefined) throw new ProtoflyError('E_ABORTED', 'the domain server was closed before it had started');
@@ -257,10 +270,10 @@ export class DomainServer {
   }
 
   #makeHttp(): Server {
-    const { tls, iceServers = [] } = this.#init;
+    const { tls } = this.#init;
     const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 180_000, keepAliveTimeout: 30_000, connectionsCheckingInterval: 2000 };
     const plain = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
-      domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, secure: tls !== undefined, iceServers, authority: () => this.#authority(),
+      domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, secure: tls !== undefined, iceServers: this.#ice.open, authority: () => this.#authority(),
     });
     const rest = this.protocols.includes('rest');
     const listener: RequestListener = (request, response) => { (rest && isForRest(request) ? this.#rest.listener : plain)(request, response); };

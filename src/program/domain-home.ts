@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { domainPlaces } from '../control/paths.js';
 import type { Store } from '../store/index.js';
 
@@ -8,8 +7,6 @@ export interface DomainHome {
   readonly store: Store;
   /** Where `protofly domain status`, `protofly catalogue publish` and the like reach it. */
   readonly adminSocket: string;
-  /** The stubs that come with this package, for its catalogue: without those for P2P its runtimes have no direct connections. */
-  readonly catalogueDir: string;
 }
 
 /**
@@ -21,5 +18,5 @@ export interface DomainHome {
 export const domainHome = async (name: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<DomainHome> => {
   const { state, socket } = domainPlaces(name, env);
   const { openLmdbStore } = await import('../store/lmdb/index.js');
-  return { store: openLmdbStore({ path: state }), adminSocket: socket, catalogueDir: fileURLToPath(new URL('../../dist/protostubs', import.meta.url)) };
+  return { store: openLmdbStore({ path: state }), adminSocket: socket };
 };

@@ -13,7 +13,6 @@ import { confinedTcpSocket } from '../../src/runtime/sandbox/network/tcp.js';
 import { memoryStore } from '../../src/store/index.js';
 import { BIN, ended, withHome } from '../support/cli.js';
 import { startServer } from '../support/domain-server.js';
-import { STUBS } from '../support/nodes.js';
 import { clock, log, TestBus } from '../support/stub-harness.js';
 
 /** docs/protostubs.md, followed literally: its commands in the real shell, in two terminals, with other ports and another home. */
@@ -273,7 +272,7 @@ t.test('a domain with a protocol of its own offers that one, serves what is give
   const init = { messageNode: { lines: 'tcp://127.0.0.1:7' } };
   t.throws(() => new DomainServer({ store: memoryStore(), clock }, { protocols: [] }), { code: 'E_USAGE' });
   t.throws(() => new DomainServer({ store: memoryStore(), clock }, { messageNode: { rest: 'tcp://127.0.0.1:7' } }), { code: 'E_USAGE' }, 'no name twice');
-  const both = await startServer(t, { ...init, catalogueDir: STUBS });
+  const both = await startServer(t, init);
   const { messageNode } = (await (await fetch(`${both.url}/.well-known/protofly`)).json()) as { readonly messageNode: object };
   t.same(Object.keys(messageNode), ['lines', 'websocket', 'rest'], 'its own goes first');
   t.equal((await fetch(`${both.url}/.well-known/protocolstub/default`)).status, 404, 'and no other protocol\'s stub is the domain\'s own');

@@ -380,7 +380,7 @@ void t.test('catalogue publish: the code is beside the descriptor, in it, or giv
 
 void t.test('catalogue publish says what is wrong, and publishes nothing of it', async (t) => {
   const path = temporaryFolder(t);
-  const { context, url } = await commanded(t);
+  const { context, url } = await commanded(t, { catalogueDir: temporaryFolder(t) });
   const file = (content: unknown, name = 'x.json'): string => {
     writeFileSync(join(path, name), typeof content === 'string' ? content : JSON.stringify(content));
     return join(path, name);

@@ -77,7 +77,7 @@ void t.test('a strong ETag saves the second transfer; HEAD sends no body', async
 });
 
 void t.test('what is not there is answered in JSON: 404, 405, 414, 426', async (t) => {
-  const { url } = await startServer(t);
+  const { url } = await startServer(t, { catalogueDir: temporaryFolder(t) });
   for (const path of ['/nothing', '/.well-known', '/.well-known/nothing', '/.well-known/hyperty/x', '/.well-known/hyperty/x/sourcePackage', '/.well-known/protocolstub/default', '/.well-known/runtime/default/sourcePackage', '/.well-known/runtime/default/x', '/.well-known/runtime/..%2f..%2fetc', '/.well-known/runtime/__proto__', '/.well-known/protofly/x', '/%']) {
     const response = await fetch(url + path);
     t.equal(response.status, 404, path);

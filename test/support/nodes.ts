@@ -1,5 +1,4 @@
 import './bare-children.js';
-import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { Client } from '../../src/control/client/client.js';
 import { Runtime as RuntimeView } from '../../src/control/client/runtime.js';
@@ -11,12 +10,9 @@ import { Node } from '../../src/program/index.js';
 import { processSandbox, Runtime, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 
-/** The stubs that the build made. */
-export const STUBS = fileURLToPath(new URL('../../dist/protostubs', import.meta.url));
-
 /** A domain server on a free port, with the stubs of this package in its catalogue; closed with the test. */
 export const startDomain = async (t: Test, name = 'localhost', init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
-  const server = new DomainServer({ store, clock: systemClock }, { name, catalogueDir: STUBS, ...init });
+  const server = new DomainServer({ store, clock: systemClock }, { name, ...init });
   const url = await server.start();
   t.teardown(() => server.close());
   return { server, url, store };

@@ -48,6 +48,13 @@ const userName = (typed: string): string => {
   throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
 };
 
+/** @throws ProtoflyError `E_USAGE` for a TURN server that nothing is known for */
+const checkedServers = ({ iceServers = [], turnCredentials }: Settings): readonly string[] => {
+  const turn = iceServers.find((url) => url.startsWith('turn:') && !url.includes('@'));
+  if (turn === undefined || turnCredentials !== undefined) return iceServers;
+  throw new ProtoflyError('E_USAGE', `the setting iceServers has ${turn}, and no credentials for it`, { hint: 'put username:password into a file: protofly config set turnCredentials FILE; or have the domain offer the server' });
+};
+
 const optionsOf = (context: Context, input: StartInput, settings: Settings, log: string | undefined): RuntimeDaemonOptions => ({
   profile: context.flags.profile,
   paths: { state: context.places.state, socket: context.places.socket, ...(log === undefined ? {} : { log }) },
@@ -56,7 +63,9 @@ const optionsOf = (context: Context, input: StartInput, settings: Settings, log:
   user: userName(input.user ?? settings.user ?? userInfo().username),
   p2p: input.p2p ?? settings.p2p ?? true,
   ...(input.trust === undefined ? {} : { trust: input.trust }),
-  ...(settings.iceServers === undefined ? {} : { iceServers: settings.iceServers }),
+  ...(settings.iceServers === undefined ? {} : { iceServers: checkedServers(settings) }),
+  ...(settings.turnCredentials === undefined ? {} : { turnCredentials: settings.turnCredentials }),
+  ...(settings.ice === undefined ? {} : { iceTransportPolicy: settings.ice }),
   ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
     stubs: {
       ...(settings.stubs === undefined ? {} : { allow: settings.stubs }),
@@ -80,17 +89,18 @@ const isUp = (status: RuntimeStatus): boolean => status.state === 'live';
 /** Why a runtime that isn't live in time isn't. */
 const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError => {
   const reason = last?.reason;
+  if (last?.refusal !== undefined) return errorFromJson(last.refusal);
   if (last !== undefined && last.messageNode?.status !== 'live') {
     return new ProtoflyError('E_UNREACHABLE', `the domain isn't reachable${last.messageNode?.url === undefined ? '' : ` at ${last.messageNode.url}`}${reason === undefined ? '' : `: ${reason}`}`, { hint: 'is it running? see protofly domain status' });
   }
   return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
 };
 
-/** A refusal that waiting doesn't change: of the domain's stub, or its publisher. */
+/** A refusal that waiting doesn't change: of the domain's stub, or its publisher. A stub that doesn't work may be replaced. */
 const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
   if (refusal === undefined) return undefined;
   const { code, message, hint } = errorFromJson(refusal);
-  if (EXIT_OF[code] !== EXIT_OF.E_REFUSED) return undefined;
+  if (EXIT_OF[code] !== EXIT_OF.E_REFUSED || code === 'E_DESCRIPTOR') return undefined;
   return new ProtoflyError(code, message, code === 'E_PUBLISHER' ? { hint: 'if the owner of the domain confirms the new key: protofly runtime start --trust KEY' } : hint === undefined ? {} : { hint });
 };
 

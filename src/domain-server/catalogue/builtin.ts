@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { catalogueAddress, CHANNEL_LABEL, ProtoflyError, asProtoflyError } from '../../protocol/index.js';
 import type { Collection } from '../../store/store.js';
 import { parseDescriptor, parseSourcePackage, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
@@ -29,6 +30,9 @@ export const readStubs = (folder: string): CatalogueEntry[] => {
     throw new ProtoflyError('E_DESCRIPTOR', `the stubs in ${folder} can't be read: ${asProtoflyError(cause).message}`, { cause });
   }
 };
+
+/** The folder of the stubs that come with this package, whether this runs compiled or from source. */
+export const packagedStubs = (): string => fileURLToPath(new URL('../../../dist/protostubs', import.meta.url));
 
 /** A domain's own copy of the stubs that came with its installation. */
 export type InstalledStubs = Collection<CatalogueEntry>;

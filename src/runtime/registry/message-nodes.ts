@@ -101,10 +101,13 @@ export class MessageNodes {
     this.start();
   }
 
-  /** Its domain has another version of a stub: one that reaches nobody is replaced, others run on. */
+  /** Its domain has another version of a stub: one that reaches nobody, or couldn't be deployed, is replaced; others run on. */
   renew(origin: Address): void {
-    for (const { stub } of this.#nodes.values()) {
-      if (stub?.init.origin === origin && stub.status !== 'live') void stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
+    for (const node of this.#nodes.values()) {
+      if (originOf(node.domain) !== origin) continue;
+      node.refusal = undefined;
+      if (node.stub !== undefined && node.stub.status !== 'live') void node.stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
+      else if (node.domain === this.#init.domain) this.start();
     }
   }
 
@@ -212,7 +215,7 @@ export class MessageNodes {
         url: child(child(this.#init.runtime, 'protostub'), node.domain),
         kind: 'msg-node',
         domain: node.domain,
-        origin: catalogueAddress(node.domain, 'protocolstub', 'default'),
+        origin: originOf(node.domain),
         config: { runtimeURL: this.#init.runtime, release: true },
         admit: (message, stub) => this.#admit(node, message, stub),
         onStatus: (event) => { this.#status(node, event); },
@@ -300,6 +303,9 @@ export class MessageNodes {
     this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
   }
 }
+
+/** What a domain calls its own message-node stub. */
+const originOf = (domain: string): Address => catalogueAddress(domain, 'protocolstub', 'default');
 
 const byDomain = (addresses: readonly Address[]): Map<string, Address[]> => {
   const groups = new Map<string, Address[]>();

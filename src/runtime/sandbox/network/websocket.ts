@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { types } from 'node:util';
 import { WebSocket as Raw } from 'ws';
 import { asProtoflyError, MAX_MESSAGE_BYTES, type StubSandbox } from '../../../protocol/index.js';
@@ -34,6 +35,7 @@ export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['W
     onerror: Handler | null = null;
     onclose: Handler | null = null;
     readonly #raw: Raw | undefined;
+    #corked = false;
     readonly #listeners = new Map<Kind, Set<Handler>>();
 
     constructor(url: string, protocols: string | string[] = []) {
@@ -73,7 +75,9 @@ export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['W
     }
 
     send(data: unknown): void {
-      this.#raw?.send(bytesOf(data));
+      if (this.#raw === undefined) return;
+      this.#together(this.#raw);
+      this.#raw.send(bytesOf(data));
     }
 
     close(code?: number, reason?: string): void {
@@ -95,6 +99,17 @@ export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['W
 
     removeEventListener(type: Kind, listener: Handler): void {
       this.#listeners.get(type)?.delete(listener);
+    }
+
+    /** What is sent in one go leaves in one system call. */
+    #together({ _socket: socket }: Raw & { readonly _socket?: Socket | null }): void {
+      if (this.#corked || socket === undefined || socket === null) return;
+      this.#corked = true;
+      socket.cork();
+      process.nextTick(() => {
+        this.#corked = false;
+        socket.uncork();
+      });
     }
 
     #binary(data: Buffer): unknown {
