@@ -1,5 +1,5 @@
-import { join } from 'node:path';
-import { ProtoflyError } from '../protocol/index.js';
+import { join, resolve } from 'node:path';
+import { checkIceUrl, ICE_POLICIES, ProtoflyError, type IceTransportPolicy } from '../protocol/index.js';
 import type { Places } from './paths.js';
 
 /** The runtime has the same lists; the daemon's options tie them together. */
@@ -19,6 +19,10 @@ export interface Settings {
   /** @default true */
   readonly p2p?: boolean;
   readonly iceServers?: readonly string[];
+  /** Path of a file with `username:password` for the TURN servers among them. */
+  readonly turnCredentials?: string;
+  /** @default 'all' */
+  readonly ice?: IceTransportPolicy;
   /** Whose protostubs are deployed. @default 'any' */
   readonly stubs?: Allowance;
   /** What protostubs may be granted. @default all that there are */
@@ -60,12 +64,20 @@ const oneOf = <T extends string>(known: readonly T[], value: string): T => {
 
 const list = (value: string): string[] => value.split(',').map((item) => item.trim()).filter((item) => item !== '');
 
+const iceServers = (value: string): string[] => {
+  const urls = list(value);
+  for (const url of urls) checkIceUrl(url);
+  return urls;
+};
+
 /** The keys that `config get` and `config set` know. */
 export const KEYS: readonly Key[] = [
   { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: text },
   { name: 'user', what: 'the user whose runtime this is', read: text },
   { name: 'p2p', what: 'whether direct connections are set up (true or false)', read: truth },
-  { name: 'iceServers', what: 'STUN and TURN servers, separated by commas', read: list },
+  { name: 'iceServers', what: 'STUN and TURN servers besides those of the domain, separated by commas', read: iceServers },
+  { name: 'turnCredentials', what: 'file with username:password for the TURN servers in iceServers', read: (value) => resolve(text(value)) },
+  { name: 'ice', what: 'how direct connections may go: all, or relay (through TURN servers alone)', read: (value) => oneOf(ICE_POLICIES, value.trim()) },
   { name: 'stubs', what: 'whose protostubs are deployed: any, trusted or built-in', read: (value) => oneOf(ALLOWANCES, value.trim()) },
   { name: 'capabilities', what: `what protostubs may be granted, separated by commas: ${CAPABILITIES.join(', ')}`, read: (value) => [...new Set(list(text(value)).map((item) => oneOf(CAPABILITIES, item)))] },
 ];
@@ -100,12 +112,14 @@ const strings = (value: unknown): value is string[] => Array.isArray(value) && v
 
 /** What is not of its key's type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
-  const { domain, user, p2p, iceServers, stubs, capabilities, domains } = stored;
+  const { domain, user, p2p, iceServers, turnCredentials, ice, stubs, capabilities, domains } = stored;
   return {
     ...(typeof domain === 'string' ? { domain } : {}),
     ...(typeof user === 'string' ? { user } : {}),
     ...(typeof p2p === 'boolean' ? { p2p } : {}),
     ...(strings(iceServers) ? { iceServers } : {}),
+    ...(typeof turnCredentials === 'string' ? { turnCredentials } : {}),
+    ...(isOneOf(ICE_POLICIES, ice) ? { ice } : {}),
     ...(isOneOf(ALLOWANCES, stubs) ? { stubs } : {}),
     ...(strings(capabilities) ? { capabilities: capabilities.filter((capability) => isOneOf(CAPABILITIES, capability)) } : {}),
     domains: isRecord(domains) ? Object.fromEntries(Object.entries(domains).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {},

@@ -20,6 +20,8 @@ export interface DomainServerOptions {
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
+  /** Path of the file with what TURN servers check credentials with. Where it isn't given: PROTOFLY_TURN_SECRET. */
+  readonly turnSecretFile?: string;
   /** How clients may speak to the message node; the first one's stub is the domain's own. @default all */
   readonly protocols?: readonly MessageNodeProtocol[];
   /** A folder of built stubs. @default the one that came with this program */

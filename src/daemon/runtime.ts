@@ -6,10 +6,11 @@ import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
 import { packageVersion } from './package.js';
 import type { RuntimeDaemonOptions } from './runtime-options.js';
+import { withCredentials } from './turn-credentials.js';
 
 // The entry point of a runtime's process: composes it, says that it is ready, and ends it in order.
 const options = JSON.parse(process.argv[2] ?? '{}') as RuntimeDaemonOptions;
-const { paths, domain, domains, user, p2p, iceServers, stubs, trust } = options;
+const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust } = options;
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 process.stdout.on('error', () => { logger.debug('nobody listens to the ready line'); });
@@ -38,7 +39,8 @@ try {
       {
         domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
         ...(paths.log === undefined ? {} : { logFile: paths.log }),
-        ...(iceServers === undefined ? {} : { iceServers }),
+        ...(iceServers === undefined ? {} : { iceServers: withCredentials(iceServers, turnCredentials) }),
+        ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }),
         ...(trust === undefined ? {} : { trust }),
         ...(stubs === undefined ? {} : { stubs }),
       },

@@ -7,7 +7,7 @@ import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
 import { domainUrl } from '../control/daemons/runtime.js';
 import { profilePlaces } from '../control/paths.js';
-import { asProtoflyError, ProtoflyError, systemClock, type Message } from '../protocol/index.js';
+import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
 import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
@@ -25,7 +25,10 @@ export interface StartOptions {
   readonly state?: string;
   /** @default true */
   readonly p2p?: boolean;
-  readonly iceServers?: readonly string[];
+  /** Besides those that the domain offers. */
+  readonly iceServers?: readonly IceServer[];
+  /** `relay`: direct connections go through TURN servers or not at all. @default 'all' */
+  readonly iceTransportPolicy?: IceTransportPolicy;
   /** Base URLs of other domains by name. */
   readonly domains?: Readonly<Record<string, string>>;
   /** Where protostubs run. `in-process` starts faster and contains nothing. @default 'process' */
@@ -55,7 +58,7 @@ const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => 
  * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` when it isn't live in time, `E_USAGE`, `E_STORE`
  */
 export const startRuntime = async (options: StartOptions): Promise<Node> => {
-  const { user, state, p2p, iceServers, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { user, state, p2p, iceServers, iceTransportPolicy, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
   const { url } = domainUrl(options.domain, domains ?? {});
   const store = await openStore(state);
   const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
@@ -69,7 +72,7 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
       { store, sandboxes, clock: systemClock, fetch, log },
       {
         domainUrl: url, user, version: 'library',
-        ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(domains === undefined ? {} : { domains }),
+        ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }), ...(domains === undefined ? {} : { domains }),
       },
     );
     await untilLive(runtime, timeoutMs);

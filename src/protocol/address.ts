@@ -99,6 +99,7 @@ export const domainOf = (address: Address): string => {
 /** The functions of a domain server. */
 export const allocationAddress = (domain: string): Address => `domain://msg-node.${domain}/address-allocation` as Address;
 export const subscriptionAddress = (domain: string): Address => `domain://msg-node.${domain}/sm` as Address;
+export const iceAddress = (domain: string): Address => `domain://msg-node.${domain}/ice` as Address;
 export const registryAddress = (domain: string): Address => `domain://registry.${domain}` as Address;
 export const catalogueAddress = (domain: string, type: string, name: string): Address =>
   `hyperty-catalogue://catalogue.${domain}/.well-known/${type}/${name}` as Address;

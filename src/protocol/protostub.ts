@@ -1,5 +1,6 @@
 import type { Address } from './address.js';
 import type { Clock } from './clock.js';
+import type { IceServer, IceTransportPolicy } from './ice.js';
 import type { Message, Request, Response } from './message.js';
 
 /**
@@ -44,7 +45,10 @@ export interface StubConfig {
   /** P2P requester only: the runtime to connect to, and its handler stub. */
   readonly remoteRuntimeURL?: Address;
   readonly p2pHandler?: Address;
-  readonly iceServers?: readonly string[];
+  /** As known at the deployment; later ones come as `update`s (docs/protocol.md, STB-6). */
+  readonly iceServers?: readonly IceServer[];
+  /** What a stub asks of WebRTC can't go beyond it. @default 'all' */
+  readonly iceTransportPolicy?: IceTransportPolicy;
   readonly [setting: string]: unknown;
 }
 
@@ -203,7 +207,7 @@ export interface WebRtcEngine {
    * Offers: resolves with a description that holds the host candidates. An eager offer makes its side the DTLS client
    * and has the other side check at once: it connects within milliseconds, but now and then fails on a busy machine.
    */
-  offer(init: { readonly iceServers: readonly string[]; readonly label: string; readonly eager: boolean }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
+  offer(init: { readonly iceServers: readonly IceServer[]; readonly iceTransportPolicy?: IceTransportPolicy; readonly label: string; readonly eager: boolean }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
   /** Answers an offer. @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
-  answer(init: { readonly iceServers: readonly string[]; readonly sdp: string }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
+  answer(init: { readonly iceServers: readonly IceServer[]; readonly iceTransportPolicy?: IceTransportPolicy; readonly sdp: string }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
 }

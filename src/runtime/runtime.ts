@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
 import type { Link } from '../link/index.js';
 import {
-  asProtoflyError, domainOf, formatAddress, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
-  type Address, type Clock, type Message,
+  asProtoflyError, child, domainOf, formatAddress, iceAddress, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
+  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
 import { Outgoing } from './delivery/index.js';
+import { IceConfiguration } from './ice/index.js';
 import { loadIdentity, type Identity } from './identity/index.js';
 import type { Path } from './inbox/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
@@ -39,7 +40,9 @@ export interface RuntimeInit {
   /** @default true */
   readonly p2p?: boolean;
   /** Besides those that the domain offers. @default none */
-  readonly iceServers?: readonly string[];
+  readonly iceServers?: readonly IceServer[];
+  /** `relay`: P2P connections go through TURN servers or not at all. @default 'all' */
+  readonly iceTransportPolicy?: IceTransportPolicy;
   /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
   readonly stubs?: StubPolicy;
   /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
@@ -64,6 +67,7 @@ interface Parts {
   readonly hyperties: Hyperties;
   readonly connections: Connections;
   readonly outgoing: Outgoing;
+  readonly ice: IceConfiguration;
   readonly records: Records;
   readonly syncManager: SyncManager;
   readonly clients: Clients;
@@ -140,8 +144,20 @@ export class Runtime {
       runtime, domain, user, guid: identity.guid, offer: () => connections.offer,
     });
     const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
+    const ice = new IceConfiguration({
+      clock, log,
+      ask: async () => {
+        const response = await bus.request({ type: 'read', from: child(runtime, 'registry'), to: iceAddress(domain) });
+        if (response.body.code === 404) return undefined;
+        if (!isSuccess(response)) throw responseError(response);
+        return response.body.value;
+      },
+      onChange: (servers) => { stubs.configure(servers); },
+    }, {
+      own: init.iceServers ?? [], listed: own.iceServers ?? [], ...(init.iceTransportPolicy === undefined ? {} : { policy: init.iceTransportPolicy }),
+    });
     const connections: Connections = new Connections({
-      bus, clock, stubs, nodes, catalogue, log,
+      bus, clock, stubs, nodes, catalogue, ice, log,
       generations: store.collection('generations'),
       hostOf: async (address) => {
         const record = await records.find(address);
@@ -153,7 +169,7 @@ export class Runtime {
       onLost: (carrier) => { outgoing.lost(carrier); },
       onHandler: changed,
       onOffer: () => { if (nodes.status.status === 'live') this.#announce(); },
-    }, { runtime, domain, enabled: init.p2p ?? true, iceServers: [...(init.iceServers ?? []), ...(own.iceServers ?? [])] });
+    }, { runtime, domain, enabled: init.p2p ?? true });
     const router: Router = new Router({ records, hyperties, connections, nodes, outgoing }, { runtime });
     const syncManager: SyncManager = new SyncManager({
       bus, clock,
@@ -179,7 +195,7 @@ export class Runtime {
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
       void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
     });
-    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, records, syncManager, clients };
+    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, ice, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -244,12 +260,13 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, hyperties } = this.#parts;
+    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties } = this.#parts;
     await clients.close();
     await syncManager.close();
     stubs.close();
     nodes.close();
     connections.close();
+    ice.close();
     outgoing.close();
     await loader.close();
     await catalogue.close();
@@ -279,11 +296,13 @@ export class Runtime {
 
   /** In a new session the own domain has to be told again what lives here. */
   #renew(domain: string): void {
-    const { syncManager } = this.#parts;
+    const { syncManager, ice } = this.#parts;
     syncManager.resubscribe(domain).catch((thrown: unknown) => {
       this.#components.log('warn', `data objects at ${domain} not followed again: ${asProtoflyError(thrown).message}`);
     });
-    if (domain === this.domain) this.#announce();
+    if (domain !== this.domain) return;
+    this.#announce();
+    void ice.renew();
   }
 
   /** Has the own domain know the hyperties of this runtime, as they are now. */

@@ -14,14 +14,15 @@ export default class DomainStart extends BaseCommand {
     'tls-cert': string({ description: 'certificate file (PEM)' }),
     'tls-key': string({ description: 'key file (PEM)' }),
     protocols: string({ description: 'how clients may speak to it, separated by commas; the first one\'s stub is the domain\'s own', default: 'websocket,rest' }),
-    'ice-server': string({ description: 'STUN or TURN server for the runtimes of this domain', multiple: true, multipleNonGreedy: true }),
+    'ice-server': string({ description: 'STUN or TURN server for the runtimes of this domain: stun:host:port or turn:host:port', multiple: true, multipleNonGreedy: true }),
+    'turn-secret-file': string({ description: 'file with the secret that the TURN servers share with this domain (or PROTOFLY_TURN_SECRET)' }),
   };
 
   override async run(): Promise<number> {
     const { flags } = await this.parse(DomainStart);
     const context = this.context(flags);
     const { status, socket, log, stay } = await startDomain(context, {
-      name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], protocols: flags.protocols,
+      name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
     }, flags.detach);
     const { domain, url, pid, protocols, publisherKey } = status;
     await context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
-import { ProtoflyError, systemClock, type Address, type Body, type RequestType } from '../../protocol/index.js';
+import { checkIceUrl, ProtoflyError, systemClock, type Address, type Body, type RequestType } from '../../protocol/index.js';
 import { Client } from '../client/client.js';
 import type { DomainStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
-import { domainPlaces, knownDomainServers } from '../paths.js';
+import { domainPlaces, knownDomainServers, type Environment } from '../paths.js';
 import { parseDuration } from '../io/duration.js';
 import type { DomainDaemonOptions, MessageNodeProtocol } from './options.js';
 import { spawnDaemon, stayWith, untilGone } from './spawn.js';
@@ -16,6 +16,7 @@ export interface DomainStart {
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly iceServers: readonly string[];
+  readonly turnSecretFile?: string | undefined;
   /** Separated by commas; all where it isn't given. */
   readonly protocols?: string | undefined;
 }
@@ -72,6 +73,15 @@ export const parseProtocols = (text: string): readonly MessageNodeProtocol[] => 
   return names as MessageNodeProtocol[];
 };
 
+/** Says what can't work before anything is started. @throws ProtoflyError `E_USAGE` */
+const checkIceServers = ({ iceServers, turnSecretFile }: DomainStart, env: Environment): void => {
+  const turn = iceServers.find((url) => checkIceUrl(url).kind === 'turn');
+  if (turn !== undefined && turnSecretFile === undefined && (env['PROTOFLY_TURN_SECRET'] ?? '') === '') {
+    throw new ProtoflyError('E_USAGE', `${turn} needs the secret that its server checks credentials with`, { hint: 'give --turn-secret-file F, or PROTOFLY_TURN_SECRET; coturn: use-auth-secret' });
+  }
+  if (turn === undefined && turnSecretFile !== undefined) throw new ProtoflyError('E_USAGE', '--turn-secret-file is for TURN servers, and there is none', { hint: 'name it: --ice-server turn:turn.example.com:3478' });
+};
+
 /** A duration as everywhere, or days: `30d`. In milliseconds. @throws ProtoflyError `E_USAGE` */
 export const parseOverlap = (text: string): number => {
   const days = /^(\d{1,4})d$/.exec(text.trim())?.[1];
@@ -123,6 +133,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
   const listen = parseListen(input.listen);
   if ((input.tlsCert === undefined) !== (input.tlsKey === undefined)) throw new ProtoflyError('E_USAGE', '--tls-cert and --tls-key belong together');
   const protocols = input.protocols === undefined ? undefined : parseProtocols(input.protocols);
+  checkIceServers(input, context.env);
   const places = domainPlaces(name, context.env);
   if (await isRunning(context, name)) throw new ProtoflyError('E_CONFLICT', `the domain server of ${name} is already running`, { hint: 'see protofly domain status' });
   const { mkdirSync } = await import('node:fs');
@@ -131,6 +142,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     name, listen,
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
+    ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),
     ...(protocols === undefined ? {} : { protocols }),
     paths: { state: places.state, socket: places.socket, ...(detach ? { log: places.log } : {}) },
   };

@@ -1,3 +1,4 @@
+import type { IceTransportPolicy } from '../../protocol/index.js';
 import type { Allowance, Capability } from '../settings.js';
 
 /**
@@ -28,6 +29,9 @@ export interface RuntimeDaemonOptions {
   readonly user: string;
   readonly p2p: boolean;
   readonly iceServers?: readonly string[];
+  /** Path of the file with `username:password` for the TURN servers among them. */
+  readonly turnCredentials?: string;
+  readonly iceTransportPolicy?: IceTransportPolicy;
   /** Id of a publisher key of the domain that is to be believed. */
   readonly trust?: string;
   /** Whose protostubs are deployed, and what they may be granted; the runtime's defaults where nothing is said. */
@@ -48,6 +52,8 @@ export interface DomainDaemonOptions {
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
+  /** Path of the file with what TURN servers check credentials with. Where it isn't given: PROTOFLY_TURN_SECRET. */
+  readonly turnSecretFile?: string;
   /** The first one's stub is the domain's own. @default all */
   readonly protocols?: readonly MessageNodeProtocol[];
 }

@@ -6,6 +6,7 @@ import {
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
+import type { Ice } from '../ice/index.js';
 import type { StubCatalogue } from '../loader/index.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from './message-nodes.js';
@@ -18,6 +19,8 @@ export interface ConnectionsComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
+  /** The servers for set-ups. */
+  readonly ice: { readonly current: Ice; ready(): Promise<Ice> };
   /** The last generation of set-ups by remote runtime. */
   readonly generations: Collection<number>;
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
@@ -38,7 +41,6 @@ export interface ConnectionsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly enabled: boolean;
-  readonly iceServers?: readonly string[];
   /** After a failed set-up: how long until the next, in milliseconds, doubling up to 64 times. @default 1000 */
   readonly retryMs?: number;
   /** @default 15_000 */
@@ -230,7 +232,7 @@ export class Connections {
     if (!this.#init.enabled) throw new ProtoflyError('E_REFUSED', 'P2P is switched off in this runtime', { hint: 'start it without --no-p2p' });
     if (p2pHandler === undefined) throw new ProtoflyError('E_REFUSED', `${record.url} takes no P2P connections`);
     if (remoteRuntime === this.#init.runtime) throw new ProtoflyError('E_USAGE', `${record.url} lives in this runtime`);
-    const { stubs, nodes, clock, generations, log } = this.#components;
+    const { stubs, nodes, ice, clock, generations, log } = this.#components;
     const generation = (generations.get(remoteRuntime) ?? 0) + 1;
     this.#requesters += 1;
     const url = child(child(this.#init.runtime, 'p2prequester'), String(this.#requesters));
@@ -244,7 +246,7 @@ export class Connections {
         domain: domainOf(remoteRuntime),
         // A record that names none is of a runtime that speaks as the stubs of this domain do.
         origin: p2pRequester ?? (await this.#handler.offered()).p2pRequester,
-        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, iceServers: this.#init.iceServers ?? [], generation, setupMs: this.#setupMs },
+        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, ...(await ice.ready()), generation, setupMs: this.#setupMs },
         admit: (message) => this.#admit(message, connection),
         onStatus: (event) => { this.#list.step(connection, event.status, event.description, event.details); },
         onEnd: (reason) => { this.#list.lost(connection, reason); },

@@ -2,6 +2,7 @@ import type { Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Timer } from '../../protocol/index.js';
 import type { StubCatalogue } from '../loader/index.js';
+import type { Ice } from '../ice/index.js';
 import { Backoff } from './backoff.js';
 import type { MessageNodes } from './message-nodes.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
@@ -16,6 +17,8 @@ export interface P2pHandlerComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
+  /** The servers for set-ups, as known now. */
+  readonly ice: { readonly current: Ice };
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
   readonly admit: (message: Message, stub: Protostub) => Pressure;
   readonly onStatus: (event: StatusEvent) => void;
@@ -31,8 +34,6 @@ export interface P2pHandlerComponents {
 export interface P2pHandlerInit {
   readonly runtime: Address;
   readonly domain: string;
-  /** @default none */
-  readonly iceServers?: readonly string[];
 }
 
 /** A stub that ran for so long has not failed at what it does, in milliseconds. */
@@ -102,15 +103,17 @@ export class P2pHandler {
   }
 
   async #deploy(): Promise<void> {
-    const { stubs, nodes, admit, onStatus, onPort, onChange, log } = this.#components;
-    const { runtime, domain, iceServers = [] } = this.#init;
+    const { stubs, nodes, ice, admit, onStatus, onPort, onChange, log } = this.#components;
+    const { runtime, domain } = this.#init;
     const origin = await this.#describe();
+    const { current } = ice;
     this.#stub = await stubs.deploy({
       url: this.address, kind: 'p2p-handler', domain, origin,
-      config: { runtimeURL: runtime, iceServers },
+      config: { runtimeURL: runtime, ...current },
       admit, onStatus, onPort,
       onEnd: (reason) => { this.#ended(reason); },
     });
+    if (JSON.stringify(ice.current) !== JSON.stringify(current)) this.#stub.configure(ice.current);
     this.#missing = false;
     onChange();
     nodes.subscribe([this.address], this.address).catch((thrown: unknown) => { log('warn', `the path of ${this.address} is not set: ${asProtoflyError(thrown).message}`); });

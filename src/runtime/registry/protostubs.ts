@@ -1,10 +1,11 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
+  asProtoflyError, child, ICE_RESOURCE, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
   type Address, type Clock, type Message, type StubConfig, type StubStatus,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
+import type { Ice } from '../ice/index.js';
 import type { Loaded, Loader } from '../loader/index.js';
 
 export type StubKind = 'msg-node' | 'p2p-handler' | 'p2p-requester';
@@ -78,6 +79,16 @@ export class Protostub implements Origin, Carrier {
     return this.loaded.link.send(message);
   }
 
+  /** Tells it of the servers that its next set-ups are to use. One that has just ended needs none. */
+  configure(ice: Ice): void {
+    const { runtimeURL } = this.init.config;
+    try {
+      void this.send({ id: 0, type: 'update', from: child(runtimeURL, 'registry'), to: this.address, body: { resource: ICE_RESOURCE, value: ice } });
+    } catch (thrown) {
+      this.log('debug', `${this.address} was not told of its servers: ${asProtoflyError(thrown).message}`);
+    }
+  }
+
   /** Drops a message that it may not bring. A stub that goes on with that is stopped. */
   refuse(message: Message, why: string): void {
     this.refused += 1;
@@ -135,6 +146,11 @@ export class Protostubs {
   /** @see docs/control.md */
   list(): Record<string, unknown>[] {
     return [...[...this.#stubs.values()].map(view), ...this.#fallen.values()];
+  }
+
+  /** Tells the P2P stubs of the servers that their next set-ups are to use. */
+  configure(ice: Ice): void {
+    for (const stub of this.#stubs.values()) if (stub.kind === 'p2p') stub.configure(ice);
   }
 
   /** From now on stubs end because the runtime does. */

@@ -1,4 +1,4 @@
-import type { Clock, StubSandbox } from '../../protocol/index.js';
+import type { Clock, StubSandbox, WebRtcEngine } from '../../protocol/index.js';
 import type { CapabilityProvider } from './evaluate.js';
 import type { Capability } from './sandbox.js';
 import type { createWebRtcEngine } from './webrtc/index.js';
@@ -30,7 +30,13 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
         case 'webrtc': {
           const { createWebRtcEngine, webRtcGlobals } = await import('./webrtc/index.js');
           engine ??= createWebRtcEngine({ clock, log });
-          return { sandbox: { webrtc: await engine }, globals: webRtcGlobals() };
+          const { offer, answer } = await engine;
+          const bound = stub.relayOnly ? { iceTransportPolicy: 'relay' } as const : {};
+          const webrtc: WebRtcEngine = {
+            offer: (init, events) => offer({ ...init, ...bound }, events),
+            answer: (init, events) => answer({ ...init, ...bound }, events),
+          };
+          return { sandbox: { webrtc }, globals: webRtcGlobals(bound) };
         }
       }
     },

@@ -5,6 +5,8 @@ export interface StubContext {
   readonly url: Address;
   /** `host:port` of each server that it may connect to. */
   readonly servers: readonly string[];
+  /** Whether its peer connections go through TURN servers or not at all. @default false */
+  readonly relayOnly?: boolean;
   /** Puts the stub's address before each line, and bounds them. */
   readonly log: StubSandbox['log'];
   /** Calls into the stub: what it throws is logged. */

@@ -112,7 +112,7 @@ export class SandboxHost {
   }
 }
 
-const contextOf = ({ url, servers }: StubDeployment, write: StubSandbox['log']): StubContext => {
+const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox['log']): StubContext => {
   const log: StubSandbox['log'] = (level, text) => { write(level === 'debug' || level === 'warn' ? level : 'info', `${url}: ${String(text)}`); };
   const attempt = (run: () => void): void => {
     try {
@@ -121,7 +121,7 @@ const contextOf = ({ url, servers }: StubDeployment, write: StubSandbox['log']):
       log('warn', `a callback failed: ${wordsOf(thrown)}`);
     }
   };
-  return { url, servers, log, attempt };
+  return { url, servers, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };
 };
 
 /** What a stub's timers throw is the stub's. */

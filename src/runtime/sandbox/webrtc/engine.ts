@@ -1,5 +1,5 @@
-import type { PeerConnection, RtcConfig } from 'node-datachannel';
-import { ProtoflyError, type Clock, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
+import type { IceServer as NativeIceServer, PeerConnection, RtcConfig } from 'node-datachannel';
+import { iceEndpoints, ProtoflyError, type Clock, type IceServer, type IceTransportPolicy, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
 import { hasOnlyLoopback } from './globals.js';
 import { NativePeer } from './peer.js';
 import { candidatesOf, cleanDescription, eager, isEager } from './sdp.js';
@@ -29,7 +29,16 @@ export interface NativeWebRtcEngine extends WebRtcEngine {
   shutdown(): void;
 }
 
-const ICE_SERVER = /^(?:stun|turn|turns):[^\s]{1,500}$/;
+/** Servers as the library takes them. It speaks to them over UDP alone. */
+export const nativeServers = (servers: readonly IceServer[]): (string | NativeIceServer)[] =>
+  iceEndpoints(servers).map(({ kind, host, port, username, credential }) => kind === 'turn' && username !== undefined && credential !== undefined
+    ? { hostname: host, port, username, password: credential, relayType: 'TurnUdp' }
+    : `stun:${host.includes(':') ? `[${host}]` : host}:${String(port)}`);
+
+interface PeerInit {
+  readonly iceServers: readonly IceServer[];
+  readonly iceTransportPolicy?: IceTransportPolicy;
+}
 
 interface Made {
   readonly peer: NativePeer;
@@ -52,10 +61,11 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
   let counter = 0;
   let ended = false;
 
-  const make = (iceServers: readonly string[], events: WebRtcEvents): Made => {
+  const make = ({ iceServers, iceTransportPolicy = 'all' }: PeerInit, events: WebRtcEvents): Made => {
     if (ended) throw new ProtoflyError('E_LINK_CLOSED', 'the WebRTC engine has been shut down');
     const config: RtcConfig = {
-      iceServers: iceServers.filter((server) => ICE_SERVER.test(server)),
+      iceServers: nativeServers(iceServers),
+      iceTransportPolicy,
       ...(bindAddress === undefined ? {} : { bindAddress }),
       ...(init.mtu === undefined ? {} : { mtu: init.mtu }),
     };
@@ -119,8 +129,8 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     get size() {
       return peers.size;
     },
-    offer: async ({ iceServers, label, eager: eagerly }, events) => {
-      const made = make(iceServers, events);
+    offer: async ({ label, eager: eagerly, ...ice }, events) => {
+      const made = make(ice, events);
       return closing(made, async () => {
         made.peer.openChannel(label);
         const described = await describe(made);
@@ -129,9 +139,9 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
         return { peer: made.peer, sdp };
       });
     },
-    answer: async ({ iceServers, sdp: offer }, events) => {
+    answer: async ({ sdp: offer, ...ice }, events) => {
       const clean = cleanDescription(offer);
-      const made = make(iceServers, events);
+      const made = make(ice, events);
       return closing(made, async () => {
         made.peer.setOffer(clean);
         const eagerly = isEager(clean);

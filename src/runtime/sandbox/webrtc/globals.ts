@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import type * as Polyfill from 'node-datachannel/polyfill';
+import type { IceTransportPolicy } from '../../../protocol/index.js';
 
 export const hasOnlyLoopback = (): boolean => Object.values(networkInterfaces()).flat().every((address) => address?.internal !== false);
 
@@ -10,7 +11,7 @@ const NAMES = [
 ] as const;
 
 /** The web standard's classes, each loaded when it is first looked at: stubs that use the engine needn't pay for them. */
-export const webRtcGlobals = (): Readonly<Record<string, unknown>> => {
+export const webRtcGlobals = (fixed: { readonly iceTransportPolicy?: IceTransportPolicy } = {}): Readonly<Record<string, unknown>> => {
   let loaded: typeof Polyfill | undefined;
   const load = (): typeof Polyfill => {
     if (loaded !== undefined) return loaded;
@@ -19,7 +20,7 @@ export const webRtcGlobals = (): Readonly<Record<string, unknown>> => {
     const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
     const RTCPeerConnection = class extends library.RTCPeerConnection {
       constructor(config: ConstructorParameters<typeof library.RTCPeerConnection>[0] = {}) {
-        super(Object.assign({ iceServers: [] }, config, bound));
+        super(Object.assign({ iceServers: [] }, config, bound, fixed));
       }
     };
     loaded = { ...library, RTCPeerConnection };
