@@ -1,0 +1,53 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { systemClock } from '../../src/protocol/index.js';
+import { StunSocket } from '../../src/runtime/stun/index.js';
+
+/** Why tests with a TURN server are left out here, or false. */
+export const withoutCoturn = (): string | false =>
+  spawnSync('turnserver', ['--version']).error === undefined ? false : 'coturn (turnserver) is not installed';
+
+export interface Coturn {
+  readonly port: number;
+  readonly secret: string;
+  readonly stun: string;
+  readonly turn: string;
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    socket.once('error', reject).bind(0, '127.0.0.1', () => {
+      const { port } = socket.address();
+      socket.close(() => { resolve(port); });
+    });
+  });
+
+/** A real STUN and TURN server on a loopback port, which takes credentials made with `secret`; ended with the test. */
+export const startCoturn = async (t: Test, secret = 'test-secret'): Promise<Coturn> => {
+  const folder = mkdtempSync(join(tmpdir(), 'pf-turn-'));
+  const port = await freePort();
+  const config = join(folder, 'turnserver.conf');
+  writeFileSync(config, [
+    'listening-ip=127.0.0.1', 'relay-ip=127.0.0.1', `listening-port=${String(port)}`, 'realm=test.example', 'use-auth-secret', `static-auth-secret=${secret}`,
+    'no-tls', 'no-dtls', 'no-tcp', 'no-cli', 'allow-loopback-peers', 'fingerprint', `pidfile=${join(folder, 'pid')}`, `userdb=${join(folder, 'db')}`, 'simple-log', 'log-file=stdout', '',
+  ].join('\n'));
+  const child = spawn('turnserver', ['-c', config], { stdio: 'ignore' });
+  const gone = new Promise<void>((resolve) => { child.once('close', () => { resolve(); }); });
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await gone;
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const socket = await StunSocket.open(4, systemClock);
+  try {
+    await socket.request({ address: '127.0.0.1', port }, { method: 'binding' });
+  } finally {
+    socket.close();
+  }
+  return { port, secret, stun: `stun:127.0.0.1:${String(port)}`, turn: `turn:127.0.0.1:${String(port)}` };
+};
