@@ -1,13 +1,15 @@
 import { boolean, option, string } from '@oclif/core/flags';
 import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
+import { sendFiles } from '../../control/files/send-files.js';
 import { needed } from '../../control/io/prompt.js';
 import { SENDABLE, sendMessages } from '../../control/messages/send.js';
 import { SPLITS } from '../../control/messages/split.js';
+import { ProtoflyError } from '../../protocol/index.js';
 
 export default class MsgSend extends BaseCommand {
   static override summary = 'send a message, or one for each line of stdin; ends when the other side has them';
   static override description = 'Words are one message. Without any, or with `-`, stdin is read: one message per line.';
-  static override examples = ['<%= config.bin %> msg send bob/in hello', 'seq 1000 | <%= config.bin %> msg send bob/in -', '<%= config.bin %> msg send bob/in --json-body \'{"n": 1}\''];
+  static override examples = ['<%= config.bin %> msg send bob/in hello', '<%= config.bin %> msg send bob/in --file report.pdf', 'seq 1000 | <%= config.bin %> msg send bob/in -', '<%= config.bin %> msg send bob/in --json-body \'{"n": 1}\''];
   static override strict = false;
   static override usage = 'msg send ADDRESS [TEXT...] [FLAGS]';
   static override args = {
@@ -23,6 +25,8 @@ export default class MsgSend extends BaseCommand {
     'require-direct': boolean({ description: 'over a direct connection or not at all (exit 7)' }),
     'no-p2p': boolean({ description: 'through the message node, never directly' }),
     receipt: boolean({ description: 'print a JSON line per message: what became of it' }),
+    file: string({ description: 'send a file (several times: several; `-` is stdin); it goes on where an earlier attempt stopped', multiple: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
+    name: string({ description: 'with --file: what it is to be called', dependsOn: ['file'] }),
     timeout: durationFlag({ description: 'how long receipts may fail to come (30s)' }),
   };
 
@@ -31,6 +35,14 @@ export default class MsgSend extends BaseCommand {
     const context = this.context(flags);
     const [given, ...words] = argv as string[];
     const address = await needed(context, 'ADDRESS', given);
+    if (flags.file !== undefined) {
+      if (words.length > 0) throw new ProtoflyError('E_USAGE', '--file sends a file, and there is a message too', { hint: 'send them one after another' });
+      await sendFiles(context, {
+        address, files: flags.file, name: flags.name, from: flags.from, timeoutMs: flags.timeout,
+        requireDirect: flags['require-direct'], p2p: !flags['no-p2p'],
+      });
+      return;
+    }
     await sendMessages(context, {
       address, text: words, from: flags.from, type: flags.type, split: flags.split, timeoutMs: flags.timeout,
       jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt,

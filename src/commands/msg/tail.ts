@@ -1,11 +1,11 @@
-import { boolean, integer } from '@oclif/core/flags';
+import { boolean, integer, string } from '@oclif/core/flags';
 import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
 import { tailMessages } from '../../control/messages/tail.js';
 
 export default class MsgTail extends BaseCommand {
   static override summary = 'print messages to this runtime\'s hyperties as they come, those that waited first';
   static override description = 'A message is taken when stdout has accepted it; what wasn\'t taken goes back to the inbox.';
-  static override examples = ['<%= config.bin %> msg tail in', '<%= config.bin %> msg tail in --raw --count 1000000 | sort -c -n'];
+  static override examples = ['<%= config.bin %> msg tail in', '<%= config.bin %> msg tail in --raw --count 1000000 | sort -c -n', '<%= config.bin %> msg tail in --save downloads'];
   static override strict = false;
   static override usage = 'msg tail [NAME...] [FLAGS]';
   static override args = { name: argument({ description: 'hyperties, by name or address; all of them where none is named' }) };
@@ -13,10 +13,11 @@ export default class MsgTail extends BaseCommand {
     raw: boolean({ description: 'just the value: a string as it is, anything else as JSON', exclusive: ['json'] }),
     count: integer({ description: 'end after so many; the rest stay in the inbox', min: 0 }),
     timeout: durationFlag({ description: 'end after that time, with exit 5' }),
+    save: string({ description: 'folder for files that are sent; a line is printed for each', helpValue: 'DIR' }),
   };
 
   override async run(): Promise<void> {
     const { argv, flags } = await this.parse(MsgTail);
-    await tailMessages(this.context(flags), { names: argv as string[], raw: flags.raw, count: flags.count, timeoutMs: flags.timeout });
+    await tailMessages(this.context(flags), { names: argv as string[], raw: flags.raw, count: flags.count, timeoutMs: flags.timeout, save: flags.save });
   }
 }

@@ -64,7 +64,7 @@ async function* batchesOf(context: Context, { text, split }: SendInput): AsyncGe
 }
 
 /** Waits for P2P to be live; that it can't be had is what `--require-direct` asks about. */
-const makeDirect = async (runtime: Runtime, to: Address, timeoutMs: number): Promise<void> => {
+export const makeDirect = async (runtime: Runtime, to: Address, timeoutMs: number): Promise<void> => {
   await runtime.p2p('connect', to, { timeoutMs }).catch((error: unknown) => {
     if (!(error instanceof ProtoflyError) || ['E_NOT_FOUND', 'E_LINK_CLOSED', 'E_ABORTED', 'E_ADDRESS'].includes(error.code)) throw error;
     throw new ProtoflyError('E_NOT_DIRECT', `no direct connection: ${error.message}`, { hint: 'see protofly p2p status, or send without --require-direct', cause: error });

@@ -1,10 +1,12 @@
-import { ProtoflyError, systemClock, type Address, type Request } from '../../protocol/index.js';
-import { uaOf } from '../client/client.js';
+import { ProtoflyError, systemClock, type Address, type Message, type Request } from '../../protocol/index.js';
+import { uaOf, type Client } from '../client/client.js';
 import { withRuntime, type Runtime } from '../client/runtime.js';
 import type { Context } from '../context.js';
+import { FileReceiver, isFileMessage, saveFolder, type SavedFile } from '../files/index.js';
+import { formatBytes } from '../files/progress.js';
 import { formatDuration } from '../io/duration.js';
 import { choose } from '../io/prompt.js';
-import { cell } from '../io/table.js';
+import { cell, printable } from '../io/table.js';
 
 export interface TailInput {
   /** Names or addresses of hyperties; none means the only one there is, or all. */
@@ -12,6 +14,8 @@ export interface TailInput {
   readonly raw: boolean;
   readonly count?: number | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Folder for files that are sent. @default they are messages like others */
+  readonly save?: string | undefined;
 }
 
 /** How many messages may be on their way to this program that it hasn't taken, for each hyperty. */
@@ -29,30 +33,43 @@ interface Attached {
 
 const rawLine = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
 
+/** An answer for a link that has ended has nowhere to go; the end is told to whoever waits for it. */
+const postQuietly = (client: Client, message: Message): void => {
+  try {
+    void client.post(message);
+  } catch (error) {
+    if (!(error instanceof ProtoflyError) || error.code !== 'E_LINK_CLOSED') throw error;
+  }
+};
+
 /** Prints what comes, and tells the runtime what stdout has accepted. */
 class Printer {
   readonly #runtime: Runtime;
   readonly #context: Context;
   readonly #input: TailInput;
   readonly #attached = new Map<string, Attached>();
+  readonly #files: FileReceiver | undefined;
   #lines = '';
   #printed = 0;
+  /** Something was taken of which nothing is printed. */
+  #silent = false;
   #writing: Promise<void> | undefined;
   #finish: (() => void) | undefined;
   #fail: ((error: unknown) => void) | undefined;
   /** Resolves when `count` messages were taken; rejects with what stdout said. */
   readonly done = new Promise<void>((resolve, reject) => { this.#finish = resolve; this.#fail = reject; });
 
-  constructor(runtime: Runtime, context: Context, input: TailInput) {
+  constructor(runtime: Runtime, context: Context, input: TailInput, folder: string | undefined) {
     this.#runtime = runtime;
     this.#context = context;
     this.#input = input;
+    this.#files = folder === undefined ? undefined : this.#receiver(folder);
     this.done.catch(() => undefined);
   }
 
   async attach(name: string): Promise<void> {
     const { client, session } = this.#runtime;
-    const window = Math.min(WINDOW, this.#input.count ?? WINDOW);
+    const window = Math.min(WINDOW, this.#files === undefined ? this.#input.count ?? WINDOW : WINDOW);
     const expected: Attached = { url: '' as Address, waiting: 0, taken: 0 };
     const { body } = await client.ask(uaOf(session.runtime), 'subscribe', { resource: name, value: { window } });
     const url = (typeof body.resource === 'string' ? body.resource : (body.value as { resource?: unknown } | undefined)?.resource) as Address;
@@ -66,11 +83,14 @@ class Printer {
     const to = typeof message.to === 'string' ? message.to : message.to.find((address) => this.#attached.has(address));
     const attached = to === undefined ? undefined : this.#attached.get(to);
     if (attached === undefined) return undefined;
+    if (this.#files !== undefined && isFileMessage(message)) return this.#part(this.#files, message, attached);
     attached.waiting += 1;
-    this.#printed += 1;
-    this.#lines += `${this.#line(message, raw)}\n`;
-    this.#writing ??= this.#write();
-    return this.#lines.length >= FLUSH_AT ? this.#writing : undefined;
+    return this.#print(this.#line(message, raw));
+  }
+
+  /** Lets go of files that aren't complete; what there is of them stays. */
+  async close(): Promise<void> {
+    await this.#files?.close();
   }
 
   async detach(): Promise<void> {
@@ -84,6 +104,38 @@ class Printer {
     return new ProtoflyError('E_TIMEOUT', `the time is up: ${String(this.#printed)}${count === undefined ? '' : ` of ${String(count)}`} messages came in ${formatDuration(timeoutMs)}`);
   }
 
+  #print(line: string): Promise<void> | undefined {
+    this.#printed += 1;
+    this.#lines += `${line}\n`;
+    this.#writing ??= this.#write();
+    return this.#lines.length >= FLUSH_AT ? this.#writing : undefined;
+  }
+
+  async #part(files: FileReceiver, message: Request, attached: Attached): Promise<void> {
+    await files.take(message, attached.url);
+    attached.waiting += 1;
+    this.#silent = true;
+    this.#writing ??= this.#write();
+  }
+
+  #receiver(folder: string): FileReceiver {
+    const { client } = this.#runtime;
+    return new FileReceiver(
+      { answer: (response) => { postQuietly(client, response); } },
+      {
+        folder,
+        onFile: (file) => { void this.#print(this.#fileLine(file)); },
+        onFailure: (from, name, error) => { this.#context.output.note(`${cell(name)} of ${cell(from)} was not saved: ${printable(error.message)}`); },
+      },
+    );
+  }
+
+  #fileLine({ path, size, sha256, from, to }: SavedFile): string {
+    if (this.#input.raw) return path;
+    if (this.#context.output.json) return JSON.stringify({ file: path, size, sha256, from, to });
+    return `${this.#context.output.title(cell(from))}  file ${cell(path)}  ${formatBytes(size)}  sha256 ${sha256}`;
+  }
+
   #line(message: Request, raw: boolean): string {
     if (raw) return rawLine(message.body?.value);
     if (this.#context.output.json) return JSON.stringify(message);
@@ -95,12 +147,13 @@ class Printer {
     // One turn later: messages that came in one read are one write.
     await Promise.resolve();
     try {
-      while (this.#lines !== '') {
+      while (this.#lines !== '' || this.#silent) {
         const lines = this.#lines;
+        this.#silent = false;
         const shares = [...this.#attached.values()].map((attached) => [attached, attached.waiting] as const);
         this.#lines = '';
         for (const [attached] of shares) attached.waiting = 0;
-        await this.#context.output.write(lines);
+        if (lines !== '') await this.#context.output.write(lines);
         for (const [attached, share] of shares) this.#declare(attached, share);
       }
       if (this.#input.count !== undefined && this.#printed >= this.#input.count) this.#finish?.();
@@ -136,7 +189,7 @@ const defaultNames = async (context: Context, runtime: Runtime): Promise<readonl
 export const tailMessages = (context: Context, input: TailInput): Promise<void> =>
   withRuntime(context, {}, async (runtime) => {
     const until = input.timeoutMs === undefined ? undefined : systemClock.now() + input.timeoutMs;
-    const printer = new Printer(runtime, context, input);
+    const printer = new Printer(runtime, context, input, input.save === undefined ? undefined : await saveFolder(input.save));
     const names = input.names.length > 0 ? input.names : await defaultNames(context, runtime);
     const early: Request[] = [];
     runtime.client.onMessage((message) => { early.push(message); });
@@ -151,6 +204,7 @@ export const tailMessages = (context: Context, input: TailInput): Promise<void> 
       if (!(context.signal.aborted && input.count === undefined)) throw error;
     } finally {
       await detachQuietly(context, printer);
+      await printer.close();
     }
   });
 

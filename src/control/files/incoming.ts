@@ -1,0 +1,132 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { ProtoflyError, type Address, type Request } from '../../protocol/index.js';
+import { dropPart, keepPart, openPart, unwritable, type Part, type PartKey } from './part.js';
+import { hashFile } from './source.js';
+import { MAX_CHUNK_BYTES, type Chunk, type End, type Offer } from './wire.js';
+
+/** A file that has come: whole, checked, in its place. */
+export interface SavedFile {
+  readonly path: string;
+  readonly size: number;
+  /** In lower-case hex. */
+  readonly sha256: string;
+  readonly from: Address;
+  /** The hyperty that it was sent to. */
+  readonly to: Address;
+}
+
+/** How far ahead of what is written a chunk may be, when the way has changed and a later one overtook others. */
+const MAX_AHEAD = 2 * MAX_CHUNK_BYTES;
+
+export interface IncomingInit {
+  readonly offer: Offer;
+  readonly key: PartKey;
+  readonly part: Part;
+  readonly folder: string;
+  readonly from: Address;
+  readonly to: Address;
+}
+
+interface Held {
+  readonly chunk: Chunk;
+  readonly message: Request;
+}
+
+/** One file that is coming. Its methods are called one after another. */
+export class IncomingFile {
+  readonly init: IncomingInit;
+  readonly #held = new Map<number, Held>();
+  #offset: number;
+  #handle: FileHandle | undefined;
+  /** Of all there is; absent where an earlier attempt has left a beginning, which is read at the end. */
+  #hash: Hash | undefined;
+
+  constructor(init: IncomingInit) {
+    this.init = init;
+    this.#offset = init.part.size;
+    if (this.#offset === 0) this.#hash = createHash('sha256');
+  }
+
+  /** How much is written. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /**
+   * Writes a chunk, and what waited for it.
+   * @returns the messages whose chunks are written now, this one or others
+   * @throws ProtoflyError `E_MESSAGE` for a chunk that can't belong there, `E_REFUSED` when it can't be written
+   */
+  async take(chunk: Chunk, message: Request): Promise<readonly Request[]> {
+    const { offset, bytes } = chunk;
+    const { size } = this.init.offer;
+    if (size !== undefined && offset + bytes.length > size) throw new ProtoflyError('E_MESSAGE', `malformed file message: a chunk ends behind the file's ${String(size)} bytes`);
+    if (offset > this.#offset) {
+      if (offset > this.#offset + MAX_AHEAD || this.#held.has(offset)) throw new ProtoflyError('E_MESSAGE', `malformed file message: offset ${String(offset)}, where ${String(this.#offset)} comes next`);
+      this.#held.set(offset, { chunk, message });
+      return [];
+    }
+    await this.#write(chunk);
+    const written = [message];
+    for (const [at, held] of [...this.#held].sort(([a], [b]) => a - b)) {
+      if (at > this.#offset) break;
+      this.#held.delete(at);
+      await this.#write(held.chunk);
+      written.push(held.message);
+    }
+    return written;
+  }
+
+  /** Checks the whole and puts it in its place. @throws ProtoflyError `E_CONFLICT` when it isn't what was sent: nothing is kept; `E_REFUSED` */
+  async finish(end: End): Promise<SavedFile> {
+    const { folder, part, from, to, offer } = this.init;
+    const handle = await this.#opened();
+    try {
+      const sha256 = this.#hash?.copy().digest('hex') ?? await hashFile(handle, this.#offset);
+      if (end.size !== this.#offset || end.sha256 !== sha256 || (offer.sha256 ?? sha256) !== sha256) {
+        await this.close();
+        await dropPart(part.path);
+        throw new ProtoflyError('E_CONFLICT', 'what came isn\'t what was sent: its hash differs', { hint: 'send it again' });
+      }
+      await handle.sync();
+      await this.close();
+      return { path: await keepPart(folder, part), size: this.#offset, sha256, from, to };
+    } catch (thrown) {
+      throw thrown instanceof ProtoflyError ? thrown : unwritable(thrown);
+    }
+  }
+
+  /** What is written stays for another attempt. Idempotent. */
+  async close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    this.#held.clear();
+    await handle?.close();
+  }
+
+  async #opened(): Promise<FileHandle> {
+    try {
+      return (this.#handle ??= await openPart(this.init.part, this.init.key));
+    } catch (thrown) {
+      throw unwritable(thrown);
+    }
+  }
+
+  /** Appends what of a chunk isn't there yet. */
+  async #write({ offset, bytes }: Chunk): Promise<void> {
+    const fresh = bytes.subarray(Math.min(this.#offset - offset, bytes.length));
+    if (fresh.length === 0) return;
+    const handle = await this.#opened();
+    try {
+      for (let done = 0; done < fresh.length; ) {
+        const { bytesWritten } = await handle.write(fresh, done, fresh.length - done, this.#offset);
+        this.#hash?.update(fresh.subarray(done, done + bytesWritten));
+        done += bytesWritten;
+        this.#offset += bytesWritten;
+      }
+    } catch (thrown) {
+      throw unwritable(thrown);
+    }
+  }
+}

@@ -1,0 +1,15 @@
+import { constants } from 'node:fs';
+import { access, mkdir, realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { ProtoflyError } from '../../protocol/index.js';
+
+/** The folder that files are to go into; made where it isn't there. @throws ProtoflyError `E_USAGE` when it can't be one */
+export const saveFolder = async (path: string): Promise<string> => {
+  try {
+    await mkdir(path, { recursive: true });
+    await access(path, constants.W_OK | constants.X_OK);
+    return await realpath(resolve(path));
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', `files can't be saved in ${path}: ${cause instanceof Error ? cause.message : 'no reason'}`, { cause });
+  }
+};

@@ -1,0 +1,127 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, type FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { ProtoflyError } from '../../protocol/index.js';
+import { CHUNK_BYTES } from './wire.js';
+
+/** What is sent. Holds no more of it than is under way. */
+export interface Source {
+  /** The same for the same content, where that is known before it is sent. */
+  readonly id: string;
+  readonly name: string;
+  /** Absent where only its end will tell. */
+  readonly size?: number;
+  readonly sha256?: string;
+  /** At most a chunk, nothing behind the end. May be called again while it is pending. @throws ProtoflyError */
+  read(offset: number): Promise<Buffer>;
+  /** The receiver has everything below. */
+  release(offset: number): void;
+  /** Of all that was read, at the end. */
+  digest(): { readonly size: number; readonly sha256: string };
+  /** Whether it is no longer what it was at the beginning. */
+  changed(): Promise<boolean>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+const HASH_BYTES = 1024 * 1024;
+
+/** SHA-256 of the first `size` bytes of an open file, in lower-case hex. @throws what the file system says */
+export const hashFile = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<string> => {
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafe(HASH_BYTES);
+  for (let at = 0; at < size; ) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  return hash.digest('hex');
+};
+
+const unreadable = (path: string, cause: unknown): ProtoflyError => {
+  const { code } = cause as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new ProtoflyError('E_NOT_FOUND', `there is no file ${path}`, { cause });
+  return new ProtoflyError('E_USAGE', `${path} can't be read: ${cause instanceof Error ? cause.message : 'no reason'}`, { cause });
+};
+
+const stateOf = async (handle: FileHandle): Promise<string> => {
+  const { size, mtimeNs } = await handle.stat({ bigint: true });
+  return `${String(size)} ${String(mtimeNs)}`;
+};
+
+/** Opens a file without waiting for whatever it may be, and sees to it that it is one. @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE` */
+const openRegular = async (path: string): Promise<FileHandle> => {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => { throw unreadable(path, cause); });
+  const stat = await handle.stat();
+  if (stat.isFile()) return handle;
+  await handle.close();
+  throw new ProtoflyError('E_USAGE', stat.isDirectory() ? `${path} is a folder` : `${path} is no file`, { hint: stat.isDirectory() ? 'pack it first: tar cz … | protofly msg send ADDRESS --file - --name …' : 'a stream is sent with --file - --name NAME' });
+};
+
+/**
+ * A file on disk. It is read once before it is sent, for its hash: by that a receiver knows what it has of it already.
+ * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`, or the signal's reason
+ */
+export const fileSource = async (path: string, { name = basename(path), signal }: { readonly name?: string | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<Source> => {
+  const handle = await openRegular(path);
+  try {
+    const { size } = await handle.stat();
+    const state = await stateOf(handle);
+    const sha256 = await hashFile(handle, size, signal).catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw unreadable(path, cause);
+    });
+    return {
+      id: `sha256-${sha256}-${String(size)}`, name, size, sha256,
+      read: async (offset) => {
+        const length = Math.max(0, Math.min(CHUNK_BYTES, size - offset));
+        const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, offset).catch((cause: unknown) => { throw unreadable(path, cause); });
+        return buffer.subarray(0, bytesRead);
+      },
+      release: () => undefined,
+      digest: () => ({ size, sha256 }),
+      changed: async () => (await stateOf(handle)) !== state,
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+};
+
+/** What comes from somewhere and can't be had again. What the receiver hasn't got yet is kept; no more than that is read. */
+export const streamSource = (stream: AsyncIterable<Buffer>, { name }: { readonly name: string }): Source => {
+  const iterator = stream[Symbol.asyncIterator]();
+  const hash = createHash('sha256');
+  let kept: { readonly at: number; readonly bytes: Buffer }[] = [];
+  let end = 0;
+  let over = false;
+  let pulling: Promise<void> | undefined;
+  const pull = async (): Promise<void> => {
+    const { done, value } = await iterator.next();
+    if (done === true) { over = true; return; }
+    hash.update(value);
+    for (let from = 0; from < value.length; from += CHUNK_BYTES) {
+      const bytes = value.subarray(from, from + CHUNK_BYTES);
+      kept.push({ at: end, bytes });
+      end += bytes.length;
+    }
+  };
+  return {
+    id: `stream-${randomUUID()}`, name,
+    read: async (offset) => {
+      while (offset >= end && !over) await (pulling ??= pull().finally(() => { pulling = undefined; }));
+      if (offset >= end) return Buffer.alloc(0);
+      const found = kept.find(({ at, bytes }) => at <= offset && offset < at + bytes.length);
+      if (found === undefined) throw new ProtoflyError('E_UNAVAILABLE', 'the receiver has lost what it had, and a stream can\'t be sent again', { hint: 'send it as a file' });
+      return found.bytes.subarray(offset - found.at);
+    },
+    release: (offset) => { kept = kept.filter(({ at, bytes }) => at + bytes.length > offset); },
+    digest: () => ({ size: end, sha256: hash.copy().digest('hex') }),
+    changed: () => Promise.resolve(false),
+    close: async () => { await iterator.return?.(undefined); },
+  };
+};
