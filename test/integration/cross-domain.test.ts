@@ -3,8 +3,7 @@ import type { DomainServer } from '../../src/domain-server/index.js';
 import type { Resolution } from '../../src/control/client/documents.js';
 import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
 
-const PROTOCOLS = ['websocket', 'rest'] as const;
-type Protocol = (typeof PROTOCOLS)[number];
+type Protocol = 'websocket' | 'rest';
 
 interface Scene {
   readonly alice: TestRuntime;
