@@ -249,6 +249,96 @@ await t.test('a node that answers pings and then falls silent is dropped; one th
   }
 });
 
+/** A stub with a session, whose time stands still until it is told to go on. */
+const startTimed = async (t: { teardown(run: () => Promise<void>): void }) => {
+  const time = new ManualClock();
+  const server = await new ScriptedNode().listening();
+  const bus = new TestBus();
+  const { instance } = activate(STUB, bus, { runtimeURL: RUNTIME_A, url: `ws://127.0.0.1:${String(server.port)}/`, random: () => 0 }, { clock: time, log, WebSocket: WebSocket as unknown as typeof WebSocketLike, createSyncher: () => { throw new Error('not used'); } });
+  t.teardown(async () => {
+    await instance.close?.();
+    await server.close();
+  });
+  const pings = (): number => server.types().filter((type) => type === 'ping').length;
+  const ask = (value: unknown): void => { void bus.give({ ...note(value), body: { value, expect: 'receipt' } }); };
+  /** Time passes, and what was written to sockets arrives. */
+  const pass = async (milliseconds: number): Promise<void> => {
+    for (let passed = 0; passed < milliseconds; passed += 500) {
+      time.advance(500);
+      await turns(30);
+    }
+  };
+  /** So many pings have come. */
+  const pinged = (count: number): Promise<unknown> => server.watch.until(() => pings() >= count, `ping ${String(count)}`);
+  ask('first');
+  await bus.status('live');
+  await pass(500);
+  await pinged(1);
+  // Its answer is read in a turn of its own.
+  await turns(200);
+  return { server, bus, time, pings, ask, pass, pinged };
+};
+
+await t.test('SES-7: a node that says nothing for 3 s while an answer is awaited, and doesn\'t answer a ping in 2 s, is left for a new connection', async (t) => {
+  const { server, bus, pings, ask, pass, pinged } = await startTimed(t);
+  await pass(15_000);
+  const before = pings();
+  server.answer = ({ type }) => (type === 're-open' ? { code: 200, runtimeToken: 'token' } : undefined);
+  bus.statuses.length = 0;
+  await pass(15_000);
+  t.equal(pings(), before, 'where nothing is awaited it isn\'t asked');
+  ask('into the void');
+  await pass(2500);
+  t.equal(pings(), before);
+  await pass(500);
+  await pinged(before + 1);
+  t.strictSame(bus.statuses, []);
+  await pass(2500);
+  t.equal((await bus.status('disconnected')).body['description'], 'the message node gave no sign of life');
+  await pass(500);
+  t.equal((await bus.status('live')).body['session'], 'resumed');
+});
+
+await t.test('a node that never answered a ping isn\'t left for its silence', async (t) => {
+  const { node, bus } = await start(t);
+  node.answer = ({ type }) => (type === 'ping' ? undefined : { code: 200, runtimeToken: 'token' });
+  const time = new ManualClock();
+  const other = new TestBus();
+  const { instance } = activate(STUB, other, { runtimeURL: RUNTIME_A, url: `ws://127.0.0.1:${String(node.port)}/` }, { clock: time, log, WebSocket: WebSocket as unknown as typeof WebSocketLike, createSyncher: () => { throw new Error('not used'); } });
+  void other.give({ ...note(1), body: { expect: 'receipt' } });
+  await other.status('live');
+  for (let n = 0; n < 30; n++) {
+    time.advance(500);
+    await turns(20);
+  }
+  t.ok(node.types().includes('ping'), 'it was tried');
+  t.notOk(other.statuses.some(({ value }) => value === 'disconnected'));
+  t.notOk(bus.statuses.some(({ value }) => value === 'disconnected'));
+  await instance.close?.();
+});
+
+await t.test('a stub that is told to probe asks the node at once, and goes for another connection when nothing comes in 1 s', async (t) => {
+  const { server, bus, pings, pinged, pass } = await startTimed(t);
+  t.equal((bus.statuses[0]!.body['details'] as Record<string, unknown>)['probes'], true, 'it says that it can be told');
+  const probe = (): void => { void bus.give({ id: 'probe', type: 'execute', from: child(RUNTIME_A, 'registry'), to: STUB, body: { resource: '/probe' } }); };
+  const before = pings();
+  bus.statuses.length = 0;
+  probe();
+  await pinged(before + 1);
+  await turns(200);
+  await pass(2000);
+  t.strictSame(bus.statuses, [], 'it answered');
+  server.answer = ({ type }) => (type === 're-open' ? { code: 200, runtimeToken: 'token' } : undefined);
+  probe();
+  await pass(1000);
+  await bus.status('disconnected');
+  const connections = server.sockets.length;
+  probe();
+  await bus.status('live');
+  t.ok(server.sockets.length > connections, 'without waiting for the pause before it tries again');
+  t.match(bus.posted.filter(({ id }) => id === 'probe').map(({ body }) => body?.['code']), [200, 200, 200]);
+});
+
 await t.test('without WebSocket, or without the url of a node, it says so', (t) => {
   const none = { clock, log, createSyncher: () => { throw new Error('not used'); } };
   const fake = WebSocket as unknown as typeof WebSocketLike;

@@ -4,6 +4,7 @@
  * its transport.
  */
 export * from './session.js';
+export * from './silence.js';
 export * from './stub.js';
 export * from './transport.js';
 export * from './waiting.js';

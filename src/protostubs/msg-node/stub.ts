@@ -1,8 +1,9 @@
 import {
-  asProtoflyError, child, encodeMessage, isResponse, ProtoflyError, refuse,
+  asProtoflyError, child, encodeMessage, expectationOf, isResponse, partsOf, ProtoflyError, recipientsOf, refuse, respond,
   type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import { Session, type Opened } from './session.js';
+import { Silence } from './silence.js';
 import type { Connection, ConnectionEvents, Item, Pressure, Transport } from './transport.js';
 import { Waiting } from './waiting.js';
 
@@ -33,6 +34,8 @@ const OPEN_MS = 10_000;
 const CLOSE_MS = 1000;
 /** How long a refusal that is final is believed. */
 const REFUSED_MS = 5000;
+/** How long the node may take to answer when the network has changed. */
+const PROBE_MS = 1000;
 
 type State =
   | { readonly name: 'idle' }
@@ -49,6 +52,7 @@ export class MessageNodeStub implements StubInstance {
   readonly #init: StubInit;
   readonly #session: Session;
   readonly #waiting: Waiting;
+  readonly #silence: Silence;
   #state: State = { name: 'idle' };
   #failures = 0;
   #status: StubStatus | undefined;
@@ -61,8 +65,10 @@ export class MessageNodeStub implements StubInstance {
     this.#init = init;
     this.#session = new Session(init.runtimeURL);
     this.#waiting = new Waiting(components.clock, { onRefused: (message, why) => { this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why)); } });
+    this.#silence = new Silence({ clock: components.clock, ask: () => { this.#ping(); }, onSilent: (why) => { if (this.#state.name === 'live') this.#dropped(this.#state.connection, why); } });
+    components.bus.addListener(init.address, (message) => { this.#command(message); });
     components.bus.addListener('*', (message) => this.#carry(message));
-    this.#report('created');
+    this.#report('created', { details: { probes: true } });
   }
 
   close(): Promise<void> {
@@ -102,7 +108,10 @@ export class MessageNodeStub implements StubInstance {
 
   #send(connection: Connection, item: Item): Pressure {
     try {
-      return connection.send(item);
+      if (wantsAnswer(item.message)) this.#silence.sent();
+      const pressure = connection.send(item);
+      if (pressure !== undefined) this.#silence.heldUp(pressure);
+      return pressure;
     } catch (thrown) {
       this.#refuse(item.message, new ProtoflyError('E_UNREACHABLE', `not sent: ${asProtoflyError(thrown).message}`));
       return undefined;
@@ -151,7 +160,15 @@ export class MessageNodeStub implements StubInstance {
     let connection: Connection | undefined;
     const events: ConnectionEvents = {
       onOpen: () => { if (connection !== undefined && this.#isCurrent(connection)) this.#openSession(connection); },
-      onMessage: (message) => (this.#isCurrent(connection) && this.#session.take(message) ? undefined : this.#post(message)),
+      onMessage: (message) => {
+        if (this.#isCurrent(connection)) {
+          this.#silence.heard();
+          if (this.#session.take(message)) return undefined;
+        }
+        const pressure = this.#post(message);
+        if (pressure !== undefined) this.#silence.heldUp(pressure);
+        return pressure;
+      },
       onRefused: (message, error) => { this.#refuse(message, error); },
       ping: (onAnswer) => { connection?.say(this.#session.ping(onAnswer)); },
       onDropped: (why) => { if (connection !== undefined) this.#dropped(connection, why); },
@@ -192,6 +209,35 @@ export class MessageNodeStub implements StubInstance {
     }
   }
 
+  #ping(): void {
+    if (this.#state.name === 'live') this.#state.connection.say(this.#session.ping(() => { this.#silence.answered(); }));
+  }
+
+  /** What the runtime asks of the stub: `execute` `/probe`, because the network has changed. */
+  #command(message: Message): void {
+    if (isResponse(message)) return;
+    if (message.type !== 'execute' || message.body?.resource !== '/probe') {
+      void this.#post(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /probe only')));
+      return;
+    }
+    this.#probe();
+    void this.#post(respond(message, 200));
+  }
+
+  /** Makes sure that the connection still leads to the node; one that was being tried, or waited for, is tried anew at once. */
+  #probe(): void {
+    const state = this.#state;
+    if (state.name === 'live') {
+      this.#silence.probe(PROBE_MS);
+      return;
+    }
+    if (state.name === 'opening') this.#forget(state.connection);
+    else if (state.name === 'backing-off') state.timer.cancel();
+    else return;
+    this.#failures = 0;
+    this.#connect();
+  }
+
   #refused(connection: Connection, error: ProtoflyError): void {
     this.#forget(connection);
     this.#state = { name: 'refused', error, until: this.#components.clock.now() + REFUSED_MS };
@@ -223,6 +269,7 @@ export class MessageNodeStub implements StubInstance {
 
   #forget(connection: Connection): void {
     this.#timer?.cancel();
+    this.#silence.stop();
     this.#session.dropped();
     this.#waiting.putBack(connection.close());
   }
@@ -264,3 +311,7 @@ export class MessageNodeStub implements StubInstance {
     void this.#post({ type: 'update', from: address, to: child(address, 'status'), body: { ...fields, value } });
   }
 }
+
+/** Whether something will come back if the message node is there: its functions answer, and so do those who are asked to. */
+const wantsAnswer = (message: Message): boolean =>
+  !isResponse(message) && (expectationOf(message) !== undefined || recipientsOf(message).some((to) => partsOf(to).scheme === 'domain'));

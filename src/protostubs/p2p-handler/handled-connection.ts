@@ -1,8 +1,8 @@
 import {
   asProtoflyError, isResponse, respond,
-  type Address, type Body, type Clock, type ConnectionValue, type Invitation, type Message, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, ConnectionController, Signalling, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { answerUnsent, ConnectionController, healthFields, Signalling, type Log, type Pressure, type Report } from '../p2p/index.js';
 
 export interface HandledComponents {
   readonly bus: StubBus;
@@ -20,7 +20,7 @@ export interface HandledInit {
   readonly runtime: Address;
   readonly offer: ConnectionValue;
   readonly invitation: Invitation;
-  readonly iceServers: readonly string[];
+  readonly iceServers: readonly IceServer[];
   readonly setupMs?: number;
   readonly onLive: () => void;
   readonly onEnd: () => void;
@@ -65,8 +65,9 @@ export class HandledConnection {
         components.report('live', { ...this.fields, details });
         init.onLive();
       },
-      onEnd: ({ failed, reason, delivered }) => {
-        if (!this.#silent) components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason });
+      onHealth: (report) => { components.report('live', { ...this.fields, ...healthFields(report) }); },
+      onEnd: ({ failed, orderly, reason, delivered }) => {
+        if (!this.#silent) components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason, ...(orderly ? { details: { orderly } } : {}) });
         this.#signalling.close();
         void delivered.then(() => { this.#port.close(); });
         init.onEnd();
@@ -130,6 +131,10 @@ export class HandledConnection {
     this.#silent = true;
     this.#init.invitation.refuse(code, reason);
     this.#controller.fail(reason);
+  }
+
+  probe(patienceMs: number): void {
+    this.#controller.probe(patienceMs);
   }
 
   close(reason: string): Promise<void> {

@@ -1,9 +1,9 @@
 import {
   child, parseConnection, respond, runtimeOf, asProtoflyError, ProtoflyError, refuse,
-  type Address, type Clock, type ConnectionValue, type Invitation, type Message, type Response, type StubBus, type StubConfig, type StubInstance, type Syncher, type Timer,
+  type Address, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type Response, type StubBus, type StubConfig, type StubInstance, type Syncher, type Timer,
   type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, reportTo, type Log, type Report } from '../p2p/index.js';
+import { answerUnsent, iceServersIn, patienceOf, reportTo, type Log, type Report } from '../p2p/index.js';
 import { HandledConnection } from './handled-connection.js';
 
 export interface HandlerComponents {
@@ -38,12 +38,14 @@ export class P2PHandler implements StubInstance {
   readonly #report: Report;
   readonly #connections = new Map<Address, HandledConnection>();
   readonly #timers = new Set<Timer>();
+  #iceServers: readonly IceServer[];
   #counter = 0;
   #closing: Promise<void> | undefined;
 
   constructor(components: HandlerComponents, init: HandlerInit) {
     this.#components = components;
     this.#init = init;
+    this.#iceServers = init.iceServers ?? [];
     const { bus, syncher, log } = components;
     this.#report = reportTo(bus, init.url);
     bus.addListener(init.url, (message) => { this.#command(message); });
@@ -78,7 +80,7 @@ export class P2PHandler implements StubInstance {
       {
         address, remote, offer, invitation,
         runtime: this.#init.runtimeURL,
-        iceServers: this.#init.iceServers ?? [],
+        iceServers: this.#iceServers,
         ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
         onLive: () => { this.#replaceOlder(connection); },
         onEnd: () => { this.#connections.delete(address); },
@@ -135,16 +137,21 @@ export class P2PHandler implements StubInstance {
     this.#timers.add(timer);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect` of the connection in `body.value`. The rest is the syncher's. */
+  /** What the runtime asks of the stub: `execute` `/disconnect` or `/probe` of the connection in `body.value`, `update` `/ice`. The rest is the syncher's. */
   #command(message: Message): void {
+    this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
     if (message.type !== 'execute') return;
     const { bus } = this.#components;
-    const wanted = (message.body?.value as { readonly connection?: unknown } | undefined)?.connection;
+    const { resource, value } = message.body ?? {};
+    const wanted = (value as { readonly connection?: unknown } | undefined)?.connection;
     const connection = typeof wanted === 'string' ? this.#connections.get(wanted as Address) : undefined;
-    if (message.body?.resource !== '/disconnect') {
-      void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect only')));
+    if (resource !== '/disconnect' && resource !== '/probe') {
+      void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /probe only')));
     } else if (connection === undefined) {
       void bus.postMessage(refuse(message, new ProtoflyError('E_NOT_FOUND', 'no such connection')));
+    } else if (resource === '/probe') {
+      connection.probe(patienceOf(value));
+      void bus.postMessage(respond(message, 200));
     } else {
       void connection.close('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
     }

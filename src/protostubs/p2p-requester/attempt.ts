@@ -1,8 +1,8 @@
 import {
   asProtoflyError, parseConnection,
-  type Address, type Clock, type Invitation, type Message, type Syncher, type WebRtcEngine,
+  type Address, type Clock, type IceServer, type Invitation, type Message, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { ConnectionController, Signalling, type ConnectionEnd, type LiveDetails, type Log, type Pressure } from '../p2p/index.js';
+import { ConnectionController, Signalling, type ConnectionEnd, type HealthReport, type LiveDetails, type Log, type Pressure } from '../p2p/index.js';
 
 export interface AttemptComponents {
   readonly engine: WebRtcEngine;
@@ -15,13 +15,14 @@ export interface AttemptInit {
   readonly runtime: Address;
   readonly handler: Address;
   readonly generation: number;
-  readonly iceServers: readonly string[];
+  readonly iceServers: readonly IceServer[];
   readonly eager: boolean;
   readonly setupMs?: number;
   readonly deliver: (message: Message) => Pressure;
   /** Our object has been made: the set-up is under way. */
   readonly onInProgress: () => void;
   readonly onLive: (details: LiveDetails) => void;
+  readonly onHealth: (report: HealthReport) => void;
   readonly onEnd: (end: ConnectionEnd) => void;
   readonly onUnsent: (message: Message, reason: string) => void;
 }
@@ -60,6 +61,7 @@ export class Attempt {
       deliver: init.deliver,
       onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
       onLive: init.onLive,
+      onHealth: init.onHealth,
       onEnd: (end) => {
         this.#signalling.close();
         init.onEnd(end);
@@ -72,8 +74,17 @@ export class Attempt {
     return this.#controller.isLive;
   }
 
+  get isSuspect(): boolean {
+    return this.#controller.isSuspect;
+  }
+
   get hasEnded(): boolean {
     return this.#controller.hasEnded;
+  }
+
+  /** Whether the other side has answered the offer. */
+  get wasAnswered(): boolean {
+    return this.#answeredAt !== undefined;
   }
 
   /** The code with which the other side refused it, if it did. */
@@ -121,6 +132,10 @@ export class Attempt {
   /** @throws ProtoflyError as the controller's `send` */
   send(message: Message): Pressure {
     return this.#controller.send(message);
+  }
+
+  probe(patienceMs: number): void {
+    this.#controller.probe(patienceMs);
   }
 
   close(reason: string): Promise<void> {

@@ -1,8 +1,8 @@
 import {
   isWithin, ProtoflyError, refuse, respond, asProtoflyError,
-  type Address, type Body, type Clock, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { answerUnsent, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
 import { Attempt } from './attempt.js';
 
 export interface RequesterComponents {
@@ -33,6 +33,7 @@ export class P2PRequester implements StubInstance {
   readonly #init: RequesterInit;
   readonly #report: Report;
   #generation: number;
+  #iceServers: readonly IceServer[];
   /** The connection that carries. */
   #current: Attempt | undefined;
   /** The one that is being set up, beside the current one or instead of it. */
@@ -48,6 +49,7 @@ export class P2PRequester implements StubInstance {
     this.#components = components;
     this.#init = init;
     this.#generation = init.generation ?? 1;
+    this.#iceServers = init.iceServers ?? [];
     const { bus, syncher } = components;
     this.#report = reportTo(bus, init.url);
     bus.addListener(init.url, (message) => { this.#command(message); });
@@ -80,7 +82,7 @@ export class P2PRequester implements StubInstance {
       runtime: this.#init.runtimeURL,
       handler: this.#init.handler,
       generation: this.#generation++,
-      iceServers: this.#init.iceServers ?? [],
+      iceServers: this.#iceServers,
       eager,
       ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
       deliver: (message) => this.#components.bus.postMessage(message),
@@ -89,6 +91,7 @@ export class P2PRequester implements StubInstance {
         this.#live(attempt, details);
         settle('live');
       },
+      onHealth: (report) => { if (attempt === this.#current) this.#report('live', { ...this.#fields, ...healthFields(report) }); },
       onEnd: (end) => {
         if (end.failed && attempt === this.#next && attempt.wasTooEager && this.#closing === undefined) {
           this.#components.log('info', `set up once more, less eagerly: ${end.reason}`);
@@ -117,7 +120,11 @@ export class P2PRequester implements StubInstance {
     this.#current = attempt;
     this.#report('live', { ...this.#fields, details });
     if (replaced === undefined) this.#release();
-    else {
+    else if (replaced.isSuspect) {
+      // Nothing arrives over it: what was sent there goes again, and needn't be waited for.
+      void replaced.close('replaced by a newer connection');
+      this.#release();
+    } else {
       // What is under way on the old connection arrives before anything goes over the new one.
       this.#switching = replaced.close('replaced by a newer connection').then(() => {
         this.#switching = undefined;
@@ -126,7 +133,7 @@ export class P2PRequester implements StubInstance {
     }
   }
 
-  #ended(attempt: Attempt, { failed, reason }: ConnectionEnd): void {
+  #ended(attempt: Attempt, { failed, orderly, reason }: ConnectionEnd): void {
     if (this.#next === attempt) this.#next = undefined;
     else if (this.#current === attempt) this.#current = undefined;
     else return;
@@ -136,8 +143,8 @@ export class P2PRequester implements StubInstance {
     }
     if (this.#next === undefined) for (const message of this.#held.splice(0)) this.#unsent(message, reason);
     // A connection that was live once and could not be re-established is what it was: disconnected.
-    const { refusedWith } = attempt;
-    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, ...(refusedWith === undefined ? {} : { details: { refusedWith } }) });
+    const { refusedWith, wasAnswered: answered } = attempt;
+    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, details: { answered, orderly, ...(refusedWith === undefined ? {} : { refusedWith }) } });
   }
 
   /** The first set-up is under way. Told once, and in any case before `live`: that the object has been made may be heard later. */
@@ -177,14 +184,18 @@ export class P2PRequester implements StubInstance {
     await Promise.all([this.#next?.close(reason), this.#current?.close(reason)]);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect`, or `/reconnect` for a new generation. The rest is the syncher's. */
+  /** What the runtime asks of the stub: `execute` `/disconnect`, `/reconnect` for a new generation, or `/probe` for a sign of life; `update` `/ice`. The rest is the syncher's. */
   #command(message: Message): void {
+    this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
     if (message.type !== 'execute') return;
     const { bus } = this.#components;
     const resource = message.body?.resource;
     if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
     else if (resource === '/reconnect') this.#reconnect(message);
-    else void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /reconnect only')));
+    else if (resource === '/probe') {
+      this.#current?.probe(patienceOf(message.body?.value));
+      void bus.postMessage(respond(message, 200));
+    } else void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect, /reconnect and /probe only')));
   }
 
   #reconnect(request: Request): void {

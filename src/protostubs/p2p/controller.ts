@@ -1,9 +1,10 @@
 import {
   CHANNEL_LABEL, FRAMINGS, ProtoflyError, asProtoflyError, isIceCandidate,
-  type CandidatePair, type Clock, type ConnectionValue, type Framing as FramingName, type IceCandidate, type Message, type Timer, type WebRtcEngine,
+  type CandidatePair, type Clock, type ConnectionValue, type Framing as FramingName, type IceCandidate, type IceServer, type Message, type Timer, type WebRtcEngine,
   type WebRtcEvents, type WebRtcPeer,
 } from '../../protocol/index.js';
 import type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+import type { HealthReport } from './health.js';
 import { ProtoflyFraming } from './protofly-framing.js';
 import { RethinkFraming } from './rethink-framing.js';
 
@@ -19,18 +20,22 @@ export interface LiveDetails {
   readonly setupMs: number;
   readonly generation: number;
   readonly framing: FramingName;
+  /** Absent where the framing has no pings. */
+  readonly health?: HealthReport['health'];
 }
 
 export interface ConnectionEnd {
   /** It has never been live. */
   readonly failed: boolean;
+  /** One of the sides said goodbye: it was meant. */
+  readonly orderly: boolean;
   readonly reason: string;
   /** Settles when everything that came over it has been taken. */
   readonly delivered: Promise<void>;
 }
 
 export interface ControllerInit {
-  readonly iceServers: readonly string[];
+  readonly iceServers: readonly IceServer[];
   readonly generation: number;
   /** Whether to offer eagerly. @default false */
   readonly eager?: boolean;
@@ -42,6 +47,8 @@ export interface ControllerInit {
   /** A local candidate that isn't in the description. */
   readonly onCandidate: (candidate: IceCandidate) => void;
   readonly onLive: (details: LiveDetails) => void;
+  /** While it is live: how the other side is. */
+  readonly onHealth: (report: HealthReport) => void;
   /** Once: it carries nothing more. */
   readonly onEnd: (end: ConnectionEnd) => void;
   /** A message that was accepted and could not be sent. */
@@ -83,6 +90,7 @@ export class ConnectionController {
   #peer: WebRtcPeer | undefined;
   #framing: FramingName | undefined;
   #early: IceCandidate[] = [];
+  #health: HealthReport['health'] = 'good';
   #proceeds = false;
 
   constructor(components: ControllerComponents, init: ControllerInit) {
@@ -97,6 +105,11 @@ export class ConnectionController {
 
   get isLive(): boolean {
     return this.#state.name === 'live';
+  }
+
+  /** Nothing has been heard of the other side for too long. */
+  get isSuspect(): boolean {
+    return this.#health === 'suspect';
   }
 
   get hasEnded(): boolean {
@@ -151,6 +164,11 @@ export class ConnectionController {
   send(message: Message): Pressure {
     if (this.#state.name !== 'live') throw new ProtoflyError('E_LINK_CLOSED', 'the P2P connection is not live');
     return this.#state.framing.send(message);
+  }
+
+  /** Asks the other side for a sign of life now: there is reason to doubt. What comes of it is told by `onHealth`. */
+  probe(patienceMs: number): void {
+    if (this.#state.name === 'live') this.#state.framing.probe(patienceMs);
   }
 
   /** Ends it in order: what was accepted arrives, as far as possible. Idempotent. */
@@ -226,11 +244,15 @@ export class ConnectionController {
       sendFrame: (frame) => peer.send(frame),
       deliver: this.#init.deliver,
       onLeaving: (reason) => { this.#leave(reason); },
+      onHealth: (report) => {
+        this.#health = report.health;
+        if (this.#state.name === 'live') this.#init.onHealth(report);
+      },
       onEnd: (reason) => { this.#end(reason); },
     };
     this.#state = { name: 'live', framing: framing === 'protofly/1' ? new ProtoflyFraming(components) : new RethinkFraming(components) };
     const { pair } = peer;
-    this.#init.onLive({ ...(pair === undefined ? {} : { pair }), setupMs: clock.now() - this.#started, generation: this.#init.generation, framing });
+    this.#init.onLive({ ...(pair === undefined ? {} : { pair }), setupMs: clock.now() - this.#started, generation: this.#init.generation, framing, ...(framing === 'protofly/1' ? { health: 'good' } : {}) });
   }
 
   /** The other side closes in order: nothing more is to be sent this way, but what was accepted still is. */
@@ -239,7 +261,7 @@ export class ConnectionController {
     let told: () => void = () => undefined;
     const delivered = new Promise<void>((resolve) => { told = resolve; });
     this.#state = { name: 'leaving', framing: this.#state.framing, told };
-    this.#init.onEnd({ failed: false, reason, delivered });
+    this.#init.onEnd({ failed: false, orderly: true, reason, delivered });
   }
 
   #end(reason: string): void {
@@ -251,6 +273,6 @@ export class ConnectionController {
     this.#peer?.close();
     for (const message of unsent) this.#init.onUnsent(message, reason);
     if (state.name === 'leaving') void delivered.then(state.told);
-    else this.#init.onEnd({ failed: state.name === 'setting-up', reason, delivered });
+    else this.#init.onEnd({ failed: state.name === 'setting-up', orderly: state.name === 'closing', reason, delivered });
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock, Message } from '../../protocol/index.js';
+import type { HealthReport } from './health.js';
 
 /** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
 export type Pressure = void | Promise<void>;
@@ -17,6 +18,8 @@ export interface FramingComponents {
   readonly deliver: (message: Message) => Pressure;
   /** Once: the other side has said goodbye. Nothing more can be sent; what was accepted still is. */
   readonly onLeaving: (reason: string) => void;
+  /** How the other side is, by its signs of life: when that changes, and when the round trip does. */
+  readonly onHealth: (report: HealthReport) => void;
   /** Once: the framing is of no more use, because the other side broke its rules, fell silent, or has gone. */
   readonly onEnd: (reason: string) => void;
 }
@@ -44,6 +47,8 @@ export interface Framing {
   receive(frame: string | Uint8Array): void;
   /** The channel takes frames again. */
   drained(): void;
+  /** Asks the other side at once for a sign of life; a framing without pings has none. */
+  probe(patienceMs: number): void;
   /**
    * Sends what was accepted and makes sure that it has arrived, as far as that works within `lingerMs`.
    * Resolves with whether the other side has everything. Idempotent.

@@ -4,7 +4,9 @@
  */
 export { ConnectionController, chooseFraming, type ConnectionEnd, type ControllerComponents, type ControllerInit, type LiveDetails } from './controller.js';
 export type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+export { iceServersIn } from './ice.js';
+export { HealthMonitor, nextHealth, type Health, type HealthEvent, type HealthLimits, type HealthReport } from './health.js';
 export { ProtoflyFraming } from './protofly-framing.js';
 export { RethinkFraming } from './rethink-framing.js';
-export { answerUnsent, reportTo, type Report } from './reports.js';
+export { answerUnsent, healthFields, patienceOf, reportTo, type Report } from './reports.js';
 export { connectionSchema, Signalling } from './signalling.js';

@@ -1,16 +1,14 @@
 import { ProtoflyError, type Message, type Timer } from '../../protocol/index.js';
 import type { Framing, FramingComponents, FramingStats, Pressure, Stopped } from './framing.js';
+import { HealthMonitor, type HealthMonitorInit } from './health.js';
 import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';
 import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
 
-export interface ProtoflyFramingInit {
-  /** How long nothing is sent before a ping is, in milliseconds. @default 1000 */
-  readonly pingMs?: number;
-  /** How long nothing may come, in milliseconds. @default 3000 */
-  readonly silenceMs?: number;
-}
-
+/** Whoever takes messages says something at least this often, in milliseconds: who sends many sees that they arrive. */
+const SIGN_MS = 450;
+/** No question has this nonce. */
+const SIGN = 0;
 /** How long the side that said goodbye first has to close the channel. */
 const GOODBYE_MS = 1000;
 
@@ -24,8 +22,7 @@ type State = 'open' | 'closing' | 'leaving' | 'finished' | 'stopped';
 export class ProtoflyFraming implements Framing {
   readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
   readonly #components: FramingComponents;
-  readonly #pingMs: number;
-  readonly #silenceMs: number;
+  readonly #health: HealthMonitor;
   readonly #outbox: Outbox;
   readonly #inbox: Inbox;
   readonly #writer: FrameWriter;
@@ -35,22 +32,19 @@ export class ProtoflyFraming implements Framing {
   #flushing = false;
   #scheduled = false;
   #creditDue = false;
-  #pingDue = false;
+  #ping: number | undefined;
+  /** Messages have come and nothing has been said since. */
+  #owesSign = false;
   #finSent = false;
   /** The other side said FIN while we were closing. */
   #acknowledge = false;
   #ended = false;
   #goodbye: Timer | undefined;
-  #tick: Timer;
-  #lastTick: number;
-  #lastHeard: number;
   #lastSent: number;
   #finishing: { readonly promise: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
 
-  constructor(components: FramingComponents, init: ProtoflyFramingInit = {}) {
+  constructor(components: FramingComponents, init: HealthMonitorInit = {}) {
     this.#components = components;
-    this.#pingMs = init.pingMs ?? 1000;
-    this.#silenceMs = init.silenceMs ?? 3000;
     this.#outbox = new Outbox(components.maxFrame);
     this.#writer = new FrameWriter(components.maxFrame);
     this.#inbox = new Inbox({
@@ -59,14 +53,24 @@ export class ProtoflyFraming implements Framing {
       stats: this.stats,
       onCredit: () => { this.#creditDue = true; this.#schedule(); },
     });
-    this.#lastTick = this.#lastHeard = this.#lastSent = components.clock.now();
-    this.#tick = components.clock.setTimeout(this.#onTick, this.#pingMs);
+    this.#lastSent = components.clock.now();
+    this.#health = new HealthMonitor({
+      clock: components.clock,
+      ask: (nonce) => {
+        this.#ping = nonce;
+        this.#schedule();
+      },
+      onTick: () => { this.#sign(); },
+      onReport: components.onHealth,
+      onDead: (reason) => { this.#end(reason); },
+    }, init);
   }
 
   send(message: Message): Pressure {
     if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
     const pressure = this.#outbox.add(message);
     this.stats.sent += 1;
+    this.#health.used();
     // What is sent in one go travels in one frame.
     this.#schedule();
     return pressure;
@@ -74,7 +78,7 @@ export class ProtoflyFraming implements Framing {
 
   receive(frame: string | Uint8Array): void {
     if (this.#state === 'stopped') return;
-    this.#lastHeard = this.#components.clock.now();
+    this.#health.heard();
     try {
       if (typeof frame === 'string') throw new FramingViolation('a text frame');
       for (const record of readFrame(frame)) this.#take(record);
@@ -85,8 +89,14 @@ export class ProtoflyFraming implements Framing {
   }
 
   drained(): void {
+    // The channel empties only as far as the other side acknowledges.
+    this.#health.heard();
     this.#blocked = false;
     this.#flush();
+  }
+
+  probe(patienceMs: number): void {
+    if (this.#state !== 'stopped') this.#health.probe(patienceMs);
   }
 
   finish(lingerMs: number): Promise<boolean> {
@@ -109,7 +119,7 @@ export class ProtoflyFraming implements Framing {
   stop(): Stopped {
     const complete = this.#state === 'finished';
     this.#state = 'stopped';
-    this.#tick.cancel();
+    this.#health.stop();
     this.#goodbye?.cancel();
     this.#finishing?.settle(complete);
     return { unsent: this.#outbox.clear(), delivered: this.#inbox.stop() };
@@ -121,6 +131,8 @@ export class ProtoflyFraming implements Framing {
       case 'messages':
       case 'begin':
       case 'chunk':
+        this.#owesSign = true;
+        this.#health.used();
         this.#inbox.take(record);
         return;
       case 'credit':
@@ -133,6 +145,7 @@ export class ProtoflyFraming implements Framing {
         this.#schedule();
         return;
       case 'pong':
+        this.#health.answered(record.nonce);
         return;
       case 'fin':
         // Both may say it at once; then each answers the other's as well.
@@ -166,6 +179,7 @@ export class ProtoflyFraming implements Framing {
     try {
       for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
         this.#lastSent = this.#components.clock.now();
+        this.#owesSign = false;
         if (!this.#components.sendFrame(frame)) {
           this.#blocked = true;
           break;
@@ -188,9 +202,9 @@ export class ProtoflyFraming implements Framing {
       if (window + bulk > 0) writer.credit(window, bulk);
     }
     for (const nonce of this.#pongs.splice(0)) writer.pingOrPong('pong', nonce);
-    if (this.#pingDue) {
-      this.#pingDue = false;
-      writer.pingOrPong('ping', this.#lastTick);
+    if (this.#ping !== undefined) {
+      writer.pingOrPong('ping', this.#ping);
+      this.#ping = undefined;
     }
     const control = writer.take();
     if (control !== undefined) return control;
@@ -213,23 +227,12 @@ export class ProtoflyFraming implements Framing {
     return writer.take();
   }
 
-  readonly #onTick = (): void => {
-    if (this.#state === 'stopped') return;
-    const { clock } = this.#components;
-    const now = clock.now();
-    // A process that stood still itself says nothing about the other side.
-    if (now - this.#lastTick > this.#pingMs + this.#silenceMs / 2) this.#lastHeard = now;
-    this.#lastTick = now;
-    if (now - this.#lastHeard >= this.#silenceMs) {
-      this.#end(`the other side was silent for ${String(this.#silenceMs)} ms`);
-      return;
-    }
-    if (now - this.#lastSent >= this.#pingMs * 0.9) {
-      this.#pingDue = true;
-      this.#flush();
-    }
-    this.#tick = clock.setTimeout(this.#onTick, this.#pingMs);
-  };
+  /** Whoever is told a lot and has nothing to say shows that it listens. */
+  #sign(): void {
+    if (!this.#owesSign || this.#pongs.length > 0 || this.#components.clock.now() - this.#lastSent < SIGN_MS) return;
+    this.#pongs.push(SIGN);
+    this.#schedule();
+  }
 
   #end(reason: string): void {
     if (this.#ended) return;

@@ -91,6 +91,11 @@ export class RethinkFraming implements Framing {
     this.#flush();
   }
 
+  /** There are no pings: what ends such a connection is that WebRTC says so. */
+  probe(): void {
+    this.#components.log('debug', 'rethink/1 cannot ask for a sign of life');
+  }
+
   finish(lingerMs: number): Promise<boolean> {
     this.#finished ??= new Promise((resolve) => {
       this.#state = this.#state === 'open' ? 'finishing' : this.#state;
