@@ -81,7 +81,7 @@ export class RegistryService {
 
   async #execute(resource: string, value: unknown, request: Request): Promise<unknown> {
     const { connections } = this.#components;
-    const record = await this.#host(text((value as { readonly address?: unknown } | undefined)?.address));
+    const record = await this.host(text((value as { readonly address?: unknown } | undefined)?.address));
     switch (resource) {
       case '/p2p/connect': return (await connections.connect(record, (change) => { this.#progress(request, change); })).view();
       case '/p2p/disconnect': return (await connections.disconnect(record.runtime)).map((connection) => connection.view());
@@ -90,8 +90,8 @@ export class RegistryService {
     }
   }
 
-  /** A record of the runtime that is meant: any of several, when they live in the same one. */
-  async #host(what: string): Promise<RegistryRecord> {
+  /** A record of the runtime that is meant: any of several, when they live in the same one. @throws ProtoflyError */
+  async host(what: string): Promise<RegistryRecord> {
     if (isAddress(what) && runtimeOf(parseAddress(what)) !== undefined) return this.#ofRuntime(runtimeOf(parseAddress(what))!);
     const found = await this.#lookup(what);
     if (new Set(found.map(({ runtime }) => runtime)).size > 1) {
