@@ -18,6 +18,7 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_UNAVAILABLE: 4,
   E_LINK_CLOSED: 4,
   E_TOO_MANY: 4,
+  E_QUOTA: 4,
   E_TIMEOUT: 5,
   E_UNAUTHENTICATED: 6,
   E_REFUSED: 6,

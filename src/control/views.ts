@@ -17,6 +17,7 @@ export const runtimeFields = (status: RuntimeStatus): Fields => ({
   p2p: status.p2p === undefined ? undefined : status.p2p.enabled ? status.p2p.status ?? 'on' : 'off',
   hyperties: countOf(status.hyperties),
   connections: countOf(status.connections),
+  outbox: status.outbox === undefined ? undefined : `${String(status.outbox.messages)} messages, ${String(status.outbox.bytes)} bytes`,
   pid: status.pid,
   version: status.version,
   started: status.startedAt,

@@ -7,7 +7,7 @@ import { passingCodec, type Link } from '../link/index.js';
 import type { SocketServer } from '../link/socket/index.js';
 import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
-import { asProtoflyError, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
+import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './admin.js';
 import { commonEntries, installedStubs, keepStubs, packagedStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
@@ -16,6 +16,7 @@ import { httpListener } from './http.js';
 import { iceFunction, IceOffer } from './ice/index.js';
 import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './protocols.js';
 import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
+import type { MailLimits } from './mailbox/index.js';
 import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
 import { MessageNode } from './message-node/node.js';
 import { Records } from './registry/records.js';
@@ -71,6 +72,7 @@ export interface DomainServerInit {
   /** How long a disconnected registration is kept. @default 7 days */
   readonly keepDisconnectedMs?: number;
   readonly limits?: Partial<NodeLimits>;
+  readonly mail?: Partial<MailLimits>;
   readonly rest?: Partial<RestLimits>;
 }
 
@@ -125,8 +127,9 @@ export class DomainServer {
     this.#node = new MessageNode({
       store, clock, random, log,
       registeredBy: (address) => this.#records.get(address)?.runtime,
+      acknowledges: (address) => this.#records.get(address)?.delivery === DELIVERY,
       onSessionEnded: (runtime) => this.#registry.disconnected(runtime),
-    }, { domain: this.domain, limits: this.#limits });
+    }, { domain: this.domain, limits: this.#limits, ...(init.mail === undefined ? {} : { mail: init.mail }) });
     this.#registry = new DomainRegistry({
       clock, log,
       records: this.#records,
@@ -171,6 +174,7 @@ export class DomainServer {
       await this.publisher.load();
       await keepStubs(this.#kept, this.#installed);
       this.#node.directory.load();
+      this.#node.mailbox.load();
       if (this.#closing === undefined) await this.#listen(host, port);
       if (this.#closing !== undefined) throw new ProtoflyError('E_ABORTED', 'the domain server was closed before it had started');
     } catch (thrown) {
@@ -236,6 +240,7 @@ export class DomainServer {
       connections: this.#node.connections,
       hyperties: this.#records.count(),
       messages: { received, delivered, refused, dropped },
+      mailbox: this.#node.mailbox.status,
       rates: { receivedPerSecond },
     };
   }

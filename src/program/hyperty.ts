@@ -15,14 +15,27 @@ export interface Received {
 export interface SendOptions {
   /** `false`: never P2P; `true`: set P2P up for it; `'require'`: refuse when there is no P2P connection. @default as it comes */
   readonly p2p?: boolean | 'require';
+  /** Keep it on disk while its receiver is away, at the receiver's domain or here. @default false */
+  readonly store?: boolean;
+  /** For how long it may be kept, in seconds. @default a week, which is the most */
+  readonly ttl?: number;
   /** How long to wait, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number;
 }
 
-/** That a message was taken by the receiver's program, or is on disk in its inbox. */
+/** What became of a message. */
 export interface Receipt {
-  /** How it reached the receiver's runtime. */
+  /**
+   * `delivered`: taken by the receiver's program, or on disk in its inbox. `queued`: on disk elsewhere, for a receiver
+   * that is away. `relayed`: on its way to a receiver that acknowledges nothing.
+   */
+  readonly state: 'delivered' | 'queued' | 'relayed';
+  /** How it reached the receiver's runtime, or left here when it was relayed. */
   readonly path: string | undefined;
+  /** Of the P2P connection by which it came there. */
+  readonly generation: number | undefined;
+  /** On whose disk it is queued. */
+  readonly stored: 'domain' | 'runtime' | undefined;
   readonly rttMs: number;
 }
 
@@ -82,8 +95,14 @@ export class Hyperty {
    */
   async send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
     const started = performance.now();
-    const { body } = await this.#exchange(to, value, 'receipt', options);
-    return { path: typeof body['path'] === 'string' ? body['path'] : undefined, rttMs: performance.now() - started };
+    const { code, path, generation, stored, relayed } = (await this.#exchange(to, value, 'receipt', options)).body;
+    return {
+      state: relayed === true ? 'relayed' : code === 202 ? 'queued' : 'delivered',
+      path: typeof path === 'string' ? path : undefined,
+      generation: typeof generation === 'number' ? generation : undefined,
+      stored: stored === 'domain' || stored === 'runtime' ? stored : undefined,
+      rttMs: performance.now() - started,
+    };
   }
 
   /**
@@ -125,14 +144,15 @@ export class Hyperty {
     this.#waiting.get(String(response.id))?.(response);
   }
 
-  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, timeoutMs = 30_000 }: SendOptions): Promise<Response> {
+  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs = 30_000 }: SendOptions): Promise<Response> {
     const address = await this.#addressOf(to);
     const id = this.#id();
+    const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }) };
     try {
       const response = await this.#client.until(new Promise<Response>((resolve, reject) => {
         this.#waiting.set(id, (answer) => { if (answer.body.code >= 200) resolve(answer); });
         try {
-          void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...(p2p === undefined ? {} : { p2p }) } });
+          void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
         } catch (thrown) {
           reject(asProtoflyError(thrown));
         }

@@ -9,6 +9,7 @@ export const ERROR_STATUS = {
   E_MESSAGE: 400,
   E_TOO_LARGE: 413,
   E_TOO_MANY: 429,
+  E_QUOTA: 507,
   E_AMBIGUOUS: 400,
   E_NOT_FOUND: 404,
   E_UNREACHABLE: 503,
@@ -77,6 +78,7 @@ const CODE_OF_STATUS: Record<number, ErrorCode> = {
   429: 'E_TOO_MANY',
   486: 'E_REFUSED',
   503: 'E_UNREACHABLE',
+  507: 'E_QUOTA',
 };
 
 /** The error that a response's `body.code` (≥ 300) and `body.description` stand for. */

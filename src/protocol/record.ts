@@ -19,6 +19,8 @@ export interface RegistryRecord {
   readonly p2pHandler?: Address;
   /** Catalogue address of the requester stub that callers are to deploy. */
   readonly p2pRequester?: Address;
+  /** `DELIVERY` where the runtime acknowledges and orders messages (docs/protocol.md, "Flows"); absent where nobody does. */
+  readonly delivery?: unknown;
   readonly dataSchemes: readonly string[];
   readonly resources: readonly string[];
   readonly status: RecordStatus;
@@ -31,6 +33,9 @@ export interface RegistryRecord {
   /** Whatever else the owner registered comes back as it was. Optional fields that were null are left out. */
   readonly [field: string]: unknown;
 }
+
+/** What `RegistryRecord.delivery` says of runtimes that send receipts and understand flows. */
+export const DELIVERY = 'flow/1';
 
 /** Seconds. */
 export const DEFAULT_EXPIRES = 3600;

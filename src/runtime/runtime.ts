@@ -2,20 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
 import type { Link } from '../link/index.js';
 import {
-  asProtoflyError, child, domainOf, formatAddress, iceAddress, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond,
-  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message,
+  asProtoflyError, child, domainOf, formatAddress, iceAddress, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond, runtimeOf,
+  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
-import { Outgoing } from './delivery/index.js';
+import { Outgoing, type Carrier } from './delivery/index.js';
 import { IceConfiguration } from './ice/index.js';
 import { loadIdentity, type Identity } from './identity/index.js';
-import type { Path } from './inbox/index.js';
+import type { Arrival } from './inbox/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
 import {
   cameFromElsewhere, Connections, Domains, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
 } from './registry/index.js';
+import { Outbox } from './outbox/index.js';
 import { Publishers, type StubPolicy } from './policy/index.js';
 import type { SandboxFactory } from './sandbox/index.js';
 import { SyncManager } from './syncher/index.js';
@@ -67,6 +68,7 @@ interface Parts {
   readonly hyperties: Hyperties;
   readonly connections: Connections;
   readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
   readonly ice: IceConfiguration;
   readonly records: Records;
   readonly syncManager: SyncManager;
@@ -127,7 +129,22 @@ export class Runtime {
       onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
     });
     const changed = (): void => { this.#changed(); };
-    const outgoing = new Outgoing({ clock, route: (message, to) => router.route(message, to) }, { epoch: randomBytes(6).toString('base64url') });
+    const epoch = randomBytes(6).toString('base64url');
+    const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
+    const reply = (response: Response): void => { void bus.post(response); };
+    const outgoing = new Outgoing({ clock, route }, { epoch });
+    const outbox = new Outbox({
+      clock, route, reply, log,
+      messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
+      isAway: (to) => {
+        const host = runtimeOf(to) ?? records.last(to)?.runtime;
+        return nodes.isAway(domainOf(to)) && (host === undefined || connections.live(host) === undefined);
+      },
+    }, { epoch });
+    const lost = (carrier: Carrier): void => {
+      outgoing.lost(carrier);
+      outbox.lost(carrier);
+    };
     const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
     const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain, onNews: (origin) => { nodes.renew(origin); } }, init.stubs ?? {});
     const loader = new Loader({ catalogue, sandboxes });
@@ -137,10 +154,10 @@ export class Runtime {
       accept: (message, origin) => this.#accept(message, origin),
       isOwn: (address) => this.#isOwn(address),
       onSession: (name) => { this.#renew(name); },
-      onLost: (carrier) => { outgoing.lost(carrier); },
+      onLost: lost,
       onChange: changed,
     }, { runtime, domain });
-    const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, pathOf }, {
+    const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, arrivalOf }, {
       runtime, domain, user, guid: identity.guid, offer: () => connections.offer,
     });
     const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
@@ -166,11 +183,12 @@ export class Runtime {
       },
       isOwn: (address) => this.#isOwn(address),
       accept: (message, origin) => this.#accept(message, origin),
-      onLost: (carrier) => { outgoing.lost(carrier); },
+      onLost: lost,
       onHandler: changed,
       onOffer: () => { if (nodes.status.status === 'live') this.#announce(); },
     }, { runtime, domain, enabled: init.p2p ?? true });
-    const router: Router = new Router({ records, hyperties, connections, nodes, outgoing }, { runtime });
+    const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
+    connections.onChange(({ now }) => { if (now === 'live') outbox.wake(); });
     const syncManager: SyncManager = new SyncManager({
       bus, clock,
       routes: {
@@ -193,9 +211,9 @@ export class Runtime {
     bus.addListener(runtime, (message, origin) => {
       if (isResponse(message)) return;
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
-      void bus.post(respond(message, 200, { path: pathOf(origin) }, runtime));
+      void bus.post(respond(message, 200, { ...arrivalOf(origin) }, runtime));
     });
-    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, ice, records, syncManager, clients };
+    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -205,7 +223,7 @@ export class Runtime {
 
   /** @see docs/control.md */
   status(): Record<string, unknown> {
-    const { nodes, connections, hyperties, bus, outgoing, clients } = this.#parts;
+    const { nodes, connections, hyperties, bus, outgoing, clients, outbox } = this.#parts;
     const handler = connections.handler;
     const enabled = connections.handlerAddress !== undefined;
     const { refusal, ...messageNode } = nodes.status;
@@ -218,10 +236,10 @@ export class Runtime {
       ...(refusal === undefined ? {} : { refusal: { code: refusal.code, message: refusal.message, ...(refusal.hint === undefined ? {} : { hint: refusal.hint }) } }),
       messageNode,
       p2p: { enabled, ...(handler === undefined ? { ...(connections.trouble === undefined ? {} : { status: 'failed', description: connections.trouble }) } : { handler: handler.address, status: handler.status }) },
-      hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size,
+      hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size, outbox: { ...outbox.waiting, ...outbox.givenUp },
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
-      counters: { dropped: bus.dropped, resent: outgoing.resent, rejected: this.#rejected + clients.rejected + connections.refused },
+      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: this.#rejected + clients.rejected + connections.refused },
     };
   }
 
@@ -260,7 +278,7 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties } = this.#parts;
+    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox } = this.#parts;
     await clients.close();
     await syncManager.close();
     stubs.close();
@@ -268,15 +286,17 @@ export class Runtime {
     connections.close();
     ice.close();
     outgoing.close();
+    outbox.close();
     await loader.close();
     await catalogue.close();
     hyperties.close();
   }
 
   #begin(): void {
-    const { nodes, connections } = this.#parts;
+    const { nodes, connections, outbox } = this.#parts;
     nodes.start();
     connections.start();
+    outbox.start();
   }
 
   /** Why the runtime isn't live, or undefined. */
@@ -327,11 +347,12 @@ export class Runtime {
   }
 
   #accept(message: Message, origin: Origin): Pressure {
-    const { bus, outgoing, records } = this.#parts;
+    const { bus, outgoing, outbox, records } = this.#parts;
     if (isResponse(message)) {
-      if (!outgoing.settle(message)) return undefined;
+      const wanted = outbox.settle(message) && outgoing.settle(message);
       // Whoever isn't there any more is looked for anew.
       if (message.body.code === 404 || message.body.code === 408) records.forget(message.from).catch((thrown: unknown) => { this.#components.log('warn', asProtoflyError(thrown).message); });
+      if (!wanted) return undefined;
     } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
       this.#rejected += 1;
       return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
@@ -346,5 +367,5 @@ export class Runtime {
   }
 }
 
-const pathOf = (origin: Origin | undefined): Path =>
-  origin instanceof P2pConnection ? 'p2p' : origin instanceof Protostub ? origin.kind : 'local';
+const arrivalOf = (origin: Origin | undefined): Arrival =>
+  origin instanceof P2pConnection ? { path: 'p2p', generation: origin.generation } : { path: origin instanceof Protostub ? origin.kind : 'local' };

@@ -24,7 +24,7 @@ const program = (window?: number): Program & { readonly got: unknown[] } => {
 
 void t.test('what arrives while no program is attached waits on disk, is acknowledged, and comes first', async (t) => {
   const { inbox, store, codes } = setUp();
-  for (const id of [1, 2, 3]) inbox.receive(send(id), 'p2p');
+  for (const id of [1, 2, 3]) inbox.receive(send(id), { path: 'p2p' });
   t.same(codes(), [], 'not before it is on disk');
   await turns();
   t.same(codes(), [[1, 200], [2, 200], [3, 200]]);
@@ -33,7 +33,7 @@ void t.test('what arrives while no program is attached waits on disk, is acknowl
   t.equal(again.inbox.waiting.messages, 3, 'it is there in the next life');
   const reader = program();
   again.inbox.attach(reader);
-  again.inbox.receive(send(4), 'p2p');
+  again.inbox.receive(send(4), { path: 'p2p' });
   t.same(reader.got, [1, 2, 3, 4]);
   t.same(again.codes(), [[4, 200]], 'what was acknowledged before isn\'t again');
   await turns();
@@ -44,8 +44,8 @@ void t.test('what arrives while no program is attached waits on disk, is acknowl
 void t.test('a receipt tells how the message came', async (t) => {
   const { inbox, replies } = setUp();
   inbox.attach(program());
-  inbox.receive(send(1), 'p2p');
-  inbox.receive(send(2), 'msg-node');
+  inbox.receive(send(1), { path: 'p2p' });
+  inbox.receive(send(2), { path: 'msg-node' });
   await turns();
   t.same(replies.map(({ body }) => body['path']), ['p2p', 'msg-node']);
   t.same(replies.map(({ from, to }) => [from, to]), [[bob, alice], [bob, alice]]);
@@ -55,7 +55,7 @@ void t.test('a program with a window gets no more than it, and receipts come whe
   const { inbox, codes } = setUp();
   const reader = program(2);
   const attachment = inbox.attach(reader);
-  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), 'local');
+  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), { path: 'local' });
   t.same(reader.got, [1, 2]);
   t.same(codes(), []);
   attachment.taken(1);
@@ -73,7 +73,7 @@ void t.test('what a program hasn\'t taken goes to the next one, in order', async
   const { inbox, codes } = setUp();
   const first = program(10);
   const attachment = inbox.attach(first);
-  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), 'local');
+  for (const id of [1, 2, 3, 4]) inbox.receive(send(id), { path: 'local' });
   attachment.taken(2);
   attachment.detach();
   attachment.detach();
@@ -90,7 +90,7 @@ void t.test('several programs get every message each, and the slowest sets the p
   const slow = program(10);
   const fastAttachment = inbox.attach(fast);
   const slowAttachment = inbox.attach(slow);
-  for (const id of [1, 2, 3]) inbox.receive(send(id), 'local');
+  for (const id of [1, 2, 3]) inbox.receive(send(id), { path: 'local' });
   fastAttachment.taken(3);
   t.same(codes(), []);
   slowAttachment.taken(1);
@@ -103,9 +103,9 @@ void t.test('several programs get every message each, and the slowest sets the p
 
 void t.test('who asks is answered 408 when nobody is there to answer', (t) => {
   const { inbox } = setUp();
-  t.throws(() => { inbox.receive(send(1, { expect: 'response' }), 'p2p'); }, { code: 'E_UNAVAILABLE' });
-  t.throws(() => { inbox.receive(send(2, {}, 'read'), 'p2p'); }, { code: 'E_UNAVAILABLE' });
-  inbox.receive(send(3, {}), 'p2p');
+  t.throws(() => { inbox.receive(send(1, { expect: 'response' }), { path: 'p2p' }); }, { code: 'E_UNAVAILABLE' });
+  t.throws(() => { inbox.receive(send(2, {}, 'read'), { path: 'p2p' }); }, { code: 'E_UNAVAILABLE' });
+  inbox.receive(send(3, {}), { path: 'p2p' });
   t.equal(inbox.waiting.messages, 1, 'what asks nothing waits');
   t.end();
 });
@@ -113,7 +113,7 @@ void t.test('who asks is answered 408 when nobody is there to answer', (t) => {
 void t.test('a program that goes leaves no question waiting: it is answered 408', async (t) => {
   const { inbox, codes } = setUp();
   const attachment = inbox.attach(program(1));
-  inbox.receive(send(1, { expect: 'response' }), 'p2p');
+  inbox.receive(send(1, { expect: 'response' }), { path: 'p2p' });
   attachment.detach();
   await turns();
   t.same(codes(), [[1, 408]]);
@@ -122,7 +122,7 @@ void t.test('a program that goes leaves no question waiting: it is answered 408'
 
 void t.test('a full inbox stalls its senders, then refuses; room lets them go on', async (t) => {
   const { inbox, codes, clock } = setUp({ maxMessages: 2, maxStalled: 2, stallMs: 1000 });
-  for (const id of [1, 2, 3, 4, 5]) inbox.receive(send(id), 'p2p');
+  for (const id of [1, 2, 3, 4, 5]) inbox.receive(send(id), { path: 'p2p' });
   await turns();
   t.same(codes(), [[5, 429], [1, 200], [2, 200]], '3 and 4 are stalled, 5 is one too many');
   const reader = program(1);
@@ -137,10 +137,10 @@ void t.test('a full inbox stalls its senders, then refuses; room lets them go on
 
 void t.test('bytes are bounded too', async (t) => {
   const { inbox, codes } = setUp({ maxBytes: 1000, stallMs: 1000 });
-  inbox.receive(send(1, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
-  inbox.receive(send(2, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
-  inbox.receive(send(3, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
-  inbox.receive(send(4, { expect: 'receipt', value: 'x'.repeat(600) }), 'p2p');
+  inbox.receive(send(1, { expect: 'receipt', value: 'x'.repeat(600) }), { path: 'p2p' });
+  inbox.receive(send(2, { expect: 'receipt', value: 'x'.repeat(600) }), { path: 'p2p' });
+  inbox.receive(send(3, { expect: 'receipt', value: 'x'.repeat(600) }), { path: 'p2p' });
+  inbox.receive(send(4, { expect: 'receipt', value: 'x'.repeat(600) }), { path: 'p2p' });
   await turns();
   t.ok(codes().some(([id, code]) => id === 4 && code === 429));
   t.ok(inbox.waiting.bytes <= 3000);
@@ -152,14 +152,14 @@ void t.test('a repeated message is acknowledged again, but taken once', async (t
   const reader = program(10);
   const attachment = inbox.attach(reader);
   const marked = (id: number, seq: number, base: number): Request => send(id, { expect: 'receipt', flow: ['e', seq, base] });
-  inbox.receive(marked(1, 1, 1), 'p2p');
-  inbox.receive(marked(1, 1, 1), 'msg-node');
+  inbox.receive(marked(1, 1, 1), { path: 'p2p' });
+  inbox.receive(marked(1, 1, 1), { path: 'msg-node' });
   t.same(codes(), [], 'the first copy isn\'t taken yet');
   attachment.taken(1);
-  inbox.receive(marked(1, 1, 1), 'msg-node');
+  inbox.receive(marked(1, 1, 1), { path: 'msg-node' });
   t.same(codes(), [[1, 200], [1, 200]]);
-  inbox.receive(marked(3, 3, 2), 'p2p');
-  inbox.receive(marked(2, 2, 2), 'msg-node');
+  inbox.receive(marked(3, 3, 2), { path: 'p2p' });
+  inbox.receive(marked(2, 2, 2), { path: 'msg-node' });
   t.same(reader.got, [1, 2, 3]);
   t.notOk(reader.got.length > 3);
 });
@@ -167,11 +167,11 @@ void t.test('a repeated message is acknowledged again, but taken once', async (t
 void t.test('what the last life of a runtime kept is not taken again when its sender, who saw no receipt, sends it once more', async (t) => {
   const marked = (id: number): Request => send(id, { expect: 'receipt', flow: ['e', id, 1] });
   const first = setUp();
-  for (const id of [1, 2]) first.inbox.receive(marked(id), 'p2p');
+  for (const id of [1, 2]) first.inbox.receive(marked(id), { path: 'p2p' });
   await turns();
   first.inbox.close();
   const { inbox, codes } = setUp({}, first.store);
-  for (const id of [1, 2, 3]) inbox.receive(marked(id), 'msg-node');
+  for (const id of [1, 2, 3]) inbox.receive(marked(id), { path: 'msg-node' });
   await turns();
   const reader = program();
   inbox.attach(reader);
@@ -186,8 +186,8 @@ void t.test('responses go to the program that asked', (t) => {
   const answers: number[] = [];
   inbox.expectResponse('q1', (response) => { answers.push(response.body.code); });
   const response = (code: number): Response => ({ id: 'q1', type: 'response', from: alice, to: bob, body: { code } });
-  inbox.receive(response(183), 'p2p');
-  inbox.receive(response(200), 'p2p');
+  inbox.receive(response(183), { path: 'p2p' });
+  inbox.receive(response(200), { path: 'p2p' });
   t.same(answers, [183, 200]);
   t.same(bystander.got, []);
   t.end();
@@ -197,14 +197,14 @@ void t.test('the newest ten thousand requests find their way back, however many 
   const { inbox } = setUp();
   const answers: string[] = [];
   for (let i = 0; i < 50_000; i++) inbox.expectResponse(`q${String(i)}`, ({ id }) => { answers.push(String(id)); });
-  for (const id of ['q0', 'q40000', 'q49999']) inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200 } }, 'p2p');
+  for (const id of ['q0', 'q40000', 'q49999']) inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200 } }, { path: 'p2p' });
   t.same(answers, ['q40000', 'q49999']);
   t.end();
 });
 
 void t.test('discarding tells how much was lost', async (t: Test) => {
   const { inbox, store } = setUp();
-  for (const id of [1, 2]) inbox.receive(send(id), 'p2p');
+  for (const id of [1, 2]) inbox.receive(send(id), { path: 'p2p' });
   await turns();
   t.equal(await inbox.discard(), 2);
   t.equal([...store.collection('inbox').entries()].length, 0);

@@ -24,6 +24,7 @@ export default class MsgSend extends BaseCommand {
     'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
     'require-direct': boolean({ description: 'over a direct connection or not at all (exit 7)' }),
     'no-p2p': boolean({ description: 'through the message node, never directly' }),
+    store: boolean({ description: 'what can\'t be delivered now is kept on disk, for a week at most: at the receiver\'s domain, or here', exclusive: ['file', 'require-direct'] }),
     receipt: boolean({ description: 'print a JSON line per message: what became of it' }),
     file: string({ description: 'send a file (several times: several; `-` is stdin); it goes on where an earlier attempt stopped', multiple: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
     name: string({ description: 'with --file: what it is to be called', dependsOn: ['file'] }),
@@ -45,7 +46,7 @@ export default class MsgSend extends BaseCommand {
     }
     await sendMessages(context, {
       address, text: words, from: flags.from, type: flags.type, split: flags.split, timeoutMs: flags.timeout,
-      jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt,
+      jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt, store: flags.store,
     });
   }
 }

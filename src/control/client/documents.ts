@@ -25,6 +25,8 @@ export interface RuntimeStatus {
   readonly connections?: unknown;
   readonly socket?: string;
   readonly log?: string;
+  /** What waits on disk to be sent. */
+  readonly outbox?: { readonly messages: number; readonly bytes: number };
   readonly counters?: Readonly<Record<string, unknown>>;
 }
 

@@ -17,6 +17,8 @@ export interface SendInput {
   readonly requireDirect: boolean;
   readonly p2p: boolean;
   readonly receipt: boolean;
+  /** Whether what can't be delivered now is kept. */
+  readonly store?: boolean;
   readonly timeoutMs?: number | undefined;
 }
 
@@ -153,6 +155,7 @@ const judge = (sender: Sender, inputError: unknown): void => {
 export const sendMessages = async (context: Context, input: SendInput): Promise<void> => {
   const type = requestTypeOf(input.type);
   if (input.requireDirect && !input.p2p) throw new ProtoflyError('E_USAGE', '--require-direct and --no-p2p exclude each other');
+  if (input.requireDirect && input.store === true) throw new ProtoflyError('E_USAGE', '--require-direct and --store exclude each other');
   const timeoutMs = input.timeoutMs ?? 30_000;
   const runtime = await connectRuntime(context, { timeoutMs: Math.max(timeoutMs, 1) });
   const printer = new ReceiptPrinter(context);
@@ -162,6 +165,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
     const sender = new Sender({ client: runtime.client }, {
       to, from, type, timeoutMs, signal: context.signal,
       p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,
+      store: input.store === true,
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
     });
     const inputError = await pump(sender, batchesOf(context, input), input, printer);

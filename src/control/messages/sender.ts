@@ -5,9 +5,14 @@ import type { Client } from '../client/client.js';
 /** What became of one message, as `--receipt` prints it. */
 export interface Receipt {
   readonly id: string;
-  readonly state: 'delivered' | 'queued' | 'failed';
+  /** `relayed`: its receiver acknowledges nothing. `queued`: on disk, for a receiver that is away. */
+  readonly state: 'delivered' | 'relayed' | 'queued' | 'failed';
   readonly via?: string;
   readonly rtt_ms: number;
+  /** Of the P2P connection by which the receiver got it. */
+  readonly generation?: number;
+  /** On whose disk it is queued. */
+  readonly stored?: 'domain' | 'runtime';
   readonly reason?: string;
 }
 
@@ -23,6 +28,8 @@ export interface SenderInit {
   readonly type: RequestType;
   /** `body.p2p` of each message. */
   readonly p2p?: false | 'require' | undefined;
+  /** Whether messages are kept while their receiver is away. @default false */
+  readonly store?: boolean;
   /** How long receipts may fail to come, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number | undefined;
   /** How many messages may be without a receipt. @default 512 */
@@ -108,9 +115,9 @@ export class Sender {
   /** @param size what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
   send(value: unknown, size: number): void {
     if (this.#over !== undefined) throw this.#over;
-    const { to, from, type, p2p } = this.#init;
+    const { to, from, type, p2p, store } = this.#init;
     const id = this.#idPrefix + String(this.#next++);
-    const body: Body = p2p === undefined ? { value, expect: 'receipt' } : { value, expect: 'receipt', p2p };
+    const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}) };
     if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
     this.#outstanding.set(id, { size, sentAt: monotonic() });
     this.#size += size;
@@ -160,13 +167,15 @@ export class Sender {
   }
 
   #receipt(response: Response, entry: Outstanding): Receipt {
-    const { path } = response.body;
-    const state = !isSuccess(response) ? 'failed' : response.body.code === 202 ? 'queued' : 'delivered';
+    const { path, generation, stored, relayed } = response.body;
+    const state = !isSuccess(response) ? 'failed' : relayed === true ? 'relayed' : response.body.code === 202 ? 'queued' : 'delivered';
     return {
       id: String(response.id),
       state,
       ...(typeof path === 'string' ? { via: path } : {}),
       rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
+      ...(typeof generation === 'number' ? { generation } : {}),
+      ...(stored === 'domain' || stored === 'runtime' ? { stored } : {}),
       ...(state === 'failed' ? { reason: responseError(response).message } : {}),
     };
   }

@@ -15,6 +15,8 @@ export interface DirectoryComponents {
   readonly store: Store;
   readonly session: Omit<SessionComponents, 'limits'>;
   readonly limits: NodeLimits;
+  /** Addresses have become a session's. */
+  readonly onAllocated: (session: Session, addresses: readonly Address[]) => void;
 }
 
 /** Last segments of addresses at which something is published for everybody. */
@@ -28,6 +30,7 @@ export class Directory {
   readonly #store: Store;
   readonly #limits: NodeLimits;
   readonly #components: SessionComponents;
+  readonly #onAllocated: DirectoryComponents['onAllocated'];
   readonly #sessions = new Map<Address, Session>();
   readonly #allocated = new Map<Address, Allocation>();
   readonly #subscribed = new Map<Address, Map<Session, Set<Address>>>();
@@ -36,7 +39,8 @@ export class Directory {
   readonly #subscriptionEntries: Collection<SubscriptionEntry>;
   #subscriptionCount = 0;
 
-  constructor({ store, session, limits }: DirectoryComponents) {
+  constructor({ store, session, limits, onAllocated }: DirectoryComponents) {
+    this.#onAllocated = onAllocated;
     this.#store = store;
     this.#limits = limits;
     this.#components = { ...session, limits };
@@ -146,6 +150,7 @@ export class Directory {
     for (const address of dropped) this.#release(session, address);
     for (const address of others) this.#allocate(session, address, key);
     for (const { session: stranger, address, subscriber } of evicted) this.#unsubscribe(stranger, address, subscriber);
+    if (others.length > 0) this.#onAllocated(session, others);
     return durable;
   }
 

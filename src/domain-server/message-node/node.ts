@@ -1,8 +1,9 @@
 import {
-  asProtoflyError, domainOf, isAddress, isResponse, isWithin, partsOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
+  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
   type Address, type Clock, type Message, type Request,
 } from '../../protocol/index.js';
 import type { Store } from '../../store/store.js';
+import { Mailbox, type MailLimits } from '../mailbox/index.js';
 import { Connection, type MakeLink } from './connection.js';
 import { Directory } from './directory.js';
 import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
@@ -21,6 +22,8 @@ export interface MessageNodeComponents {
   readonly log: (text: string, details?: Record<string, unknown>) => void;
   /** The runtime that has an address in the domain registry, if any. */
   readonly registeredBy: (address: Address) => Address | undefined;
+  /** Whether the runtime that has an address in the domain registry says that it sends receipts. */
+  readonly acknowledges: (address: Address) => boolean;
   /** A session has ended, by its runtime or because it was away for too long. */
   readonly onSessionEnded: (runtime: Address) => Promise<void>;
 }
@@ -28,9 +31,20 @@ export interface MessageNodeComponents {
 export interface MessageNodeInit {
   readonly domain: string;
   readonly limits?: Partial<NodeLimits>;
+  readonly mail?: Partial<MailLimits>;
 }
 
 const nothing = (): void => undefined;
+
+/** What somebody has to answer now, so that it is of no use to keep it. */
+const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
+
+/** Whether its sender wants it kept for a receiver that is away. */
+const wantsKeeping = (message: Message): message is Request => {
+  if (isResponse(message) || message.body?.store !== true) return false;
+  const expectation = expectationOf(message);
+  return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
+};
 
 /**
  * Relays messages between the sessions of runtimes, and gives requests to the functions of the domain.
@@ -40,6 +54,7 @@ export class MessageNode {
   readonly domain: string;
   readonly meter: Meter;
   readonly directory: Directory;
+  readonly mailbox: Mailbox;
   readonly #limits: NodeLimits;
   readonly #clock: Clock;
   readonly #log: MessageNodeComponents['log'];
@@ -51,7 +66,7 @@ export class MessageNode {
   readonly #visitors = new Visitors();
   #closed = false;
 
-  constructor({ store, clock, random, log, registeredBy, onSessionEnded }: MessageNodeComponents, init: MessageNodeInit) {
+  constructor({ store, clock, random, log, registeredBy, acknowledges, onSessionEnded }: MessageNodeComponents, init: MessageNodeInit) {
     this.domain = init.domain;
     this.#limits = { ...NODE_LIMITS, ...init.limits };
     this.#clock = clock;
@@ -59,9 +74,13 @@ export class MessageNode {
     this.#onSessionEnded = onSessionEnded;
     this.#registeredBy = registeredBy;
     this.meter = new Meter(clock);
+    this.mailbox = new Mailbox({ store, clock, log, acknowledges, give: (message, to) => this.#give(message, to) }, {
+      epoch: Buffer.from(random(6)).toString('base64url'), ...(init.mail === undefined ? {} : { limits: init.mail }),
+    });
     this.directory = new Directory({
       store,
       limits: this.#limits,
+      onAllocated: (session, addresses) => { this.#deliverMail(session, addresses); },
       session: {
         clock,
         budget: { bytes: 0 },
@@ -70,6 +89,7 @@ export class MessageNode {
           this.#log('a receiver does not read', { runtime: session.runtime });
           void link.close('this side has not read for too long');
         },
+        onFlowing: (session) => { this.#deliverMail(session, session.allocations); },
       },
     });
     this.#sessions = new Sessions({ directory: this.directory, random, onEnded: (session) => this.#end(session) });
@@ -112,6 +132,7 @@ export class MessageNode {
   /** Closes every connection. Sessions stay in the store, for the next start. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.mailbox.close();
     await Promise.all([...this.#connections].map((connection) => connection.link.close('the message node ends')));
     for (const session of this.directory.sessions) session.end();
   }
@@ -145,14 +166,57 @@ export class MessageNode {
   #route(connection: Connection, session: Session, message: Message, to: Address): Pressure {
     const { scheme } = partsOf(to);
     if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
+    if (isResponse(message) && !this.mailbox.settle(message)) return undefined;
     const receivers = this.directory.receiversOf(to);
     const known = receivers.size > 0;
     receivers.delete(session);
+    if (wantsKeeping(message) && this.#isToBeKept(to, receivers, session)) return this.#keep(connection, session, message, to);
     if (known && receivers.size === 0) return this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `${to} is an address of nobody but its sender`), connection);
     if (known) return this.#handAll(receivers, message, connection);
     const other = this.directory.runtimeSession(to) ?? this.#visitors.at(to);
     if (other !== undefined && other !== session && !other.ended) return this.#handAll(new Set([other]), message, connection);
     return this.#refuse(message, this.#unknown(to), connection);
+  }
+
+  /** Whether there is a receiver, but not now. What waits for one that is there goes first. */
+  #isToBeKept(to: Address, others: ReadonlySet<Session>, session: Session): boolean {
+    const owner = this.directory.ownerOf(to);
+    if (domainOf(to) !== this.domain || owner === session || [...others].some((other) => other !== owner)) return false;
+    if (owner === undefined) return this.#registeredBy(to) !== undefined;
+    if (!owner.flowing || this.mailbox.isHeld(to)) return true;
+    if (this.mailbox.hasFor(to)) this.mailbox.deliver(to);
+    return false;
+  }
+
+  /** Keeps a message for a receiver that is away; its sender is told when it is on disk. */
+  #keep(connection: Connection, session: Session, message: Request, to: Address): Pressure {
+    let durable: Promise<void>;
+    try {
+      durable = this.mailbox.keep(message, to, session.runtime);
+    } catch (thrown) {
+      return this.#refuse(message, asProtoflyError(thrown), connection);
+    }
+    return connection.track(durable.then(
+      () => { if (expectationOf(message) === 'receipt') this.#answer(connection, session, respond(message, 202, { stored: 'domain' }, to)); },
+      (thrown: unknown) => { void this.#refuse(message, asProtoflyError(thrown), connection); },
+    ));
+  }
+
+  #deliverMail(session: Session, addresses: Iterable<Address>): void {
+    if (!session.flowing) return;
+    for (const address of addresses) {
+      this.mailbox.renew(address);
+      this.mailbox.deliver(address);
+    }
+  }
+
+  /** @throws ProtoflyError `E_TOO_LARGE` */
+  #give(message: Message, to: Address): boolean {
+    const owner = this.directory.ownerOf(to);
+    if (owner?.flowing !== true) return false;
+    const pressure = this.#hand(owner, message);
+    if (pressure instanceof ProtoflyError) throw pressure;
+    return true;
   }
 
   #unknown(to: Address): ProtoflyError {
@@ -228,7 +292,7 @@ export class MessageNode {
   #refuse(message: Message, error: ProtoflyError, connection: Connection): Pressure {
     if (isResponse(message)) return this.#drop();
     this.meter.refused += 1;
-    if (error.status < 500 || error.code === 'E_LINK_CLOSED') return connection.answer(refuse(message, error));
+    if (error.status < 500 || ['E_LINK_CLOSED', 'E_QUOTA', 'E_UNREACHABLE'].includes(error.code)) return connection.answer(refuse(message, error));
     this.#failed(`answering ${message.type} to ${String(message.to)}`, error);
     return connection.answer(refuse(message, new ProtoflyError(error.code, 'the domain server failed')));
   }

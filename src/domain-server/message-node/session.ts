@@ -45,6 +45,8 @@ export interface SessionComponents {
   readonly onExpired: (session: Session) => void;
   /** The runtime doesn't read. The session is away by then. */
   readonly onStalled: (session: Session, link: Link<Message>) => void;
+  /** From now on messages are sent at once: what has to go before those that waited is sent now. */
+  readonly onFlowing?: (session: Session) => void;
 }
 
 /**
@@ -137,7 +139,10 @@ export class Session {
 
   /** Sends what waited, and from now on everything at once. */
   flush(): void {
-    if (this.#state.at === 'attached') this.#state.held = false;
+    if (this.#state.at === 'attached') {
+      this.#state.held = false;
+      this.#components.onFlowing?.(this);
+    }
     for (const message of this.#take()) {
       try {
         void this.deliver(message);

@@ -5,10 +5,18 @@ import {
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { flowOf, Incoming, type FlowMark } from '../delivery/index.js';
+import { Positions, type KeptPosition } from './positions.js';
 import { Recent } from './recent.js';
 
 /** How a message came in. */
 export type Path = 'p2p' | 'msg-node' | 'local';
+
+/** What is known of how a message came in, and told to its sender. */
+export interface Arrival {
+  readonly path: Path;
+  /** Of the P2P connection over which it came. */
+  readonly generation?: number;
+}
 
 /** What the store keeps of a message that waits. */
 export interface Stored {
@@ -35,6 +43,8 @@ export interface Attachment {
 
 export interface InboxComponents {
   readonly stored: Collection<Stored>;
+  /** How far senders' messages have been taken. @default that isn't kept: a later life takes again what is sent again */
+  readonly positions?: Collection<KeptPosition>;
   readonly clock: Clock;
   /** Sends a receipt or refusal on its way. */
   readonly reply: (response: Response) => void;
@@ -56,7 +66,7 @@ export interface InboxInit {
 interface Item {
   readonly key: string;
   readonly bytes: number;
-  readonly path: Path;
+  readonly arrival: Arrival;
   readonly arrived: number;
   readonly flow: FlowMark | undefined;
   /** Absent when it is on disk only. */
@@ -96,6 +106,7 @@ export class Inbox {
   readonly #log: InboxComponents['log'];
   readonly #init: Required<InboxInit>;
   readonly #incoming = new Incoming();
+  readonly #positions: Positions | undefined;
   readonly #attached = new Set<Attached>();
   /** Item `#first + i` is `#items[i]`. */
   #items: Item[] = [];
@@ -107,14 +118,15 @@ export class Inbox {
   readonly #unreceipted = new Set<string>();
   readonly #awaited = new Recent<MessageId, (response: Response) => void>(MIN_AWAITED);
 
-  constructor({ stored, clock, reply, log }: InboxComponents, init: InboxInit) {
+  constructor({ stored, positions, clock, reply, log }: InboxComponents, init: InboxInit) {
     this.#stored = stored;
     this.#clock = clock;
     this.#reply = reply;
     this.#log = log;
     this.#init = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init };
+    this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed: (thrown) => { this.#failed(thrown); } }, init);
     for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
-      this.#push({ key, bytes, path, flow, arrived: clock.now(), message: undefined, state: 'stored' });
+      this.#push({ key, bytes, arrival: { path }, flow, arrived: clock.now(), message: undefined, state: 'stored' });
       if (flow !== undefined) this.#incoming.resume(message.from, flow);
       this.#lastKey = Number(key.slice(this.#prefix.length));
     }
@@ -134,22 +146,22 @@ export class Inbox {
   }
 
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
-  receive(message: Message, path: Path): void {
+  receive(message: Message, arrival: Arrival): void {
     if (isResponse(message)) { this.#answer(message); return; }
     if (asks(message)) {
       if (this.#attached.size === 0) throw new ProtoflyError('E_UNAVAILABLE', `no program is attached to ${this.#init.address}`);
-      this.#admit(message, path);
+      this.#admit(message, arrival);
       return;
     }
-    const flow = path === 'local' ? undefined : flowOf(message);
-    if (flow === undefined) { this.#admit(message, path); return; }
+    const flow = arrival.path === 'local' ? undefined : flowOf(message);
+    if (flow === undefined) { this.#admit(message, arrival); return; }
     const sorted = this.#incoming.sort(message, flow);
     switch (sorted.kind) {
       case 'ready':
-        for (const ready of sorted.messages) this.#admit(withoutFlow(ready as Request), path, flowOf(ready));
+        for (const ready of sorted.messages) this.#admit(withoutFlow(ready as Request), arrival, flowOf(ready));
         return;
       case 'repeated':
-        if (!this.#unreceipted.has(receiptKey(message))) this.#receipt(message, path);
+        if (!this.#unreceipted.has(receiptKey(message))) this.#receipt(message, arrival);
         return;
       case 'overflow': throw new ProtoflyError('E_TOO_MANY', `too many messages to ${this.#init.address} wait for one that is missing`);
       case 'held': return;
@@ -181,12 +193,14 @@ export class Inbox {
     this.#first += items.length;
     this.#bytes = 0;
     this.#closed = true;
-    await Promise.all([...this.#stored.entries({ prefix: this.#prefix })].map(([key]) => this.#stored.delete(key)));
+    await Promise.all([...[...this.#stored.entries({ prefix: this.#prefix })].map(([key]) => this.#stored.delete(key)), this.#positions?.discard()]);
     return items.length;
   }
 
+  /** Idempotent. What it writes last is on its way to the store. */
   close(): void {
     this.#closed = true;
+    this.#positions?.close();
     this.#attached.clear();
   }
 
@@ -204,15 +218,16 @@ export class Inbox {
     for (const { program } of this.#attached) void program.deliver(response);
   }
 
-  #admit(message: Request, path: Path, flow?: FlowMark): void {
+  #admit(message: Request, arrival: Arrival, flow?: FlowMark): void {
     if (this.#items.length >= this.#init.maxMessages + this.#init.maxStalled || this.#bytes >= this.#init.maxBytes * 2) {
+      this.#turnedAway(message, flow);
       this.#reply(refuse(message, this.#full(), this.#init.address));
       return;
     }
     this.#lastKey += 1;
     const item: Item = {
       key: this.#prefix + String(this.#lastKey).padStart(16, '0'),
-      bytes: sizeOf(message), path, message, flow, arrived: this.#clock.now(), state: 'here',
+      bytes: sizeOf(message), arrival, message, flow, arrived: this.#clock.now(), state: 'here',
     };
     if (expectationOf(message) === 'receipt') this.#unreceipted.add(receiptKey(message));
     this.#push(item);
@@ -271,11 +286,17 @@ export class Inbox {
     if (!Number.isFinite(done) || done <= this.#first) return;
     const items = this.#items.splice(0, done - this.#first);
     this.#first += items.length;
+    let written = false;
     for (const item of items) {
       this.#bytes -= item.bytes;
-      if (item.state !== 'here') this.#stored.delete(item.key).catch((thrown: unknown) => { this.#failed(thrown); });
-      if (item.message !== undefined && item.state !== 'stored') this.#receipt(item.message, item.path);
+      if (item.state !== 'here') {
+        written = true;
+        this.#stored.delete(item.key).catch((thrown: unknown) => { this.#failed(thrown); });
+      }
+      if (item.message !== undefined && item.state !== 'stored') this.#taken(item, item.message);
     }
+    // What goes from the disk there must go together with the news that it has been taken.
+    if (written) this.#positions?.write();
     for (const attached of this.#attached) attached.next = Math.max(attached.next, this.#first);
   }
 
@@ -307,7 +328,7 @@ export class Inbox {
     }
     item.state = 'storing';
     try {
-      await this.#stored.put(item.key, { message, path: item.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
+      await this.#stored.put(item.key, { message, path: item.arrival.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
     } catch (thrown) {
       this.#failed(thrown);
       item.state = 'here';
@@ -317,7 +338,7 @@ export class Inbox {
     if (this.#closed || !this.#items.includes(item)) return;
     item.state = 'stored';
     item.message = undefined;
-    this.#receipt(message, item.path);
+    this.#taken(item, message);
   }
 
   #drop(item: Item, error: ProtoflyError): void {
@@ -326,14 +347,32 @@ export class Inbox {
     this.#items.splice(index, 1);
     this.#bytes -= item.bytes;
     if (item.message === undefined) return;
+    this.#turnedAway(item.message, item.flow);
     this.#unreceipted.delete(receiptKey(item.message));
     this.#reply(refuse(item.message, error, this.#init.address));
   }
 
-  #receipt(message: Request, path: Path): void {
+  /** By a program, or by the disk. */
+  #taken({ flow, arrival }: Item, message: Request): void {
+    if (flow !== undefined) {
+      this.#incoming.taken(message.from, flow);
+      this.#positions?.note();
+    }
+    this.#receipt(message, arrival);
+  }
+
+  /** For want of room. Who keeps a message sends it again until it is taken; for others a refusal is the end. */
+  #turnedAway(message: Request, flow: FlowMark | undefined): void {
+    if (flow === undefined) return;
+    if (message.body?.store === true) this.#incoming.refused(message.from, flow);
+    else this.#incoming.taken(message.from, flow);
+    this.#positions?.note();
+  }
+
+  #receipt(message: Request, { path, generation }: Arrival): void {
     if (expectationOf(message) !== 'receipt') return;
     this.#unreceipted.delete(receiptKey(message));
-    this.#reply(respond(message, 200, { path }, this.#init.address));
+    this.#reply(respond(message, 200, { path, ...(generation === undefined ? {} : { generation }) }, this.#init.address));
   }
 
   #full(): ProtoflyError {

@@ -3,3 +3,4 @@
  * acknowledges; it doesn't know links, sockets or stubs.
  */
 export * from './inbox.js';
+export * from './positions.js';

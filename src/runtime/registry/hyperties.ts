@@ -1,10 +1,10 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
-  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, domainOf, isAddress, ProtoflyError, registryAddress,
+  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, ProtoflyError, registryAddress,
   type Address, type Clock, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
-import { Inbox, type Path, type Stored } from '../inbox/index.js';
+import { Inbox, type Arrival, type KeptPosition, type Stored } from '../inbox/index.js';
 import type { P2pOffer } from './p2p-handler.js';
 import type { MessageNodes } from './message-nodes.js';
 
@@ -27,7 +27,7 @@ export interface HypertiesComponents {
   readonly store: Store;
   readonly nodes: MessageNodes;
   /** How a message came in. */
-  readonly pathOf: (origin: Origin | undefined) => Path;
+  readonly arrivalOf: (origin: Origin | undefined) => Arrival;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -151,7 +151,7 @@ export class Hyperties {
     return {
       url, user, guid, name, runtime, resources, dataSchemes,
       descriptor: catalogueAddress(domain, 'hyperty', 'program'),
-      status: 'live', expires: DEFAULT_EXPIRES,
+      status: 'live', expires: DEFAULT_EXPIRES, delivery: DELIVERY,
       ...(p2p ? this.#init.offer() : {}),
     };
   }
@@ -166,15 +166,15 @@ export class Hyperties {
   }
 
   #add(kept: Kept): Hyperty {
-    const { bus, clock, store, pathOf, log } = this.#components;
+    const { bus, clock, store, arrivalOf, log } = this.#components;
     const inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), clock, log,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, log,
       reply: (response) => { void bus.post(response); },
     }, { address: kept.url });
     const hyperty: Hyperty = { ...kept, inbox, registered: false };
     this.#byName.set(kept.name, hyperty);
     this.#byUrl.set(kept.url, hyperty);
-    this.#removers.set(kept.url, bus.addListener(kept.url, (message, origin) => { inbox.receive(message, pathOf(origin)); }));
+    this.#removers.set(kept.url, bus.addListener(kept.url, (message, origin) => { inbox.receive(message, arrivalOf(origin)); }));
     return hyperty;
   }
 

@@ -78,6 +78,11 @@ export class Records {
     return missing !== undefined && now - missing < this.#init.missingMs ? null : undefined;
   }
 
+  /** The last record of an address that was seen, however long ago. */
+  last(address: Address): RegistryRecord | undefined {
+    return this.#cached(address)?.record;
+  }
+
   /**
    * The record of an address: what is known, else what its domain's registry says; an old one when that is away.
    * Undefined when there is none.

@@ -1,9 +1,10 @@
 import type { Listener, Origin, Resolver } from '../../bus/index.js';
 import {
-  domainOf, expectationOf, isResponse, isWithin, partsOf, ProtoflyError, runtimeOf, viaOf,
-  type Address, type Message, type RegistryRecord, type Response,
+  DELIVERY, domainOf, expectationOf, isResponse, isWithin, partsOf, ProtoflyError, respond, runtimeOf, viaOf,
+  type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Carrier, Outgoing } from '../delivery/index.js';
+import type { Outbox } from '../outbox/index.js';
 import type { Connections } from './connections.js';
 import type { Hyperties } from './hyperties.js';
 import type { MessageNodes } from './message-nodes.js';
@@ -17,6 +18,9 @@ export interface RouterComponents {
   readonly connections: Connections;
   readonly nodes: MessageNodes;
   readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
+  /** Answers a program of this runtime. */
+  readonly reply: (response: Response) => void;
 }
 
 const FUNCTIONS: ReadonlySet<string> = new Set(['domain', 'global', 'connection']);
@@ -44,6 +48,7 @@ export class Router implements Resolver {
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
     // A runtime is no relay: what others send ends here or nowhere.
     if (cameFromElsewhere(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
+    if (isKept(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
     const carrier = isResponse(message) ? this.#back(message) : this.route(message, to);
     return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready)) : this.#listener(message, to, carrier);
   }
@@ -88,12 +93,48 @@ export class Router implements Resolver {
     return live ?? nodes.wayBack(to);
   }
 
+  /** The outbox finds the way itself, and again later. But it waits for receipts. */
+  #keep(to: Address): Listener | Promise<Listener> {
+    const { records, outbox } = this.#components;
+    const listener = (record: RegistryRecord | undefined): Listener => {
+      if (!offersNoReceipts(record)) return (message) => outbox.send(message as Request, to);
+      return async (message) => {
+        const carrier = await this.route(message, to);
+        await this.#relay(message as Request, to, carrier);
+      };
+    };
+    const known = runtimeOf(to) === undefined ? records.known(to) ?? records.last(to) : null;
+    if (known !== undefined) return listener(known ?? undefined);
+    return records.find(to).then(listener, () => listener(undefined));
+  }
+
+  /** Sends best effort what will never be acknowledged, and says so when its carrier has it. */
+  async #relay(message: Request, to: Address, carrier: Carrier): Promise<void> {
+    const { expect, ...body } = message.body ?? {};
+    await carrier.send({ ...message, body });
+    if (expect === 'receipt') this.#components.reply(respond(message, 202, { relayed: true, path: carrier.kind }, to));
+  }
+
   #listener(message: Message, to: Address, carrier: Carrier): Listener {
     if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only way to ${to} is the one that the message came`);
     if (isResponse(message) || expectationOf(message) !== 'receipt') return (sent) => carrier.send(sent);
+    if (offersNoReceipts(this.#components.records.known(to))) return (sent) => this.#relay(sent as Request, to, carrier);
     return (sent) => this.#components.outgoing.send(sent, to, carrier);
   }
 }
+
+/** A record of a runtime that can't be waited for. Of an address without a record nothing is known. */
+const offersNoReceipts = (record: RegistryRecord | null | undefined): boolean => record !== undefined && record !== null && record.delivery !== DELIVERY;
+
+/** What somebody has to answer now, so that it is of no use to keep it. */
+const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
+
+/** Whether its sender wants it kept when nobody can be reached. */
+const isKept = (message: Message): boolean => {
+  if (isResponse(message) || message.body?.store !== true) return false;
+  const expectation = expectationOf(message);
+  return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
+};
 
 /** Whether a stub brought it from outside, rather than having made it. */
 export const cameFromElsewhere = (message: Message, origin: Origin | undefined): boolean =>

@@ -1,0 +1,417 @@
+import { createHash } from 'node:crypto';
+import type { Pressure } from '../../bus/index.js';
+import {
+  asProtoflyError, expectationOf, isProvisional, isSuccess, ProtoflyError, refuse, respond, responseError,
+  type Address, type Clock, type ErrorCode, type Message, type Request, type Response, type Timer,
+} from '../../protocol/index.js';
+import type { Collection } from '../../store/index.js';
+import { Outgoing, type Carrier } from '../delivery/index.js';
+import { pairKey, Pair, type Entry, type KeptMessage } from './pair.js';
+
+export type { KeptMessage } from './pair.js';
+
+/** That a domain keeps mail from one sender to one receiver. */
+export interface KeptPair {
+  readonly from: Address;
+  readonly to: Address;
+  readonly id: Message['id'];
+  readonly until: number;
+}
+
+export interface OutboxComponents {
+  readonly messages: Collection<KeptMessage>;
+  readonly pairs: Collection<KeptPair>;
+  readonly clock: Clock;
+  /** The way that a message takes now. @throws ProtoflyError where there is none */
+  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+  /** Whether anything is known to be in the way of messages to an address: no peer and no message node there. */
+  readonly isAway: (to: Address) => boolean;
+  /** Answers a program of this runtime. */
+  readonly reply: (response: Response) => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface OutboxInit {
+  /** Different in each life of the runtime. */
+  readonly epoch: string;
+  /** How many messages are kept. @default 20_000 */
+  readonly maxMessages?: number;
+  /** @default 128 MiB */
+  readonly maxBytes?: number;
+  /** How many from one sender to one receiver. @default 5000 */
+  readonly maxPerPair?: number;
+  /** How many of a pair are under way at a time. @default 256 */
+  readonly window?: number;
+  /** @default 3000 */
+  readonly resendMs?: number;
+  /** How long a message may be under way while its receiver is away before it is put on disk, in milliseconds. @default 1000 */
+  readonly patienceMs?: number;
+}
+
+/** How long anything is kept, in seconds, and how long where nobody says: a week. */
+export const MAX_TTL = 7 * 24 * 3600;
+
+/** What passes: the receiver, or the way, is not there now. */
+const PASSING: ReadonlySet<ErrorCode> = new Set(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED', 'E_TIMEOUT', 'E_NOT_DIRECT', 'E_ABORTED']);
+/** What passes for a message that is kept here: there is no room at the other side now. */
+const NO_ROOM: ReadonlySet<ErrorCode> = new Set(['E_TOO_MANY', 'E_QUOTA']);
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 60_000;
+
+/** Messages that wait when nobody can be reached, pair by pair: no pair waits for another. */
+export class Outbox {
+  readonly #components: OutboxComponents;
+  readonly #init: Required<OutboxInit>;
+  readonly #outgoing: Outgoing;
+  readonly #pairs = new Map<string, Pair>();
+  #last = 0;
+  #begun = 0;
+  #messages = 0;
+  #bytes = 0;
+  #expired = 0;
+  #refused = 0;
+  #sweep: Timer | undefined;
+  #closed = false;
+
+  constructor(components: OutboxComponents, init: OutboxInit) {
+    this.#components = components;
+    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, window: 256, resendMs: 3000, patienceMs: 1000, ...init };
+    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to) }, { epoch: init.epoch, resendMs: this.#init.resendMs, patient: true });
+    this.#load();
+  }
+
+  /** What is on disk. */
+  get waiting(): { readonly messages: number; readonly bytes: number } {
+    return { messages: this.#messages, bytes: this.#bytes };
+  }
+
+  /** Messages that were given up because their time was up, or refused by the receiver after their sender had been told that they are kept. */
+  get givenUp(): { readonly expired: number; readonly refused: number } {
+    return { expired: this.#expired, refused: this.#refused };
+  }
+
+  get resent(): number {
+    return this.#outgoing.resent;
+  }
+
+  /** Sends what an earlier life of the runtime kept. */
+  start(): void {
+    this.wake();
+  }
+
+  /** Sends a message of a local program that is to be kept, or keeps it. @throws ProtoflyError `E_QUOTA` */
+  send(message: Request, to: Address): Pressure {
+    const pair = this.#pair(message.from, to);
+    const entry = this.#entry(pair, message);
+    if (pair.kept > 0 || pair.notBefore > this.#components.clock.now() || this.#components.isAway(to)) {
+      if (!this.#hasRoom(pair, entry)) throw this.#full();
+      pair.waiting.push(entry);
+      this.#keep(pair, entry);
+    } else {
+      pair.waiting.push(entry);
+    }
+    this.#pump(pair);
+    return pair.inMemory < this.#init.window * 2 ? undefined : pair.relief();
+  }
+
+  /**
+   * Takes note of a response from elsewhere.
+   * @returns false when its sender is not to hear of it: the message is still kept, or its keeping was told before
+   */
+  settle(response: Response): boolean {
+    const pair = this.#pairs.get(pairKey(response.to, response.from));
+    const entry = pair?.sent.get(response.id);
+    if (pair !== undefined && pair.atDomain?.id === response.id && isFinal(response)) this.#passed(pair);
+    if (pair === undefined || entry === undefined || isProvisional(response)) return true;
+    const told = entry.state === 'stored';
+    if (isSuccess(response)) {
+      const atDomain = response.body['stored'] === 'domain';
+      this.#done(pair, entry);
+      if (atDomain) this.#noteMail(pair, entry);
+      else this.#passed(pair);
+      this.#pump(pair);
+      return entry.asked && !(told && atDomain);
+    }
+    const { code } = responseError(response);
+    if (PASSING.has(code)) {
+      this.#keepAll(pair);
+      return false;
+    }
+    if (told && NO_ROOM.has(code)) return false;
+    this.#done(pair, entry);
+    if (told) this.#giveUp(entry, 'refused', responseError(response).message);
+    this.#pump(pair);
+    return true;
+  }
+
+  /** What went over `carrier` may be lost; and where it led may be reached now. */
+  lost(carrier: Carrier): void {
+    this.#outgoing.lost(carrier);
+    this.wake();
+  }
+
+  /** There may be ways that weren't there before. */
+  wake(): void {
+    for (const pair of this.#pairs.values()) {
+      pair.notBefore = 0;
+      if (pair.waiting.length > 0) this.#pump(pair);
+    }
+  }
+
+  /** What isn't on disk is forgotten; nobody was told that it is kept. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#sweep?.cancel();
+    for (const pair of this.#pairs.values()) pair.relieve();
+    this.#outgoing.close();
+  }
+
+  #load(): void {
+    const { messages, pairs, clock } = this.#components;
+    for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
+      const pair = this.#pair(message.from, to);
+      pair.waiting.push({ id: message.id, asked: expectationOf(message) === 'receipt', key, epoch, seq, bytes, until, sentAt: undefined, state: 'stored', message: undefined });
+      this.#count(pair, 1, bytes);
+      this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
+    }
+    for (const [key, { from, to, id, until }] of pairs.entries()) {
+      if (until < clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#failed(thrown); });
+      else this.#pair(from, to).atDomain = { id, until };
+    }
+  }
+
+  #pair(from: Address, to: Address): Pair {
+    const key = pairKey(from, to);
+    let pair = this.#pairs.get(key);
+    if (pair === undefined) {
+      this.#begun += 1;
+      pair = new Pair(from, to, `${this.#init.epoch}.s${String(this.#begun)}`);
+      this.#pairs.set(key, pair);
+      this.#schedule();
+    }
+    return pair;
+  }
+
+  #entry(pair: Pair, message: Request): Entry {
+    const { ttl } = message.body ?? {};
+    const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, MAX_TTL) : MAX_TTL;
+    this.#last += 1;
+    return {
+      id: message.id, asked: expectationOf(message) === 'receipt', epoch: pair.epoch, seq: pair.nextSeq++, bytes: sizeOf(message), until: this.#components.clock.now() + seconds * 1000,
+      key: `${createHash('sha256').update(pairKey(pair.from, pair.to)).digest('base64url').slice(0, 22)} ${String(this.#last).padStart(16, '0')}`,
+      sentAt: undefined, state: 'here', message,
+    };
+  }
+
+  #hasRoom(pair: Pair, entry: Entry): boolean {
+    const { maxMessages, maxBytes, maxPerPair } = this.#init;
+    return this.#messages < maxMessages && this.#bytes + entry.bytes <= maxBytes && pair.kept < maxPerPair && pair.bytes + entry.bytes <= maxBytes / 2;
+  }
+
+  #count(pair: Pair, messages: number, bytes: number): void {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    pair.kept += messages;
+    pair.bytes += bytes;
+  }
+
+  /** Puts one message on disk, then tells its sender. */
+  #keep(pair: Pair, entry: Entry): void {
+    const { message } = entry;
+    if (entry.state !== 'here' || message === undefined) return;
+    entry.state = 'storing';
+    this.#count(pair, 1, entry.bytes);
+    const { key, epoch, seq, bytes, until } = entry;
+    const failed = (thrown: unknown): void => {
+      this.#failed(thrown);
+      if (entry.state !== 'storing') return;
+      this.#remove(pair, entry);
+      this.#components.reply(refuse(message, asProtoflyError(thrown), pair.to));
+    };
+    try {
+      this.#components.messages.put(key, { message, to: pair.to, epoch, seq, bytes, until }).then(() => {
+        if (this.#closed || entry.state !== 'storing') return;
+        entry.state = 'stored';
+        if (entry.sentAt === undefined) entry.message = undefined;
+        if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
+        this.#relieve(pair);
+      }, failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  /** Nobody is there for this pair: what isn't on disk goes there, as far as there is room; the rest is refused, or under way. */
+  #keepAll(pair: Pair): void {
+    for (const entry of [...pair.sent.values(), ...pair.waiting]) {
+      if (entry.state !== 'here') continue;
+      if (this.#hasRoom(pair, entry)) this.#keep(pair, entry);
+      else {
+        this.#remove(pair, entry);
+        if (entry.message !== undefined) this.#components.reply(refuse(entry.message, this.#full(), pair.to));
+      }
+    }
+  }
+
+  /** Sends what waits, as far as the window goes. A stream follows another only when that has been settled. */
+  #pump(pair: Pair): void {
+    if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
+    if (pair.notBefore > this.#components.clock.now()) return;
+    pair.pumping = true;
+    void this.#pumpOn(pair).finally(() => { pair.pumping = false; });
+  }
+
+  async #pumpOn(pair: Pair): Promise<void> {
+    for (let entry = pair.waiting[0]; entry !== undefined && this.#maySend(pair, entry); entry = pair.waiting[0]) {
+      const message = entry.message ?? this.#components.messages.get(entry.key)?.message;
+      if (message === undefined || entry.until <= this.#components.clock.now()) {
+        this.#expire(pair, entry, message);
+        continue;
+      }
+      try {
+        if (this.#components.isAway(pair.to)) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
+        const carrier = await this.#route(message, pair.to);
+        // Where there was no way for long, another entry may be the first by now.
+        if (pair.waiting[0] !== entry || this.#closed) continue;
+        pair.waiting.shift();
+        pair.sent.set(entry.id, entry);
+        entry.sentAt = this.#components.clock.now();
+        await this.#outgoing.send(expecting(message), pair.to, carrier, entry);
+        pair.failures = 0;
+      } catch (thrown) {
+        if (!this.#couldNotSend(pair, entry, message, asProtoflyError(thrown))) return;
+      }
+    }
+  }
+
+  #maySend(pair: Pair, { epoch }: Entry): boolean {
+    if (this.#closed || pair.sent.size >= this.#init.window) return false;
+    const [under] = pair.sent.values();
+    return under === undefined || under.epoch === epoch;
+  }
+
+  /** @returns whether to go on with the next one */
+  #couldNotSend(pair: Pair, entry: Entry, message: Request, error: ProtoflyError): boolean {
+    if (PASSING.has(error.code)) {
+      if (pair.sent.delete(entry.id)) {
+        this.#outgoing.withdraw(pair.from, pair.to, entry.id);
+        pair.waiting.unshift(entry);
+      }
+      entry.sentAt = undefined;
+      pair.notBefore = this.#components.clock.now() + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(pair.failures, 10));
+      pair.failures += 1;
+      this.#keepAll(pair);
+      return false;
+    }
+    const told = entry.state === 'stored';
+    this.#remove(pair, entry);
+    if (told) this.#giveUp(entry, 'refused', error.message);
+    this.#components.reply(refuse(message, error, pair.to));
+    return true;
+  }
+
+  #route(message: Message, to: Address): Carrier | Promise<Carrier> {
+    const pair = this.#pairs.get(pairKey(message.from, to));
+    // What waits at the domain is not to be overtaken.
+    const viaNode = pair?.atDomain !== undefined && pair.atDomain.until > this.#components.clock.now();
+    return this.#components.route(viaNode ? ({ ...message, body: { ...message.body, p2p: false } } as Message) : message, to);
+  }
+
+  /** It has been taken, refused for good, or is somebody else's to keep. */
+  #done(pair: Pair, entry: Entry): void {
+    this.#outgoing.withdraw(pair.from, pair.to, entry.id);
+    this.#remove(pair, entry);
+  }
+
+  #remove(pair: Pair, entry: Entry): void {
+    pair.sent.delete(entry.id);
+    const at = pair.waiting.indexOf(entry);
+    if (at >= 0) pair.waiting.splice(at, 1);
+    if (entry.state !== 'here') {
+      this.#count(pair, -1, -entry.bytes);
+      this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#failed(thrown); });
+    }
+    entry.state = 'here';
+    this.#relieve(pair);
+  }
+
+  #relieve(pair: Pair): void {
+    if (pair.inMemory < this.#init.window) pair.relieve();
+  }
+
+  #expire(pair: Pair, entry: Entry, message: Request | undefined): void {
+    const told = entry.state === 'stored';
+    this.#done(pair, entry);
+    this.#giveUp(entry, 'expired', 'its time is up');
+    if (message !== undefined && !told) this.#components.reply(refuse(message, new ProtoflyError('E_UNAVAILABLE', `${pair.to} was not reached in time`), pair.to));
+  }
+
+  #giveUp(entry: Entry, how: 'expired' | 'refused', why: string): void {
+    if (how === 'expired') this.#expired += 1;
+    else this.#refused += 1;
+    this.#components.log('warn', `message ${String(entry.id)} of the outbox was given up: ${why}`);
+  }
+
+  #noteMail(pair: Pair, { id, until }: Entry): void {
+    pair.atDomain = { id, until };
+    this.#write(pair, { from: pair.from, to: pair.to, id, until });
+  }
+
+  /** The domain hands on in order: what it kept before has been taken, too. */
+  #passed(pair: Pair): void {
+    if (pair.atDomain === undefined) return;
+    pair.atDomain = undefined;
+    this.#write(pair, undefined);
+  }
+
+  #write(pair: Pair, kept: KeptPair | undefined): void {
+    const { pairs } = this.#components;
+    const key = createHash('sha256').update(pairKey(pair.from, pair.to)).digest('base64url').slice(0, 22);
+    (kept === undefined ? pairs.delete(key) : pairs.put(key, kept)).catch((thrown: unknown) => { this.#failed(thrown); });
+  }
+
+  #schedule(): void {
+    if (this.#closed || this.#pairs.size === 0) return;
+    this.#sweep ??= this.#components.clock.setTimeout(() => {
+      this.#sweep = undefined;
+      this.#look();
+      this.#schedule();
+    }, this.#init.patienceMs);
+  }
+
+  /** Puts on disk what is under way to somebody who has gone, ends what is too old, and tries again what may be tried again. */
+  #look(): void {
+    const now = this.#components.clock.now();
+    for (const [key, pair] of this.#pairs) {
+      for (const entry of [...pair.sent.values(), ...pair.waiting]) if (entry.until <= now) this.#expire(pair, entry, entry.message);
+      if (pair.size === 0) {
+        if (pair.atDomain === undefined || pair.atDomain.until <= now) this.#pairs.delete(key);
+        continue;
+      }
+      const [oldest] = pair.sent.values();
+      const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs;
+      if (late && this.#components.isAway(pair.to)) this.#keepAll(pair);
+      if (pair.waiting.length > 0 && now >= pair.notBefore) this.#pump(pair);
+    }
+  }
+
+  #full(): ProtoflyError {
+    return new ProtoflyError('E_QUOTA', `the outbox is full: ${String(this.#messages)} messages wait already`, { hint: 'wait until the receiver, or its domain, can be reached' });
+  }
+
+  #failed(thrown: unknown): void {
+    this.#components.log('warn', `the outbox can't be written: ${asProtoflyError(thrown).message}`);
+  }
+}
+
+/** A kept message always wants a receipt: without one nobody would know when to forget it. */
+const expecting = (message: Request): Request =>
+  message.body?.expect === 'receipt' ? message : { ...message, body: { ...message.body, expect: 'receipt' } };
+
+const isFinal = (response: Response): boolean => !isProvisional(response) && response.body['stored'] === undefined;
+
+/** About what a message takes, in bytes. */
+const sizeOf = (message: Request): number => {
+  const value = message.body?.value;
+  return 256 + (typeof value === 'string' ? value.length : value === undefined ? 0 : JSON.stringify(value).length);
+};
