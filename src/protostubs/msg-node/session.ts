@@ -1,6 +1,6 @@
 import {
   child, descriptionOf, errorOfStatus, isResponse, isSuccess, ProtoflyError, SESSION,
-  type Address, type Message, type Request, type Response,
+  type Address, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 
 /** What became of a session's opening. */
@@ -11,12 +11,17 @@ export type Opened =
   /** `final`: trying again without a change won't help. */
   | { readonly how: 'refused'; readonly error: ProtoflyError; readonly final: boolean };
 
+/** A node that answers no pings isn't waited for. */
+const MAX_OVERTAKEN = 16;
+
 /** The session with the message node: what is said to `mn:/session`, and the token. @see docs/protocol.md, "Message-node session" */
 export class Session {
   readonly #runtime: Address;
   #counter = 0;
   #token: string | undefined;
   #asked: { readonly request: Request; readonly settle: (response: Response) => void } | undefined;
+  /** What was asked before that, and isn't answered yet. */
+  readonly #overtaken = new Set<MessageId>();
 
   constructor(runtime: Address) {
     this.#runtime = runtime;
@@ -49,7 +54,8 @@ export class Session {
   /** @returns whether the message was the answer that the session waits for, which isn't the runtime's business */
   take(message: Message): boolean {
     const asked = this.#asked;
-    if (asked === undefined || !isResponse(message) || message.from !== SESSION || message.id !== asked.request.id) return false;
+    if (!isResponse(message) || message.from !== SESSION) return false;
+    if (message.id !== asked?.request.id) return this.#overtaken.delete(message.id);
     if (message.body.code < 200) return true;
     this.#asked = undefined;
     asked.settle(message);
@@ -59,10 +65,14 @@ export class Session {
   /** The connection is gone: nothing that was asked over it will be answered. */
   dropped(): void {
     this.#asked = undefined;
+    this.#overtaken.clear();
   }
 
   #ask(type: 'open' | 're-open' | 'close' | 'ping', from: Address, settle: (response: Response) => void): Request {
     const request: Request = { id: `session-${String(++this.#counter)}`, type, from, to: SESSION };
+    if (this.#asked !== undefined) this.#overtaken.add(this.#asked.request.id);
+    const [oldest] = this.#overtaken;
+    if (oldest !== undefined && this.#overtaken.size > MAX_OVERTAKEN) this.#overtaken.delete(oldest);
     this.#asked = { request, settle };
     return request;
   }

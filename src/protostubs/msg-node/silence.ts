@@ -51,6 +51,7 @@ export class Silence {
   #droppedAt = -Infinity;
   #answers = false;
   #trials = 0;
+  #triedAt = -Infinity;
 
   constructor(components: SilenceComponents, init: SilenceInit = {}) {
     this.#components = components;
@@ -116,14 +117,17 @@ export class Silence {
     const since = this.#heldUp > 0 ? now : state.since + (Math.abs(late) > LATE_MS ? late : 0);
     this.#state = { ...state, since };
     if (state.name === 'waiting') {
-      const isTrial = !this.#answers && this.#trials < TRIALS;
-      if (isTrial) this.#trials += 1;
-      if (!this.#answers && !isTrial) {
-        // Its silence will never say anything; the next message begins anew, in vain and cheaply.
+      const isTrial = !this.#answers;
+      if (isTrial && this.#trials >= TRIALS) {
+        // Its silence will never say anything.
         this.#state = { name: 'calm' };
         return;
       }
-      if (isTrial || (this.#answers && now - since >= this.#waitMs * this.#patience)) this.#ask(now);
+      if (isTrial ? now - this.#triedAt >= this.#answerMs : now - since >= this.#waitMs * this.#patience) {
+        if (isTrial) this.#triedAt = now;
+        this.#trials += 1;
+        this.#ask(now);
+      }
     } else if (now - since >= state.patienceMs) {
       if (state.final || this.#answers) {
         this.#drop(now);
