@@ -1,5 +1,6 @@
 import type { RegistryRecord } from '../protocol/index.js';
 import type { ConnectionChange, ConnectionInfo, HypertyInfo, RuntimeStatus, StubInfo } from './client/documents.js';
+import type { Diagnosis } from './doctor/p2p.js';
 import { formatDuration } from './io/duration.js';
 import { cell, type Column } from './io/table.js';
 
@@ -68,10 +69,14 @@ export const stubColumns: readonly Column<StubInfo>[] = [
   { title: 'NOTE', get: (row) => row.description },
 ];
 
+/** What a connection is, in a word: `live` says nothing of a path over which nothing comes. */
+const stateOf = ({ status, health }: ConnectionInfo): string => (health === 'suspect' ? `${status}, suspect` : status);
+
 export const connectionColumns: readonly Column<ConnectionInfo>[] = [
-  { title: 'STATUS', get: (row) => row.status },
+  { title: 'STATUS', get: stateOf },
   { title: 'ROLE', get: (row) => row.role },
   { title: 'RUNTIME', get: (row) => row.remoteRuntime },
+  { title: 'ROUND TRIP', get: (row) => (row.rttMs === undefined ? undefined : formatDuration(row.rttMs)) },
   { title: 'SENT', get: (row) => row.sent },
   { title: 'RECEIVED', get: (row) => row.received },
   { title: 'SINCE', get: (row) => row.since },
@@ -86,6 +91,7 @@ export const connectionFields = (connection: ConnectionInfo): Fields => ({
   role: connection.role,
   stub: connection.stub,
   address: connection.address,
+  'round trip': connection.rttMs === undefined ? undefined : formatDuration(connection.rttMs),
   pair: pairOf(connection),
   'set up in': connection.setupMs === undefined ? undefined : formatDuration(connection.setupMs),
   generation: connection.generation,
@@ -95,4 +101,18 @@ export const connectionFields = (connection: ConnectionInfo): Fields => ({
 });
 
 export const changeLine = ({ connection, was, now, reason }: ConnectionChange): string =>
-  `${connection.remoteRuntime} ${was === undefined ? '' : `${was} -> `}${now}${reason === undefined ? '' : `: ${cell(reason)}`}`;
+  `${connection.remoteRuntime} ${was === undefined || was === now ? '' : `${was} -> `}${now}${reason === undefined ? '' : `: ${cell(reason)}`}`;
+
+const sideText = (side: Readonly<Record<string, unknown>> | undefined): string | undefined =>
+  side === undefined ? undefined : `P2P ${side['p2p'] === true ? 'on' : 'off'}, UDP ${cell(side['udp'])}, NAT ${cell(side['mapping'])}, TURN ${cell(side['turn'])}`;
+
+export const diagnosisFields = ({ verdict, summary, next, remoteRuntime, here, peer, pair, setupMs, reason }: Diagnosis): Fields => ({
+  verdict: `${verdict}: ${summary}`,
+  next,
+  here: sideText(here),
+  there: sideText(peer),
+  runtime: remoteRuntime,
+  pair: pair === undefined ? undefined : `${cell(pair.local)} <-> ${cell(pair.remote)}`,
+  'set up in': setupMs === undefined ? undefined : formatDuration(setupMs),
+  tried: reason,
+});

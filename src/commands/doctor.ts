@@ -1,0 +1,20 @@
+import { BaseCommand } from '../control/base-command.js';
+import { examine, type Check } from '../control/doctor/checks.js';
+
+export default class Doctor extends BaseCommand {
+  static override summary = 'is everything in place? one line a check, and what to do next';
+  static override description = 'Ends with 0 when nothing failed, with 1 otherwise.';
+
+  override async run(): Promise<number> {
+    const { flags } = await this.parse(Doctor);
+    const context = this.context(flags);
+    context.output.progress('looking …');
+    const examination = await examine(context);
+    await context.output.result(examination, () => context.output.table<Check>(examination.checks, [
+      { title: 'CHECK', get: (row) => row.check },
+      { title: 'VERDICT', get: (row) => row.verdict },
+      { title: 'WHAT IS THERE', get: (row) => (row.verdict === 'ok' || row.next === undefined ? row.detail : `${row.detail} -> ${row.next}`) },
+    ]));
+    return examination.ok ? 0 : 1;
+  }
+}

@@ -1,0 +1,23 @@
+import { boolean } from '@oclif/core/flags';
+import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
+import { diagnoseP2p, isGood } from '../../control/doctor/p2p.js';
+import { needed } from '../../control/io/prompt.js';
+import { diagnosisFields } from '../../control/views.js';
+
+export default class P2pDoctor extends BaseCommand {
+  static override summary = 'what is in the way of a direct connection: looks at both sides, and tries one';
+  static override description = 'Ends with 0 when there is one, directly or through a relay, or nothing is in its way; with 4 otherwise.';
+  static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
+  static override flags = {
+    timeout: durationFlag({ description: 'how long it may take', default: 45_000 }),
+    connect: boolean({ description: 'try a set-up; --no-connect: only look', allowNo: true, default: true }),
+  };
+
+  override async run(): Promise<number> {
+    const { args, flags } = await this.parse(P2pDoctor);
+    const context = this.context(flags);
+    const diagnosis = await diagnoseP2p(context, await needed(context, 'ADDRESS', args.address), { connect: flags.connect, timeoutMs: flags.timeout });
+    await context.output.fields(diagnosis, diagnosisFields(diagnosis));
+    return isGood(diagnosis) ? 0 : 4;
+  }
+}
