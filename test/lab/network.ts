@@ -1,0 +1,178 @@
+import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { cable, Namespace } from './namespaces.js';
+import type { WireInit, WireQuality } from './wire.js';
+
+export type Side = 'a' | 'b';
+export const SIDES: readonly Side[] = ['a', 'b'];
+
+/** What a site's router does to what leaves it. */
+export type Nat =
+  /** Nothing: it only forwards. */
+  | 'none'
+  /** Each inner port has one outer port; only who was sent to gets in. */
+  | 'port-restricted'
+  /** Another outer port for each receiver. */
+  | 'symmetric';
+
+export interface SiteSpec {
+  readonly nat: Nat;
+  /** Whether UDP may leave the site. @default true */
+  readonly udp?: boolean;
+  /** Has a cable to the public network that isn't perfect, or can become so. @default a perfect one */
+  readonly wire?: WireQuality;
+}
+
+/** Addresses exist only in the lab's namespaces. */
+export const PUBLIC = '10.99.0.1';
+/** Where the rest of the world would be: what is sent there is lost without a word, as private addresses are out there. */
+const NOWHERE = '10.99.0.254';
+const NUMBER = { a: 1, b: 2 } as const;
+const outer = (side: Side): string => `10.99.0.1${String(NUMBER[side])}`;
+const inner = (side: Side, host: number): string => `10.99.${String(NUMBER[side])}.${String(host)}`;
+const subnet = (side: Side): string => inner(side, 0);
+const toNowhere = (device: string): string[] => [`neigh add ${NOWHERE} lladdr 02:00:00:00:00:fe dev ${device} nud permanent`, `route add default via ${NOWHERE}`];
+
+/**
+ * Two sites and a public network between them:
+ *
+ *     host a ── router a ──┐                  ┌── router b ── host b
+ *                          └── public: br0 ───┘
+ *
+ * Each is a namespace; a site with a `wire` has one more, in which the wire's process is.
+ */
+export class Network {
+  readonly public: Namespace;
+  readonly #namespaces: Namespace[] = [];
+  readonly #hosts = new Map<Side, Namespace>();
+  readonly #routers = new Map<Side, Namespace>();
+  readonly #wires = new Map<Side, ChildProcess>();
+  #addresses = 2;
+
+  private constructor(publicNetwork: Namespace) {
+    this.public = publicNetwork;
+    this.#namespaces.push(publicNetwork);
+  }
+
+  static async make(sites: Readonly<Record<Side, SiteSpec>>): Promise<Network> {
+    const network = new Network(await Namespace.make('public'));
+    try {
+      await network.public.ip('link add br0 type bridge', `addr add ${PUBLIC}/24 dev br0`, 'link set br0 up', ...toNowhere('br0'));
+      for (const side of SIDES) await network.#site(side, sites[side]);
+      for (const side of SIDES) if (sites[side].nat === 'none') await network.#routeTo(side);
+      if (SIDES.some((side) => sites[side].wire !== undefined)) await network.#completePackets();
+      return network;
+    } catch (error) {
+      await network.remove();
+      throw error;
+    }
+  }
+
+  host(side: Side): Namespace {
+    return this.#hosts.get(side)!;
+  }
+
+  router(side: Side): Namespace {
+    return this.#routers.get(side)!;
+  }
+
+  /** Pulls a host's cable, or plugs it in again: its router's end goes down, so the host sees it. */
+  cut(side: Side, isCut: boolean): Promise<void> {
+    return this.router(side).ip(`link set inner ${isCut ? 'down' : 'up'}`);
+  }
+
+  /** The router loses all UDP from now on, or no more. TCP goes on. */
+  async blockUdp(side: Side, isBlocked: boolean): Promise<void> {
+    await this.router(side).iptables(`${isBlocked ? '-I' : '-D'} FORWARD -p udp -j DROP`);
+  }
+
+  /** A site's wire becomes better or worse. @throws Error where there is none */
+  worsen(side: Side, { delayMs, loss }: WireQuality): void {
+    const wire = this.#wires.get(side);
+    if (wire === undefined) throw new Error(`site ${side} has no wire`);
+    wire.stdin!.write(`${JSON.stringify({ delayMs, loss })}\n`);
+  }
+
+  /** The host gets another address, as after it has changed its network. */
+  async readdress(side: Side): Promise<void> {
+    this.#addresses += 1;
+    await this.host(side).ip(
+      'addr flush dev eth0', `addr add ${inner(side, this.#addresses)}/24 dev eth0`, `route add default via ${inner(side, 1)}`,
+    );
+  }
+
+  /** Removes all of it. @returns how many processes had to be ended in it, apart from the network's own. Idempotent. */
+  async remove(): Promise<number> {
+    for (const wire of this.#wires.values()) {
+      const gone = once(wire, 'close');
+      if (wire.kill('SIGKILL')) await gone;
+    }
+    this.#wires.clear();
+    let left = 0;
+    for (const namespace of this.#namespaces.splice(0)) left += await namespace.remove();
+    return left;
+  }
+
+  async #add(role: string): Promise<Namespace> {
+    const namespace = await Namespace.make(role);
+    this.#namespaces.push(namespace);
+    return namespace;
+  }
+
+  async #site(side: Side, { nat, udp = true, wire }: SiteSpec): Promise<void> {
+    const [host, router] = [await this.#add(`host-${side}`), await this.#add(`router-${side}`)];
+    this.#hosts.set(side, host);
+    this.#routers.set(side, router);
+    await cable(router, 'inner', host, 'eth0');
+    if (wire === undefined) await cable(router, 'outer', this.public, `to-${side}`);
+    else await this.#longCable(side, router, wire);
+    await this.public.ip(`link set to-${side} master br0`, `link set to-${side} up`);
+    await router.ip(
+      `addr add ${outer(side)}/24 dev outer`, 'link set outer up', `addr add ${inner(side, 1)}/24 dev inner`, 'link set inner up', ...toNowhere('outer'),
+    );
+    await host.ip(`addr add ${inner(side, 2)}/24 dev eth0`, 'link set eth0 up', `route add default via ${inner(side, 1)}`);
+    // What nobody asked for is dropped before the router remembers it: otherwise it would keep its port from the host.
+    await router.iptables('-A INPUT -i outer -p udp -j DROP');
+    if (nat !== 'none') {
+      await router.iptables(`-t nat -A POSTROUTING -o outer -j MASQUERADE${nat === 'symmetric' ? ' --random-fully' : ''}`);
+      await router.iptables('-A FORWARD -i outer -m conntrack ! --ctstate ESTABLISHED,RELATED -j DROP');
+    }
+    if (!udp) await this.blockUdp(side, true);
+  }
+
+  /** A tunnel from the router to the public network, through a process that delays and loses. */
+  async #longCable(side: Side, router: Namespace, quality: WireQuality): Promise<void> {
+    const between = await this.#add(`wire-${side}`);
+    const [net, port] = [`10.98.${String(NUMBER[side])}`, 5000 + NUMBER[side]];
+    await cable(between, 'near', router, 'under');
+    await cable(between, 'far', this.public, `under-${side}`);
+    // The tunnel takes 50 bytes of each frame; inside of it there are to be as many as on any cable.
+    await between.ip(`addr add ${net}.1/30 dev near`, 'link set near mtu 1600 up', `addr add ${net}.5/30 dev far`, 'link set far mtu 1600 up');
+    await router.ip(`addr add ${net}.2/30 dev under`, 'link set under mtu 1600 up');
+    await this.public.ip(`addr add ${net}.6/30 dev under-${side}`, `link set under-${side} mtu 1600 up`, `link add to-${side} mtu 1500 type vxlan id ${String(NUMBER[side])} remote ${net}.5 dstport ${String(port)}`);
+    await router.ip(`link add outer mtu 1500 type vxlan id ${String(NUMBER[side])} remote ${net}.1 dstport ${String(port)}`);
+    const init: WireInit = { ...quality, ends: [{ address: `${net}.1`, port, remote: `${net}.2` }, { address: `${net}.5`, port, remote: `${net}.6` }] };
+    const wire = between.spawn(process.execPath, [fileURLToPath(new URL('wire.js', import.meta.url)), JSON.stringify(init)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#wires.set(side, wire);
+    await Promise.race([once(wire.stdout!, 'data'), once(wire, 'close').then(() => { throw new Error('the wire has broken'); })]);
+  }
+
+  /**
+   * The kernel leaves checksums, and the cutting of large packets, to the interface that they leave by. A virtual one
+   * does neither; what goes through a program in between has to be complete.
+   */
+  async #completePackets(): Promise<void> {
+    for (const [namespace, device] of [[this.public, 'br0'], ...SIDES.map((side) => [this.host(side), 'eth0'] as const)] as const) {
+      await namespace.ip(`link set ${device} gso_max_size 1500 gso_max_segs 1`);
+      await namespace.iptables(`-t mangle -A POSTROUTING -o ${device} -p tcp -j CHECKSUM --checksum-fill`);
+      await namespace.iptables(`-t mangle -A POSTROUTING -o ${device} -p udp -j CHECKSUM --checksum-fill`);
+    }
+  }
+
+  /** The way to a site's own addresses, where its router doesn't hide them. */
+  async #routeTo(side: Side): Promise<void> {
+    const other: Side = side === 'a' ? 'b' : 'a';
+    for (const namespace of [this.public, this.router(other)]) await namespace.ip(`route add ${subnet(side)}/24 via ${outer(side)}`);
+  }
+}

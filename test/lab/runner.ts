@@ -1,0 +1,142 @@
+import { inflict, type World } from './faults.js';
+import { Network } from './network.js';
+import { Parties, until, USER } from './parties.js';
+import type { Path, Scenario } from './scenario.js';
+import { Traffic, type Tally } from './traffic.js';
+
+export interface Result {
+  readonly name: string;
+  readonly what: string;
+  /** What wasn't as it is to be, in words; nothing: it passed. */
+  readonly objections: readonly string[];
+  readonly tallies: readonly Tally[];
+  /** Of the first connection. */
+  readonly setUp?: { readonly ms: number; readonly pair: string };
+  /** How long after the fault the connection was there again, in milliseconds. */
+  readonly healedMs?: number;
+  /** What `p2p doctor` said; undefined when there is no such command. */
+  readonly doctor?: string;
+  readonly seconds: number;
+  /** Of the runtimes, when something was objected. */
+  readonly logs?: Readonly<Record<string, string>>;
+}
+
+interface Connection {
+  readonly status: string;
+  readonly setupMs?: number;
+  readonly pair?: { readonly local: string; readonly remote: string };
+}
+
+const pairOf = ({ pair }: Connection): string => (pair === undefined ? '' : `${pair.local} - ${pair.remote}`);
+
+/** The live connection from a to b. */
+const liveConnection = async (parties: Parties): Promise<Connection | undefined> => {
+  const { code, stdout } = await parties.run('a', ['p2p', 'list', '--json']);
+  return code === 0 ? (JSON.parse(stdout) as Connection[]).find(({ status }) => status === 'live') : undefined;
+};
+
+/** Which way a live connection goes; a relay is named in its pair. */
+const pathOf = (connection: Connection | undefined): Path =>
+  connection === undefined ? 'msg-node' : / relay\b/.test(pairOf(connection)) ? 'relay' : 'direct';
+
+/** What `p2p doctor` says; undefined where there is no such command. */
+const askDoctor = async (parties: Parties): Promise<string | undefined> => {
+  if ((await parties.run('a', ['p2p', 'doctor', '--help'])).code !== 0) return undefined;
+  const { stdout, stderr } = await parties.run('a', ['p2p', 'doctor', `${USER.b}/in`, '--json']);
+  const { verdict } = (JSON.parse(stdout || '{}') as { verdict?: string });
+  return verdict ?? `no verdict: ${(stdout || stderr).trim().slice(0, 200)}`;
+};
+
+const judgeTally = (tally: Tally, { standStillMs, path, traffic }: Scenario): string[] => {
+  const { lost, repeated, reordered, failed, stoodStillMs, stretches, senderErrors } = tally;
+  const direct = stretches.some(({ via }) => via === 'p2p');
+  return [
+    ...(lost > 0 ? [`${String(lost)} lost`] : []),
+    ...(repeated > 0 ? [`${String(repeated)} repeated`] : []),
+    ...(reordered > 0 ? [`${String(reordered)} reordered`] : []),
+    ...(failed > 0 ? [`${String(failed)} refused`] : []),
+    ...(traffic.retry !== true && senderErrors.length > 0 ? [`the sender ended with ${senderErrors.join('; ')}`] : []),
+    ...(stoodStillMs > standStillMs ? [`stood still for ${String(stoodStillMs)} ms, more than ${String(standStillMs)}`] : []),
+    ...(direct === (path === 'msg-node') ? [direct ? 'messages went over P2P' : 'no message went over P2P'] : []),
+  ];
+};
+
+/** What the whole of a scenario needs; the rest is its own. */
+interface Notes {
+  readonly objections: string[];
+  tallies: Tally[];
+  setUp?: { ms: number; pair: string };
+  healedMs?: number;
+  doctor?: string;
+}
+
+/** Before anything breaks: the connection, and what the doctor says. */
+const examine = async ({ parties }: World, scenario: Scenario, notes: Notes): Promise<void> => {
+  const { code, stdout, stderr } = await parties.run('a', ['p2p', 'connect', `${USER.b}/in`, '--timeout', '25s', '--json']);
+  const connection = code === 0 ? JSON.parse(stdout) as Connection : undefined;
+  if (connection !== undefined) notes.setUp = { ms: Math.round(connection.setupMs ?? 0), pair: pairOf(connection) };
+  const path = pathOf(connection);
+  if (path !== scenario.path) notes.objections.push(`the connection is ${path}, not ${scenario.path}${code === 0 ? '' : `: ${(stdout || stderr).trim()}`}`);
+  if (scenario.doctor === undefined) return;
+  const said = await askDoctor(parties);
+  if (said !== undefined) notes.doctor = said;
+  if (said !== undefined && said !== scenario.doctor) notes.objections.push(`the doctor says ${said}, not ${scenario.doctor}`);
+};
+
+const play = async (world: World, scenario: Scenario, notes: Notes, signal: AbortSignal): Promise<void> => {
+  const { parties } = world;
+  await parties.startTurn();
+  await parties.startDomain(world.turn);
+  await Promise.all([parties.startRuntime('a'), parties.startRuntime('b')]);
+  // Where there can be no connection, messages needn't wait for that to be found out.
+  const examined = examine(world, scenario, notes);
+  if (scenario.path !== 'msg-node') await examined;
+  const flows = [new Traffic(parties, 'a', scenario.traffic), ...(scenario.both === true ? [new Traffic(parties, 'b', scenario.traffic)] : [])];
+  const running = Promise.all(flows.map((flow) => flow.run()));
+  if (scenario.fault !== undefined) {
+    await flows[0]!.reached(scenario.traffic.count / 4);
+    await inflict(world, scenario.fault, signal);
+    const mended = Date.now();
+    if (scenario.path !== 'msg-node') {
+      await until('a direct connection again', async () => (await liveConnection(parties)) !== undefined, scenario.healMs ?? 30_000)
+        .then(() => { notes.healedMs = Date.now() - mended; }, (error: unknown) => notes.objections.push((error as Error).message));
+    }
+  }
+  notes.tallies = await running;
+  await examined;
+  for (const tally of notes.tallies) notes.objections.push(...judgeTally(tally, scenario));
+};
+
+/** Plays one scenario in a world of its own, of which nothing is left when this settles. Never rejects. */
+export const runScenario = async (scenario: Scenario, signal: AbortSignal): Promise<Result> => {
+  const started = Date.now();
+  const notes: Notes = { objections: [], tallies: [] };
+  let network: Network | undefined;
+  let parties: Parties | undefined;
+  let logs: Record<string, string> | undefined;
+  try {
+    network = await Network.make({ a: scenario.a, b: scenario.b });
+    parties = new Parties(network);
+    const stop = new Promise<never>((_, reject) => {
+      const timer = setTimeout(reject, 180_000, new Error('not done within 3 minutes'));
+      timer.unref();
+      signal.addEventListener('abort', () => { reject(new Error('interrupted')); }, { once: true });
+    });
+    await Promise.race([play({ network, parties, turn: scenario.turn === true }, scenario, notes, signal), stop]);
+  } catch (error) {
+    notes.objections.push((error as Error).message);
+  }
+  // Each step for itself: what one leaves behind the next may still remove.
+  const last = async (step: () => Promise<void> | void): Promise<void> => {
+    try {
+      await step();
+    } catch (error) {
+      notes.objections.push(`the lab could not be removed: ${(error as Error).message}`);
+    }
+  };
+  if (notes.objections.length > 0) await last(async () => { logs = await parties?.logs(); });
+  await last(async () => { notes.objections.push(...(await parties?.close() ?? [])); });
+  await last(async () => { await network?.remove(); });
+  await last(() => { parties?.remove(); });
+  return { name: scenario.name, what: scenario.what, ...notes, ...(logs === undefined ? {} : { logs }), seconds: (Date.now() - started) / 1000 };
+};
