@@ -1,7 +1,8 @@
 import { uaOf, type Client } from '../control/client/client.js';
+import { FileReceiver, FileSender, fileSource, isFileMessage, saveFolder, type SavedFile, type SentFile } from '../control/files/index.js';
 import {
   asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond, responseError,
-  type Address, type Request, type Response,
+  type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
 
 /** What has come for a hyperty. */
@@ -39,6 +40,24 @@ export interface Receipt {
   readonly rttMs: number;
 }
 
+export interface ReceiveOptions {
+  /** Folder for files that are sent to this hyperty; made where it isn't there. @default they are requests like others, for the handler */
+  readonly saveFiles?: string;
+  /** Is told of each file that has come: whole, checked, in its place. */
+  readonly onFile?: (file: SavedFile) => void;
+}
+
+export interface SendFileOptions {
+  /** What it is to be called. @default its own name */
+  readonly name?: string;
+  readonly p2p?: SendOptions['p2p'];
+  /** How long there may be no progress, in milliseconds. @default 30_000 */
+  readonly timeoutMs?: number;
+  /** Is told how much the receiver has, in bytes. */
+  readonly onProgress?: (sent: number) => void;
+  readonly signal?: AbortSignal;
+}
+
 export interface HypertyComponents {
   readonly client: Client;
   readonly runtime: Address;
@@ -70,6 +89,7 @@ export class Hyperty {
   #taken = 0;
   #declared = 0;
   #handler: ((received: Received) => unknown) | undefined;
+  #files: FileReceiver | undefined;
 
   constructor({ client, runtime, find }: HypertyComponents, { name, address }: HypertyInit) {
     this.#client = client;
@@ -82,8 +102,12 @@ export class Hyperty {
   /**
    * Takes what comes from now on, and what has waited. What the handler returns, or resolves with, answers a request;
    * what it throws refuses one. While its promise is pending no more than a window of messages is on its way here.
+   * @throws ProtoflyError `E_USAGE` for a folder that can't be written
    */
-  async receive(handler: (received: Received) => unknown): Promise<void> {
+  async receive(handler: (received: Received) => unknown, { saveFiles, onFile = () => undefined }: ReceiveOptions = {}): Promise<void> {
+    const before = this.#files;
+    this.#files = saveFiles === undefined ? undefined : new FileReceiver({ answer: (response) => { this.#post(response); } }, { folder: await saveFolder(saveFiles), onFile });
+    await before?.close();
     const first = this.#handler === undefined;
     this.#handler = handler;
     if (first) await this.#client.ask(uaOf(this.#runtime), 'subscribe', { resource: this.address, value: { window: WINDOW } });
@@ -113,6 +137,23 @@ export class Hyperty {
     return (await this.#exchange(to, value, 'response', options)).body.value;
   }
 
+  /**
+   * Sends a file, and resolves when the receiver has checked and kept it. Where an earlier attempt has left a part of
+   * it there, it goes on from there.
+   * @throws ProtoflyError as `request`; `E_CONFLICT` when the file changes meanwhile, `E_NOT_FOUND` and `E_USAGE` when it can't be read
+   */
+  async sendFile(to: string, path: string, { name, p2p, timeoutMs = 30_000, onProgress, signal }: SendFileOptions = {}): Promise<SentFile> {
+    const address = await this.#addressOf(to);
+    const source = await fileSource(path, { name, signal });
+    const request = (value: unknown, waitMs: number): Promise<Response> =>
+      this.#client.request(address, 'create', { value, expect: 'response', ...(p2p === undefined ? {} : { p2p }) }, { from: this.address, timeoutMs: waitMs });
+    try {
+      return await new FileSender({ source, request }, { timeoutMs, onProgress, signal }).send();
+    } finally {
+      await source.close();
+    }
+  }
+
   /** Sends a value to a full address and hears nothing of it. @returns a promise while there is congestion: wait for it */
   post(to: Address, value: unknown): void | Promise<void> {
     return this.#client.post({ id: this.#id(), type: 'create', from: this.address, to, body: { value } });
@@ -122,6 +163,7 @@ export class Hyperty {
   accept(message: Request): void | Promise<void> {
     const handler = this.#handler;
     if (handler === undefined) return undefined;
+    if (this.#files !== undefined && isFileMessage(message)) return this.#files.take(message, this.address).then(() => { this.#took(); });
     let result: unknown;
     try {
       result = handler({ value: message.body?.value, from: message.from, message });
@@ -142,6 +184,11 @@ export class Hyperty {
   /** For the node: a response to what this hyperty sent. @internal */
   settle(response: Response): void {
     this.#waiting.get(String(response.id))?.(response);
+  }
+
+  /** For the node: lets go of files that aren't complete. @internal */
+  async close(): Promise<void> {
+    await this.#files?.close();
   }
 
   async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs = 30_000 }: SendOptions): Promise<Response> {
@@ -175,22 +222,27 @@ export class Hyperty {
 
   /** Answers a request; for the rest it is enough to say that it has been taken. */
   #answer(message: Request, outcome: { readonly value: unknown } | ProtoflyError): void {
-    this.#taken += 1;
-    try {
-      if (expectationOf(message) === 'response') {
-        void this.#client.post(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
-      }
-      if (this.#declared === 0) queueMicrotask(() => { this.#declare(); });
-      this.#declared += 1;
-    } catch (thrown) {
-      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
+    if (expectationOf(message) === 'response') {
+      this.#post(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
     }
+    this.#took();
+  }
+
+  #took(): void {
+    this.#taken += 1;
+    if (this.#declared === 0) queueMicrotask(() => { this.#declare(); });
+    this.#declared += 1;
   }
 
   #declare(): void {
     this.#declared = 0;
+    this.#post({ id: this.#id(), type: 'update', from: this.#client.address, to: uaOf(this.#runtime), body: { resource: this.address, value: { taken: this.#taken } } });
+  }
+
+  /** After the end of the link there is nobody to tell. */
+  #post(message: Message): void {
     try {
-      void this.#client.post({ id: this.#id(), type: 'update', from: this.#client.address, to: uaOf(this.#runtime), body: { resource: this.address, value: { taken: this.#taken } } });
+      void this.#client.post(message);
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
     }

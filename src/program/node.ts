@@ -109,6 +109,7 @@ export class Node {
       await this.#client.until(goodbye, GOODBYE_MS).catch(() => undefined);
     }
     await this.#client.close();
+    await Promise.all([...this.#hyperties.values()].map((hyperty) => hyperty.close()));
     await this.#init.end();
   }
 }

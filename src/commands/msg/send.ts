@@ -26,7 +26,7 @@ export default class MsgSend extends BaseCommand {
     'no-p2p': boolean({ description: 'through the message node, never directly' }),
     store: boolean({ description: 'what can\'t be delivered now is kept on disk, for a week at most: at the receiver\'s domain, or here', exclusive: ['file', 'require-direct'] }),
     receipt: boolean({ description: 'print a JSON line per message: what became of it' }),
-    file: string({ description: 'send a file (several times: several; `-` is stdin); it goes on where an earlier attempt stopped', multiple: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
+    file: string({ description: 'send a file (several times: several; `-` is stdin); it goes on where an earlier attempt stopped', multiple: true, multipleNonGreedy: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
     name: string({ description: 'with --file: what it is to be called', dependsOn: ['file'] }),
     timeout: durationFlag({ description: 'how long receipts may fail to come (30s)' }),
   };

@@ -16,8 +16,9 @@ export interface SavedFile {
   readonly to: Address;
 }
 
-/** How far ahead of what is written a chunk may be, when the way has changed and a later one overtook others. */
+/** How much may wait for what comes before it, when the way has changed and later chunks overtook others. In bytes, and chunks. */
 const MAX_AHEAD = 2 * MAX_CHUNK_BYTES;
+const MAX_HELD = 64;
 
 export interface IncomingInit {
   readonly offer: Offer;
@@ -63,9 +64,10 @@ export class IncomingFile {
     const { size } = this.init.offer;
     if (size !== undefined && offset + bytes.length > size) throw new ProtoflyError('E_MESSAGE', `malformed file message: a chunk ends behind the file's ${String(size)} bytes`);
     if (offset > this.#offset) {
-      if (offset > this.#offset + MAX_AHEAD || this.#held.has(offset)) throw new ProtoflyError('E_MESSAGE', `malformed file message: offset ${String(offset)}, where ${String(this.#offset)} comes next`);
       this.#held.set(offset, { chunk, message });
-      return [];
+      const waiting = [...this.#held.values()].reduce((sum, held) => sum + held.chunk.bytes.length, 0);
+      if (offset <= this.#offset + MAX_AHEAD && waiting <= MAX_AHEAD && this.#held.size <= MAX_HELD) return [];
+      throw new ProtoflyError('E_MESSAGE', `malformed file message: offset ${String(offset)}, where ${String(this.#offset)} comes next`);
     }
     await this.#write(chunk);
     const written = [message];

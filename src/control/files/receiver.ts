@@ -47,6 +47,7 @@ export class FileReceiver {
   /** What became of those that are over. */
   readonly #past = new Map<string, SavedFile | ProtoflyError>();
   #offers: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor({ answer, clock = systemClock }: FileReceiverComponents, init: FileReceiverInit) {
     this.#answer = answer;
@@ -59,6 +60,7 @@ export class FileReceiver {
    * @returns settles when the next may come; never rejects
    */
   async take(message: Request, to: Address): Promise<void> {
+    if (this.#closed) return;
     try {
       const part = readFileMessage(message);
       if (part.kind === 'offer') await (this.#offers = this.#offers.then(() => this.#offer(part, message, to)));
@@ -72,6 +74,8 @@ export class FileReceiver {
 
   /** What isn't complete stays for another attempt. Idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
+    await this.#offers;
     const open = [...this.#transfers.values()];
     this.#transfers.clear();
     await Promise.all(open.map(({ file, turn }) => turn.then(() => file.close())));
@@ -81,22 +85,29 @@ export class FileReceiver {
     try {
       const key: PartKey = { id: offer.id, owner: runtimeOf(message.from) ?? message.from, to };
       const text = JSON.stringify(key);
+      const known = [...this.#transfers].find(([, { file, key: other }]) => other === text && file.init.from === message.from);
+      if (known !== undefined) { this.#accept(message, known[0], known[1], to); return; }
       await this.#supersede(text);
       await this.#makeRoom();
       const taken = new Set([...this.#transfers.values()].map(({ file }) => file.init.part.path));
       const part = await findPart(this.#init.folder, safeName(offer.name), key, (path) => taken.has(path));
       // More than the whole can't be a beginning of it.
       const file = new IncomingFile({ offer, key, part: offer.size !== undefined && part.size > offer.size ? { ...part, size: 0 } : part, folder: this.#init.folder, from: message.from, to });
-      const transfer = randomBytes(9).toString('base64url');
-      this.#transfers.set(transfer, { file, key: text, turn: Promise.resolve(), heard: this.#clock.now() });
-      this.#answer(respond(message, 200, { value: { file: { transfer, offset: file.offset } } }, to));
+      const transfer: Transfer = { file, key: text, turn: Promise.resolve(), heard: this.#clock.now() };
+      const token = randomBytes(9).toString('base64url');
+      this.#transfers.set(token, transfer);
+      this.#accept(message, token, transfer, to);
     } catch (thrown) {
       this.#refuse(message, thrown, to);
       this.#init.onFailure?.(message.from, safeName(offer.name), asProtoflyError(thrown));
     }
   }
 
-  /** A newer offer of the same file takes the place of an older one. */
+  #accept(message: Request, transfer: string, { file }: Transfer, to: Address): void {
+    this.#answer(respond(message, 200, { value: { file: { transfer, offset: file.offset } } }, to));
+  }
+
+  /** An offer of the same file by another program of the same sender takes the place of an older one. */
   async #supersede(key: string): Promise<void> {
     for (const [token, { turn }] of [...this.#transfers].filter(([, transfer]) => transfer.key === key)) {
       await turn;

@@ -8,7 +8,6 @@ import { makeDirect, senderAddress } from '../messages/send.js';
 import { formatBytes, progressOf } from './progress.js';
 import { FileSender, type SentFile } from './sender.js';
 import { fileSource, streamSource, type Source } from './source.js';
-import { WINDOW_CHUNKS } from './wire.js';
 
 export interface SendFilesInput {
   readonly address: string;
@@ -66,8 +65,8 @@ export const sendFiles = async (context: Context, input: SendFilesInput): Promis
   let sender: FileSender | undefined;
   let runtime: Runtime | undefined;
   let done = 0;
-  // Each request under way listens.
-  setMaxListeners(WINDOW_CHUNKS + 10, context.signal);
+  // Each request under way listens, and those that were given up until their time is up.
+  setMaxListeners(0, context.signal);
   try {
     source = await open(context, files[0]!, name);
     const { client } = runtime = await connectRuntime(context, { timeoutMs: Math.max(timeoutMs, 1) });

@@ -82,7 +82,7 @@ export class FileSender {
   /** @throws ProtoflyError `E_UNAVAILABLE` when nobody takes it, `E_CONFLICT` when it changed meanwhile, and as the receiver refuses */
   async send(): Promise<SentFile> {
     const started = this.#clock.now();
-    let accepted = await this.#offer().catch((thrown: unknown) => { throw this.#unwanted(thrown); });
+    let accepted = await this.#first().catch((thrown: unknown) => { throw this.#unwanted(thrown); });
     const resumedFrom = accepted.offset;
     this.#progressed = this.#clock.now();
     for (let fresh = accepted.offset === 0; ;) {
@@ -101,23 +101,38 @@ export class FileSender {
     }
   }
 
+  /** Offers the file to somebody who should be there: only that the offer, or its answer, was lost is no reason to give up. */
+  async #first(): Promise<Accepted> {
+    const until = this.#clock.now() + Math.min(OFFER_MS, this.#timeoutMs);
+    for (let wait = this.#stallMs; ; wait *= 2) {
+      const left = until - this.#clock.now();
+      try {
+        return await this.#offer(Math.min(wait, left));
+      } catch (thrown) {
+        if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT' || left <= wait) throw thrown;
+      }
+    }
+  }
+
   /** Offers the file until somebody takes it. @throws what kept it from being taken, when the time is up */
   async #again(reason: unknown): Promise<Accepted> {
-    for (let why = reason; ;) {
-      if (this.#clock.now() - this.#progressed >= this.#timeoutMs) throw why;
+    let why = reason;
+    for (let wait = this.#stallMs; ; wait = Math.min(wait * 2, OFFER_MS)) {
+      const left = this.#progressed + this.#timeoutMs - this.#clock.now();
+      if (left <= 0) throw why;
       try {
-        return await this.#offer();
+        return await this.#offer(Math.min(wait, left));
       } catch (thrown) {
         if (!isPassing(thrown)) throw thrown;
         why = thrown;
       }
-      await this.#pause(AGAIN_MS);
+      await this.#pause(Math.min(AGAIN_MS, this.#stallMs));
     }
   }
 
-  async #offer(): Promise<Accepted> {
+  async #offer(timeoutMs: number): Promise<Accepted> {
     const { id, name, size, sha256 } = this.#source;
-    const response = await this.#ask(offerValue({ kind: 'offer', id, name, ...(size === undefined ? {} : { size }), ...(sha256 === undefined ? {} : { sha256 }) }), Math.min(OFFER_MS, this.#timeoutMs));
+    const response = await this.#ask(offerValue({ kind: 'offer', id, name, ...(size === undefined ? {} : { size }), ...(sha256 === undefined ? {} : { sha256 }) }), timeoutMs);
     const accepted = acceptedOf(response.body.value);
     if (accepted === undefined || (size !== undefined && accepted.offset > size)) throw new ProtoflyError('E_REFUSED', 'the program at the other end takes no files', { hint: HINT });
     // It may have lost what it had.
