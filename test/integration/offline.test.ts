@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap';
 import type { DomainServer } from '../../src/domain-server/index.js';
-import { systemClock } from '../../src/protocol/index.js';
 import type { Hyperty, Receipt } from '../../src/program/index.js';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
 import type { Store } from '../../src/store/index.js';
@@ -59,4 +58,106 @@ t.test('MAL-1 MAL-3 mail for a runtime that is away is on the domain\'s disk, an
   t.same(got, ['known', ...upTo(51)]);
   await until(() => mailOf(server).messages === 0, 'the receipts have emptied the mailbox');
   t.match(mailOf(server), { bytes: 0, delivered: 50, expired: 0, refused: 0 });
+});
+
+t.test('MAL-2 the node restarts at any moment: what it said it has it still has', async (t) => {
+  const path = temporaryFolder(t);
+  const first = openLmdbStore({ path });
+  const { server, url, chat, alice, startBob } = await withBobAway(t, { domainStore: first });
+  const sent = sendAll(chat, upTo(200));
+  await until(() => mailOf(server).messages > 20, 'some of it is kept');
+  await server.close();
+  await first.close();
+  const again = openLmdbStore({ path });
+  const second = await startDomain(t, 'localhost', { sessionTtlMs: 500, listen: { host: '127.0.0.1', port: Number(new URL(url).port) } }, again);
+  t.teardown(() => again.close());
+  const receipts = await sent;
+  t.ok(receipts.every(({ state }) => state === 'queued'), 'here or there');
+  await until(() => outboxOf(alice).messages === 0, 'what the runtime kept is the domain\'s now');
+  t.match(mailOf(second.server), { messages: 200 });
+  const got = await read(await startBob());
+  await until(() => got.length >= 201, 'all of it');
+  t.same(got, ['known', ...upTo(200)]);
+});
+
+t.test('MAL-5 the domain is away: the runtime keeps messages over its restart, and sends them in order before what comes later', async (t) => {
+  const domainStore = memoryStore();
+  const { server, url } = await startDomain(t, 'localhost', {}, domainStore);
+  const aliceStore = memoryStore();
+  const startAlice = (): Promise<TestRuntime> => startTestRuntime(t, { domainUrl: url, user: 'alice', p2p: false }, aliceStore);
+  const [alice, bob] = await Promise.all([startAlice(), startTestRuntime(t, { domainUrl: url, user: 'bob', p2p: false })]);
+  const chat = await alice.node.register('chat');
+  const got = await (async () => { await bob.node.register('in'); return read(bob); })();
+  await chat.send('bob/in', 'known');
+  await server.close();
+  await until(() => alice.runtime.status()['state'] === 'degraded', 'alice notices');
+  const receipts = await sendAll(chat, upTo(20));
+  t.ok(receipts.every(({ state, stored }) => state === 'queued' && stored === 'runtime'));
+  t.match(outboxOf(alice), { messages: 20 });
+  await alice.runtime.stop();
+  await startDomain(t, 'localhost', { listen: { host: '127.0.0.1', port: Number(new URL(url).port) } }, domainStore);
+  const second = await startAlice();
+  const later = await second.node.register('chat');
+  await Promise.all([later.send('bob/in', 21, { store: true }), later.send('bob/in', 22, { store: true })]);
+  await until(() => got.length >= 23, 'all of it');
+  t.same(got, ['known', ...upTo(22)]);
+  await until(() => outboxOf(second).messages === 0, 'the outbox is empty');
+});
+
+t.test('EXP-1 EXP-5 a receipt tells the way and the connection; a receiver that acknowledges nothing is relayed to', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const chat = await alice!.node.register('chat');
+  await bob!.node.register('in');
+  const { generation } = await alice!.node.connect('bob/in');
+  t.match(await chat.send('bob/in', 'direct', { store: true }), { state: 'delivered', path: 'p2p', generation });
+  t.match(await chat.send('bob/in', 'not direct', { p2p: false }), { state: 'delivered', path: 'msg-node', generation: undefined });
+
+  const plain = await DomainClient.open(url, 'hyperty-runtime://localhost/plain');
+  t.teardown(() => { plain.ws.terminate(); });
+  const [address = ''] = await plain.allocate();
+  const record = { url: address, runtime: plain.runtime, user: 'user://localhost/plain', name: 'p', dataSchemes: [], resources: [], status: 'live' };
+  t.equal(await plain.code('create', 'domain://registry.localhost', { value: record }), 200);
+  t.match(await chat.send(address, 'to whom it may concern'), { state: 'relayed', path: 'msg-node' });
+  const frame = await plain.next(({ body }) => body?.['value'] === 'to whom it may concern');
+  t.equal(frame.body?.['expect'], undefined);
+  t.equal(frame.body?.['flow'], undefined);
+});
+
+t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has it; what it answers goes on to the sender; quotas and sizes', async (t) => {
+  const { server, url } = await startDomain(t, 'localhost', { sessionTtlMs: 60_000, mail: { messageBytes: 2000, perReceiver: 3, retryMs: 60_000 } });
+  const alice = await DomainClient.open(url, 'hyperty-runtime://localhost/a');
+  t.teardown(() => { alice.ws.terminate(); });
+  let bob = await DomainClient.open(url, 'hyperty-runtime://localhost/b');
+  t.teardown(() => { bob.ws.terminate(); });
+  const [address = ''] = await bob.allocate();
+  const record = { url: address, runtime: bob.runtime, user: 'user://localhost/b', name: 'p', dataSchemes: [], resources: [], status: 'live', delivery: 'flow/1' };
+  t.equal(await bob.code('create', 'domain://registry.localhost', { value: record }), 200);
+  await bob.vanish();
+  await until(() => server.status()['connections'] === 1, 'the node notices that bob has gone');
+  const from = `${alice.runtime}/x`;
+  const body = { store: true, expect: 'receipt' };
+  t.equal(await alice.code('create', address, { ...body, value: 'x'.repeat(2000) }, from), 413);
+  for (const value of [1, 2]) t.match(await alice.ask('create', address, { ...body, value }, from), { body: { code: 202, stored: 'domain' }, from: address, to: from });
+  alice.send({ id: 'silent', type: 'create', from, to: address, body: { store: true, value: 3 } });
+  await until(() => mailOf(server).messages === 3, 'three are kept');
+  t.match(await alice.ask('create', address, { ...body, value: 4 }, from), { body: { code: 507, error: 'E_QUOTA' } });
+  t.equal(await alice.code('create', `${address}x`, body, from), 404, 'nobody\'s mail isn\'t kept');
+
+  bob = await DomainClient.open(url, bob.runtime);
+  const first = await bob.next(({ body: got }) => got?.['value'] === 1);
+  await bob.next(({ body: got }) => got?.['value'] === 3);
+  await bob.vanish();
+  await until(() => server.status()['connections'] === 1, 'the node notices again');
+  bob = await DomainClient.open(url, bob.runtime);
+  t.same(await bob.next(({ body: got }) => got?.['value'] === 1), first, 'the same again: nobody had acknowledged it');
+  const mail = [first, await bob.next(({ body: got }) => got?.['value'] === 2), await bob.next(({ body: got }) => got?.['value'] === 3)];
+  for (const { id, body: got } of mail) {
+    t.equal(got?.['expect'], 'receipt');
+    bob.send({ id, type: 'response', from: address, to: from, body: { code: 200, path: 'msg-node' } });
+  }
+  await until(() => mailOf(server).messages === 0, 'acknowledged');
+  await alice.next(({ id, body: got }) => id === first.id && got?.code === 200);
+  t.notOk(alice.received.some(({ id }) => id === 'silent'), 'who didn\'t ask isn\'t told');
+  t.match(mailOf(server), { messages: 0, bytes: 0, delivered: 3 });
 });
