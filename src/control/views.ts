@@ -22,13 +22,18 @@ export const runtimeFields = (status: RuntimeStatus): Fields => ({
   pid: status.pid,
   version: status.version,
   started: status.startedAt,
+  network: status.network === undefined ? undefined : `${status.network.change}, at ${status.network.at}`,
   socket: status.socket,
   log: status.log,
   ...status.counters,
 });
 
-export const runtimeLine = (status: RuntimeStatus): string =>
-  `${status.runtime} ${status.state}${status.reason === undefined ? '' : `: ${cell(status.reason)}`}`;
+/** @param before what was shown last, when changes are followed */
+export const runtimeLine = (status: RuntimeStatus, before?: RuntimeStatus): string => {
+  const { network } = status;
+  const news = before === undefined || network === undefined || network.at === before.network?.at ? '' : ` (network: ${cell(network.change)})`;
+  return `${status.runtime} ${status.state}${status.reason === undefined ? '' : `: ${cell(status.reason)}`}${news}`;
+};
 
 export const hypertyColumns: readonly Column<HypertyInfo>[] = [
   { title: 'NAME', get: (row) => row.name },

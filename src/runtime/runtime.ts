@@ -1,24 +1,28 @@
 import { randomBytes } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
 import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
 import type { Link } from '../link/index.js';
 import {
-  asProtoflyError, child, domainOf, formatAddress, iceAddress, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond, runtimeOf,
+  asProtoflyError, child, domainOf, formatAddress, iceAddress, iceEndpoints, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond, runtimeOf,
   type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
 import { Outgoing, type Carrier } from './delivery/index.js';
+import { Doctor } from './doctor/index.js';
 import { IceConfiguration } from './ice/index.js';
 import { loadIdentity, type Identity } from './identity/index.js';
 import type { Arrival } from './inbox/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
+import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
 import {
   cameFromElsewhere, Connections, Domains, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
 } from './registry/index.js';
 import { Outbox } from './outbox/index.js';
 import { Publishers, type StubPolicy } from './policy/index.js';
 import type { SandboxFactory } from './sandbox/index.js';
+import { probeNetwork } from './stun/index.js';
 import { SyncManager } from './syncher/index.js';
 
 export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -29,6 +33,8 @@ export interface RuntimeComponents {
   readonly clock: Clock;
   readonly fetch: typeof fetch;
   readonly log: Log;
+  /** The addresses of this machine. @default os.networkInterfaces */
+  readonly interfaces?: Interfaces;
 }
 
 export interface RuntimeInit {
@@ -70,6 +76,7 @@ interface Parts {
   readonly outgoing: Outgoing;
   readonly outbox: Outbox;
   readonly ice: IceConfiguration;
+  readonly network: NetworkMonitor;
   readonly records: Records;
   readonly syncManager: SyncManager;
   readonly clients: Clients;
@@ -94,6 +101,7 @@ export class Runtime {
   readonly stopRequested = new Promise<void>((resolve) => { this.#stopRequested = resolve; });
   #stopping: Promise<void> | undefined;
   #failure: string | undefined;
+  #networkChange: { readonly at: string; readonly change: string } | undefined;
   #wasLive = false;
   #rejected = 0;
 
@@ -175,6 +183,7 @@ export class Runtime {
     });
     const connections: Connections = new Connections({
       bus, clock, stubs, nodes, catalogue, ice, log,
+      random: Math.random,
       generations: store.collection('generations'),
       hostOf: async (address) => {
         const record = await records.find(address);
@@ -189,6 +198,16 @@ export class Runtime {
     }, { runtime, domain, enabled: init.p2p ?? true });
     const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
     connections.onChange(({ now }) => { if (now === 'live') outbox.wake(); });
+    const network = new NetworkMonitor({
+      clock, log,
+      interfaces: components.interfaces ?? networkInterfaces,
+      onChange: (change) => {
+        this.#networkChange = { at: new Date(clock.now()).toISOString(), change: describeChange(change) };
+        connections.networkChanged(change.kind === 'addresses' ? change.gone : new Set());
+        nodes.networkChanged();
+        changed();
+      },
+    });
     const syncManager: SyncManager = new SyncManager({
       bus, clock,
       routes: {
@@ -206,14 +225,23 @@ export class Runtime {
       stop: () => { this.#stopRequested(); },
     }, { runtime });
     const explainer = new Explainer({ records, hyperties, connections, nodes, stubs, catalogue }, { runtime });
-    new RegistryService({ bus, clock, hyperties, stubs, connections, records, explainer }, { runtime });
+    const registry = new RegistryService({ bus, clock, hyperties, stubs, connections, records, explainer }, { runtime });
+    new Doctor({
+      bus, clock, connections,
+      probe: async () => probeNetwork(iceEndpoints((await ice.ready()).iceServers), {
+        clock, addresses: () => Object.values((components.interfaces ?? networkInterfaces)()).flatMap((addresses = []) => addresses.map(({ address }) => address)),
+      }),
+      isConnected: () => nodes.status.status === 'live',
+      p2p: () => ({ on: connections.handler !== undefined, relayOnly: ice.current.iceTransportPolicy === 'relay' }),
+      host: (what) => registry.host(what),
+    }, { runtime });
     new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
     bus.addListener(runtime, (message, origin) => {
       if (isResponse(message)) return;
       if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
       void bus.post(respond(message, 200, { ...arrivalOf(origin) }, runtime));
     });
-    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, records, syncManager, clients };
+    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, network, records, syncManager, clients };
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -239,6 +267,7 @@ export class Runtime {
       hyperties: hyperties.size, connections: connections.list().filter(({ status }) => status === 'live').length, programs: clients.size, outbox: { ...outbox.waiting, ...outbox.givenUp },
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
+      ...(this.#networkChange === undefined ? {} : { network: this.#networkChange }),
       counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: this.#rejected + clients.rejected + connections.refused },
     };
   }
@@ -278,7 +307,8 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox } = this.#parts;
+    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox, network } = this.#parts;
+    network.close();
     await clients.close();
     await syncManager.close();
     stubs.close();
@@ -293,7 +323,8 @@ export class Runtime {
   }
 
   #begin(): void {
-    const { nodes, connections, outbox } = this.#parts;
+    const { nodes, connections, outbox, network } = this.#parts;
+    network.start();
     nodes.start();
     connections.start();
     outbox.start();

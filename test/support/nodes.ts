@@ -7,7 +7,7 @@ import type { Link } from '../../src/link/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { systemClock, type Message } from '../../src/protocol/index.js';
 import { Node } from '../../src/program/index.js';
-import { processSandbox, Runtime, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
+import { processSandbox, Runtime, type RuntimeComponents, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 
 /** A domain server on a free port, with the stubs of this package in its catalogue; closed with the test. */
@@ -31,11 +31,13 @@ export interface TestRuntime {
 }
 
 /** A runtime in this process, with sandboxes that are processes; live, and stopped with the test. */
-export const startTestRuntime = async (t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory): Promise<TestRuntime> => {
+export const startTestRuntime = async (
+  t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Pick<RuntimeComponents, 'interfaces'> = {},
+): Promise<TestRuntime> => {
   const entries: string[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
   const runtime = await Runtime.start(
-    { store, sandboxes: factory ?? processSandbox({ log }), clock: systemClock, fetch, log },
+    { store, sandboxes: factory ?? processSandbox({ log }), clock: systemClock, fetch, log, ...components },
     { ...init, version: 'test' },
   );
   t.teardown(() => runtime.stop());

@@ -68,7 +68,7 @@ const garbage = async (): Promise<boolean> => {
   let end: (reason: string) => void = quiet;
   const ended = new Promise<string>((resolve) => { end = resolve; });
   const controller = new ConnectionController({ engine, clock, log: quiet }, {
-    iceServers: [], generation: 1, setupMs: 3000, deliver: quiet, onCandidate: quiet, onLive: quiet, onUnsent: quiet, onEnd: ({ reason }) => { end(reason); },
+    iceServers: [], generation: 1, setupMs: 3000, deliver: quiet, onCandidate: quiet, onLive: quiet, onHealth: quiet, onUnsent: quiet, onEnd: ({ reason }) => { end(reason); },
   });
   const offered = await engine.offer({ iceServers: [], label: 'P2PChannel', eager: false }, {
     ...events,

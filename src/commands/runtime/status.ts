@@ -1,5 +1,6 @@
 import { boolean } from '@oclif/core/flags';
 import { BaseCommand, durationFlag } from '../../control/base-command.js';
+import type { RuntimeStatus as RuntimeStatusDocument } from '../../control/client/documents.js';
 import { withRuntime } from '../../control/client/runtime.js';
 import { watchRuntime } from '../../control/daemons/runtime.js';
 import { runtimeFields, runtimeLine } from '../../control/views.js';
@@ -15,7 +16,11 @@ export default class RuntimeStatus extends BaseCommand {
     const { flags } = await this.parse(RuntimeStatus);
     const context = this.context(flags);
     if (flags.watch) {
-      await watchRuntime(context, flags.timeout, (status) => context.output.line(status, () => runtimeLine(status)));
+      let before: RuntimeStatusDocument | undefined;
+      await watchRuntime(context, flags.timeout, async (status) => {
+        await context.output.line(status, () => runtimeLine(status, before));
+        before = status;
+      });
       return;
     }
     const status = await withRuntime(context, { timeoutMs: flags.timeout ?? 10_000 }, (runtime) => runtime.status());

@@ -25,6 +25,8 @@ export interface RuntimeStatus {
   readonly connections?: unknown;
   readonly socket?: string;
   readonly log?: string;
+  /** The last change of the machine's network since the runtime started, in words. */
+  readonly network?: { readonly at: string; readonly change: string };
   /** What waits on disk to be sent. */
   readonly outbox?: { readonly messages: number; readonly bytes: number };
   readonly counters?: Readonly<Record<string, unknown>>;
@@ -72,6 +74,8 @@ export interface ConnectionInfo {
   readonly reason?: string;
   readonly since?: string;
   readonly generation?: number;
+  readonly health?: 'good' | 'suspect';
+  readonly rttMs?: number;
   readonly pair?: { readonly local?: unknown; readonly remote?: unknown };
   readonly setupMs?: number;
   readonly sent?: number;

@@ -51,7 +51,7 @@ export class HandledConnection {
       peer: init.invitation.source,
       onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
       onAnswered: () => { this.#controller.proceed(); },
-      onRefused: (reason) => { void this.close(reason); },
+      onRefused: (reason) => { this.#controller.abandoned(reason); },
     });
     this.#controller = new ConnectionController(components, {
       generation,

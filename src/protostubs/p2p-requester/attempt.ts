@@ -50,7 +50,7 @@ export class Attempt {
       onCandidates: (candidates) => { this.#controller.addCandidates(candidates); },
       onRefused: (reason, code) => {
         this.#refusedWith = code;
-        void this.#controller.close(reason);
+        this.#controller.abandoned(reason);
       },
     });
     this.#controller = new ConnectionController(components, {

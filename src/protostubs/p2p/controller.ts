@@ -189,6 +189,15 @@ export class ConnectionController {
     return done;
   }
 
+  /**
+   * The other side has ended its Connection object. With the framing of ours it says goodbye first: without one its
+   * stub is gone. A framing without a goodbye has no other way to say that it is meant.
+   */
+  abandoned(reason: string): void {
+    if (this.#state.name === 'live' && this.#framing === 'rethink/1') void this.close(reason);
+    else if (this.#state.name === 'live' || this.#state.name === 'setting-up') this.#end(reason);
+  }
+
   /** Ends it at once. Idempotent. */
   fail(reason: string): void {
     this.#end(reason);

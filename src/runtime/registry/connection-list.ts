@@ -26,8 +26,10 @@ const isOver = ({ status }: P2pConnection): boolean => status === 'failed' || st
 export class ConnectionList {
   readonly #components: ConnectionListComponents;
   readonly #all = new Map<Address, P2pConnection>();
-  /** The one that carries messages, by remote runtime. */
+  /** The one that carries messages, by remote runtime: none that is suspect. */
   readonly #live = new Map<Address, P2pConnection>();
+  /** Those that could carry, in the order in which they became able to. */
+  readonly #able = new Set<P2pConnection>();
   /** When those that are over leave the list. */
   readonly #shown = new Map<P2pConnection, Timer>();
   readonly #listeners = new Set<(change: ConnectionChange) => void>();
@@ -47,6 +49,11 @@ export class ConnectionList {
   /** The one over which messages to a runtime go. */
   live(remoteRuntime: Address): P2pConnection | undefined {
     return this.#live.get(remoteRuntime);
+  }
+
+  /** One that is live, but of whose other side nothing is heard: better than no way at all. */
+  suspect(remoteRuntime: Address): P2pConnection | undefined {
+    return [...this.#able].findLast((connection) => connection.remoteRuntime === remoteRuntime && connection.isSuspect);
   }
 
   /** Those that are being set up with a runtime. */
@@ -81,13 +88,18 @@ export class ConnectionList {
       log('debug', `${connection.address}: from ${was} to ${status} is no step`);
       return;
     }
+    if (was === status) {
+      this.#refresh(connection, reason, details);
+      return;
+    }
     if (details !== undefined) connection.details = { ...connection.details, ...details };
-    if (was === status) return;
     connection.status = status;
     connection.reason = reason;
     connection.since = clock.now();
-    if (status === 'live') this.carries(connection);
-    else this.#leaveLive(connection);
+    if (status === 'live') {
+      connection.liveSince = connection.since;
+      this.carries(connection);
+    } else this.#leaveLive(connection);
     log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);
     this.#tell({ connection, was, now: status, reason });
     if (!isOver(connection)) return;
@@ -104,15 +116,37 @@ export class ConnectionList {
   /** A live connection has its link, or one with a link has become live: now it carries what goes to its runtime. */
   carries(connection: P2pConnection): void {
     if (connection.link === undefined || connection.status !== 'live') return;
-    const before = this.#live.get(connection.remoteRuntime);
-    this.#live.set(connection.remoteRuntime, connection);
-    if (before !== undefined && before !== connection) this.#components.onLost(before);
+    this.#able.delete(connection);
+    this.#able.add(connection);
+    this.#elect(connection.remoteRuntime);
+  }
+
+  /** More is known of a connection, whose state is the same. */
+  #refresh(connection: P2pConnection, reason: string | undefined, details: Readonly<Record<string, unknown>> = {}): void {
+    const { health, details: { generation } } = connection;
+    connection.details = { ...connection.details, ...details };
+    if (connection.status !== 'live') return;
+    const isOther = generation !== undefined && connection.details['generation'] !== generation;
+    if (!isOther && connection.health === health) return;
+    const what = isOther ? `generation ${String(connection.details['generation'])} took over` : [connection.health, reason].filter((part) => part !== undefined).join(': ');
+    connection.reason = connection.isSuspect ? what : undefined;
+    this.#components.log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${what}`);
+    this.#elect(connection.remoteRuntime);
+    this.#tell({ connection, was: 'live', now: 'live', reason: what });
+  }
+
+  /** The newest that isn't suspect carries. What was on its way over the one before goes again. */
+  #elect(remoteRuntime: Address): void {
+    const before = this.#live.get(remoteRuntime);
+    const best = [...this.#able].findLast((connection) => connection.remoteRuntime === remoteRuntime && !connection.isSuspect);
+    if (best === before) return;
+    if (best === undefined) this.#live.delete(remoteRuntime);
+    else this.#live.set(remoteRuntime, best);
+    if (before !== undefined) this.#components.onLost(before);
   }
 
   #leaveLive(connection: P2pConnection): void {
-    if (this.#live.get(connection.remoteRuntime) !== connection) return;
-    this.#live.delete(connection.remoteRuntime);
-    this.#components.onLost(connection);
+    if (this.#able.delete(connection)) this.#elect(connection.remoteRuntime);
   }
 
   #end(connection: P2pConnection): void {

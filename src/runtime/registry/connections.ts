@@ -13,6 +13,7 @@ import type { MessageNodes } from './message-nodes.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import { P2pConnection } from './p2p-connection.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+import { GLARE, Repairs } from './repairs.js';
 
 export interface ConnectionsComponents {
   readonly bus: MessageBus;
@@ -30,6 +31,8 @@ export interface ConnectionsComponents {
   /** Takes a message in that is known to come from where it says. */
   readonly accept: (message: Message, origin: Origin) => Pressure;
   readonly onLost: (carrier: Carrier) => void;
+  /** Spreads what is tried again. */
+  readonly random: () => number;
   /** The handler has come or gone. */
   readonly onHandler: () => void;
   /** What others need for a set-up to here is known now, or another. */
@@ -41,22 +44,17 @@ export interface ConnectionsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly enabled: boolean;
-  /** After a failed set-up: how long until the next, in milliseconds, doubling up to 64 times. @default 1000 */
+  /** After a failed set-up, or a lost connection: how long until the next attempt, in milliseconds, doubling up to 30 s. @default 250 */
   readonly retryMs?: number;
   /** @default 15_000 */
   readonly setupMs?: number;
 }
 
-interface Retry {
-  failures: number;
-  notBefore: number;
-}
-
 const MAX_VERIFIED = 10_000;
-/** The code with which a handler refuses a set-up that has to give way. */
-const GLARE = 486;
 /** How long the set-up that it gave way to may take to come here, in milliseconds. */
 const GLARE_MS = 3000;
+/** How long the other side may take for a sign of life when the network has changed, in milliseconds. */
+const PROBE_MS = 500;
 
 const isWanted = ({ status }: P2pConnection): boolean => status === 'created' || status === 'in-progress' || status === 'live';
 
@@ -71,7 +69,7 @@ export class Connections {
   /** Ports that were opened before their connection was announced. */
   readonly #early = new Map<Address, Link<Message>>();
   readonly #settingUp = new Map<Address, Promise<void>>();
-  readonly #retries = new Map<Address, Retry>();
+  readonly #repairs: Repairs;
   readonly #handler: P2pHandler;
   #requesters = 0;
   #refused = 0;
@@ -89,7 +87,17 @@ export class Connections {
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
-    this.#list.onChange(({ connection, now }) => { if (now === 'live') this.#succeeded(connection); });
+    this.#repairs = new Repairs({
+      clock, log,
+      random: components.random,
+      renew: (connection) => this.#renew(connection),
+      setUp: (record) => this.#setUp(record),
+      isBusy: (remoteRuntime) => this.busy(remoteRuntime),
+    }, init.retryMs === undefined ? {} : { firstMs: init.retryMs });
+    this.#list.onChange((change) => {
+      if (change.now === 'live') this.#succeeded(change.connection);
+      this.#repairs.changed(change);
+    });
   }
 
   /** The handler stub, while it runs. */
@@ -130,9 +138,14 @@ export class Connections {
     return this.#list.all();
   }
 
-  /** The live connection to a runtime. */
+  /** The live connection to a runtime, unless nothing is heard of its other side. */
   live(remoteRuntime: Address): P2pConnection | undefined {
     return this.#list.live(remoteRuntime);
+  }
+
+  /** A live connection of whose other side nothing is heard: for when there is no other way. */
+  suspect(remoteRuntime: Address): P2pConnection | undefined {
+    return this.#list.suspect(remoteRuntime);
   }
 
   /** Is told of every change of state. @returns ends it */
@@ -148,15 +161,15 @@ export class Connections {
   /** Has a connection set up to the runtime of a record, beside the traffic, unless one is there or has just failed. */
   want(record: RegistryRecord): void {
     const { log } = this.#components;
-    const retry = this.#retries.get(record.runtime);
-    if (retry !== undefined && retry.notBefore > this.#components.clock.now()) return;
+    this.#repairs.wanted(record.runtime);
+    if (!this.#repairs.mayTry(record.runtime)) return;
     if (this.busy(record.runtime)) return;
     this.#setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
   }
 
   /** Whether a connection to that runtime is there or being set up. */
   busy(remoteRuntime: Address): boolean {
-    return this.#list.live(remoteRuntime) !== undefined || this.#settingUp.has(remoteRuntime) || this.#list.settingUp(remoteRuntime).length > 0;
+    return this.#settingUp.has(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
   }
 
   /**
@@ -166,6 +179,7 @@ export class Connections {
   async connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection> {
     const { runtime: remoteRuntime } = record;
     const live = this.#list.live(remoteRuntime);
+    this.#repairs.asked(remoteRuntime, this.#list.suspect(remoteRuntime));
     if (live !== undefined) return live;
     return new Promise<P2pConnection>((resolve, reject) => {
       let glare: Timer | undefined;
@@ -180,7 +194,7 @@ export class Connections {
       const stop = this.onChange((change) => {
         if (change.connection.remoteRuntime !== remoteRuntime) return;
         onChange(change);
-        if (change.now === 'live') { end(); resolve(change.connection); }
+        if (change.now === 'live' && !change.connection.isSuspect) { end(); resolve(change.connection); }
         else if (change.now === 'failed' && !this.busy(remoteRuntime)) {
           // A set-up of the other side that failed says nothing of one from here.
           if (change.connection.role === 'handler') begin();
@@ -201,7 +215,7 @@ export class Connections {
   /** Ends the connections to a runtime in order. @returns those that were live */
   async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
     const connections = this.#list.current(remoteRuntime);
-    this.#retries.set(remoteRuntime, { failures: 0, notBefore: this.#components.clock.now() + this.#retryMs });
+    this.#repairs.ended(remoteRuntime);
     await Promise.all(connections.map(async ({ stub, address }) => {
       const from = child(this.#init.runtime, 'registry');
       await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/disconnect', value: { connection: address } } });
@@ -209,16 +223,39 @@ export class Connections {
     return connections;
   }
 
-  close(): void {
-    this.#handler.close();
+  /**
+   * The network of this machine has changed: every live connection has to show that it still leads somewhere; one whose
+   * own address is gone is renewed at once.
+   */
+  networkChanged(gone: ReadonlySet<string>): void {
+    for (const connection of this.list()) {
+      if (connection.status !== 'live') continue;
+      this.#probe(connection);
+      if (gone.has(localAddress(connection) ?? '')) this.#repairs.hurry(connection);
+    }
   }
 
-  get #retryMs(): number {
-    return this.#init.retryMs ?? 1000;
+  close(): void {
+    this.#repairs.close();
+    this.#handler.close();
   }
 
   get #setupMs(): number {
     return this.#init.setupMs ?? 15_000;
+  }
+
+  #probe({ stub, address }: P2pConnection): void {
+    const { bus, log } = this.#components;
+    const from = child(this.#init.runtime, 'registry');
+    bus.ask({ type: 'execute', from, to: stub, body: { resource: '/probe', value: { connection: address, patienceMs: PROBE_MS } } })
+      .catch((thrown: unknown) => { log('debug', `${address} was not probed: ${asProtoflyError(thrown).message}`); });
+  }
+
+  /** Has a requester stub make the next generation of its connection, beside it. */
+  async #renew({ stub }: P2pConnection): Promise<void> {
+    const from = child(this.#init.runtime, 'registry');
+    // An eager attempt may be followed by another.
+    await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/reconnect' } }, { timeoutMs: 2 * this.#setupMs + 1000 });
   }
 
   #setUp(record: RegistryRecord): Promise<void> {
@@ -236,7 +273,7 @@ export class Connections {
     const generation = (generations.get(remoteRuntime) ?? 0) + 1;
     this.#requesters += 1;
     const url = child(child(this.#init.runtime, 'p2prequester'), String(this.#requesters));
-    const connection = this.#list.add(new P2pConnection(url, url, 'requester', remoteRuntime, generation, clock.now()));
+    const connection = this.#list.add(new P2pConnection({ clock }, { address: url, stub: url, role: 'requester', remoteRuntime, generation, record }));
     try {
       await generations.put(remoteRuntime, generation);
       if (!isWanted(connection)) return;
@@ -272,7 +309,7 @@ export class Connections {
     }
     this.#settleGlare(remoteRuntime);
     const generation = typeof details['generation'] === 'number' ? details['generation'] : 0;
-    this.#list.add(new P2pConnection(address, stub, 'handler', remoteRuntime, generation, this.#components.clock.now()));
+    this.#list.add(new P2pConnection(this.#components, { address, stub, role: 'handler', remoteRuntime, generation }));
     const port = this.#early.get(address);
     if (port === undefined) return;
     this.#early.delete(address);
@@ -310,7 +347,6 @@ export class Connections {
 
   /** A set-up that was tried more than once has used up more than one generation. */
   #succeeded(connection: P2pConnection): void {
-    this.#retries.delete(connection.remoteRuntime);
     const { generation } = connection.details;
     if (typeof generation !== 'number' || generation === connection.generation) return;
     connection.generation = generation;
@@ -318,14 +354,10 @@ export class Connections {
     generations.put(connection.remoteRuntime, generation).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
   }
 
-  /** A requester that has failed or lost its connection is of no more use; a set-up isn't tried again at once. */
+  /** A requester that has failed or lost its connection is of no more use. */
   #over(connection: P2pConnection): void {
-    const { clock, stubs, nodes, log } = this.#components;
-    const { remoteRuntime, address } = connection;
-    if (connection.status === 'failed' && !connection.gaveWay && connection.details['refusedWith'] !== GLARE) {
-      const failures = (this.#retries.get(remoteRuntime)?.failures ?? -1) + 1;
-      this.#retries.set(remoteRuntime, { failures, notBefore: clock.now() + this.#retryMs * 2 ** Math.min(failures, 6) });
-    }
+    const { stubs, nodes, log } = this.#components;
+    const { address } = connection;
     if (connection.role === 'requester') {
       void stubs.get(connection.stub)?.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
       nodes.unsubscribe([address], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
@@ -341,6 +373,7 @@ export class Connections {
   /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
   #admit(message: Message, connection: P2pConnection): Pressure {
     const { from } = message;
+    connection.used();
     if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
     if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.#refuse(message, connection);
     return this.#components.hostOf(from).then((host) => {
@@ -366,3 +399,9 @@ export class Connections {
     return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
   }
 }
+
+/** This machine's address in the pair that a connection uses. */
+const localAddress = ({ details }: P2pConnection): string | undefined => {
+  const { local } = (details['pair'] ?? {}) as { readonly local?: unknown };
+  return typeof local === 'string' ? /^(?:\[([^\]]+)\]|([^:]+)):\d+/.exec(local)?.slice(1).find((part) => part !== undefined) : undefined;
+};

@@ -32,6 +32,8 @@ interface Node {
   readonly domain: string;
   stub: Protostub | undefined;
   deploying: Promise<Protostub> | undefined;
+  /** Whether its stub says that it can be asked to look after its connection. */
+  probes: boolean;
   readonly backoff: Backoff;
   /** Why the last deployment failed or ended, and until when it isn't tried again for somebody's message. */
   refusal: { readonly error: ProtoflyError; readonly until: number } | undefined;
@@ -111,6 +113,17 @@ export class MessageNodes {
     }
   }
 
+  /** The network of this machine has changed: every session is looked after, and what was waited with is tried now. */
+  networkChanged(): void {
+    const { bus, log } = this.#components;
+    for (const { stub, probes } of this.#nodes.values()) {
+      if (stub === undefined || !probes) continue;
+      bus.ask({ type: 'execute', from: child(this.#init.runtime, 'registry'), to: stub.address, body: { resource: '/probe' } })
+        .catch((thrown: unknown) => { log('debug', `${stub.address} was not probed: ${asProtoflyError(thrown).message}`); });
+    }
+    this.retry();
+  }
+
   /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
@@ -188,7 +201,7 @@ export class MessageNodes {
   #node(domain: string): Node {
     let node = this.#nodes.get(domain);
     if (node === undefined) {
-      node = { domain, stub: undefined, deploying: undefined, backoff: new Backoff(BACKOFF), refusal: undefined, lost: [], subscribed: new Map() };
+      node = { domain, stub: undefined, deploying: undefined, probes: false, backoff: new Backoff(BACKOFF), refusal: undefined, lost: [], subscribed: new Map() };
       this.#nodes.set(domain, node);
     }
     return node;
@@ -210,6 +223,7 @@ export class MessageNodes {
   }
 
   async #deployNow(node: Node): Promise<Protostub> {
+    node.probes = false;
     try {
       node.stub = await this.#components.stubs.deploy({
         url: child(child(this.#init.runtime, 'protostub'), node.domain),
@@ -263,6 +277,7 @@ export class MessageNodes {
 
   #status(node: Node, event: StatusEvent): void {
     const { onSession, onLost, onChange, log } = this.#components;
+    if (event.details['probes'] === true) node.probes = true;
     if (event.status === 'live' && node.stub !== undefined) {
       if (event.session !== 'resumed') {
         this.#resubscribe(node).catch((thrown: unknown) => { log('warn', `subscriptions at ${node.domain} not renewed: ${asProtoflyError(thrown).message}`); });

@@ -73,6 +73,9 @@ export class Router implements Resolver {
       const live = runtime === undefined ? undefined : connections.live(runtime);
       if (live !== undefined) return live;
       if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
+      // What is only suspect is better than nothing.
+      const suspect = runtime !== undefined && (wish === 'require' || nodes.isAway(domainOf(to))) ? connections.suspect(runtime) : undefined;
+      if (suspect !== undefined) return suspect;
     }
     if (wish === 'require') throw new ProtoflyError('E_NOT_DIRECT', `there is no P2P connection to ${to}`, { hint: `protofly p2p connect ${to}` });
     return nodes.carrier(domainOf(to));

@@ -1,0 +1,103 @@
+import type { NetworkInterfaceInfo } from 'node:os';
+import { asProtoflyError, type Clock, type Timer } from '../../protocol/index.js';
+
+/** As `os.networkInterfaces()` tells. */
+export type Interfaces = () => Readonly<Record<string, readonly Pick<NetworkInterfaceInfo, 'address' | 'internal'>[] | undefined>>;
+
+export type NetworkChange =
+  | { readonly kind: 'addresses'; readonly gone: ReadonlySet<string>; readonly come: ReadonlySet<string> }
+  /** The machine, or this process, was asleep. */
+  | { readonly kind: 'wake'; readonly sleptMs: number };
+
+export interface NetworkMonitorComponents {
+  readonly clock: Clock;
+  readonly interfaces: Interfaces;
+  readonly onChange: (change: NetworkChange) => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface NetworkMonitorInit {
+  /** @default 1000 */
+  readonly pollMs?: number;
+  /** By how much time has to jump to mean a sleep, in milliseconds. @default 5000 */
+  readonly sleepMs?: number;
+}
+
+/** In words, for the log and the status. */
+export const describeChange = (change: NetworkChange): string => {
+  if (change.kind === 'wake') return `awake again after ${String(Math.round(change.sleptMs / 1000))} s`;
+  const parts = [['gone', change.gone], ['new', change.come]] as const;
+  return parts.filter(([, { size }]) => size > 0).map(([word, addresses]) => `${word} ${[...addresses].join(', ')}`).join('; ');
+};
+
+/** Link-local addresses come and go with every bridge and container, and lead nowhere by themselves. */
+const matters = (address: string): boolean => !/^fe[89ab]/i.test(address) && !address.startsWith('169.254.');
+
+/** Looks at this machine's addresses every now and then, and at the time for jumps. */
+export class NetworkMonitor {
+  readonly #components: NetworkMonitorComponents;
+  readonly #pollMs: number;
+  readonly #sleepMs: number;
+  #known: ReadonlySet<string> | undefined;
+  #timer: Timer | undefined;
+  #due = 0;
+  #blind = false;
+  #closed = false;
+
+  constructor(components: NetworkMonitorComponents, init: NetworkMonitorInit = {}) {
+    this.#components = components;
+    this.#pollMs = init.pollMs ?? 1000;
+    this.#sleepMs = init.sleepMs ?? 5000;
+  }
+
+  /** Idempotent. */
+  start(): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#known = this.#look();
+    this.#arm();
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    this.#due = this.#components.clock.now() + this.#pollMs;
+    this.#timer = this.#components.clock.setTimeout(() => { this.#poll(); }, this.#pollMs);
+  }
+
+  #poll(): void {
+    const late = this.#components.clock.now() - this.#due;
+    const now = this.#look();
+    const before = this.#known;
+    this.#known = now ?? before;
+    if (now !== undefined && before !== undefined) {
+      const gone = new Set([...before].filter((address) => !now.has(address)));
+      const come = new Set([...now].filter((address) => !before.has(address)));
+      if (gone.size + come.size > 0) this.#tell({ kind: 'addresses', gone, come });
+    }
+    if (late > this.#sleepMs) this.#tell({ kind: 'wake', sleptMs: late });
+    this.#arm();
+  }
+
+  #tell(change: NetworkChange): void {
+    this.#components.log('info', `the network of this machine has changed: ${describeChange(change)}`);
+    this.#components.onChange(change);
+  }
+
+  /** @returns undefined when the system doesn't say, which is told once */
+  #look(): ReadonlySet<string> | undefined {
+    try {
+      const all = Object.values(this.#components.interfaces()).flatMap((addresses) => addresses ?? []);
+      this.#blind = false;
+      return new Set(all.filter(({ address, internal }) => !internal && matters(address)).map(({ address }) => address));
+    } catch (thrown) {
+      if (!this.#blind) this.#components.log('warn', `the network can't be watched: ${asProtoflyError(thrown).message}`);
+      this.#blind = true;
+      return undefined;
+    }
+  }
+}

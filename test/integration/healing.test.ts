@@ -1,0 +1,118 @@
+import t, { type Test } from 'tap';
+import { processSandbox } from '../../src/runtime/index.js';
+import { memoryStore } from '../../src/store/index.js';
+import type { Interfaces } from '../../src/runtime/network/index.js';
+import type { ConnectionChange } from '../../src/control/client/documents.js';
+import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+
+const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');
+
+/** The process in which the P2P stubs of a runtime are. */
+const p2pProcess = async ({ view }: TestRuntime): Promise<number> => (await view.protostubs()).find(({ kind }) => kind === 'p2p-handler')!.pid!;
+
+const freeze = (t: Test, pid: number): (() => void) => {
+  process.kill(pid, 'SIGSTOP');
+  const thaw = (): void => {
+    try {
+      process.kill(pid, 'SIGCONT');
+    } catch {
+      // It has been ended meanwhile.
+    }
+  };
+  t.teardown(thaw);
+  return thaw;
+};
+
+/** A sandbox process of this test that stands still is not taken for dead. */
+const patient = () => processSandbox({ log: () => undefined, heartbeatMs: 60_000 });
+
+/** Alice, connected to bob, who takes what comes in. */
+const connected = async (t: Test, { bobs, interfaces }: { readonly bobs?: ReturnType<typeof patient>; readonly interfaces?: Interfaces } = {}) => {
+  const { url, server } = await startDomain(t);
+  const [alice, bob] = await Promise.all([
+    startTestRuntime(t, { domainUrl: url, user: 'alice' }, memoryStore(), undefined, interfaces === undefined ? {} : { interfaces }),
+    startTestRuntime(t, { domainUrl: url, user: 'bob' }, memoryStore(), bobs),
+  ]);
+  const chat = await alice.node.register('chat');
+  const inbox = await bob.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  const changes: string[] = [];
+  void alice.view.watchConnections(() => false, ({ was, now, reason }: ConnectionChange) => {
+    changes.push(`${was ?? ''} ${now} ${reason ?? ''}`);
+    return false;
+  }).catch(() => undefined);
+  await alice.node.connect('bob/in');
+  return { alice, bob, chat, got, changes, server };
+};
+
+/** Sends numbers, a few at a time, until it is told to stop. */
+const stream = (send: (value: number) => Promise<{ readonly path?: string | undefined }>) => {
+  const paths: (string | undefined)[] = [];
+  let going = true;
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (going) {
+      const { path } = await send(next++);
+      paths.push(path);
+      await new Promise((resolve) => { setTimeout(resolve, 5); });
+    }
+  };
+  const done = Promise.all([worker(), worker(), worker()]);
+  return { paths, stop: async () => { going = false; await done; return next; } };
+};
+
+await t.test('a path that is cut without a goodbye: traffic moves to the message node within 3 s, nothing is lost, and it comes back', async (t) => {
+  const { alice, bob, chat, got, changes } = await connected(t, { bobs: patient() });
+  const { paths, stop } = stream((value) => chat.send('bob/in', value));
+  await until(() => paths.includes('p2p'), 'a message over P2P');
+  const thaw = freeze(t, await p2pProcess(bob));
+  const cut = Date.now();
+  const before = paths.length;
+  await until(() => paths.slice(before).includes('msg-node'), 'a message through the message node');
+  const took = Date.now() - cut;
+  t.ok(took < 4000, `moved after ${String(took)} ms`);
+  t.ok(changes.some((change) => /^live live suspect: silent for 2\.\d s/.test(change)), 'it is told that it is suspect, and why');
+  t.match(await live(alice), [{ health: 'suspect', reason: /silent/ }], 'suspect is no state of its own');
+  const there = paths.length;
+  thaw();
+  await until(() => paths.slice(there).includes('p2p'), 'P2P again');
+  const count = await stop();
+  t.same(got, Array.from({ length: count }, (_, index) => index), 'each once and in order');
+  t.match((await live(alice)).at(-1), { health: 'good', status: 'live' });
+  t.notOk(changes.some((change) => /disconnected/.test(change)), 'never given up');
+});
+
+await t.test('a P2P process that is killed: the connection comes back by itself, without anybody sending anything', async (t) => {
+  const { alice, bob, chat, got, changes } = await connected(t);
+  t.equal((await chat.send('bob/in', 'before')).path, 'p2p');
+  process.kill(await p2pProcess(bob), 'SIGKILL');
+  await until(() => changes.some((change) => /suspect|disconnected/.test(change)), 'the loss to be noticed');
+  await until(async () => (await live(alice)).some(({ health }) => health === 'good') && (await live(bob)).length > 0, 'a connection on both sides again');
+  t.equal((await chat.send('bob/in', 'after')).path, 'p2p');
+  t.same(got, ['before', 'after']);
+  const told = alice.log.length;
+  await alice.node.disconnect('bob/in');
+  await until(async () => (await live(alice)).length === 0, 'the end');
+  t.notOk(alice.log.slice(told).some((entry) => entry.includes('is set up again')), 'what was ended by hand stays so');
+});
+
+await t.test('the network of the machine changes: what used the address that is gone is made anew, and the message node is asked', async (t) => {
+  let addresses = ['10.1.2.3'];
+  const interfaces: Interfaces = () => ({ eth0: addresses.map((address) => ({ address, internal: false })) });
+  const { alice, chat, changes, got } = await connected(t, { interfaces });
+  const [{ generation, pair } = {}] = await live(alice);
+  const change = async (): Promise<string | undefined> => (await alice.view.status()).network?.change;
+  // The address of the pair in use comes, and then is gone.
+  const local = /^(.*):\d+ /.exec(String(pair?.local))![1]!.replace(/[[\]]/g, '');
+  addresses = [local, '10.1.2.4'];
+  await until(async () => (await change()) === `gone 10.1.2.3; new ${local}, 10.1.2.4`, 'the change to be told');
+  addresses = ['10.1.2.4'];
+  await until(() => changes.some((change) => /generation \d+ took over/.test(change)), 'a new generation');
+  t.equal(await change(), `gone ${local}`);
+  t.ok(((await live(alice))[0]?.generation ?? 0) > (generation ?? 0), 'a higher one, in place of the other');
+  t.equal((await chat.send('bob/in', 'after')).path, 'p2p');
+  t.same(got, ['after']);
+  t.notOk(changes.some((change) => /disconnected/.test(change)), 'made before the other was broken');
+  t.equal((await alice.view.status()).state, 'live', 'the message node answered');
+});
