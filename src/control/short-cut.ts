@@ -13,6 +13,7 @@ export const SEND_OPTIONS = {
   'json-body': { type: 'boolean' },
   'require-direct': { type: 'boolean' },
   'no-p2p': { type: 'boolean' },
+  store: { type: 'boolean' },
   receipt: { type: 'boolean' },
   timeout: { type: 'string' },
   profile: { type: 'string' },
@@ -20,6 +21,9 @@ export const SEND_OPTIONS = {
   'no-input': { type: 'boolean' },
   verbose: { type: 'boolean' },
 } as const;
+
+/** Flags of `msg send` that are not of the plain kind. */
+export const NOT_PLAIN = ['file', 'name'] as const;
 
 const read = (args: string[]): ReturnType<typeof parse> | undefined => {
   try {
@@ -38,6 +42,7 @@ export const takeShortCut = async (argv: readonly string[], around: Surroundings
   const address = parsed?.positionals[0];
   if (parsed === undefined || address === undefined) return false;
   const { values } = parsed;
+  if (values.store === true && values['require-direct'] === true) return false;
   const [{ createContext }, { sendMessages }, { SPLITS }] = await Promise.all([import('./context.js'), import('./messages/send.js'), import('./messages/split.js')]);
   const split = SPLITS.find((known) => known === (values.split ?? 'line'));
   if (split === undefined) return false;
@@ -50,7 +55,7 @@ export const takeShortCut = async (argv: readonly string[], around: Surroundings
   }, around);
   await sendMessages(context, {
     address, text: parsed.positionals.slice(1), from: values.from, type: values.type ?? 'create', split, timeoutMs,
-    jsonBody: values['json-body'] ?? false, requireDirect: values['require-direct'] ?? false, p2p: !(values['no-p2p'] ?? false), receipt: values.receipt ?? false,
+    jsonBody: values['json-body'] ?? false, requireDirect: values['require-direct'] ?? false, p2p: !(values['no-p2p'] ?? false), receipt: values.receipt ?? false, store: values.store ?? false,
   });
   return true;
 };

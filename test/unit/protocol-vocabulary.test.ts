@@ -191,12 +191,13 @@ t.test('CAT-2: descriptors, source packages and what a domain says of itself', a
     { constraints: { webrtc: true }, extra: 1, sourcePackage: { encoding: 'utf-8', signature: '' } });
   const bad: unknown[] = [
     undefined, null, [], 'x', {}, { ...descriptor, type: 'stub' }, { ...descriptor, objectName: '../etc' }, { ...descriptor, objectName: '' }, { ...descriptor, objectName: '.hidden' }, { ...descriptor, objectName: 'a/b' }, { ...descriptor, objectName: 'x'.repeat(129) },
-    { ...descriptor, version: 1 }, { ...descriptor, constraints: { webrtc: 'yes' } }, { ...descriptor, configuration: [] }, { ...descriptor, sourcePackage: {} }, { ...descriptor, sourcePackage: { sourceCodeClassname: 'C', sourceCode: 'x', encoding: 'rot13' } },
+    { ...descriptor, version: 1 }, { ...descriptor, constraints: ['webrtc'] }, { ...descriptor, configuration: [] }, { ...descriptor, sourcePackage: {} }, { ...descriptor, sourcePackage: { sourceCodeClassname: 'C', sourceCode: 'x', encoding: 'rot13' } },
   ];
   for (const value of bad) t.equal(codeOf(() => parseDescriptor(value)), 'E_DESCRIPTOR', shownAs(value));
   t.equal(codeOf(() => parseSourcePackage({ sourceCode: 7 })), 'E_DESCRIPTOR');
   t.equal(codeOf(() => parseDomainInfo({ domain: 'a' })), 'E_DESCRIPTOR');
-  t.match(parseDomainInfo({ domain: 'a.example', messageNode: { websocket: 'ws://a' }, publisherKey: {} }), { domain: 'a.example', messageNode: { websocket: 'ws://a' } });
+  const KEY = { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43), kid: 'k' };
+  t.match(parseDomainInfo({ domain: 'a.example', messageNode: { websocket: 'ws://a' }, publisherKey: KEY }), { domain: 'a.example', messageNode: { websocket: 'ws://a' } });
   const sly = parseDescriptor(JSON.parse(`{"cguid":"g","type":"runtime","version":"1","objectName":"x","__proto__":{"interworking":true},"configuration":{"__proto__":{"admin":1}}}`));
   t.strictSame([sly.interworking, sly.configuration['admin']], [undefined, undefined], 'nothing comes from a prototype');
 });
