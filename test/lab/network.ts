@@ -26,6 +26,8 @@ export interface SiteSpec {
 
 /** Addresses exist only in the lab's namespaces. */
 export const PUBLIC = '10.99.0.1';
+/** What a NAT does shows only to one who is asked at two addresses. */
+export const ALSO_PUBLIC = '10.99.0.2';
 /** Where the rest of the world would be: what is sent there is lost without a word, as private addresses are out there. */
 const NOWHERE = '10.99.0.254';
 const NUMBER = { a: 1, b: 2 } as const;
@@ -58,7 +60,7 @@ export class Network {
   static async make(sites: Readonly<Record<Side, SiteSpec>>): Promise<Network> {
     const network = new Network(await Namespace.make('public'));
     try {
-      await network.public.ip('link add br0 type bridge', `addr add ${PUBLIC}/24 dev br0`, 'link set br0 up', ...toNowhere('br0'));
+      await network.public.ip('link add br0 type bridge', `addr add ${PUBLIC}/24 dev br0`, `addr add ${ALSO_PUBLIC}/24 dev br0`, 'link set br0 up', ...toNowhere('br0'));
       for (const side of SIDES) await network.#site(side, sites[side]);
       for (const side of SIDES) if (sites[side].nat === 'none') await network.#routeTo(side);
       if (SIDES.some((side) => sites[side].wire !== undefined)) await network.#completePackets();

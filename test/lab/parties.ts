@@ -5,7 +5,7 @@ import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync }
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { folderName, type Namespace } from './namespaces.js';
-import { PUBLIC, SIDES, type Network, type Side } from './network.js';
+import { ALSO_PUBLIC, PUBLIC, SIDES, type Network, type Side } from './network.js';
 
 export interface Ran {
   readonly code: number | null;
@@ -38,11 +38,12 @@ export class Parties {
   /** What the TURN server and the domain server share. */
   readonly #secret = randomBytes(16).toString('hex');
   #domainLog: string | undefined;
+  #closed = false;
 
   constructor(private readonly network: Network) {}
 
   /** Runs a command of the program at a site, or where the domain server is, to its end. */
-  run(where: Side | 'public', args: readonly string[]): Promise<Ran> {
+  async run(where: Side | 'public', args: readonly string[]): Promise<Ran> {
     return ended(this.start(where, args));
   }
 
@@ -53,8 +54,13 @@ export class Parties {
     return stdout;
   }
 
-  /** Starts a command and leaves it running. */
+  /** Starts a command and leaves it running. @throws Error when the parties are being closed */
   start(where: Side | 'public', args: readonly string[]): ChildProcess {
+    if (this.#closed) throw new Error('the lab is being removed');
+    return this.#start(where, args);
+  }
+
+  #start(where: Side | 'public', args: readonly string[]): ChildProcess {
     const env = { PATH: process.env['PATH'], PROTOFLY_HOME: this.#home, ...(where === 'public' ? {} : { PROTOFLY_PROFILE: USER[where] }) };
     return this.#keep((where === 'public' ? this.network.public : this.network.host(where)).spawn(process.execPath, [this.#program, ...args], { env }));
   }
@@ -64,7 +70,7 @@ export class Parties {
     const secretFile = join(this.#home, 'turn-secret');
     writeFileSync(secretFile, this.#secret, { mode: 0o600 });
     const started = await this.must('public', [
-      'domain', 'start', '--json', '--name', DOMAIN, '--listen', `${PUBLIC}:9090`, '--detach', '--wait', '30s', '--ice-server', `stun:${server}`,
+      'domain', 'start', '--json', '--name', DOMAIN, '--listen', `${PUBLIC}:9090`, '--detach', '--wait', '30s', '--ice-server', `stun:${server}`, '--ice-server', `stun:${ALSO_PUBLIC}:${String(ICE_PORT)}`,
       ...(turn ? ['--ice-server', `turn:${server}`, '--turn-secret-file', secretFile] : []),
     ]);
     this.#domainLog = (JSON.parse(started) as { log?: string }).log;
@@ -82,7 +88,7 @@ export class Parties {
   async startTurn(): Promise<void> {
     const log = openSync(this.#turnLog, 'a');
     const child = this.#keep(this.network.public.spawn('turnserver', [
-      '-n', '--listening-ip', PUBLIC, '--listening-port', String(ICE_PORT), '--relay-ip', PUBLIC, '--min-port', '50000', '--max-port', '50100', '--no-tls', '--no-dtls', '--no-cli',
+      '-n', '--listening-ip', PUBLIC, '--listening-ip', ALSO_PUBLIC, '--listening-port', String(ICE_PORT), '--relay-ip', PUBLIC, '--min-port', '50000', '--max-port', '50100', '--no-tls', '--no-dtls', '--no-cli',
       '--use-auth-secret', '--static-auth-secret', this.#secret, '--realm', DOMAIN, '--log-file', 'stdout', '--verbose', '--pidfile', join(this.#home, 'turn.pid'), '--userdb', join(this.#home, 'turn.db'),
     ], { stdio: ['ignore', log, log] }));
     closeSync(log);
@@ -109,11 +115,13 @@ export class Parties {
 
   /** Ends all in order. @returns what didn't end well, in words */
   async close(): Promise<string[]> {
+    this.#closed = true;
     const troubles: string[] = [];
     const tell = (what: string) => ({ code, stderr }: Ran): void => { if (code !== 0 && code !== 9) troubles.push(`${what} ended with ${String(code)}: ${stderr.trim()}`); };
-    await Promise.all(SIDES.map((side) => this.run(side, ['runtime', 'stop']).then(tell(`runtime stop (${side})`))));
-    await this.run('public', ['domain', 'stop', '--name', DOMAIN]).then(tell('domain stop'));
+    await Promise.all(SIDES.map((side) => ended(this.#start(side, ['runtime', 'stop'])).then(tell(`runtime stop (${side})`))));
+    await ended(this.#start('public', ['domain', 'stop', '--name', DOMAIN])).then(tell('domain stop'));
     for (const child of this.#children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = once(child, 'close');
       child.kill('SIGKILL');
       await gone;

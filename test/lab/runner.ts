@@ -1,5 +1,5 @@
 import { inflict, type World } from './faults.js';
-import { Network } from './network.js';
+import { Network, SIDES } from './network.js';
 import { Parties, until, USER } from './parties.js';
 import type { Path, Scenario } from './scenario.js';
 import { Traffic, type Tally } from './traffic.js';
@@ -14,7 +14,7 @@ export interface Result {
   readonly setUp?: { readonly ms: number; readonly pair: string };
   /** How long after the fault the connection was there again, in milliseconds. */
   readonly healedMs?: number;
-  /** What `p2p doctor` said; undefined when there is no such command. */
+  /** What `p2p doctor` said, where it was asked. */
   readonly doctor?: string;
   readonly seconds: number;
   /** Of the runtimes, when something was objected. */
@@ -26,6 +26,9 @@ interface Connection {
   readonly setupMs?: number;
   readonly pair?: { readonly local: string; readonly remote: string };
 }
+
+/** How long a scenario may take, in milliseconds. */
+const LIMIT_MS = 180_000;
 
 const pairOf = ({ pair }: Connection): string => (pair === undefined ? '' : `${pair.local} - ${pair.remote}`);
 
@@ -39,12 +42,11 @@ const liveConnection = async (parties: Parties): Promise<Connection | undefined>
 const pathOf = (connection: Connection | undefined): Path =>
   connection === undefined ? 'msg-node' : / relay\b/.test(pairOf(connection)) ? 'relay' : 'direct';
 
-/** What `p2p doctor` says; undefined where there is no such command. */
-const askDoctor = async (parties: Parties): Promise<string | undefined> => {
-  if ((await parties.run('a', ['p2p', 'doctor', '--help'])).code !== 0) return undefined;
+/** What `p2p doctor` says. */
+const askDoctor = async (parties: Parties): Promise<string> => {
   const { stdout, stderr } = await parties.run('a', ['p2p', 'doctor', `${USER.b}/in`, '--json']);
-  const { verdict } = (JSON.parse(stdout || '{}') as { verdict?: string });
-  return verdict ?? `no verdict: ${(stdout || stderr).trim().slice(0, 200)}`;
+  const { verdict } = JSON.parse(stdout || '{}') as { verdict?: string };
+  return verdict ?? `nothing: ${(stdout || stderr).trim()}`;
 };
 
 const judgeTally = (tally: Tally, { standStillMs, path, traffic }: Scenario): string[] => {
@@ -72,15 +74,16 @@ interface Notes {
 
 /** Before anything breaks: the connection, and what the doctor says. */
 const examine = async ({ parties }: World, scenario: Scenario, notes: Notes): Promise<void> => {
-  const { code, stdout, stderr } = await parties.run('a', ['p2p', 'connect', `${USER.b}/in`, '--timeout', '25s', '--json']);
-  const connection = code === 0 ? JSON.parse(stdout) as Connection : undefined;
-  if (connection !== undefined) notes.setUp = { ms: Math.round(connection.setupMs ?? 0), pair: pairOf(connection) };
-  const path = pathOf(connection);
-  if (path !== scenario.path) notes.objections.push(`the connection is ${path}, not ${scenario.path}${code === 0 ? '' : `: ${(stdout || stderr).trim()}`}`);
+  if (scenario.path !== 'msg-node') {
+    const { code, stdout, stderr } = await parties.run('a', ['p2p', 'connect', `${USER.b}/in`, '--timeout', '25s', '--json']);
+    const connection = code === 0 ? JSON.parse(stdout) as Connection : undefined;
+    if (connection !== undefined) notes.setUp = { ms: Math.round(connection.setupMs ?? 0), pair: pairOf(connection) };
+    const path = pathOf(connection);
+    if (path !== scenario.path) notes.objections.push(`the connection is ${path}, not ${scenario.path}${code === 0 ? '' : `: ${(stdout || stderr).trim()}`}`);
+  }
   if (scenario.doctor === undefined) return;
-  const said = await askDoctor(parties);
-  if (said !== undefined) notes.doctor = said;
-  if (said !== undefined && said !== scenario.doctor) notes.objections.push(`the doctor says ${said}, not ${scenario.doctor}`);
+  notes.doctor = await askDoctor(parties);
+  if (notes.doctor !== scenario.doctor) notes.objections.push(`the doctor says ${notes.doctor}, not ${scenario.doctor}`);
 };
 
 const play = async (world: World, scenario: Scenario, notes: Notes, signal: AbortSignal): Promise<void> => {
@@ -91,8 +94,10 @@ const play = async (world: World, scenario: Scenario, notes: Notes, signal: Abor
   // Where there can be no connection, messages needn't wait for that to be found out.
   const examined = examine(world, scenario, notes);
   if (scenario.path !== 'msg-node') await examined;
-  const flows = [new Traffic(parties, 'a', scenario.traffic), ...(scenario.both === true ? [new Traffic(parties, 'b', scenario.traffic)] : [])];
-  const running = Promise.all(flows.map((flow) => flow.run()));
+  const flows = (scenario.both === true ? SIDES : SIDES.slice(0, 1)).map((from) => new Traffic(parties, from, scenario.traffic));
+  const running = Promise.all(flows.map((flow) => flow.run(signal)));
+  // What comes first ends the scenario; nobody waits for the other then.
+  for (const waiting of [examined, running]) waiting.catch(() => undefined);
   if (scenario.fault !== undefined) {
     await flows[0]!.reached(scenario.traffic.count / 4);
     await inflict(world, scenario.fault, signal);
@@ -108,8 +113,9 @@ const play = async (world: World, scenario: Scenario, notes: Notes, signal: Abor
 };
 
 /** Plays one scenario in a world of its own, of which nothing is left when this settles. Never rejects. */
-export const runScenario = async (scenario: Scenario, signal: AbortSignal): Promise<Result> => {
+export const runScenario = async (scenario: Scenario, interrupted: AbortSignal): Promise<Result> => {
   const started = Date.now();
+  const over = AbortSignal.any([interrupted, AbortSignal.timeout(LIMIT_MS)]);
   const notes: Notes = { objections: [], tallies: [] };
   let network: Network | undefined;
   let parties: Parties | undefined;
@@ -118,11 +124,9 @@ export const runScenario = async (scenario: Scenario, signal: AbortSignal): Prom
     network = await Network.make({ a: scenario.a, b: scenario.b });
     parties = new Parties(network);
     const stop = new Promise<never>((_, reject) => {
-      const timer = setTimeout(reject, 180_000, new Error('not done within 3 minutes'));
-      timer.unref();
-      signal.addEventListener('abort', () => { reject(new Error('interrupted')); }, { once: true });
+      over.addEventListener('abort', () => { reject(new Error(interrupted.aborted ? 'interrupted' : `not done within ${String(LIMIT_MS / 1000)} s`)); }, { once: true });
     });
-    await Promise.race([play({ network, parties, turn: scenario.turn === true }, scenario, notes, signal), stop]);
+    await Promise.race([play({ network, parties, turn: scenario.turn === true }, scenario, notes, over), stop]);
   } catch (error) {
     notes.objections.push((error as Error).message);
   }
@@ -134,7 +138,7 @@ export const runScenario = async (scenario: Scenario, signal: AbortSignal): Prom
       notes.objections.push(`the lab could not be removed: ${(error as Error).message}`);
     }
   };
-  if (notes.objections.length > 0) await last(async () => { logs = await parties?.logs(); });
+  if (notes.objections.length > 0 && !interrupted.aborted) await last(async () => { logs = await parties?.logs(); });
   await last(async () => { notes.objections.push(...(await parties?.close() ?? [])); });
   await last(async () => { await network?.remove(); });
   await last(() => { parties?.remove(); });

@@ -66,12 +66,21 @@ export class Traffic {
 
   constructor(private readonly parties: Parties, private readonly from: Side, private readonly spec: TrafficSpec) {}
 
-  /** Sends it all. Resolves when all was received, or nothing more is to be expected. Never rejects. */
-  async run(): Promise<Tally> {
+  /** Sends it all. Resolves when all was received, or nothing more is to be expected. @throws Error only when interrupted */
+  async run(signal: AbortSignal): Promise<Tally> {
+    const interrupted = new Promise<never>((_, reject) => { signal.addEventListener('abort', () => { reject(new Error('interrupted')); }, { once: true }); });
+    try {
+      return await Promise.race([this.#run(), interrupted]);
+    } finally {
+      this.#closed = true;
+    }
+  }
+
+  async #run(): Promise<Tally> {
     const reading = this.#read();
     const numbers = Array.from({ length: this.spec.count }, (_, index) => index + 1);
     await this.#send(numbers);
-    for (let attempt = 0; this.spec.retry === true && attempt < 20; attempt += 1) {
+    for (let attempt = 0; this.spec.retry === true && !this.#closed && attempt < 20; attempt += 1) {
       const missing = numbers.filter((number) => !this.#acknowledged.has(number));
       if (missing.length === 0) break;
       for (const number of missing) this.#retried.add(number);
@@ -79,7 +88,7 @@ export class Traffic {
       await this.#send(missing);
     }
     // Receipts are sent before the reader's pipe has been read to its end.
-    for (const end = Date.now() + 15_000; new Set(this.#received).size < this.spec.count && Date.now() < end;) await pause(50);
+    for (const end = Date.now() + 15_000; !this.#closed && new Set(this.#received).size < this.spec.count && Date.now() < end;) await pause(50);
     // Whatever comes twice comes at once.
     await pause(300);
     this.#closed = true;
