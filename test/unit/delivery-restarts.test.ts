@@ -218,3 +218,7 @@ t.test('FLW-5 a receiver that is restarted goes on where it was', async (t) => {
   t.equal(await run(['attach', 'send', 'send', 'arrive msg-node', 'arrive msg-node', 'moment', 'kill receiver', 'attach', 'wait', 'arrive msg-node', 'arrive msg-node']), undefined);
   t.equal(await run(['send', 'send', 'arrive msg-node', 'arrive msg-node', 'attach', 'kill receiver', 'attach', 'wait', 'arrive msg-node', 'arrive msg-node']), undefined, 'what was on disk goes from there with the news of it');
 });
+
+t.test('a copy of a message that waits for one before it is not acknowledged: its first copy may never be taken', async (t) => {
+  t.equal(await run(['send', 'lose', 'send', 'repeat', 'kill sender']), undefined);
+});

@@ -68,8 +68,9 @@ export class Incoming {
       stream.open.add(mark.seq);
       return { kind: 'ready', messages: [...ready, message] };
     }
-    const fresh = mark.seq >= stream.next && !stream.held.has(mark.seq);
-    if (fresh) {
+    // A copy of one that is held says nothing new: it is no repetition until the first has been handed on.
+    const fresh = mark.seq >= stream.next;
+    if (fresh && !stream.held.has(mark.seq)) {
       if (stream.held.size >= this.#maxHeld && mark.seq !== stream.next) return ready.length > 0 ? { kind: 'ready', messages: ready } : { kind: 'overflow' };
       stream.held.set(mark.seq, message);
     }

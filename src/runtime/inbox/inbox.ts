@@ -61,6 +61,8 @@ export interface InboxInit {
   readonly maxStalled?: number;
   /** How long they may, in milliseconds. @default 30_000 */
   readonly stallMs?: number;
+  /** How long what has been taken may be known in memory only, in milliseconds. @default 50 */
+  readonly positionMs?: number;
 }
 
 interface Item {
@@ -123,8 +125,8 @@ export class Inbox {
     this.#clock = clock;
     this.#reply = reply;
     this.#log = log;
-    this.#init = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init };
-    this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed: (thrown) => { this.#failed(thrown); } }, init);
+    this.#init = { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, positionMs: 50, ...init };
+    this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed: (thrown) => { this.#failed(thrown); } }, this.#init);
     for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
       this.#push({ key, bytes, arrival: { path }, flow, arrived: clock.now(), message: undefined, state: 'stored' });
       if (flow !== undefined) this.#incoming.resume(message.from, flow);
