@@ -164,13 +164,14 @@ t.test('FIL-4, FIL-5: whatever is lost, repeated or overtaken on the way, and wh
       const world = new World(folderOf(t));
       const content = randomBytes(size);
       world.fate = (message) => {
-        // An answer to the end that is lost with the receiver leaves a second copy (FIL-6): everything else may be lost.
-        const file = (message.body?.value as { file: { end?: true } }).file;
-        return file.end === true ? FINE : fates[Number(String(message.id).slice(1)) - 1] ?? FINE;
+        // An answer to the end that is lost again and again leaves a second copy (FIL-6): everything else may be lost.
+        const { file } = message.body?.value as { file: { end?: true } };
+        const own = fates[Number(String(message.id).slice(1)) - 1] ?? FINE;
+        return file.end === true ? { ...own, answered: true } : own;
       };
       world.before = async (_, count) => { if (restarts.includes(count)) await world.restart(); };
       const source = asStream ? streamSource((async function* () { await Promise.resolve(); yield content; })(), { name: 'data.bin' }) : await fileSource(fileWith(t, content));
-      await world.sender(source, { timeoutMs: 5000, stallMs: 25 }).send();
+      await world.sender(source, { timeoutMs: 10_000, stallMs: 25 }).send();
       await Promise.all([source.close(), world.receiver.close()]);
       if (!readFileSync(join(world.folder, 'data.bin')).equals(content)) throw new Error('not what was sent');
       if (shown(world.folder).length !== 1 || hidden(world.folder).length !== 0) throw new Error(`left behind: ${readdirSync(world.folder).join(', ')}`);
@@ -215,6 +216,18 @@ t.test('FIL-6: a file that changes while it is sent is an error, and leaves noth
     await t.rejects(sendPath(world, path, { onProgress: (sent) => { if (sent === 65_536) change(path); } }), { code: 'E_CONFLICT', message: /has changed/ });
   }
   t.same(readdirSync(world.folder), []);
+});
+
+t.test('FIL-6: an answer to the end that is lost is asked for again, and makes no second file', async (t) => {
+  const world = new World(folderOf(t));
+  let ends = 0;
+  world.fate = (message) => {
+    const { file } = message.body?.value as { file: { end?: true } };
+    if (file.end === true) ends += 1;
+    return { ...FINE, answered: file.end !== true || ends > 1 };
+  };
+  await sendPath(world, fileWith(t, randomBytes(200_000)), { timeoutMs: 20_000, stallMs: 200 });
+  t.same([ends, readdirSync(world.folder)], [2, ['data.bin']]);
 });
 
 t.test('FIL-7: no file is ever replaced, and no link followed', async (t) => {

@@ -63,6 +63,8 @@ export class FileSender {
   #progressed: number;
   /** How much it has, as far as it has told. */
   #had = 0;
+  /** How long its check of the whole may take, in milliseconds, once that has begun. */
+  #checkMs = 0;
 
   constructor({ source, request, clock = systemClock }: FileSenderComponents, init: FileSenderInit = {}) {
     this.#source = source;
@@ -118,7 +120,7 @@ export class FileSender {
   async #again(reason: unknown): Promise<Accepted> {
     let why = reason;
     for (let wait = this.#stallMs; ; wait = Math.min(wait * 2, OFFER_MS)) {
-      const left = this.#progressed + this.#timeoutMs - this.#clock.now();
+      const left = this.#progressed + this.#timeoutMs + this.#checkMs - this.#clock.now();
       if (left <= 0) throw why;
       try {
         return await this.#offer(Math.min(wait, left));
@@ -189,11 +191,21 @@ export class FileSender {
     this.#clock.setTimeout(() => { this.#watch(run, stop); }, Math.max(left, 1));
   }
 
-  /** The receiver checks the whole; where its answer is lost it is asked again. */
+  /**
+   * The receiver checks the whole. Where its answer is lost it is asked again; only when it doesn't know this transfer
+   * any more has it to be offered anew.
+   */
   async #end({ transfer }: Accepted): Promise<{ readonly size: number; readonly sha256: string }> {
     const digest = this.#source.digest();
-    await this.#ask(endValue({ kind: 'end', transfer, ...digest }), this.#timeoutMs + (digest.size / HASH_RATE) * 1000);
-    return digest;
+    this.#checkMs = (digest.size / HASH_RATE) * 1000;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#ask(endValue({ kind: 'end', transfer, ...digest }), Math.min(this.#stallMs * 2 ** attempt, OFFER_MS));
+        return digest;
+      } catch (thrown) {
+        if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT' || attempt === 1) throw thrown;
+      }
+    }
   }
 
   async #ask(value: unknown, timeoutMs: number): Promise<Response> {
