@@ -71,8 +71,8 @@ await t.test('a path that is cut without a goodbye: traffic moves to the message
   const before = paths.length;
   await until(() => paths.slice(before).includes('msg-node'), 'a message through the message node');
   const took = Date.now() - cut;
-  t.ok(took < 4000, `moved after ${String(took)} ms`);
-  t.ok(changes.some((change) => /^live live suspect: silent for 2\.\d s/.test(change)), 'it is told that it is suspect, and why');
+  t.ok(took < 5000, `moved after ${String(took)} ms`);
+  t.ok(changes.some((change) => /^live live suspect: silent for \d+\.\d s/.test(change)), 'it is told that it is suspect, and why');
   t.match(await live(alice), [{ health: 'suspect', reason: /silent/ }], 'suspect is no state of its own');
   const there = paths.length;
   thaw();

@@ -70,7 +70,9 @@ export class Explainer {
       note('protostub', this.#deployed(connection));
       return { address: to, path: 'p2p', stub: connection.stub, steps };
     }
-    note('P2P connection', runtime !== undefined && connections.busy(runtime) ? 'being set up: messages don\'t wait for it' : 'none');
+    const suspect = runtime === undefined ? undefined : connections.suspect(runtime);
+    if (suspect !== undefined) note('P2P connection', `live, but ${suspect.reason ?? 'suspect'}: another way is taken where there is one`);
+    else note('P2P connection', runtime !== undefined && connections.busy(runtime) ? 'being set up: messages don\'t wait for it' : 'none');
     if (record?.p2pHandler === undefined) note('P2P wanted?', 'no: the other side has no P2P handler');
     else if (connections.handler === undefined) note('P2P wanted?', 'no: this runtime has no P2P handler');
     else {
