@@ -35,8 +35,10 @@ interface Node {
   /** Whether its stub says that it can be asked to look after its connection. */
   probes: boolean;
   readonly backoff: Backoff;
-  /** Why the last deployment failed or ended, and until when it isn't tried again for somebody's message. */
-  refusal: { readonly error: ProtoflyError; readonly until: number } | undefined;
+  /** Why the last deployment failed, or ended (`lost`), and until when it isn't tried again for somebody's message. */
+  refusal: { readonly error: ProtoflyError; readonly until: number; readonly lost: boolean } | undefined;
+  /** The deployment of a stub that was lost, after its pause. */
+  soon: Promise<Protostub> | undefined;
   /** Its stubs that are gone, and what they carried not sent again yet. */
   readonly lost: Protostub[];
   /** Addresses that this runtime wants to receive for, at this domain. */
@@ -44,6 +46,8 @@ interface Node {
 }
 
 const BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
+/** Messages wait for a stub that was lost when it is tried again within this, in milliseconds; otherwise they are refused. */
+const SOON_MS = 1000;
 /** A stub that ran for so long has not failed at what it does. */
 const STEADY_MS = 30_000;
 /** Senders of other domains whose way back is remembered. */
@@ -201,7 +205,7 @@ export class MessageNodes {
   #node(domain: string): Node {
     let node = this.#nodes.get(domain);
     if (node === undefined) {
-      node = { domain, stub: undefined, deploying: undefined, probes: false, backoff: new Backoff(BACKOFF), refusal: undefined, lost: [], subscribed: new Map() };
+      node = { domain, stub: undefined, deploying: undefined, probes: false, backoff: new Backoff(BACKOFF), refusal: undefined, soon: undefined, lost: [], subscribed: new Map() };
       this.#nodes.set(domain, node);
     }
     return node;
@@ -213,11 +217,16 @@ export class MessageNodes {
     return response.body.value;
   }
 
-  /** @param patient a deployment that has just failed isn't tried again: its error is thrown */
+  /** @param patient a deployment that has just failed isn't tried again: its error is thrown. For a lost stub the promise waits, if not for long */
   #deploy(node: Node, patient = false): Promise<Protostub> {
     const { refusal } = node;
     if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
-    if (patient && refusal !== undefined && this.#components.clock.now() < refusal.until) throw refusal.error;
+    const left = patient && refusal !== undefined ? refusal.until - this.#components.clock.now() : 0;
+    if (refusal !== undefined && left > 0) {
+      if (!refusal.lost || left > SOON_MS) throw refusal.error;
+      node.soon ??= new Promise<void>((resolve) => { this.#components.clock.setTimeout(resolve, left); }).then(() => node.stub ?? this.#deploy(node)).finally(() => { node.soon = undefined; });
+      return node.soon;
+    }
     node.deploying ??= this.#deployNow(node).finally(() => { node.deploying = undefined; });
     return node.deploying;
   }
@@ -244,10 +253,10 @@ export class MessageNodes {
   }
 
   /** @returns for how long */
-  #refuse(node: Node, error: ProtoflyError): number {
+  #refuse(node: Node, error: ProtoflyError, lost = false): number {
     const { clock, log } = this.#components;
     const pause = node.backoff.failed();
-    node.refusal = { error, until: clock.now() + pause };
+    node.refusal = { error, until: clock.now() + pause, lost };
     log('warn', `no message-node stub of ${node.domain} for ${String(pause)} ms: ${error.message}`);
     return pause;
   }
@@ -302,7 +311,7 @@ export class MessageNodes {
     node.stub = undefined;
     if (lost === undefined || this.#closed) return;
     if (clock.now() - lost.deployedAt >= STEADY_MS) node.backoff.reset();
-    const pause = this.#refuse(node, new ProtoflyError('E_UNREACHABLE', `the protostub of ${node.domain} was lost: ${reason}`));
+    const pause = this.#refuse(node, new ProtoflyError('E_UNREACHABLE', `the protostub of ${node.domain} was lost: ${reason}`), true);
     onChange();
     if (node.domain === this.#init.domain) {
       node.lost.push(lost);
