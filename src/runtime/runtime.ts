@@ -352,8 +352,9 @@ export class Runtime {
       this.#components.log('warn', `data objects at ${domain} not followed again: ${asProtoflyError(thrown).message}`);
     });
     if (domain !== this.domain) return;
-    this.#announce();
     void ice.renew();
+    // Whoever learns of this runtime may connect at once: its stubs know their servers by then.
+    void ice.ready().then(() => { if (this.#stopping === undefined) this.#announce(); });
   }
 
   /** Has the own domain know the hyperties of this runtime, as they are now. */

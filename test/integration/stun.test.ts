@@ -38,7 +38,7 @@ t.test('a real server: it sees our own address, and gives a relay for credential
   const good = await probe([stun, { urls: turn, ...credentials(secret) }]);
   t.match(good, { udp: 'yes', mapping: 'none', turn: 'yes' });
   t.match(good.servers.map(({ server, ok }) => [server.split(':')[0], ok]), [['stun', true], ['turn', true]], 'one place is asked once for each thing');
-  t.match(good.servers[1]!.address, /^127\.0\.0\.1:\d+$/);
+  t.match(good.servers[1]!.address, /^127\.0\.0\.2:\d+$/);
   const bad = await probe([{ urls: turn, ...credentials('another secret') }]);
   t.match(bad, { udp: 'yes', turn: 'refused' });
   t.match(bad.servers.find(({ ok }) => !ok), { error: 'E_UNAUTHENTICATED', reason: /^401/ });

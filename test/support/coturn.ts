@@ -11,6 +11,9 @@ import { StunSocket } from '../../src/runtime/stun/index.js';
 export const withoutCoturn = (): string | false =>
   spawnSync('turnserver', ['--version']).error === undefined ? false : 'coturn (turnserver) is not installed';
 
+/** Not the address of the peers: what one lets in at its relay it lets in by address, and then theirs would be among them. */
+const HOST = '127.0.0.2';
+
 export interface Coturn {
   readonly port: number;
   readonly secret: string;
@@ -21,7 +24,7 @@ export interface Coturn {
 const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const socket = createSocket('udp4');
-    socket.once('error', reject).bind(0, '127.0.0.1', () => {
+    socket.once('error', reject).bind(0, HOST, () => {
       const { port } = socket.address();
       socket.close(() => { resolve(port); });
     });
@@ -33,7 +36,7 @@ export const startCoturn = async (t: Test, secret = 'test-secret'): Promise<Cotu
   const port = await freePort();
   const config = join(folder, 'turnserver.conf');
   writeFileSync(config, [
-    'listening-ip=127.0.0.1', 'relay-ip=127.0.0.1', `listening-port=${String(port)}`, 'realm=test.example', 'use-auth-secret', `static-auth-secret=${secret}`,
+    `listening-ip=${HOST}`, `relay-ip=${HOST}`, `listening-port=${String(port)}`, 'realm=test.example', 'use-auth-secret', `static-auth-secret=${secret}`,
     'no-tls', 'no-dtls', 'no-tcp', 'no-cli', 'allow-loopback-peers', 'fingerprint', `pidfile=${join(folder, 'pid')}`, `userdb=${join(folder, 'db')}`, 'simple-log', 'log-file=stdout', '',
   ].join('\n'));
   const child = spawn('turnserver', ['-c', config], { stdio: 'ignore' });
@@ -45,9 +48,9 @@ export const startCoturn = async (t: Test, secret = 'test-secret'): Promise<Cotu
   });
   const socket = await StunSocket.open(4, systemClock);
   try {
-    await socket.request({ address: '127.0.0.1', port }, { method: 'binding' });
+    await socket.request({ address: HOST, port }, { method: 'binding' });
   } finally {
     socket.close();
   }
-  return { port, secret, stun: `stun:127.0.0.1:${String(port)}`, turn: `turn:127.0.0.1:${String(port)}` };
+  return { port, secret, stun: `stun:${HOST}:${String(port)}`, turn: `turn:${HOST}:${String(port)}` };
 };

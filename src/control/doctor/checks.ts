@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { asProtoflyError, child, ProtoflyError, subscriptionAddress, type Address } from '../../protocol/index.js';
 import { connectRuntime, type Runtime } from '../client/runtime.js';
-import type { Context } from '../context.js';
+import { checkProfile, type Context } from '../context.js';
 import { DEFAULT_DOMAIN, domainUrl } from '../daemons/runtime.js';
 import { readSettings, type Settings } from '../settings.js';
 import { networkChecks, type NetworkFacts } from './network.js';
@@ -138,6 +138,7 @@ const networkFacts = async (context: Context, runtime: Runtime | undefined, serv
 
 /** Looks at everything that protofly stands on. @throws ProtoflyError `E_NOT_FOUND` for an unknown profile, the signal's reason */
 export const examine = async (context: Context): Promise<Examination> => {
+  checkProfile(context);
   const { signal, places, flags } = context;
   const settings = await readSettings(places);
   const runtime = await running(context);

@@ -75,7 +75,7 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     } catch (cause) {
       throw new ProtoflyError('E_PLATFORM', 'no peer connection could be made', { cause });
     }
-    const peer = new NativePeer(connection, { events, log, onEnd: () => { peers.delete(peer); } });
+    const peer = new NativePeer(connection, { events, log, relayOnly: iceTransportPolicy === 'relay', onEnd: () => { peers.delete(peer); } });
     peers.add(peer);
     const early: [string, string][] = [];
     let tell = (candidate: string, mid: string): void => { early.push([candidate, mid]); };

@@ -26,6 +26,7 @@ export class NativePeer implements WebRtcPeer {
   readonly #events: WebRtcEvents;
   readonly #log: Log;
   readonly #onEnd: () => void;
+  readonly #relayOnly: boolean;
   readonly #early: Candidate[] = [];
   #channel: DataChannel | undefined;
   /** Whether remote candidates may go to the library. */
@@ -35,12 +36,16 @@ export class NativePeer implements WebRtcPeer {
   #maxFrame = MAX_FRAME;
   #full = false;
 
-  /** @param onEnd called when nothing of this peer is left in the library */
-  constructor(connection: PeerConnection, init: { readonly events: WebRtcEvents; readonly log: Log; readonly onEnd: () => void }) {
+  /**
+   * @param init.onEnd called when nothing of this peer is left in the library
+   * @param init.relayOnly takes only relays of the other side: the library itself keeps but our own addresses from it
+   */
+  constructor(connection: PeerConnection, init: { readonly events: WebRtcEvents; readonly log: Log; readonly relayOnly: boolean; readonly onEnd: () => void }) {
     this.#connection = connection;
     this.#events = init.events;
     this.#log = init.log;
     this.#onEnd = init.onEnd;
+    this.#relayOnly = init.relayOnly;
     connection.onStateChange((state) => {
       if (state === 'failed') this.#end(true, 'no path to the other side');
       else if (state === 'disconnected' || state === 'closed') this.#end(this.#state !== 'open', 'the connection ended');
@@ -91,7 +96,7 @@ export class NativePeer implements WebRtcPeer {
 
   addCandidate({ candidate, sdpMid }: Candidate): void {
     if (this.#state === 'closed') return;
-    const usable = usableCandidate(candidate);
+    const usable = usableCandidate(candidate, this.#relayOnly);
     if (usable === undefined || this.#taken.has(usable) || this.#taken.size >= MAX_REMOTE_CANDIDATES) return;
     if (!this.#described) {
       if (this.#early.length < MAX_REMOTE_CANDIDATES) this.#early.push({ candidate, sdpMid });
@@ -103,7 +108,7 @@ export class NativePeer implements WebRtcPeer {
 
   setAnswer(sdp: string): void {
     if (this.#described || this.#state === 'closed') return;
-    const clean = cleanDescription(sdp);
+    const clean = cleanDescription(sdp, this.#relayOnly);
     this.#setRemote(clean, 'answer');
     for (const candidate of candidatesOf(clean)) this.#taken.add(candidate);
     this.proceed();

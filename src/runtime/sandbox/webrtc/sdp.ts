@@ -12,12 +12,13 @@ const NUMERIC = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
 /**
  * A candidate line in the form in which the library takes it, or undefined for one that isn't used: not UDP, or with
  * a host name, which would have a peer's names looked up.
+ * @param relayOnly leaves out all but relays: the library checks whatever it is told of from its own address
  */
-export const usableCandidate = (line: string): string | undefined => {
+export const usableCandidate = (line: string, relayOnly = false): string | undefined => {
   const text = line.trim().replace(/^a=/, '');
   if (text.length > MAX_LINE || !text.startsWith('candidate:')) return undefined;
-  const [, component, transport, , address = '', port, typ] = text.split(/ +/);
-  if (component !== '1' || transport?.toUpperCase() !== 'UDP' || typ !== 'typ') return undefined;
+  const [, component, transport, , address = '', port, typ, type] = text.split(/ +/);
+  if (component !== '1' || transport?.toUpperCase() !== 'UDP' || typ !== 'typ' || (relayOnly && type !== 'relay')) return undefined;
   const number = Number(port);
   if (!NUMERIC.test(address) || !Number.isInteger(number) || number < 1 || number > 65_535) return undefined;
   return text;
@@ -35,7 +36,7 @@ export const midOf = (sdp: string): string => /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? 
  * it, and then gives up at once.
  * @throws ProtoflyError `E_MESSAGE`
  */
-export const cleanDescription = (sdp: string): string => {
+export const cleanDescription = (sdp: string, relayOnly = false): string => {
   const lines = sdp.split(/\r?\n/).filter((line) => line !== '');
   if (lines.length > MAX_LINES || lines.some((line) => line.length > MAX_LINE)) throw bad('too long');
   const sections = lines.filter((line) => line.startsWith('m='));
@@ -44,7 +45,7 @@ export const cleanDescription = (sdp: string): string => {
   const kept = lines.filter((line) => {
     if (line === 'a=end-of-candidates') return false;
     if (!line.startsWith('a=candidate:')) return true;
-    if (usableCandidate(line) === undefined || candidates >= MAX_REMOTE_CANDIDATES) return false;
+    if (usableCandidate(line, relayOnly) === undefined || candidates >= MAX_REMOTE_CANDIDATES) return false;
     candidates += 1;
     return true;
   });
