@@ -192,7 +192,7 @@ t.test('what goes wrong has its exit code', async (t) => {
   const folder = folderOf(t);
   const error = async (...args: readonly string[]) => {
     const { code, stdout } = await home.pfly(['msg', 'send', ...args, '--json'], alice);
-    return { code, ...(JSON.parse(stdout.trim().split('\n').at(-1)!) as { error: { code: string; message: string; hint?: string } }).error, exit: code };
+    return { ...(JSON.parse(stdout.trim().split('\n').at(-1)!) as { error: { code: string; message: string; hint?: string } }).error, exit: code };
   };
   t.match(await error('bob/wrong', '--file', path), { exit: 4, code: 'E_UNAVAILABLE', hint: /--save/ }, 'nobody is attached');
   t.match(await error('bob/wrong', '--file', join(folder, 'none')), { exit: 3 });
