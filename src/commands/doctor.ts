@@ -1,5 +1,6 @@
 import { BaseCommand } from '../control/base-command.js';
-import { examine, type Check } from '../control/doctor/checks.js';
+import type { Check } from '../control/doctor/check.js';
+import { examine } from '../control/doctor/checks.js';
 
 export default class Doctor extends BaseCommand {
   static override summary = 'is everything in place? one line a check, and what to do next';

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { VERDICTS, verdictOf, type Facts, type Side, type Verdict } from '../../src/runtime/doctor/index.js';
 
@@ -56,5 +57,11 @@ const TABLE: readonly (readonly [Verdict, string, Facts])[] = [
 t.test('the verdict of what is known', (t) => {
   for (const [verdict, why, known] of TABLE) t.equal(verdictOf(known), verdict, `${verdict}: ${why}`);
   t.same(new Set(TABLE.map(([verdict]) => verdict)), new Set(Object.keys(VERDICTS)), 'there is a line for each');
+  t.end();
+});
+
+t.test('docs/cli.md has every verdict', (t) => {
+  const page = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+  t.same([...page.matchAll(/^\| `([A-Z0-9]+_[A-Z_0-9]+)` \|/gm)].map(([, code]) => code).filter((code) => code?.startsWith('E_') === false).sort(), Object.keys(VERDICTS).sort());
   t.end();
 });

@@ -6,18 +6,9 @@ import { connectRuntime, type Runtime } from '../client/runtime.js';
 import { checkProfile, type Context } from '../context.js';
 import { DEFAULT_DOMAIN, domainUrl } from '../daemons/runtime.js';
 import { readSettings, type Settings } from '../settings.js';
+import type { Check } from './check.js';
 import { networkChecks, type NetworkFacts } from './network.js';
 import { tryApart } from './task.js';
-
-/** `warn`: it works, but not as well as it could. `skip`: it can't be told. */
-export type CheckVerdict = 'ok' | 'warn' | 'fail' | 'skip';
-
-export interface Check {
-  readonly check: string;
-  readonly verdict: CheckVerdict;
-  readonly detail: string;
-  readonly next?: string;
-}
 
 export interface Examination {
   /** Whether no check failed. */

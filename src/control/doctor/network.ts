@@ -1,6 +1,6 @@
-import type { Check } from './checks.js';
+import type { Check } from './check.js';
 
-/** What STUN and TURN servers were found to say (docs/control.md, "<runtime>/doctor"). */
+/** What STUN and TURN servers were found to say (docs/control.md). */
 export interface NetworkFacts {
   readonly udp: 'yes' | 'no' | 'unknown';
   readonly mapping: 'none' | 'independent' | 'dependent' | 'unknown';

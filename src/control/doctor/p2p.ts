@@ -2,7 +2,7 @@ import { child } from '../../protocol/index.js';
 import { withRuntime } from '../client/runtime.js';
 import type { Context } from '../context.js';
 
-/** What the runtime found out (docs/control.md, "<runtime>/doctor"). Codes are in docs/cli.md. */
+/** What the runtime found out (docs/control.md). Codes are in docs/cli.md. */
 export interface Diagnosis {
   readonly verdict: string;
   readonly summary: string;

@@ -1,0 +1,10 @@
+/** `warn`: it works, but not as well as it could. `skip`: it can't be told. */
+export type CheckVerdict = 'ok' | 'warn' | 'fail' | 'skip';
+
+/** One line of what `protofly doctor` found. */
+export interface Check {
+  readonly check: string;
+  readonly verdict: CheckVerdict;
+  readonly detail: string;
+  readonly next?: string;
+}
