@@ -12,7 +12,10 @@ export default class DomainStatus extends BaseCommand {
     const { flags } = await this.parse(DomainStatus);
     const context = this.context(flags);
     const status = await domainStatus(context, flags.name);
-    const { domain, url, pid, version, startedAt, protocols = [], publisherKey, sessions, addresses, subscriptions, hyperties, messages = {}, rates = {} } = status;
-    await context.output.fields(status, { domain, url, pid, version, started: startedAt, protocols: protocols.join(', '), 'publisher key': publisherKey, sessions, addresses, subscriptions, hyperties, ...messages, 'received/s': rates['receivedPerSecond'] });
+    const { domain, url, pid, version, startedAt, protocols = [], publisherKey, sessions, addresses, subscriptions, hyperties, messages = {}, mailbox, rates = {} } = status;
+    await context.output.fields(status, {
+      domain, url, pid, version, started: startedAt, protocols: protocols.join(', '), 'publisher key': publisherKey, sessions, addresses, subscriptions, hyperties, ...messages, 'received/s': rates['receivedPerSecond'],
+      mailbox: mailbox === undefined ? undefined : `${String(mailbox.messages)} messages, ${String(mailbox.bytes)} bytes`,
+    });
   }
 }

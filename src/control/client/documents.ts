@@ -97,16 +97,22 @@ export interface Resolution {
   readonly steps: readonly { readonly step: string; readonly result: unknown }[];
 }
 
+/** What a domain server tells of itself: docs/control.md, "The domain server's socket". */
 export interface DomainStatus {
   readonly domain: string;
   readonly url: string;
   readonly pid: number;
   readonly version: string;
   readonly startedAt: string;
+  readonly protocols?: readonly string[];
+  /** The id of the key that signs now. */
+  readonly publisherKey?: string;
   readonly sessions: number;
   readonly addresses: number;
   readonly subscriptions: number;
   readonly hyperties: number;
   readonly messages?: Readonly<Record<string, number>>;
   readonly rates?: Readonly<Record<string, number>>;
+  /** What is kept for receivers that are away. */
+  readonly mailbox?: Readonly<Record<'messages' | 'bytes' | 'delivered' | 'expired' | 'refused', number>>;
 }

@@ -21,13 +21,6 @@ export interface DomainStart {
   readonly protocols?: string | undefined;
 }
 
-/** What a domain server tells of itself: docs/control.md, "The domain server's socket". */
-export interface DomainServerStatus extends DomainStatus {
-  readonly protocols?: readonly string[];
-  /** The id of the key that signs now. */
-  readonly publisherKey?: string;
-}
-
 /** What `rotateKey` did. */
 export interface RotatedKey {
   readonly domain: string;
@@ -38,7 +31,7 @@ export interface RotatedKey {
 }
 
 export interface RunningDomain {
-  readonly status: DomainServerStatus;
+  readonly status: DomainStatus;
   readonly socket: string;
   readonly log?: string;
 }
@@ -100,7 +93,7 @@ const connect = async (context: Context, name: string, timeoutMs?: number): Prom
   return { client, admin: adminOf(session.domain) };
 };
 
-const read = async (client: Client, admin: Address): Promise<DomainServerStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainServerStatus;
+const read = async (client: Client, admin: Address): Promise<DomainStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainStatus;
 
 /** Whether somebody answers for that domain here. */
 const isRunning = async (context: Context, name: string): Promise<boolean> => {
@@ -161,7 +154,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
 };
 
 /** @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
-export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainServerStatus & { readonly socket: string }> => {
+export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainStatus & { readonly socket: string }> => {
   const which = await chosen(context, name);
   const { client, admin } = await connect(context, which);
   try {
@@ -186,7 +179,7 @@ export const rotateKey = async (context: Context, name: string | undefined, over
   (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseOverlap(overlap) } }, timeoutMs)) as RotatedKey;
 
 /** Ends a domain server, and returns when its process is gone. */
-export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainServerStatus> => {
+export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {
   const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
   try {
     const status = await read(client, admin);
