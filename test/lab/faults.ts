@@ -45,6 +45,12 @@ export const inflict = async ({ network, parties, turn }: World, fault: Fault, s
       await murder(await parties.runtimePid(fault.side));
       await lasts(fault.ms);
       return parties.startRuntime(fault.side);
+    case 'blackout':
+      await murder(await parties.domainPid());
+      await lasts(fault.ms);
+      await murder(await parties.runtimePid(fault.side));
+      await parties.startDomain(turn);
+      return parties.startRuntime(fault.side);
     case 'kill-sandbox':
       return murder(await parties.sandboxPid(fault.side, fault.stub));
   }

@@ -13,6 +13,8 @@ export type Fault =
   /** kill -9, and started again after `ms`. */
   | { readonly kind: 'kill-domain'; readonly ms: number }
   | { readonly kind: 'kill-runtime'; readonly side: Side; readonly ms: number }
+  /** kill -9 of the domain server, after `ms` of the site's runtime, too; both are started again. */
+  | { readonly kind: 'blackout'; readonly side: Side; readonly ms: number }
   /** kill -9 of the process in which a stub runs; bringing it back is the runtime's own affair. */
   | { readonly kind: 'kill-sandbox'; readonly side: Side; readonly stub: 'p2p-handler' | 'msg-node' };
 

@@ -14,6 +14,8 @@ export interface TrafficSpec {
   readonly restMs?: number;
   /** A sender that ends early is started again with what it has no receipt for. @default false */
   readonly retry?: boolean;
+  /** Sends with `--store`: what is kept on disk counts as acknowledged. @default false */
+  readonly store?: boolean;
 }
 
 export interface Tally {
@@ -33,6 +35,9 @@ export interface Tally {
   readonly senderErrors: readonly string[];
 }
 
+/** How long messages may take that have receipts and are not read yet, in milliseconds; those on somebody's disk longest. */
+const DELIVERED_MS = 60_000;
+
 /** Calls back for each whole line of a child's stdout. @param restMs after each piece that was read */
 const eachLine = (child: ChildProcess, onLine: (line: string) => void, restMs = 0): void => {
   let rest = '';
@@ -50,7 +55,7 @@ const eachLine = (child: ChildProcess, onLine: (line: string) => void, restMs = 
 /** Numbered messages from one site to the other, through pipes of the real program, and what became of them. */
 export class Traffic {
   readonly #received: number[] = [];
-  /** Numbers that a receipt says are delivered. */
+  /** Numbers that a receipt says are delivered, or kept. */
   readonly #acknowledged = new Set<number>();
   /** Numbers that were sent more than once, because a sender ended before their receipts came. */
   readonly #retried = new Set<number>();
@@ -88,7 +93,7 @@ export class Traffic {
       await this.#send(missing);
     }
     // Receipts are sent before the reader's pipe has been read to its end.
-    for (const end = Date.now() + 15_000; !this.#closed && new Set(this.#received).size < this.spec.count && Date.now() < end;) await pause(50);
+    for (const end = Date.now() + DELIVERED_MS; !this.#closed && new Set(this.#received).size < this.spec.count && Date.now() < end;) await pause(50);
     // Whatever comes twice comes at once.
     await pause(300);
     this.#closed = true;
@@ -119,7 +124,7 @@ export class Traffic {
 
   async #send(numbers: readonly number[]): Promise<void> {
     const to = `${USER[this.from === 'a' ? 'b' : 'a']}/in`;
-    const sender = this.parties.start(this.from, ['msg', 'send', to, '-', '--receipt', '--timeout', '100s']);
+    const sender = this.parties.start(this.from, ['msg', 'send', to, '-', '--receipt', '--timeout', '100s', ...(this.spec.store === true ? ['--store'] : [])]);
     let said = '';
     sender.stdin!.on('error', () => undefined);
     sender.stderr!.setEncoding('utf8').on('data', (chunk: string) => { said += chunk; });
@@ -142,9 +147,10 @@ export class Traffic {
   }
 
   #receipt(line: string, numbers: readonly number[]): void {
-    const { id, state, via = 'unknown' } = JSON.parse(line) as { id: string; state: string; via?: string };
+    const { id, state, stored, via = stored === undefined ? 'unknown' : `disk of the ${stored}` } = JSON.parse(line) as { id: string; state: string; via?: string; stored?: string };
     const number = numbers[Number(id.slice(id.lastIndexOf('-') + 1)) - 1];
-    if (state !== 'delivered' || number === undefined) { this.#failed += 1; return; }
+    const isAcknowledged = state === 'delivered' || (state === 'queued' && this.spec.store === true);
+    if (!isAcknowledged || number === undefined) { this.#failed += 1; return; }
     const now = Date.now();
     if (this.#lastReceipt !== undefined) this.#longestGap = Math.max(this.#longestGap, now - this.#lastReceipt);
     this.#lastReceipt = now;

@@ -5,7 +5,7 @@ const calm = 3000;
 
 /** Who can reach whom, and how. */
 export const NAT: readonly Scenario[] = [
-  { name: 'nat-none', what: 'no NAT', a: { nat: 'none' }, b: { nat: 'none' }, traffic: burst, both: true, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK', quick: true },
+  { name: 'nat-none', what: 'no NAT', a: { nat: 'none' }, b: { nat: 'none' }, traffic: burst, both: true, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK' },
   { name: 'nat-restricted', what: 'both behind port-restricted NATs', a: { nat: 'port-restricted' }, b: { nat: 'port-restricted' }, traffic: burst, both: true, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK', quick: true },
   { name: 'nat-symmetric-none', what: 'one behind a symmetric NAT, the other without', a: { nat: 'symmetric' }, b: { nat: 'none' }, traffic: burst, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK' },
   { name: 'nat-symmetric-restricted', what: 'symmetric and port-restricted: no direct way', a: { nat: 'symmetric' }, b: { nat: 'port-restricted' }, traffic: burst, path: 'msg-node', standStillMs: calm, doctor: 'TURN_NEEDED' },
