@@ -33,9 +33,14 @@ export class Namespace {
   static async make(role: string): Promise<Namespace> {
     const namespace = new Namespace(role);
     await run('ip', ['netns', 'add', namespace.name]);
-    await namespace.ip('link set lo up');
-    await namespace.exec('sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1', 'net.ipv4.ip_forward=1');
-    return namespace;
+    try {
+      await namespace.ip('link set lo up');
+      await namespace.exec('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward; [ ! -e /proc/sys/net/ipv6 ] || echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6');
+      return namespace;
+    } catch (error) {
+      await namespace.remove();
+      throw error;
+    }
   }
 
   /** Lines for `ip`, each of them what stands after its name on a command line. @throws Error at the first that fails */

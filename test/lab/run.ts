@@ -15,8 +15,8 @@ const main = async (): Promise<number> => {
   const wanted = SCENARIOS.filter(({ name, quick }) => (flags.only === undefined ? flags.quick !== true || quick === true : flags.only.some((start) => name.startsWith(start))));
   if (flags.help === true || wanted.length === 0) { process.stderr.write(`${USAGE}\n`); return wanted.length === 0 ? 2 : 0; }
   if (flags.list === true) { process.stdout.write(wanted.map(({ name, what }) => `${name}\t${what}\n`).join('')); return 0; }
-  for (const name of await leftovers()) process.stderr.write(`removed ${name}, which an earlier run has left\n`);
   await requireLab();
+  for (const name of await leftovers()) process.stderr.write(`removed ${name}, which an earlier run has left\n`);
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { interrupted.abort(); });
   const started = Date.now();

@@ -49,12 +49,12 @@ const askDoctor = async (parties: Parties): Promise<string> => {
   return verdict ?? `nothing: ${(stdout || stderr).trim()}`;
 };
 
-const judgeTally = (tally: Tally, { standStillMs, path, traffic }: Scenario): string[] => {
+const judgeTally = (tally: Tally, { standStillMs, path, traffic, mayRepeat = 0 }: Scenario): string[] => {
   const { lost, repeated, reordered, failed, stoodStillMs, stretches, senderErrors } = tally;
   const direct = stretches.some(({ via }) => via === 'p2p');
   return [
     ...(lost > 0 ? [`${String(lost)} lost`] : []),
-    ...(repeated > 0 ? [`${String(repeated)} repeated`] : []),
+    ...(repeated > mayRepeat ? [`${String(repeated)} repeated`] : []),
     ...(reordered > 0 ? [`${String(reordered)} reordered`] : []),
     ...(failed > 0 ? [`${String(failed)} refused`] : []),
     ...(traffic.retry !== true && senderErrors.length > 0 ? [`the sender ended with ${senderErrors.join('; ')}`] : []),

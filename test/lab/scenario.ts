@@ -36,6 +36,8 @@ export interface Scenario {
   readonly fault?: Fault;
   /** How long traffic may stand still, in milliseconds. */
   readonly standStillMs: number;
+  /** How many messages may come twice: docs/protocol.md, FLW-5. @default 0 */
+  readonly mayRepeat?: number;
   /** How soon after the last fault there is to be a direct connection again, in milliseconds. @default 30_000 */
   readonly healMs?: number;
   /** What `p2p doctor` says of the two sites at first. */
