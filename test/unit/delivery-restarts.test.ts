@@ -198,7 +198,7 @@ const run = async (acts: readonly Act[]): Promise<string | undefined> => {
 };
 
 /** An act of each kind, by weight, as many as there are. */
-const acts = fc.array(fc.oneof(...Object.entries(WEIGHTS).map(([act, weight]) => ({ weight, arbitrary: fc.constant(act as Act) }))), { maxLength: 100 });
+const acts = fc.array(fc.oneof(...Object.entries(WEIGHTS).map(([act, weight]) => ({ weight, arbitrary: fc.constant(act as Act) }))), { maxLength: 100, size: 'max' });
 
 t.test('EXP-1 FLW-2 FLW-5 what was acknowledged was taken: once, but for what was taken just before a receiver was killed; and in order', async (t) => {
   const seed = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);

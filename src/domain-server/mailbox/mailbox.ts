@@ -18,6 +18,9 @@ interface Card {
   readonly until: number;
   /** Whether its sender wants to hear of it. */
   readonly asked: boolean;
+  /** Where it stands in its sender's stream. */
+  readonly epoch: string;
+  readonly seq: number;
 }
 
 interface Mail extends Card {
@@ -36,6 +39,8 @@ interface Share {
 interface Box extends Share {
   /** By sender and id, in order. */
   readonly mail: Map<string, Mail>;
+  /** What there is of each stream, by sender and epoch. */
+  readonly streams: Map<string, Set<number>>;
   /** The receiver had no room: not given anything until then. */
   retry: Timer | undefined;
 }
@@ -117,22 +122,28 @@ export class Mailbox {
    * Keeps a message. Once more of the same changes nothing.
    * @param sender the runtime that it comes from
    * @returns when it is on disk
-   * @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`, `E_STORE`
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`, `E_STORE`; `E_UNREACHABLE` when something before it in its stream is
+   * neither settled nor here: if that never came, the receiver would wait for it
    */
   keep(message: Request, to: Address, sender: Address): Promise<void> {
-    const known = this.#boxes.get(to)?.mail.get(nameOf(message.from, message.id));
+    const box = this.#boxes.get(to);
+    const known = box?.mail.get(nameOf(message.from, message.id));
     if (known !== undefined) return known.durable ?? Promise.resolve();
+    const mark = flowIn(message);
+    if (mark !== undefined && !isNext(box?.streams.get(streamOf(message.from, mark.epoch)), mark)) {
+      throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
+    }
     const bytes = Buffer.byteLength(encodeMessage(message));
     this.#checkRoom(to, sender, bytes);
     this.#last += 1;
     const number = this.#last;
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, this.#limits.ttl) : this.#limits.ttl;
-    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt' };
+    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...(mark ?? { epoch: `${this.#epoch}.mail`, seq: number }) };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
     const mail: Mail = { ...card, key, durable: undefined, given: false };
     // Without a receipt nobody would know that it has arrived, without a number nobody that it has come before.
-    const body = { ...message.body, expect: 'receipt', flow: message.body?.['flow'] ?? [`${this.#epoch}.mail`, number, number] };
+    const body = { ...message.body, expect: 'receipt' };
     const durable = this.#components.store.transaction(() => {
       void this.#cards.put(key, card);
       void this.#messages.put(key, { ...message, to, body } as Message);
@@ -155,7 +166,7 @@ export class Mailbox {
       if (mail.until <= this.#components.clock.now()) { this.#expire(mail); continue; }
       const message = this.#messages.get(mail.key);
       if (message === undefined) { this.#remove(mail); continue; }
-      mail.given = this.#give(mail, message);
+      mail.given = this.#give(mail, withBase(message, mail, box));
       if (!mail.given) { if (box.mail.has(nameOf(mail.from, mail.id))) return; continue; }
       if (!acknowledges) this.#end(mail, 'delivered');
     }
@@ -227,10 +238,12 @@ export class Mailbox {
 
   #add(mail: Mail): void {
     let box = this.#boxes.get(mail.to);
-    if (box === undefined) this.#boxes.set(mail.to, box = { messages: 0, bytes: 0, mail: new Map(), retry: undefined });
+    if (box === undefined) this.#boxes.set(mail.to, box = { messages: 0, bytes: 0, mail: new Map(), streams: new Map(), retry: undefined });
     let share = this.#senders.get(mail.sender);
     if (share === undefined) this.#senders.set(mail.sender, share = { messages: 0, bytes: 0 });
     box.mail.set(nameOf(mail.from, mail.id), mail);
+    const stream = streamOf(mail.from, mail.epoch);
+    box.streams.set(stream, (box.streams.get(stream) ?? new Set()).add(mail.seq));
     for (const each of [box, share, this.#total]) {
       each.messages += 1;
       each.bytes += mail.bytes;
@@ -257,6 +270,10 @@ export class Mailbox {
       each.messages -= 1;
       each.bytes -= mail.bytes;
     }
+    const stream = streamOf(mail.from, mail.epoch);
+    const left = box.streams.get(stream);
+    left?.delete(mail.seq);
+    if (left?.size === 0) box.streams.delete(stream);
     if (box.messages === 0) {
       box.retry?.cancel();
       this.#boxes.delete(mail.to);
@@ -287,5 +304,36 @@ export class Mailbox {
     this.#sweep = { timer, at: until };
   }
 }
+
+interface Mark {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+/** The mark of a message that came with one. */
+const flowIn = (message: Request): (Mark & { readonly base: number }) | undefined => {
+  const flow = message.body?.['flow'];
+  if (!Array.isArray(flow) || flow.length !== 3) return undefined;
+  const [epoch, seq, base] = flow as unknown[];
+  if (typeof epoch !== 'string' || epoch.length > 64 || !Number.isSafeInteger(seq) || !Number.isSafeInteger(base)) return undefined;
+  return (base as number) >= 1 && (seq as number) >= (base as number) ? { epoch, seq: seq as number, base: base as number } : undefined;
+};
+
+/** Whether everything from its base on is here. */
+const isNext = (here: ReadonlySet<number> | undefined, { seq, base }: { readonly seq: number; readonly base: number }): boolean => {
+  if (seq - base > (here?.size ?? 0)) return false;
+  for (let before = base; before < seq; before += 1) if (here?.has(before) !== true) return false;
+  return true;
+};
+
+/** What isn't here any more doesn't come: the receiver is not to wait for it, but for what is here without a gap. */
+const withBase = (message: Message, { from, epoch, seq }: Mail, { streams }: Box): Message => {
+  const here = streams.get(streamOf(from, epoch));
+  let base = seq;
+  while (here?.has(base - 1) === true) base -= 1;
+  return { ...message, body: { ...message.body, flow: [epoch, seq, base] } } as Message;
+};
+
+const streamOf = (from: Address, epoch: string): string => `${from} ${epoch}`;
 
 const nameOf = (from: Address, id: MessageId): string => `${typeof id === 'number' ? '#' : '"'}${String(id)} ${digest(from)}`;

@@ -6,7 +6,7 @@ import {
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { Outgoing, type Carrier } from '../delivery/index.js';
-import { pairKey, Pair, type Entry, type KeptMessage } from './pair.js';
+import { pairKey, Pair, type Entry, type KeptMessage, type LastMail } from './pair.js';
 
 export type { KeptMessage } from './pair.js';
 
@@ -14,8 +14,7 @@ export type { KeptMessage } from './pair.js';
 export interface KeptPair {
   readonly from: Address;
   readonly to: Address;
-  readonly id: Message['id'];
-  readonly until: number;
+  readonly last: LastMail;
 }
 
 export interface OutboxComponents {
@@ -121,14 +120,14 @@ export class Outbox {
   settle(response: Response): boolean {
     const pair = this.#pairs.get(pairKey(response.to, response.from));
     const entry = pair?.sent.get(response.id);
-    if (pair !== undefined && pair.atDomain?.id === response.id && isFinal(response)) this.#passed(pair);
+    if (pair?.atDomain?.id === response.id && isFinal(response)) this.#passed(pair);
     if (pair === undefined || entry === undefined || isProvisional(response)) return true;
     const told = entry.state === 'stored';
     if (isSuccess(response)) {
       const atDomain = response.body['stored'] === 'domain';
       this.#done(pair, entry);
       if (atDomain) this.#noteMail(pair, entry);
-      else this.#passed(pair);
+      else if (pair.isBehindMail(entry)) this.#passed(pair);
       this.#pump(pair);
       return entry.asked && !(told && atDomain);
     }
@@ -154,7 +153,9 @@ export class Outbox {
   wake(): void {
     for (const pair of this.#pairs.values()) {
       pair.notBefore = 0;
-      if (pair.waiting.length > 0) this.#pump(pair);
+      pair.failures = 0;
+      pair.woken = pair.pumping;
+      this.#pump(pair);
     }
   }
 
@@ -174,9 +175,9 @@ export class Outbox {
       this.#count(pair, 1, bytes);
       this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
     }
-    for (const [key, { from, to, id, until }] of pairs.entries()) {
-      if (until < clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#failed(thrown); });
-      else this.#pair(from, to).atDomain = { id, until };
+    for (const [key, { from, to, last }] of pairs.entries()) {
+      if (last.until < clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#failed(thrown); });
+      else this.#pair(from, to).atDomain = last;
     }
   }
 
@@ -258,7 +259,13 @@ export class Outbox {
     if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
     if (pair.notBefore > this.#components.clock.now()) return;
     pair.pumping = true;
-    void this.#pumpOn(pair).finally(() => { pair.pumping = false; });
+    void this.#pumpOn(pair).finally(() => {
+      pair.pumping = false;
+      if (!pair.woken) return;
+      pair.woken = false;
+      pair.notBefore = 0;
+      this.#pump(pair);
+    });
   }
 
   async #pumpOn(pair: Pair): Promise<void> {
@@ -352,12 +359,14 @@ export class Outbox {
     this.#components.log('warn', `message ${String(entry.id)} of the outbox was given up: ${why}`);
   }
 
-  #noteMail(pair: Pair, { id, until }: Entry): void {
-    pair.atDomain = { id, until };
-    this.#write(pair, { from: pair.from, to: pair.to, id, until });
+  #noteMail(pair: Pair, entry: Entry): void {
+    if (pair.atDomain !== undefined && !pair.isBehindMail(entry)) return;
+    const { id, epoch, seq, until } = entry;
+    pair.atDomain = { id, epoch, seq, until };
+    this.#write(pair, { from: pair.from, to: pair.to, last: pair.atDomain });
   }
 
-  /** The domain hands on in order: what it kept before has been taken, too. */
+  /** The domain hands on in order: what it kept of this pair has been taken. */
   #passed(pair: Pair): void {
     if (pair.atDomain === undefined) return;
     pair.atDomain = undefined;

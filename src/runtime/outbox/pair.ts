@@ -11,6 +11,14 @@ export interface KeptMessage {
   readonly until: number;
 }
 
+/** The newest of what a domain keeps of one pair. */
+export interface LastMail {
+  readonly id: MessageId;
+  readonly epoch: string;
+  readonly seq: number;
+  readonly until: number;
+}
+
 /** One message of the outbox. */
 export interface Entry {
   readonly id: MessageId;
@@ -38,6 +46,8 @@ export class Pair {
   nextSeq = 1;
   /** Sending is being tried. */
   pumping = false;
+  /** Something has changed meanwhile. */
+  woken = false;
   /** Not before this is a way looked for again, unless something has changed. */
   notBefore = 0;
   failures = 0;
@@ -45,7 +55,7 @@ export class Pair {
   kept = 0;
   bytes = 0;
   /** The last message that waits at the receiver's domain: until it has been taken, what follows has to pass there, too. */
-  atDomain: { readonly id: MessageId; readonly until: number } | undefined;
+  atDomain: LastMail | undefined;
 
   #relief: Promise<void> | undefined;
   #relieve: () => void = () => undefined;
@@ -56,6 +66,11 @@ export class Pair {
 
   get size(): number {
     return this.waiting.length + this.sent.size;
+  }
+
+  /** Whether a message comes after all that the domain keeps. A stream follows another when that has been settled. */
+  isBehindMail({ epoch, seq }: Pick<Entry, 'epoch' | 'seq'>): boolean {
+    return this.atDomain === undefined || epoch !== this.atDomain.epoch || seq > this.atDomain.seq;
   }
 
   /** How many are in memory only. */
