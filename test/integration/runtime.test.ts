@@ -55,6 +55,9 @@ await t.test('RTE-1 RTE-9 what others send can\'t speak for this runtime, reach 
     const answer = await mallory.ask('execute', `${bob.runtime.url}/${part}`, { resource: 'stop' });
     t.equal(answer.body?.code, 403, part);
   }
+  for (const resource of ['/disconnect', '/probe']) {
+    t.equal((await mallory.ask('execute', `${bob.runtime.url}/p2phandler/1`, { resource })).body?.code, 403, `${resource} of the P2P handler`);
+  }
   t.equal((await mallory.ask('create', [`${bob.runtime.url}/ua`, inbox.address] as unknown as string, { value: 1 })).body?.code, 403, 'in a list too');
   t.equal((await mallory.ask('create', `${bob.runtime.url}/nowhere`, {})).body?.code, 404);
   t.equal((await mallory.ask('ping', bob.runtime.url)).body?.code, 200, 'a runtime answers ping');

@@ -3,7 +3,7 @@ import {
   type Address, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type Response, type StubBus, type StubConfig, type StubInstance, type Syncher, type Timer,
   type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, iceServersIn, patienceOf, reportTo, type Log, type Report } from '../p2p/index.js';
+import { answerUnsent, commandOf, iceServersIn, patienceOf, reportTo, type Log, type Report } from '../p2p/index.js';
 import { HandledConnection } from './handled-connection.js';
 
 export interface HandlerComponents {
@@ -140,20 +140,21 @@ export class P2PHandler implements StubInstance {
   /** What the runtime asks of the stub: `execute` `/disconnect` or `/probe` of the connection in `body.value`, `update` `/ice`. The rest is the syncher's. */
   #command(message: Message): void {
     this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
-    if (message.type !== 'execute') return;
     const { bus } = this.#components;
-    const { resource, value } = message.body ?? {};
+    const command = commandOf(bus, this.#init.runtimeURL, message);
+    if (command === undefined) return;
+    const { resource, value } = command.body ?? {};
     const wanted = (value as { readonly connection?: unknown } | undefined)?.connection;
     const connection = typeof wanted === 'string' ? this.#connections.get(wanted as Address) : undefined;
     if (resource !== '/disconnect' && resource !== '/probe') {
-      void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /probe only')));
+      void bus.postMessage(refuse(command, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect and /probe only')));
     } else if (connection === undefined) {
-      void bus.postMessage(refuse(message, new ProtoflyError('E_NOT_FOUND', 'no such connection')));
+      void bus.postMessage(refuse(command, new ProtoflyError('E_NOT_FOUND', 'no such connection')));
     } else if (resource === '/probe') {
       connection.probe(patienceOf(value));
-      void bus.postMessage(respond(message, 200));
+      void bus.postMessage(respond(command, 200));
     } else {
-      void connection.close('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
+      void connection.close('closed by this runtime').then(() => bus.postMessage(respond(command, 200)));
     }
   }
 }

@@ -2,7 +2,7 @@ import {
   isWithin, ProtoflyError, refuse, respond, asProtoflyError,
   type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { answerUnsent, commandOf, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
 import { Attempt } from './attempt.js';
 
 export interface RequesterComponents {
@@ -187,15 +187,16 @@ export class P2PRequester implements StubInstance {
   /** What the runtime asks of the stub: `execute` `/disconnect`, `/reconnect` for a new generation, or `/probe` for a sign of life; `update` `/ice`. The rest is the syncher's. */
   #command(message: Message): void {
     this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
-    if (message.type !== 'execute') return;
     const { bus } = this.#components;
-    const resource = message.body?.resource;
-    if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));
-    else if (resource === '/reconnect') this.#reconnect(message);
+    const command = commandOf(bus, this.#init.runtimeURL, message);
+    if (command === undefined) return;
+    const { resource, value } = command.body ?? {};
+    if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(command, 200)));
+    else if (resource === '/reconnect') this.#reconnect(command);
     else if (resource === '/probe') {
-      this.#current?.probe(patienceOf(message.body?.value));
-      void bus.postMessage(respond(message, 200));
-    } else void bus.postMessage(refuse(message, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect, /reconnect and /probe only')));
+      this.#current?.probe(patienceOf(value));
+      void bus.postMessage(respond(command, 200));
+    } else void bus.postMessage(refuse(command, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect, /reconnect and /probe only')));
   }
 
   #reconnect(request: Request): void {

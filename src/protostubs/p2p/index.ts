@@ -8,5 +8,5 @@ export { iceServersIn } from './ice.js';
 export { HealthMonitor, nextHealth, type Health, type HealthEvent, type HealthLimits, type HealthReport } from './health.js';
 export { ProtoflyFraming } from './protofly-framing.js';
 export { RethinkFraming } from './rethink-framing.js';
-export { answerUnsent, healthFields, patienceOf, reportTo, type Report } from './reports.js';
+export { answerUnsent, commandOf, healthFields, patienceOf, reportTo, type Report } from './reports.js';
 export { connectionSchema, Signalling } from './signalling.js';

@@ -1,6 +1,6 @@
 import {
-  child, isResponse, ProtoflyError, refuse,
-  type Address, type Body, type Message, type StubBus, type StubStatus,
+  child, isResponse, isWithin, ProtoflyError, refuse,
+  type Address, type Body, type Message, type Request, type StubBus, type StubStatus,
 } from '../../protocol/index.js';
 import type { Log } from './framing.js';
 import type { HealthReport } from './health.js';
@@ -14,6 +14,14 @@ export const reportTo = (bus: StubBus, stub: Address): Report => (value, fields 
 
 /** What a report of a live connection says of its health. */
 export const healthFields = ({ reason, ...details }: HealthReport): Body => ({ details, ...(reason === undefined ? {} : { description: reason }) });
+
+/** What the own runtime asks of a stub; the same from anybody else is refused. */
+export const commandOf = (bus: StubBus, runtime: Address, message: Message): Request | undefined => {
+  if (message.type !== 'execute') return undefined;
+  if (isWithin(message.from, runtime)) return message;
+  void bus.postMessage(refuse(message, new ProtoflyError('E_REFUSED', 'a P2P stub takes commands from its own runtime alone')));
+  return undefined;
+};
 
 /** How long the other side of a doubted connection may take for a sign of life, in milliseconds, unless the runtime says. */
 const PROBE_MS = 500;
