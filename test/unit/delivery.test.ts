@@ -169,6 +169,25 @@ void t.test('a receipt that was lost is asked for again though later ones come',
   outgoing.close();
 });
 
+void t.test('what stands still takes another way when there is one, not when its pause is over', async (t) => {
+  const clock = new ManualClock();
+  const [node, direct] = [new Lane('msg-node', 'node'), new Lane('p2p', 'direct')];
+  let way = node;
+  const outgoing = new Outgoing({ clock, route: () => way }, { epoch: 'e', resendMs: 3000 });
+  void outgoing.send(message(1), bob, node);
+  const wait = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) { clock.advance(1000); await turns(); }
+  };
+  await wait(12);
+  t.equal(node.queue.length, 3, 'the same way only after pauses that grow');
+  way = direct;
+  await wait(1);
+  t.strictSame([node.queue.length, direct.queue.length], [3, 1]);
+  await wait(3);
+  t.equal(direct.queue.length, 1, 'and once');
+  outgoing.close();
+});
+
 void t.test('a stream that was silent so long that it was forgotten begins anew, and is no repetition', async (t) => {
   const pair = new Pair();
   for (const round of [1, 2]) {

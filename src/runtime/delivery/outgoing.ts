@@ -238,7 +238,20 @@ export class Outgoing {
       } else if (now - Math.max(flow.progress, flow.resentAt) > this.#resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#move(flow, () => true);
-      }
+      } else if (flow.resends > 0) void this.#detour(flow);
+    }
+  }
+
+  /** What stands still, though it was sent again, takes another way as soon as there is one. */
+  async #detour(flow: Flow): Promise<void> {
+    const [first] = flow.outstanding.values();
+    if (first === undefined || flow.moving !== undefined) return;
+    const before = first.carrier;
+    try {
+      const carrier = await this.#route(first.message, flow.to);
+      if (carrier !== before && first.carrier === before && flow.outstanding.has(first.message.id)) this.#move(flow, (entry) => entry.carrier !== carrier);
+    } catch {
+      // No way now: there is a next time.
     }
   }
 }
