@@ -1,46 +1,19 @@
 import {
   asProtoflyError, encodeMessage, expectationOf, isProvisional, isSuccess, ProtoflyError,
-  type Address, type Clock, type Message, type MessageId, type Request, type Response, type Timer,
+  type Address, type Clock, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/store.js';
-import { digest, keyOf } from '../keys.js';
+import { keyOf } from '../keys.js';
 import { MAIL_LIMITS, type MailLimits } from './limits.js';
+import { nameOf, type Card, type Mail } from './mail.js';
+import { Quota } from './quota.js';
+import { flowIn, Streams } from './streams.js';
 
-/** What is remembered of a message without reading it. */
-interface Card {
-  readonly to: Address;
-  readonly from: Address;
-  readonly id: MessageId;
-  /** The runtime that sent it. */
-  readonly sender: Address;
-  readonly bytes: number;
-  /** In milliseconds since 1970. */
-  readonly until: number;
-  /** Whether its sender wants to hear of it. */
-  readonly asked: boolean;
-  /** Where it stands in its sender's stream. */
-  readonly epoch: string;
-  readonly seq: number;
-}
-
-interface Mail extends Card {
-  readonly key: string;
-  /** On its way to the disk: settles when it is there. */
-  durable: Promise<void> | undefined;
-  /** Given to the receiver's present session. */
-  given: boolean;
-}
-
-interface Share {
-  messages: number;
-  bytes: number;
-}
-
-interface Box extends Share {
+/** The mail of one receiver. */
+interface Box {
   /** By sender and id, in order. */
   readonly mail: Map<string, Mail>;
-  /** What there is of each stream, by sender and epoch. */
-  readonly streams: Map<string, Set<number>>;
+  readonly streams: Streams;
   /** The receiver had no room: not given anything until then. */
   retry: Timer | undefined;
 }
@@ -75,8 +48,7 @@ export class Mailbox {
   readonly #cards: Collection<Card>;
   readonly #messages: Collection<Message>;
   readonly #boxes = new Map<Address, Box>();
-  readonly #senders = new Map<Address, Share>();
-  readonly #total: Share = { messages: 0, bytes: 0 };
+  readonly #quota: Quota;
   #last = 0;
   #delivered = 0;
   #expired = 0;
@@ -87,6 +59,7 @@ export class Mailbox {
   constructor(components: MailboxComponents, { epoch, limits }: MailboxInit) {
     this.#components = components;
     this.#limits = { ...MAIL_LIMITS, ...limits };
+    this.#quota = new Quota(this.#limits);
     this.#epoch = epoch;
     this.#cards = components.store.collection('mail-cards');
     this.#messages = components.store.collection('mail');
@@ -94,7 +67,7 @@ export class Mailbox {
 
   /** What is kept now, and what became of the rest since the start. */
   get status(): { readonly messages: number; readonly bytes: number; readonly delivered: number; readonly expired: number; readonly refused: number } {
-    return { ...this.#total, delivered: this.#delivered, expired: this.#expired, refused: this.#refused };
+    return { ...this.#quota.total, delivered: this.#delivered, expired: this.#expired, refused: this.#refused };
   }
 
   /** Brings back what was there when the node stopped. */
@@ -130,11 +103,11 @@ export class Mailbox {
     const known = box?.mail.get(nameOf(message.from, message.id));
     if (known !== undefined) return known.durable ?? Promise.resolve();
     const mark = flowIn(message);
-    if (mark !== undefined && !isNext(box?.streams.get(streamOf(message.from, mark.epoch)), mark)) {
+    if (mark !== undefined && !(box?.streams ?? new Streams()).isNext(message.from, mark)) {
       throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
     }
     const bytes = Buffer.byteLength(encodeMessage(message));
-    this.#checkRoom(to, sender, bytes);
+    this.#quota.check({ to, sender, bytes });
     this.#last += 1;
     const number = this.#last;
     const { ttl } = message.body ?? {};
@@ -166,7 +139,7 @@ export class Mailbox {
       if (mail.until <= this.#components.clock.now()) { this.#expire(mail); continue; }
       const message = this.#messages.get(mail.key);
       if (message === undefined) { this.#remove(mail); continue; }
-      mail.given = this.#give(mail, withBase(message, mail, box));
+      mail.given = this.#give(mail, box.streams.withBase(message, mail));
       if (!mail.given) { if (box.mail.has(nameOf(mail.from, mail.id))) return; continue; }
       if (!acknowledges) this.#end(mail, 'delivered');
     }
@@ -227,27 +200,12 @@ export class Mailbox {
     }, this.#limits.retryMs);
   }
 
-  #checkRoom(to: Address, sender: Address, bytes: number): void {
-    const limits = this.#limits;
-    if (bytes > limits.messageBytes) throw new ProtoflyError('E_TOO_LARGE', `a message of ${String(bytes)} bytes is not kept: at most ${String(limits.messageBytes)}`);
-    const full = (share: Share | undefined, messages: number, most: number): boolean => share !== undefined && (share.messages >= messages || share.bytes + bytes > most);
-    if (full(this.#boxes.get(to), limits.perReceiver, limits.bytesPerReceiver)) throw new ProtoflyError('E_QUOTA', `too much mail waits for ${to} already`);
-    if (full(this.#senders.get(sender), limits.perSender, limits.bytesPerSender)) throw new ProtoflyError('E_QUOTA', `too much mail of ${sender} waits already`);
-    if (full(this.#total, limits.messages, limits.bytes)) throw new ProtoflyError('E_QUOTA', 'too much mail waits in this domain already');
-  }
-
   #add(mail: Mail): void {
     let box = this.#boxes.get(mail.to);
-    if (box === undefined) this.#boxes.set(mail.to, box = { messages: 0, bytes: 0, mail: new Map(), streams: new Map(), retry: undefined });
-    let share = this.#senders.get(mail.sender);
-    if (share === undefined) this.#senders.set(mail.sender, share = { messages: 0, bytes: 0 });
+    if (box === undefined) this.#boxes.set(mail.to, box = { mail: new Map(), streams: new Streams(), retry: undefined });
     box.mail.set(nameOf(mail.from, mail.id), mail);
-    const stream = streamOf(mail.from, mail.epoch);
-    box.streams.set(stream, (box.streams.get(stream) ?? new Set()).add(mail.seq));
-    for (const each of [box, share, this.#total]) {
-      each.messages += 1;
-      each.bytes += mail.bytes;
-    }
+    box.streams.add(mail.from, mail);
+    this.#quota.add(mail);
     this.#watch(mail.until);
   }
 
@@ -264,21 +222,13 @@ export class Mailbox {
 
   #remove(mail: Mail): void {
     const box = this.#boxes.get(mail.to);
-    const share = this.#senders.get(mail.sender);
-    if (box === undefined || share === undefined || !box.mail.delete(nameOf(mail.from, mail.id))) return;
-    for (const each of [box, share, this.#total]) {
-      each.messages -= 1;
-      each.bytes -= mail.bytes;
-    }
-    const stream = streamOf(mail.from, mail.epoch);
-    const left = box.streams.get(stream);
-    left?.delete(mail.seq);
-    if (left?.size === 0) box.streams.delete(stream);
-    if (box.messages === 0) {
+    if (box?.mail.delete(nameOf(mail.from, mail.id)) !== true) return;
+    this.#quota.remove(mail);
+    box.streams.delete(mail.from, mail);
+    if (box.mail.size === 0) {
       box.retry?.cancel();
       this.#boxes.delete(mail.to);
     }
-    if (share.messages === 0) this.#senders.delete(mail.sender);
     this.#components.store.transaction(() => {
       void this.#cards.delete(mail.key);
       void this.#messages.delete(mail.key);
@@ -304,36 +254,3 @@ export class Mailbox {
     this.#sweep = { timer, at: until };
   }
 }
-
-interface Mark {
-  readonly epoch: string;
-  readonly seq: number;
-}
-
-/** The mark of a message that came with one. */
-const flowIn = (message: Request): (Mark & { readonly base: number }) | undefined => {
-  const flow = message.body?.['flow'];
-  if (!Array.isArray(flow) || flow.length !== 3) return undefined;
-  const [epoch, seq, base] = flow as unknown[];
-  if (typeof epoch !== 'string' || epoch.length > 64 || !Number.isSafeInteger(seq) || !Number.isSafeInteger(base)) return undefined;
-  return (base as number) >= 1 && (seq as number) >= (base as number) ? { epoch, seq: seq as number, base: base as number } : undefined;
-};
-
-/** Whether everything from its base on is here. */
-const isNext = (here: ReadonlySet<number> | undefined, { seq, base }: { readonly seq: number; readonly base: number }): boolean => {
-  if (seq - base > (here?.size ?? 0)) return false;
-  for (let before = base; before < seq; before += 1) if (here?.has(before) !== true) return false;
-  return true;
-};
-
-/** What isn't here any more doesn't come: the receiver is not to wait for it, but for what is here without a gap. */
-const withBase = (message: Message, { from, epoch, seq }: Mail, { streams }: Box): Message => {
-  const here = streams.get(streamOf(from, epoch));
-  let base = seq;
-  while (here?.has(base - 1) === true) base -= 1;
-  return { ...message, body: { ...message.body, flow: [epoch, seq, base] } } as Message;
-};
-
-const streamOf = (from: Address, epoch: string): string => `${from} ${epoch}`;
-
-const nameOf = (from: Address, id: MessageId): string => `${typeof id === 'number' ? '#' : '"'}${String(id)} ${digest(from)}`;

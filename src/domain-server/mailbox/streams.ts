@@ -1,0 +1,55 @@
+import type { Address, Message, Request } from '../../protocol/index.js';
+
+/** Where a message stands in its sender's stream. */
+export interface Mark {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
+/**
+ * Which numbers of each stream to one receiver are here (docs/protocol.md, "Flows"). A receiver waits for what is
+ * missing from the base on that a message names: what is kept must follow without a gap, what is given must not promise
+ * more than there is.
+ */
+export class Streams {
+  readonly #here = new Map<string, Set<number>>();
+
+  add(from: Address, { epoch, seq }: Mark): void {
+    const stream = streamOf(from, epoch);
+    this.#here.set(stream, (this.#here.get(stream) ?? new Set()).add(seq));
+  }
+
+  delete(from: Address, { epoch, seq }: Mark): void {
+    const stream = streamOf(from, epoch);
+    const left = this.#here.get(stream);
+    left?.delete(seq);
+    if (left?.size === 0) this.#here.delete(stream);
+  }
+
+  /** The message as it is given: what isn't here any more doesn't come, so its base is the first of what is here without a gap. */
+  withBase(message: Message, { epoch, seq }: Mark): Message {
+    const here = this.#here.get(streamOf(message.from, epoch));
+    let base = seq;
+    while (here?.has(base - 1) === true) base -= 1;
+    return { ...message, body: { ...message.body, flow: [epoch, seq, base] } } as Message;
+  }
+
+  /** Whether everything from its base on is here. */
+  isNext(from: Address, { epoch, seq, base }: Mark & { readonly base: number }): boolean {
+    const here = this.#here.get(streamOf(from, epoch));
+    if (seq - base > (here?.size ?? 0)) return false;
+    for (let before = base; before < seq; before += 1) if (here?.has(before) !== true) return false;
+    return true;
+  }
+}
+
+/** The mark of a message that came with one. */
+export const flowIn = (message: Request): (Mark & { readonly base: number }) | undefined => {
+  const flow = message.body?.['flow'];
+  if (!Array.isArray(flow) || flow.length !== 3) return undefined;
+  const [epoch, seq, base] = flow as unknown[];
+  if (typeof epoch !== 'string' || epoch.length > 64 || !Number.isSafeInteger(seq) || !Number.isSafeInteger(base)) return undefined;
+  return (base as number) >= 1 && (seq as number) >= (base as number) ? { epoch, seq: seq as number, base: base as number } : undefined;
+};
+
+const streamOf = (from: Address, epoch: string): string => `${from} ${epoch}`;
