@@ -1,19 +1,22 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, domainOf, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf,
-  type Address, type Clock, type Message, type RegistryRecord, type Timer,
+  asProtoflyError, child, isWithin, ProtoflyError,
+  type Address, type Clock, type Message, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';
 import type { StubCatalogue } from '../loader/index.js';
+import { Admission } from './admission.js';
+import { connecting } from './connecting.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from './message-nodes.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import { P2pConnection } from './p2p-connection.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
-import { GLARE, Repairs } from './repairs.js';
+import { Repairs } from './repairs.js';
+import { Requesters } from './requesters.js';
 
 export interface ConnectionsComponents {
   readonly bus: MessageBus;
@@ -50,17 +53,12 @@ export interface ConnectionsInit {
   readonly setupMs?: number;
 }
 
-const MAX_VERIFIED = 10_000;
-/** How long the set-up that it gave way to may take to come here, in milliseconds. */
-const GLARE_MS = 3000;
 /** How long the other side may take for a sign of life when the network has changed, in milliseconds. */
 const PROBE_MS = 500;
 
-const isWanted = ({ status }: P2pConnection): boolean => status === 'created' || status === 'in-progress' || status === 'live';
-
 /**
- * The P2P connections of this runtime: deploys the handler stub, and a requester stub for each runtime that is to be
- * reached; decides when one is set up; and lets in what connections bring.
+ * The P2P connections of this runtime, those of its handler stub and those of its requester stubs: decides when one is
+ * set up, and which of two set-ups goes on.
  */
 export class Connections {
   readonly #components: ConnectionsComponents;
@@ -68,34 +66,40 @@ export class Connections {
   readonly #list: ConnectionList;
   /** Ports that were opened before their connection was announced. */
   readonly #early = new Map<Address, Link<Message>>();
-  readonly #settingUp = new Map<Address, Promise<void>>();
   readonly #repairs: Repairs;
   readonly #handler: P2pHandler;
-  #requesters = 0;
-  #refused = 0;
+  readonly #requesters: Requesters;
+  readonly #admission: Admission;
 
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
     this.#init = init;
     const { clock, log, onLost } = components;
+    this.#admission = new Admission(components);
     this.#handler = new P2pHandler({
       ...components,
-      admit: (message, stub) => this.#refuse(message, stub),
+      admit: (message, stub) => this.#admission.refuse(message, stub),
       onStatus: (event) => { this.#handlerStatus(this.#handler.address, event); },
       onPort: (address, port) => { this.#port(address, port); },
       onChange: components.onHandler,
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
+    this.#requesters = new Requesters({
+      ...components,
+      list: this.#list,
+      offered: () => this.#handler.offered(),
+      admit: (message, connection) => this.#admission.admit(message, connection),
+    }, { runtime: init.runtime, enabled: init.enabled, setupMs: this.#setupMs });
     this.#repairs = new Repairs({
       clock, log,
       random: components.random,
-      renew: (connection) => this.#renew(connection),
-      setUp: (record) => this.#setUp(record),
+      renew: (connection) => this.#requesters.renew(connection),
+      setUp: (record) => this.#requesters.setUp(record),
       isBusy: (remoteRuntime) => this.busy(remoteRuntime),
     }, init.retryMs === undefined ? {} : { firstMs: init.retryMs });
     this.#list.onChange((change) => {
-      if (change.now === 'live') this.#succeeded(change.connection);
+      if (change.now === 'live') this.#requesters.succeeded(change.connection);
       this.#repairs.changed(change);
     });
   }
@@ -131,7 +135,7 @@ export class Connections {
 
   /** How many messages came over connections that weren't the other side's own. */
   get refused(): number {
-    return this.#refused;
+    return this.#admission.refused;
   }
 
   list(): P2pConnection[] {
@@ -164,12 +168,12 @@ export class Connections {
     this.#repairs.wanted(record.runtime);
     if (!this.#repairs.mayTry(record.runtime)) return;
     if (this.busy(record.runtime)) return;
-    this.#setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
+    this.#requesters.setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
   }
 
   /** Whether a connection to that runtime is there or being set up. */
   busy(remoteRuntime: Address): boolean {
-    return this.#settingUp.has(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
+    return this.#requesters.isSettingUp(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
   }
 
   /**
@@ -181,35 +185,12 @@ export class Connections {
     const live = this.#list.live(remoteRuntime);
     this.#repairs.asked(remoteRuntime, this.#list.suspect(remoteRuntime));
     if (live !== undefined) return live;
-    return new Promise<P2pConnection>((resolve, reject) => {
-      let glare: Timer | undefined;
-      const end = (): void => {
-        stop();
-        timer.cancel();
-        glare?.cancel();
-        signal?.removeEventListener('abort', abort);
-      };
-      const abort = (): void => { end(); reject(new ProtoflyError('E_ABORTED', 'given up')); };
-      const fail = (error: ProtoflyError): void => { end(); reject(error); };
-      const stop = this.onChange((change) => {
-        if (change.connection.remoteRuntime !== remoteRuntime) return;
-        onChange(change);
-        if (change.now === 'live' && !change.connection.isSuspect) { end(); resolve(change.connection); }
-        else if (change.now === 'failed' && !this.busy(remoteRuntime)) {
-          // A set-up of the other side that failed says nothing of one from here.
-          if (change.connection.role === 'handler') begin();
-          // It gave way to one of the other side's that may not have come here yet.
-          else if (change.connection.details['refusedWith'] === GLARE) glare ??= this.#components.clock.setTimeout(() => { if (!this.busy(remoteRuntime)) begin(); }, GLARE_MS);
-          else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
-        }
-      });
-      const begin = (): void => { this.#setUp(record).catch((thrown: unknown) => { fail(asProtoflyError(thrown)); }); };
-      const timer = this.#components.clock.setTimeout(() => {
-        fail(new ProtoflyError('E_TIMEOUT', `no P2P connection to ${remoteRuntime} within ${String(this.#setupMs)} ms`));
-      }, this.#setupMs);
-      signal?.addEventListener('abort', abort);
-      if (!this.busy(remoteRuntime)) begin();
-    });
+    return connecting({
+      clock: this.#components.clock,
+      isBusy: (other) => this.busy(other),
+      setUp: (wanted) => this.#requesters.setUp(wanted),
+      onChange: (listener) => this.onChange(listener),
+    }, { record, onChange, setupMs: this.#setupMs, signal });
   }
 
   /** Ends the connections to a runtime in order. @returns those that were live */
@@ -249,53 +230,6 @@ export class Connections {
     const from = child(this.#init.runtime, 'registry');
     bus.ask({ type: 'execute', from, to: stub, body: { resource: '/probe', value: { connection: address, patienceMs: PROBE_MS } } })
       .catch((thrown: unknown) => { log('debug', `${address} was not probed: ${asProtoflyError(thrown).message}`); });
-  }
-
-  /** Has a requester stub make the next generation of its connection, beside it. */
-  async #renew({ stub }: P2pConnection): Promise<void> {
-    const from = child(this.#init.runtime, 'registry');
-    // An eager attempt may be followed by another.
-    await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/reconnect' } }, { timeoutMs: 2 * this.#setupMs + 1000 });
-  }
-
-  #setUp(record: RegistryRecord): Promise<void> {
-    const running = this.#settingUp.get(record.runtime) ?? this.#deployRequester(record).finally(() => this.#settingUp.delete(record.runtime));
-    this.#settingUp.set(record.runtime, running);
-    return running;
-  }
-
-  async #deployRequester(record: RegistryRecord): Promise<void> {
-    const { runtime: remoteRuntime, p2pHandler, p2pRequester } = record;
-    if (!this.#init.enabled) throw new ProtoflyError('E_REFUSED', 'P2P is switched off in this runtime', { hint: 'start it without --no-p2p' });
-    if (p2pHandler === undefined) throw new ProtoflyError('E_REFUSED', `${record.url} takes no P2P connections`);
-    if (remoteRuntime === this.#init.runtime) throw new ProtoflyError('E_USAGE', `${record.url} lives in this runtime`);
-    const { stubs, nodes, ice, clock, generations, log } = this.#components;
-    const generation = (generations.get(remoteRuntime) ?? 0) + 1;
-    this.#requesters += 1;
-    const url = child(child(this.#init.runtime, 'p2prequester'), String(this.#requesters));
-    const connection = this.#list.add(new P2pConnection({ clock }, { address: url, stub: url, role: 'requester', remoteRuntime, generation, record }));
-    try {
-      await generations.put(remoteRuntime, generation);
-      if (!isWanted(connection)) return;
-      const stub = await stubs.deploy({
-        url,
-        kind: 'p2p-requester',
-        domain: domainOf(remoteRuntime),
-        // A record that names none is of a runtime that speaks as the stubs of this domain do.
-        origin: p2pRequester ?? (await this.#handler.offered()).p2pRequester,
-        config: { runtimeURL: this.#init.runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, ...(await ice.ready()), generation, setupMs: this.#setupMs },
-        admit: (message) => this.#admit(message, connection),
-        onStatus: (event) => { this.#list.step(connection, event.status, event.description, event.details); },
-        onEnd: (reason) => { this.#list.lost(connection, reason); },
-      });
-      // It may have given way while its stub was being deployed.
-      if (!isWanted(connection)) { await stub.undeploy(); return; }
-      connection.link = stub.loaded.link;
-    } catch (thrown) {
-      this.#list.step(connection, 'failed', asProtoflyError(thrown).message);
-      throw thrown;
-    }
-    nodes.subscribe([url], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', `return path of ${url}: ${asProtoflyError(thrown).message}`); });
   }
 
   /** A handler announces a set-up, or reports on one of its connections. @throws ProtoflyError `E_CONFLICT`: it has to give way */
@@ -339,64 +273,22 @@ export class Connections {
     }
     if (connection.link !== undefined) { void port.close('it has a port already'); return; }
     connection.link = port;
-    port.receive((message) => this.#admit(message, connection));
+    port.receive((message) => this.#admission.admit(message, connection));
     void port.closed.then(({ reason }) => { this.#list.lost(connection, reason); });
     // Its status may have come before its port.
     this.#list.carries(connection);
   }
 
-  /** A set-up that was tried more than once has used up more than one generation. */
-  #succeeded(connection: P2pConnection): void {
-    const { generation } = connection.details;
-    if (typeof generation !== 'number' || generation === connection.generation) return;
-    connection.generation = generation;
-    const { generations, log } = this.#components;
-    generations.put(connection.remoteRuntime, generation).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
-  }
-
-  /** A requester that has failed or lost its connection is of no more use. */
+  /** A connection that has failed or was lost is of no more use. */
   #over(connection: P2pConnection): void {
-    const { stubs, nodes, log } = this.#components;
-    const { address } = connection;
-    if (connection.role === 'requester') {
-      void stubs.get(connection.stub)?.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
-      nodes.unsubscribe([address], child(this.#init.runtime, 'registry')).catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
-    } else void connection.link?.close('ended');
+    if (connection.role === 'requester') this.#requesters.dismiss(connection);
+    else void connection.link?.close('ended');
     connection.verified.clear();
   }
 
   #handlerEnded(reason: string): void {
     for (const connection of this.list()) if (connection.role === 'handler') this.#list.lost(connection, reason);
     this.#components.onHandler();
-  }
-
-  /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
-  #admit(message: Message, connection: P2pConnection): Pressure {
-    const { from } = message;
-    connection.used();
-    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
-    if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.#refuse(message, connection);
-    return this.#components.hostOf(from).then((host) => {
-      if (host !== connection.remoteRuntime) return this.#refuse(message, connection);
-      if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
-      connection.verified.add(from);
-      return this.#components.accept(message, connection);
-    }).catch((thrown: unknown) => {
-      const error = asProtoflyError(thrown);
-      this.#components.log('info', `a message from ${from} was not let in: ${error.message}`);
-      return isResponse(message) || connection.link === undefined ? undefined : connection.send(refuse(message, error));
-    });
-  }
-
-  #refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
-    this.#refused += 1;
-    if (!(origin instanceof P2pConnection)) {
-      origin.refuse(message, `claims to come from ${message.from}`);
-      return undefined;
-    }
-    this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
-    if (isResponse(message)) return undefined;
-    return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
   }
 }
 

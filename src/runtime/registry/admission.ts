@@ -1,0 +1,60 @@
+import type { Origin, Pressure } from '../../bus/index.js';
+import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message } from '../../protocol/index.js';
+import { P2pConnection } from './p2p-connection.js';
+import type { Protostub } from './protostubs.js';
+
+export interface AdmissionComponents {
+  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  readonly hostOf: (address: Address) => Promise<Address | undefined>;
+  readonly isOwn: (address: Address) => boolean;
+  /** Takes a message in that is known to come from where it says. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+const MAX_VERIFIED = 10_000;
+
+/** What P2P connections may bring: messages whose senders live in the runtime at the other end, and nothing else. */
+export class Admission {
+  readonly #components: AdmissionComponents;
+  #refused = 0;
+
+  constructor(components: AdmissionComponents) {
+    this.#components = components;
+  }
+
+  /** How many messages weren't the other side's own. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
+  admit(message: Message, connection: P2pConnection): Pressure {
+    const { from } = message;
+    connection.used();
+    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
+    if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.refuse(message, connection);
+    return this.#components.hostOf(from).then((host) => {
+      if (host !== connection.remoteRuntime) return this.refuse(message, connection);
+      if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
+      connection.verified.add(from);
+      return this.#components.accept(message, connection);
+    }).catch((thrown: unknown) => {
+      const error = asProtoflyError(thrown);
+      this.#components.log('info', `a message from ${from} was not let in: ${error.message}`);
+      return isResponse(message) || connection.link === undefined ? undefined : connection.send(refuse(message, error));
+    });
+  }
+
+  /** Turns a message away that isn't the other side's own, or that came from a handler stub outside of its connections. */
+  refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
+    this.#refused += 1;
+    if (!(origin instanceof P2pConnection)) {
+      origin.refuse(message, `claims to come from ${message.from}`);
+      return undefined;
+    }
+    this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
+    if (isResponse(message)) return undefined;
+    return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
+  }
+}

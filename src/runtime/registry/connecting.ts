@@ -1,0 +1,63 @@
+import { asProtoflyError, ProtoflyError, type Address, type Clock, type RegistryRecord, type Timer } from '../../protocol/index.js';
+import type { ConnectionChange } from './connection-list.js';
+import type { P2pConnection } from './p2p-connection.js';
+import { GLARE } from './repairs.js';
+
+export interface ConnectingComponents {
+  readonly clock: Clock;
+  /** Whether a connection to that runtime is there or being set up. */
+  readonly isBusy: (remoteRuntime: Address) => boolean;
+  /** @throws ProtoflyError when it can't even begin */
+  readonly setUp: (record: RegistryRecord) => Promise<void>;
+  /** Tells every change of state. @returns ends it */
+  readonly onChange: (listener: (change: ConnectionChange) => void) => () => void;
+}
+
+export interface ConnectingInit {
+  readonly record: RegistryRecord;
+  /** Is told what becomes of connections with that runtime meanwhile. */
+  readonly onChange: (change: ConnectionChange) => void;
+  /** How long to wait, in milliseconds. */
+  readonly setupMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How long the set-up that it gave way to may take to come here, in milliseconds. */
+const GLARE_MS = 3000;
+
+/**
+ * Waits for a live connection to the runtime of a record, whichever side's set-up makes it; begins one when none is under way.
+ * @throws ProtoflyError `E_REFUSED`, `E_UNREACHABLE`, `E_TIMEOUT`, `E_ABORTED`
+ */
+export const connecting = ({ clock, isBusy, setUp, onChange: changes }: ConnectingComponents, { record, onChange, setupMs, signal }: ConnectingInit): Promise<P2pConnection> => {
+  const { runtime: remoteRuntime } = record;
+  return new Promise((resolve, reject) => {
+    let glare: Timer | undefined;
+    const end = (): void => {
+      stop();
+      timer.cancel();
+      glare?.cancel();
+      signal?.removeEventListener('abort', abort);
+    };
+    const abort = (): void => { end(); reject(new ProtoflyError('E_ABORTED', 'given up')); };
+    const fail = (error: ProtoflyError): void => { end(); reject(error); };
+    const stop = changes((change) => {
+      if (change.connection.remoteRuntime !== remoteRuntime) return;
+      onChange(change);
+      if (change.now === 'live' && !change.connection.isSuspect) { end(); resolve(change.connection); }
+      else if (change.now === 'failed' && !isBusy(remoteRuntime)) {
+        // A set-up of the other side that failed says nothing of one from here.
+        if (change.connection.role === 'handler') begin();
+        // It gave way to one of the other side's that may not have come here yet.
+        else if (change.connection.details['refusedWith'] === GLARE) glare ??= clock.setTimeout(() => { if (!isBusy(remoteRuntime)) begin(); }, GLARE_MS);
+        else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
+      }
+    });
+    const begin = (): void => { setUp(record).catch((thrown: unknown) => { fail(asProtoflyError(thrown)); }); };
+    const timer = clock.setTimeout(() => {
+      fail(new ProtoflyError('E_TIMEOUT', `no P2P connection to ${remoteRuntime} within ${String(setupMs)} ms`));
+    }, setupMs);
+    signal?.addEventListener('abort', abort);
+    if (!isBusy(remoteRuntime)) begin();
+  });
+};
