@@ -1,10 +1,10 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import {
-  allocationAddress, asProtoflyError, catalogueAddress, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
+  allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
   type Address, type Clock, type Message, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
-import { Backoff } from './backoff.js';
+import { MessageNode } from './message-node.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
 
 export interface MessageNodesComponents {
@@ -28,41 +28,21 @@ export interface MessageNodesInit {
   readonly domain: string;
 }
 
-interface Node {
-  readonly domain: string;
-  stub: Protostub | undefined;
-  deploying: Promise<Protostub> | undefined;
-  /** Whether its stub says that it can be asked to look after its connection. */
-  probes: boolean;
-  readonly backoff: Backoff;
-  /** Why the last deployment failed, or ended (`lost`), and until when it isn't tried again for somebody's message. */
-  refusal: { readonly error: ProtoflyError; readonly until: number; readonly lost: boolean } | undefined;
-  /** The deployment of a stub that was lost, after its pause. */
-  soon: Promise<Protostub> | undefined;
-  /** Its stubs that are gone, and what they carried not sent again yet. */
-  readonly lost: Protostub[];
-  /** Addresses that this runtime wants to receive for, at this domain. */
-  readonly subscribed: Map<Address, Address>;
-}
-
-const BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
-/** Messages wait for a stub that was lost when it is tried again within this, in milliseconds; otherwise they are refused. */
-const SOON_MS = 1000;
-/** A stub that ran for so long has not failed at what it does. */
-const STEADY_MS = 30_000;
 /** Senders of other domains whose way back is remembered. */
 const MAX_VISITORS = 10_000;
 
 /**
- * The message nodes that this runtime uses, one a domain: deploys their stubs on demand, keeps its own domain's
- * deployed, and brings allocations and subscriptions back into a new session.
+ * The message nodes that this runtime uses, one a domain: keeps the stub of its own domain's deployed, asks them for
+ * addresses and for what is sent to them, and brings subscriptions back into a new session.
  */
 export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes = new Map<string, MessageNode>();
   /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
-  readonly #visitors = new Map<Address, Node>();
+  readonly #visitors = new Map<Address, MessageNode>();
+  /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
+  readonly #lost: Protostub[] = [];
   #again: Timer | undefined;
   #closed = false;
 
@@ -89,9 +69,9 @@ export class MessageNodes {
     const { bus, onChange, onLost } = this.#components;
     this.#again?.cancel();
     if (this.#closed || node.stub !== undefined) return;
-    this.#deploy(node).then(
+    node.deploy().then(
       () => {
-        for (const lost of node.lost.splice(0)) onLost(lost);
+        for (const lost of this.#lost.splice(0)) onLost(lost);
         void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
       },
       () => {
@@ -103,15 +83,15 @@ export class MessageNodes {
 
   /** What failed is tried again at once: something has changed. */
   retry(): void {
-    for (const node of this.#nodes.values()) node.refusal = undefined;
+    for (const node of this.#nodes.values()) node.forgive();
     this.start();
   }
 
   /** Its domain has another version of a stub: one that reaches nobody, or couldn't be deployed, is replaced; others run on. */
   renew(origin: Address): void {
     for (const node of this.#nodes.values()) {
-      if (originOf(node.domain) !== origin) continue;
-      node.refusal = undefined;
+      if (node.origin !== origin) continue;
+      node.forgive();
       if (node.stub !== undefined && node.stub.status !== 'live') void node.stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
       else if (node.domain === this.#init.domain) this.start();
     }
@@ -119,19 +99,14 @@ export class MessageNodes {
 
   /** The network of this machine has changed: every session is looked after, and what was waited with is tried now. */
   networkChanged(): void {
-    const { bus, log } = this.#components;
-    for (const { stub, probes } of this.#nodes.values()) {
-      if (stub === undefined || !probes) continue;
-      bus.ask({ type: 'execute', from: child(this.#init.runtime, 'registry'), to: stub.address, body: { resource: '/probe' } })
-        .catch((thrown: unknown) => { log('debug', `${stub.address} was not probed: ${asProtoflyError(thrown).message}`); });
-    }
+    for (const node of this.#nodes.values()) node.probe();
     this.retry();
   }
 
   /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
-    return node.stub ?? this.#deploy(node, true);
+    return node.stub ?? node.deploy(true);
   }
 
   /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
@@ -202,10 +177,16 @@ export class MessageNodes {
     this.#again?.cancel();
   }
 
-  #node(domain: string): Node {
+  #node(domain: string): MessageNode {
     let node = this.#nodes.get(domain);
     if (node === undefined) {
-      node = { domain, stub: undefined, deploying: undefined, probes: false, backoff: new Backoff(BACKOFF), refusal: undefined, soon: undefined, lost: [], subscribed: new Map() };
+      node = new MessageNode({
+        ...this.#components,
+        isClosed: () => this.#closed,
+        admit: (from, message, stub) => this.#admit(from, message, stub),
+        onStatus: (of, event) => { this.#status(of, event); },
+        onEnd: (of, lost, pauseMs) => { this.#ended(of, lost, pauseMs); },
+      }, { runtime: this.#init.runtime, domain });
       this.#nodes.set(domain, node);
     }
     return node;
@@ -217,55 +198,11 @@ export class MessageNodes {
     return response.body.value;
   }
 
-  /** @param patient a deployment that has just failed isn't tried again: its error is thrown. For a lost stub the promise waits, if not for long */
-  #deploy(node: Node, patient = false): Promise<Protostub> {
-    const { refusal } = node;
-    if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
-    const left = patient && refusal !== undefined ? refusal.until - this.#components.clock.now() : 0;
-    if (refusal !== undefined && left > 0) {
-      if (!refusal.lost || left > SOON_MS) throw refusal.error;
-      node.soon ??= new Promise<void>((resolve) => { this.#components.clock.setTimeout(resolve, left); }).then(() => node.stub ?? this.#deploy(node)).finally(() => { node.soon = undefined; });
-      return node.soon;
-    }
-    node.deploying ??= this.#deployNow(node).finally(() => { node.deploying = undefined; });
-    return node.deploying;
-  }
-
-  async #deployNow(node: Node): Promise<Protostub> {
-    node.probes = false;
-    try {
-      node.stub = await this.#components.stubs.deploy({
-        url: child(child(this.#init.runtime, 'protostub'), node.domain),
-        kind: 'msg-node',
-        domain: node.domain,
-        origin: originOf(node.domain),
-        config: { runtimeURL: this.#init.runtime, release: true },
-        admit: (message, stub) => this.#admit(node, message, stub),
-        onStatus: (event) => { this.#status(node, event); },
-        onEnd: (reason) => { this.#ended(node, reason); },
-      });
-      node.refusal = undefined;
-      return node.stub;
-    } catch (thrown) {
-      this.#refuse(node, asProtoflyError(thrown));
-      throw thrown;
-    }
-  }
-
-  /** @returns for how long */
-  #refuse(node: Node, error: ProtoflyError, lost = false): number {
-    const { clock, log } = this.#components;
-    const pause = node.backoff.failed();
-    node.refusal = { error, until: clock.now() + pause, lost };
-    log('warn', `no message-node stub of ${node.domain} for ${String(pause)} ms: ${error.message}`);
-    return pause;
-  }
-
   /**
    * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
    * runtime's own.
    */
-  #admit(node: Node, message: Message, stub: Protostub): Pressure {
+  #admit(node: MessageNode, message: Message, stub: Protostub): Pressure {
     const { from } = message;
     const isStranger = domainOf(from) !== node.domain;
     if (this.#components.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {
@@ -276,7 +213,7 @@ export class MessageNodes {
     return this.#components.accept(message, stub);
   }
 
-  #remember(from: Address, node: Node): void {
+  #remember(from: Address, node: MessageNode): void {
     if (this.#visitors.size >= MAX_VISITORS && !this.#visitors.has(from)) {
       const [oldest] = this.#visitors.keys();
       if (oldest !== undefined) this.#visitors.delete(oldest);
@@ -284,9 +221,8 @@ export class MessageNodes {
     this.#visitors.set(from, node);
   }
 
-  #status(node: Node, event: StatusEvent): void {
+  #status(node: MessageNode, event: StatusEvent): void {
     const { onSession, onLost, onChange, log } = this.#components;
-    if (event.details['probes'] === true) node.probes = true;
     if (event.status === 'live' && node.stub !== undefined) {
       if (event.session !== 'resumed') {
         this.#resubscribe(node).catch((thrown: unknown) => { log('warn', `subscriptions at ${node.domain} not renewed: ${asProtoflyError(thrown).message}`); });
@@ -297,7 +233,7 @@ export class MessageNodes {
     onChange();
   }
 
-  async #resubscribe(node: Node): Promise<void> {
+  async #resubscribe(node: MessageNode): Promise<void> {
     const bySource = new Map<Address, Address[]>();
     for (const [address, source] of node.subscribed) bySource.set(source, [...(bySource.get(source) ?? []), address]);
     for (const [source, addresses] of bySource) {
@@ -305,31 +241,23 @@ export class MessageNodes {
     }
   }
 
-  #ended(node: Node, reason: string): void {
+  #ended(node: MessageNode, lost: Protostub, pauseMs: number): void {
     const { clock, onLost, onChange } = this.#components;
-    const lost = node.stub;
-    node.stub = undefined;
-    if (lost === undefined || this.#closed) return;
-    if (clock.now() - lost.deployedAt >= STEADY_MS) node.backoff.reset();
-    const pause = this.#refuse(node, new ProtoflyError('E_UNREACHABLE', `the protostub of ${node.domain} was lost: ${reason}`), true);
     onChange();
     if (node.domain === this.#init.domain) {
-      node.lost.push(lost);
+      this.#lost.push(lost);
       this.#startLater(node);
     } else {
       // What was on its way brings the stub back, if it still has to go there.
-      clock.setTimeout(() => { onLost(lost); }, pause);
+      clock.setTimeout(() => { onLost(lost); }, pauseMs);
     }
   }
 
-  #startLater({ refusal }: Node): void {
+  #startLater({ refusal }: MessageNode): void {
     const { clock } = this.#components;
     this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
   }
 }
-
-/** What a domain calls its own message-node stub. */
-const originOf = (domain: string): Address => catalogueAddress(domain, 'protocolstub', 'default');
 
 const byDomain = (addresses: readonly Address[]): Map<string, Address[]> => {
   const groups = new Map<string, Address[]>();
