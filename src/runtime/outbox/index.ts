@@ -5,3 +5,4 @@
  * the receiver's domain, once that has it.
  */
 export * from './outbox.js';
+export type { KeptMessage, KeptPair } from './spool.js';

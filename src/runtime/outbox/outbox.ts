@@ -1,21 +1,12 @@
-import { createHash } from 'node:crypto';
 import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, expectationOf, isProvisional, isSuccess, ProtoflyError, refuse, respond, responseError,
+  asProtoflyError, isProvisional, isSuccess, ProtoflyError, refuse, responseError,
   type Address, type Clock, type ErrorCode, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { Outgoing, type Carrier } from '../delivery/index.js';
-import { pairKey, Pair, type Entry, type KeptMessage, type LastMail } from './pair.js';
-
-export type { KeptMessage } from './pair.js';
-
-/** That a domain keeps mail from one sender to one receiver. */
-export interface KeptPair {
-  readonly from: Address;
-  readonly to: Address;
-  readonly last: LastMail;
-}
+import { pairKey, Pair, type Entry } from './pair.js';
+import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
 export interface OutboxComponents {
   readonly messages: Collection<KeptMessage>;
@@ -47,26 +38,19 @@ export interface OutboxInit {
   readonly patienceMs?: number;
 }
 
-/** How long anything is kept, in seconds, and how long where nobody says: a week. */
-export const MAX_TTL = 7 * 24 * 3600;
-
 /** What passes: the receiver, or the way, is not there now. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED', 'E_TIMEOUT', 'E_NOT_DIRECT', 'E_ABORTED']);
 /** What passes for a message that is kept here: there is no room at the other side now. */
 const NO_ROOM: ReadonlySet<ErrorCode> = new Set(['E_TOO_MANY', 'E_QUOTA']);
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 60_000;
 
 /** Messages that wait when nobody can be reached, pair by pair: no pair waits for another. */
 export class Outbox {
   readonly #components: OutboxComponents;
   readonly #init: Required<OutboxInit>;
   readonly #outgoing: Outgoing;
+  readonly #spool: Spool;
   readonly #pairs = new Map<string, Pair>();
-  #last = 0;
   #begun = 0;
-  #messages = 0;
-  #bytes = 0;
   #expired = 0;
   #refused = 0;
   #sweep: Timer | undefined;
@@ -76,12 +60,13 @@ export class Outbox {
     this.#components = components;
     this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, window: 256, resendMs: 3000, patienceMs: 1000, ...init };
     this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to) }, { epoch: init.epoch, resendMs: this.#init.resendMs, patient: true });
-    this.#load();
+    this.#spool = new Spool(components, this.#init);
+    this.#spool.load((from, to) => this.#pair(from, to), components.clock.now());
   }
 
   /** What is on disk. */
   get waiting(): { readonly messages: number; readonly bytes: number } {
-    return { messages: this.#messages, bytes: this.#bytes };
+    return this.#spool.size;
   }
 
   /** Messages that were given up because their time was up, or refused by the receiver after their sender had been told that they are kept. */
@@ -101,16 +86,14 @@ export class Outbox {
   /** Sends a message of a local program that is to be kept, or keeps it. @throws ProtoflyError `E_QUOTA` */
   send(message: Request, to: Address): Pressure {
     const pair = this.#pair(message.from, to);
-    const entry = this.#entry(pair, message);
-    if (pair.kept > 0 || pair.notBefore > this.#components.clock.now() || this.#components.isAway(to)) {
-      if (!this.#hasRoom(pair, entry)) throw this.#full();
-      pair.waiting.push(entry);
-      this.#keep(pair, entry);
-    } else {
-      pair.waiting.push(entry);
-    }
+    const now = this.#components.clock.now();
+    const entry = pair.number(message, this.#spool.nextKey(pair), now);
+    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(to);
+    if (waits && !this.#spool.hasRoom(pair, entry)) throw this.#spool.full();
+    pair.waiting.push(entry);
+    if (waits) this.#spool.keep(pair, entry);
     this.#pump(pair);
-    return pair.inMemory < this.#init.window * 2 ? undefined : pair.relief();
+    return pair.pressure;
   }
 
   /**
@@ -133,7 +116,7 @@ export class Outbox {
     }
     const { code } = responseError(response);
     if (PASSING.has(code)) {
-      this.#keepAll(pair);
+      this.#spool.keepAll(pair);
       return false;
     }
     if (told && NO_ROOM.has(code)) return false;
@@ -152,9 +135,7 @@ export class Outbox {
   /** There may be ways that weren't there before. */
   wake(): void {
     for (const pair of this.#pairs.values()) {
-      pair.notBefore = 0;
-      pair.failures = 0;
-      pair.woken = pair.pumping;
+      pair.wake();
       this.#pump(pair);
     }
   }
@@ -163,22 +144,9 @@ export class Outbox {
   close(): void {
     this.#closed = true;
     this.#sweep?.cancel();
-    for (const pair of this.#pairs.values()) pair.relieve();
+    this.#spool.close();
+    for (const pair of this.#pairs.values()) pair.release();
     this.#outgoing.close();
-  }
-
-  #load(): void {
-    const { messages, pairs, clock } = this.#components;
-    for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
-      const pair = this.#pair(message.from, to);
-      pair.waiting.push({ id: message.id, asked: expectationOf(message) === 'receipt', key, epoch, seq, bytes, until, sentAt: undefined, state: 'stored', message: undefined });
-      this.#count(pair, 1, bytes);
-      this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
-    }
-    for (const [key, { from, to, last }] of pairs.entries()) {
-      if (last.until < clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#failed(thrown); });
-      else this.#pair(from, to).atDomain = last;
-    }
   }
 
   #pair(from: Address, to: Address): Pair {
@@ -186,91 +154,26 @@ export class Outbox {
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       this.#begun += 1;
-      pair = new Pair(from, to, `${this.#init.epoch}.s${String(this.#begun)}`);
+      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, window: this.#init.window });
       this.#pairs.set(key, pair);
       this.#schedule();
     }
     return pair;
   }
 
-  #entry(pair: Pair, message: Request): Entry {
-    const { ttl } = message.body ?? {};
-    const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, MAX_TTL) : MAX_TTL;
-    this.#last += 1;
-    return {
-      id: message.id, asked: expectationOf(message) === 'receipt', epoch: pair.epoch, seq: pair.nextSeq++, bytes: sizeOf(message), until: this.#components.clock.now() + seconds * 1000,
-      key: `${createHash('sha256').update(pairKey(pair.from, pair.to)).digest('base64url').slice(0, 22)} ${String(this.#last).padStart(16, '0')}`,
-      sentAt: undefined, state: 'here', message,
-    };
-  }
-
-  #hasRoom(pair: Pair, entry: Entry): boolean {
-    const { maxMessages, maxBytes, maxPerPair } = this.#init;
-    return this.#messages < maxMessages && this.#bytes + entry.bytes <= maxBytes && pair.kept < maxPerPair && pair.bytes + entry.bytes <= maxBytes / 2;
-  }
-
-  #count(pair: Pair, messages: number, bytes: number): void {
-    this.#messages += messages;
-    this.#bytes += bytes;
-    pair.kept += messages;
-    pair.bytes += bytes;
-  }
-
-  /** Puts one message on disk, then tells its sender. */
-  #keep(pair: Pair, entry: Entry): void {
-    const { message } = entry;
-    if (entry.state !== 'here' || message === undefined) return;
-    entry.state = 'storing';
-    this.#count(pair, 1, entry.bytes);
-    const { key, epoch, seq, bytes, until } = entry;
-    const failed = (thrown: unknown): void => {
-      this.#failed(thrown);
-      if (entry.state !== 'storing') return;
-      this.#remove(pair, entry);
-      this.#components.reply(refuse(message, asProtoflyError(thrown), pair.to));
-    };
-    try {
-      this.#components.messages.put(key, { message, to: pair.to, epoch, seq, bytes, until }).then(() => {
-        if (this.#closed || entry.state !== 'storing') return;
-        entry.state = 'stored';
-        if (entry.sentAt === undefined) entry.message = undefined;
-        if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
-        this.#relieve(pair);
-      }, failed);
-    } catch (thrown) {
-      failed(thrown);
-    }
-  }
-
-  /** Nobody is there for this pair: what isn't on disk goes there, as far as there is room; the rest is refused, or under way. */
-  #keepAll(pair: Pair): void {
-    for (const entry of [...pair.sent.values(), ...pair.waiting]) {
-      if (entry.state !== 'here') continue;
-      if (this.#hasRoom(pair, entry)) this.#keep(pair, entry);
-      else {
-        this.#remove(pair, entry);
-        if (entry.message !== undefined) this.#components.reply(refuse(entry.message, this.#full(), pair.to));
-      }
-    }
-  }
-
-  /** Sends what waits, as far as the window goes. A stream follows another only when that has been settled. */
+  /** Sends what waits, as far as the window goes. */
   #pump(pair: Pair): void {
     if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
-    if (pair.notBefore > this.#components.clock.now()) return;
+    if (pair.isPausing(this.#components.clock.now())) return;
     pair.pumping = true;
     void this.#pumpOn(pair).finally(() => {
-      pair.pumping = false;
-      if (!pair.woken) return;
-      pair.woken = false;
-      pair.notBefore = 0;
-      this.#pump(pair);
+      if (pair.rest()) this.#pump(pair);
     });
   }
 
   async #pumpOn(pair: Pair): Promise<void> {
-    for (let entry = pair.waiting[0]; entry !== undefined && this.#maySend(pair, entry); entry = pair.waiting[0]) {
-      const message = entry.message ?? this.#components.messages.get(entry.key)?.message;
+    for (let entry = pair.waiting[0]; entry !== undefined && !this.#closed && pair.maySend(entry); entry = pair.waiting[0]) {
+      const message = this.#spool.read(entry);
       if (message === undefined || entry.until <= this.#components.clock.now()) {
         this.#expire(pair, entry, message);
         continue;
@@ -284,17 +187,11 @@ export class Outbox {
         pair.sent.set(entry.id, entry);
         entry.sentAt = this.#components.clock.now();
         await this.#outgoing.send(expecting(message), pair.to, carrier, entry);
-        pair.failures = 0;
+        pair.went();
       } catch (thrown) {
         if (!this.#couldNotSend(pair, entry, message, asProtoflyError(thrown))) return;
       }
     }
-  }
-
-  #maySend(pair: Pair, { epoch }: Entry): boolean {
-    if (this.#closed || pair.sent.size >= this.#init.window) return false;
-    const [under] = pair.sent.values();
-    return under === undefined || under.epoch === epoch;
   }
 
   /** @returns whether to go on with the next one */
@@ -305,13 +202,12 @@ export class Outbox {
         pair.waiting.unshift(entry);
       }
       entry.sentAt = undefined;
-      pair.notBefore = this.#components.clock.now() + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(pair.failures, 10));
-      pair.failures += 1;
-      this.#keepAll(pair);
+      pair.pause(this.#components.clock.now());
+      this.#spool.keepAll(pair);
       return false;
     }
     const told = entry.state === 'stored';
-    this.#remove(pair, entry);
+    this.#spool.remove(pair, entry);
     if (told) this.#giveUp(entry, 'refused', error.message);
     this.#components.reply(refuse(message, error, pair.to));
     return true;
@@ -327,23 +223,7 @@ export class Outbox {
   /** It has been taken, refused for good, or is somebody else's to keep. */
   #done(pair: Pair, entry: Entry): void {
     this.#outgoing.withdraw(pair.from, pair.to, entry.id);
-    this.#remove(pair, entry);
-  }
-
-  #remove(pair: Pair, entry: Entry): void {
-    pair.sent.delete(entry.id);
-    const at = pair.waiting.indexOf(entry);
-    if (at >= 0) pair.waiting.splice(at, 1);
-    if (entry.state !== 'here') {
-      this.#count(pair, -1, -entry.bytes);
-      this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#failed(thrown); });
-    }
-    entry.state = 'here';
-    this.#relieve(pair);
-  }
-
-  #relieve(pair: Pair): void {
-    if (pair.inMemory < this.#init.window) pair.relieve();
+    this.#spool.remove(pair, entry);
   }
 
   #expire(pair: Pair, entry: Entry, message: Request | undefined): void {
@@ -362,21 +242,12 @@ export class Outbox {
   #noteMail(pair: Pair, entry: Entry): void {
     if (pair.atDomain !== undefined && !pair.isBehindMail(entry)) return;
     const { id, epoch, seq, until } = entry;
-    pair.atDomain = { id, epoch, seq, until };
-    this.#write(pair, { from: pair.from, to: pair.to, last: pair.atDomain });
+    this.#spool.noteMail(pair, { id, epoch, seq, until });
   }
 
   /** The domain hands on in order: what it kept of this pair has been taken. */
   #passed(pair: Pair): void {
-    if (pair.atDomain === undefined) return;
-    pair.atDomain = undefined;
-    this.#write(pair, undefined);
-  }
-
-  #write(pair: Pair, kept: KeptPair | undefined): void {
-    const { pairs } = this.#components;
-    const key = createHash('sha256').update(pairKey(pair.from, pair.to)).digest('base64url').slice(0, 22);
-    (kept === undefined ? pairs.delete(key) : pairs.put(key, kept)).catch((thrown: unknown) => { this.#failed(thrown); });
+    if (pair.atDomain !== undefined) this.#spool.noteMail(pair, undefined);
   }
 
   #schedule(): void {
@@ -392,24 +263,16 @@ export class Outbox {
   #look(): void {
     const now = this.#components.clock.now();
     for (const [key, pair] of this.#pairs) {
-      for (const entry of [...pair.sent.values(), ...pair.waiting]) if (entry.until <= now) this.#expire(pair, entry, entry.message);
+      for (const entry of pair.entries) if (entry.until <= now) this.#expire(pair, entry, entry.message);
       if (pair.size === 0) {
         if (pair.atDomain === undefined || pair.atDomain.until <= now) this.#pairs.delete(key);
         continue;
       }
       const [oldest] = pair.sent.values();
       const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs;
-      if (late && this.#components.isAway(pair.to)) this.#keepAll(pair);
-      if (pair.waiting.length > 0 && now >= pair.notBefore) this.#pump(pair);
+      if (late && this.#components.isAway(pair.to)) this.#spool.keepAll(pair);
+      if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }
-  }
-
-  #full(): ProtoflyError {
-    return new ProtoflyError('E_QUOTA', `the outbox is full: ${String(this.#messages)} messages wait already`, { hint: 'wait until the receiver, or its domain, can be reached' });
-  }
-
-  #failed(thrown: unknown): void {
-    this.#components.log('warn', `the outbox can't be written: ${asProtoflyError(thrown).message}`);
   }
 }
 
@@ -418,9 +281,3 @@ const expecting = (message: Request): Request =>
   message.body?.expect === 'receipt' ? message : { ...message, body: { ...message.body, expect: 'receipt' } };
 
 const isFinal = (response: Response): boolean => !isProvisional(response) && response.body['stored'] === undefined;
-
-/** About what a message takes, in bytes. */
-const sizeOf = (message: Request): number => {
-  const value = message.body?.value;
-  return 256 + (typeof value === 'string' ? value.length : value === undefined ? 0 : JSON.stringify(value).length);
-};
