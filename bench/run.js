@@ -22,6 +22,7 @@ const CASES = {
   P10: () => import('./cases/deployment.js'),
   P11: () => import('./cases/sandbox-hop.js'),
   P12: () => import('./cases/rest.js'),
+  P13: () => import('./cases/delivery.js'),
 };
 
 const { values: flags } = parseArgs({

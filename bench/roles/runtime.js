@@ -1,7 +1,9 @@
 import { startRuntime } from '../../dist/index.js';
-import { breathe, burst, Counter, now, roundTrips, serve } from './serve.js';
+import { breathe, burst, burstAcknowledged, Counter, now, roundTrips, serve } from './serve.js';
 
 const counter = new Counter();
+const count = ({ value }) => { counter.take(value); return value; };
+let take = count;
 let node;
 let hyperty;
 
@@ -10,11 +12,14 @@ const idle = async () => {
   while ((await node.connections()).some(({ status }) => status !== 'failed' && status !== 'disconnected')) await breathe();
 };
 
+/** Sends one message, without waiting for its receipt when it is to have one. One that fails ends the process, as it should. */
+const tell = (to, value, receipts) => void (receipts ? hyperty.send(to, value) : hyperty.post(to, value));
+
 serve({
   start: async ({ domain, user, p2p = true, sandbox = 'process' }) => {
     node = await startRuntime({ domain, user, p2p, sandbox });
     hyperty = await node.register('bench', { p2p });
-    await hyperty.receive(({ value }) => { counter.take(value); return value; });
+    await hyperty.receive((received) => take(received));
     return hyperty.address;
   },
   connect: async (to) => {
@@ -25,9 +30,22 @@ serve({
   disconnect: (to) => node.disconnect(to),
   idle,
   burst: ({ to, ...of }) => burst(of, (value) => hyperty.post(to, value)),
+  burstAcknowledged: ({ to, ...of }) => burstAcknowledged(of, (value) => hyperty.send(to, value)),
   result: () => counter.result(),
-  roundTrips: ({ to, size, count }) => {
+  roundTrips: ({ to, size, count: times }) => {
     const value = 'x'.repeat(size);
-    return roundTrips(count, () => hyperty.request(to, value));
+    return roundTrips(times, () => hyperty.request(to, value));
+  },
+  /** From here on what comes goes back as a message of its own, until `count`. */
+  answer: ({ receipts }) => { take = ({ value, from }) => { tell(from, value, receipts); }; },
+  count: () => { take = count; },
+  thereAndBack: ({ to, size, count: times, receipts }) => {
+    const value = 'x'.repeat(size);
+    let back;
+    take = () => { back(); };
+    return roundTrips(times, () => new Promise((resolve) => {
+      back = resolve;
+      tell(to, value, receipts);
+    }));
   },
 }, () => node?.close());

@@ -43,6 +43,30 @@ export const burst = async ({ size, ms }, post) => {
   return began;
 };
 
+/** As many may wait for their receipts. */
+const WINDOW = 2048;
+
+/** The same, for a `send` that resolves with the receipt. @throws what it rejects with */
+export const burstAcknowledged = async ({ size, ms }, send) => {
+  const text = 'x'.repeat(size);
+  let waiting = 0;
+  let failed;
+  let go = () => undefined;
+  const done = () => {
+    waiting -= 1;
+    if (waiting <= WINDOW / 2) go();
+  };
+  const began = now();
+  for (let sent = 1; (sent & 63) !== 0 || now() - began < ms; sent++) {
+    waiting += 1;
+    send(text).then(done, (thrown) => { failed ??= thrown; done(); });
+    if (waiting >= WINDOW) await new Promise((resolve) => { go = resolve; });
+    if (failed !== undefined) throw failed;
+  }
+  await send('end');
+  return began;
+};
+
 /** Counts texts until `end`. */
 export class Counter {
   #count = 0;
