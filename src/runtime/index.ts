@@ -3,7 +3,8 @@
  * domain server and no process of its own: the daemon and the library's users bring those.
  */
 export { BuiltInCatalogue, type StubCatalogue, type StubPackage } from './loader/index.js';
+export type { Log, RuntimeComponents, RuntimeInit } from './parts.js';
 export { ALLOWANCES, type Allowance, type StubPolicy } from './policy/index.js';
 export type { Criteria } from './registry/index.js';
-export { Runtime, type Log, type RuntimeComponents, type RuntimeInit } from './runtime.js';
+export { Runtime } from './runtime.js';
 export { inProcessSandbox, processSandbox, type SandboxFactory } from './sandbox/index.js';

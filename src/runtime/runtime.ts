@@ -1,90 +1,13 @@
-import { randomBytes } from 'node:crypto';
-import { networkInterfaces } from 'node:os';
-import { MessageBus, type Origin, type Pressure } from '../bus/index.js';
 import type { Link } from '../link/index.js';
-import {
-  asProtoflyError, child, domainOf, formatAddress, iceAddress, iceEndpoints, isSuccess, responseError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, respond, runtimeOf,
-  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
-} from '../protocol/index.js';
+import { asProtoflyError, formatAddress, ProtoflyError, type Address, type Message } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
-import type { Store } from '../store/index.js';
-import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
-import { Outgoing, type Carrier } from './delivery/index.js';
-import { Doctor } from './doctor/index.js';
-import { IceConfiguration } from './ice/index.js';
 import { loadIdentity, type Identity } from './identity/index.js';
-import type { Arrival } from './inbox/index.js';
-import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
-import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
-import {
-  cameFromElsewhere, Connections, Domains, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached,
-} from './registry/index.js';
-import { Outbox } from './outbox/index.js';
-import { Publishers, type StubPolicy } from './policy/index.js';
-import type { SandboxFactory } from './sandbox/index.js';
-import { probeNetwork } from './stun/index.js';
-import { SyncManager } from './syncher/index.js';
-
-export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
-
-export interface RuntimeComponents {
-  readonly store: Store;
-  readonly sandboxes: SandboxFactory;
-  readonly clock: Clock;
-  readonly fetch: typeof fetch;
-  readonly log: Log;
-  /** The addresses of this machine. @default os.networkInterfaces */
-  readonly interfaces?: Interfaces;
-}
-
-export interface RuntimeInit {
-  /** Base URL of the runtime's own domain, like `http://localhost:9090`. */
-  readonly domainUrl: string;
-  /** Base URLs of other domains by name, where DNS doesn't say. @default none */
-  readonly domains?: Readonly<Record<string, string>>;
-  /** Whose runtime it is: a name in the domain. */
-  readonly user: string;
-  /** @default true */
-  readonly p2p?: boolean;
-  /** Besides those that the domain offers. @default none */
-  readonly iceServers?: readonly IceServer[];
-  /** `relay`: P2P connections go through TURN servers or not at all. @default 'all' */
-  readonly iceTransportPolicy?: IceTransportPolicy;
-  /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
-  readonly stubs?: StubPolicy;
-  /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
-  readonly trust?: string;
-  readonly version: string;
-  /** Shown in the status: where programs connect, and where the log is. */
-  readonly socket?: string;
-  readonly logFile?: string;
-}
-
-/** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
-const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
-
-/** What a running runtime is made of. */
-interface Parts {
-  readonly bus: MessageBus;
-  readonly publishers: Publishers;
-  readonly catalogue: CheckedCatalogue;
-  readonly loader: Loader;
-  readonly stubs: Protostubs;
-  readonly nodes: MessageNodes;
-  readonly hyperties: Hyperties;
-  readonly connections: Connections;
-  readonly outgoing: Outgoing;
-  readonly outbox: Outbox;
-  readonly ice: IceConfiguration;
-  readonly network: NetworkMonitor;
-  readonly records: Records;
-  readonly syncManager: SyncManager;
-  readonly clients: Clients;
-}
+import { assemble, type Host, type Parts, type RuntimeComponents, type RuntimeInit } from './parts.js';
+import { Domains } from './registry/index.js';
 
 /**
- * The peer node, put together: a message bus, the registry that finds ways, the stubs that carry, and the programs
- * that send and receive. Everything it knows is in its store; everything that can crash is in its sandboxes.
+ * The life of a peer node: what it is made of (`Parts`) is started and stopped in order, its domain kept informed, and
+ * its status told. Everything it knows is in its store; everything that can crash is in its sandboxes.
  */
 export class Runtime {
   /** `hyperty-runtime://<domain>/<id>` */
@@ -103,7 +26,6 @@ export class Runtime {
   #failure: string | undefined;
   #networkChange: { readonly at: string; readonly change: string } | undefined;
   #wasLive = false;
-  #rejected = 0;
 
   /**
    * Starts a runtime: its identity and address are those of the store, its hyperties come back. It is usable at once
@@ -123,125 +45,24 @@ export class Runtime {
   }
 
   private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity) {
-    const { store, clock, log, sandboxes, fetch } = components;
     this.#components = components;
     this.#init = init;
-    this.#startedAt = clock.now();
+    this.#startedAt = components.clock.now();
     this.domain = own.domain;
     this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.runtimeId });
     this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
-    const { url: runtime, domain, user } = this;
-
-    const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (message, to, origin) => router.resolve(message, to, origin) } }, {
-      firstId: randomBytes(4).readUInt32BE() * 1024,
-      onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
-    });
-    const changed = (): void => { this.#changed(); };
-    const epoch = randomBytes(6).toString('base64url');
-    const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
-    const reply = (response: Response): void => { void bus.post(response); };
-    const outgoing = new Outgoing({ clock, route }, { epoch });
-    const outbox = new Outbox({
-      clock, route, reply, log,
-      messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
-      isAway: (to) => {
-        const host = runtimeOf(to) ?? records.last(to)?.runtime;
-        return nodes.isAway(domainOf(to)) && (host === undefined || connections.live(host) === undefined);
-      },
-    }, { epoch });
-    const lost = (carrier: Carrier): void => {
-      outgoing.lost(carrier);
-      outbox.lost(carrier);
-    };
-    const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
-    const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain, onNews: (origin) => { nodes.renew(origin); } }, init.stubs ?? {});
-    const loader = new Loader({ catalogue, sandboxes });
-    const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
-    const nodes: MessageNodes = new MessageNodes({
-      bus, clock, stubs, log,
-      accept: (message, origin) => this.#accept(message, origin),
-      isOwn: (address) => this.#isOwn(address),
+    const host: Host = {
+      onChange: () => { this.#changed(); },
       onSession: (name) => { this.#renew(name); },
-      onLost: lost,
-      onChange: changed,
-    }, { runtime, domain });
-    const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, arrivalOf }, {
-      runtime, domain, user, guid: identity.guid, offer: () => connections.offer,
-    });
-    const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
-    const ice = new IceConfiguration({
-      clock, log,
-      ask: async () => {
-        const response = await bus.request({ type: 'read', from: child(runtime, 'registry'), to: iceAddress(domain) });
-        if (response.body.code === 404) return undefined;
-        if (!isSuccess(response)) throw responseError(response);
-        return response.body.value;
+      onOffer: () => { this.#announce(); },
+      onNetworkChange: (change) => {
+        this.#networkChange = { at: new Date(components.clock.now()).toISOString(), change };
       },
-      onChange: (servers) => { stubs.configure(servers); },
-    }, {
-      own: init.iceServers ?? [], listed: own.iceServers ?? [], ...(init.iceTransportPolicy === undefined ? {} : { policy: init.iceTransportPolicy }),
-    });
-    const connections: Connections = new Connections({
-      bus, clock, stubs, nodes, catalogue, ice, log,
-      random: Math.random,
-      generations: store.collection('generations'),
-      hostOf: async (address) => {
-        const record = await records.find(address);
-        if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
-        return record?.runtime;
-      },
-      isOwn: (address) => this.#isOwn(address),
-      accept: (message, origin) => this.#accept(message, origin),
-      onLost: lost,
-      onHandler: changed,
-      onOffer: () => { if (nodes.status.status === 'live') this.#announce(); },
-    }, { runtime, domain, enabled: init.p2p ?? true });
-    const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
-    connections.onChange(({ now }) => { if (now === 'live') outbox.wake(); });
-    const network = new NetworkMonitor({
-      clock, log,
-      interfaces: components.interfaces ?? networkInterfaces,
-      onChange: (change) => {
-        this.#networkChange = { at: new Date(clock.now()).toISOString(), change: describeChange(change) };
-        connections.networkChanged(change.kind === 'addresses' ? change.gone : new Set());
-        nodes.networkChanged();
-        changed();
-      },
-    });
-    const syncManager: SyncManager = new SyncManager({
-      bus, clock,
-      routes: {
-        allocate: async (scheme) => (await nodes.allocate(scheme))[0]!,
-        subscribe: (addresses) => nodes.subscribe(addresses),
-        unsubscribe: (addresses) => nodes.unsubscribe(addresses),
-        publish: (message) => nodes.publish(message),
-      },
-    }, { runtime, domain, isOutside: cameFromElsewhere, log });
-    const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user });
-    new UserAgent({
-      bus, clients,
       status: () => this.status(),
       onStatus: (listener) => this.onStatus(listener),
-      stop: () => { this.#stopRequested(); },
-    }, { runtime });
-    const explainer = new Explainer({ records, hyperties, connections, nodes, stubs, catalogue }, { runtime });
-    const registry = new RegistryService({ bus, clock, hyperties, stubs, connections, records, explainer }, { runtime });
-    new Doctor({
-      bus, clock, connections,
-      probe: async () => probeNetwork(iceEndpoints((await ice.ready()).iceServers), {
-        clock, addresses: () => Object.values((components.interfaces ?? networkInterfaces)()).flatMap((addresses = []) => addresses.map(({ address }) => address)),
-      }),
-      isConnected: () => nodes.status.status === 'live',
-      p2p: () => ({ on: connections.handler !== undefined, relayOnly: ice.current.iceTransportPolicy === 'relay' }),
-      host: (what) => registry.host(what),
-    }, { runtime });
-    new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
-    bus.addListener(runtime, (message, origin) => {
-      if (isResponse(message)) return;
-      if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
-      void bus.post(respond(message, 200, { ...arrivalOf(origin) }, runtime));
-    });
-    this.#parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, network, records, syncManager, clients };
+      onStopRequested: () => { this.#stopRequested(); },
+    };
+    this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, user: this.user, guid: identity.guid });
   }
 
   /** Serves a program that is at the other end of a link. */
@@ -251,7 +72,7 @@ export class Runtime {
 
   /** @see docs/control.md */
   status(): Record<string, unknown> {
-    const { nodes, connections, hyperties, bus, outgoing, clients, outbox } = this.#parts;
+    const { nodes, connections, hyperties, bus, outgoing, clients, outbox, entrance } = this.#parts;
     const handler = connections.handler;
     const enabled = connections.handlerAddress !== undefined;
     const { refusal, ...messageNode } = nodes.status;
@@ -268,7 +89,7 @@ export class Runtime {
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
       ...(this.#networkChange === undefined ? {} : { network: this.#networkChange }),
-      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: this.#rejected + clients.rejected + connections.refused },
+      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: entrance.rejected + clients.rejected + connections.refused },
     };
   }
 
@@ -373,31 +194,4 @@ export class Runtime {
       },
     );
   }
-
-  #isOwn(address: Address): boolean {
-    return isWithin(address, this.url) || this.#parts.hyperties.find(address) !== undefined;
-  }
-
-  #accept(message: Message, origin: Origin): Pressure {
-    const { bus, outgoing, outbox, records } = this.#parts;
-    if (isResponse(message)) {
-      const wanted = outbox.settle(message) && outgoing.settle(message);
-      // Whoever isn't there any more is looked for anew.
-      if (message.body.code === 404 || message.body.code === 408) records.forget(message.from).catch((thrown: unknown) => { this.#components.log('warn', asProtoflyError(thrown).message); });
-      if (!wanted) return undefined;
-    } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
-      this.#rejected += 1;
-      return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
-    }
-    return bus.post(message, origin);
-  }
-
-  #isPrivate(to: Address): boolean {
-    if (!isWithin(to, this.url)) return false;
-    const [component = ''] = to.slice(this.url.length + 1).split('/');
-    return PRIVATE.has(component);
-  }
 }
-
-const arrivalOf = (origin: Origin | undefined): Arrival =>
-  origin instanceof P2pConnection ? { path: 'p2p', generation: origin.generation } : { path: origin instanceof Protostub ? origin.kind : 'local' };

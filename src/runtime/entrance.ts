@@ -1,0 +1,59 @@
+import type { MessageBus, Origin, Pressure } from '../bus/index.js';
+import { asProtoflyError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, type Address, type Message } from '../protocol/index.js';
+import type { Outgoing } from './delivery/index.js';
+import type { Outbox } from './outbox/index.js';
+import type { Hyperties, Records } from './registry/index.js';
+
+export interface EntranceComponents {
+  readonly bus: MessageBus;
+  readonly hyperties: Hyperties;
+  readonly records: Records;
+  readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
+
+/** Where messages of others come in, once it is known that they come from where they say: to the bus, unless they are for nobody outside. */
+export class Entrance {
+  readonly #components: EntranceComponents;
+  readonly #runtime: Address;
+  #rejected = 0;
+
+  constructor(components: EntranceComponents, { runtime }: { readonly runtime: Address }) {
+    this.#components = components;
+    this.#runtime = runtime;
+  }
+
+  /** How many requests were for components that take none from outside. */
+  get rejected(): number {
+    return this.#rejected;
+  }
+
+  /** Whether an address is this runtime's, so that nobody else may claim it. */
+  isOwn(address: Address): boolean {
+    return isWithin(address, this.#runtime) || this.#components.hyperties.find(address) !== undefined;
+  }
+
+  accept(message: Message, origin: Origin): Pressure {
+    const { bus, outgoing, outbox, records, log } = this.#components;
+    if (isResponse(message)) {
+      const wanted = outbox.settle(message) && outgoing.settle(message);
+      // Whoever isn't there any more is looked for anew.
+      if (message.body.code === 404 || message.body.code === 408) records.forget(message.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
+      if (!wanted) return undefined;
+    } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
+      this.#rejected += 1;
+      return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+    }
+    return bus.post(message, origin);
+  }
+
+  #isPrivate(to: Address): boolean {
+    if (!isWithin(to, this.#runtime)) return false;
+    const [component = ''] = to.slice(this.#runtime.length + 1).split('/');
+    return PRIVATE.has(component);
+  }
+}

@@ -1,0 +1,241 @@
+import { randomBytes } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
+import { MessageBus, type Origin } from '../bus/index.js';
+import {
+  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, runtimeOf,
+  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
+} from '../protocol/index.js';
+import type { DomainInfo } from '../protocol/descriptor.js';
+import type { Store } from '../store/index.js';
+import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
+import { Outgoing, type Carrier } from './delivery/index.js';
+import { Doctor } from './doctor/index.js';
+import { Entrance } from './entrance.js';
+import { IceConfiguration } from './ice/index.js';
+import type { Arrival } from './inbox/index.js';
+import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
+import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
+import {
+  cameFromElsewhere, Connections, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached, type Domains,
+} from './registry/index.js';
+import { Outbox } from './outbox/index.js';
+import { Publishers, type StubPolicy } from './policy/index.js';
+import type { SandboxFactory } from './sandbox/index.js';
+import { probeNetwork } from './stun/index.js';
+import { SyncManager } from './syncher/index.js';
+
+export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
+
+export interface RuntimeComponents {
+  readonly store: Store;
+  readonly sandboxes: SandboxFactory;
+  readonly clock: Clock;
+  readonly fetch: typeof fetch;
+  readonly log: Log;
+  /** The addresses of this machine. @default os.networkInterfaces */
+  readonly interfaces?: Interfaces;
+}
+
+export interface RuntimeInit {
+  /** Base URL of the runtime's own domain, like `http://localhost:9090`. */
+  readonly domainUrl: string;
+  /** Base URLs of other domains by name, where DNS doesn't say. @default none */
+  readonly domains?: Readonly<Record<string, string>>;
+  /** Whose runtime it is: a name in the domain. */
+  readonly user: string;
+  /** @default true */
+  readonly p2p?: boolean;
+  /** Besides those that the domain offers. @default none */
+  readonly iceServers?: readonly IceServer[];
+  /** `relay`: P2P connections go through TURN servers or not at all. @default 'all' */
+  readonly iceTransportPolicy?: IceTransportPolicy;
+  /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
+  readonly stubs?: StubPolicy;
+  /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
+  readonly trust?: string;
+  readonly version: string;
+  /** Shown in the status: where programs connect, and where the log is. */
+  readonly socket?: string;
+  readonly logFile?: string;
+}
+
+/** What a runtime is made of: a message bus, the registry that finds ways, the stubs that carry, and the programs that send and receive. */
+export interface Parts {
+  readonly bus: MessageBus;
+  readonly publishers: Publishers;
+  readonly catalogue: CheckedCatalogue;
+  readonly loader: Loader;
+  readonly stubs: Protostubs;
+  readonly nodes: MessageNodes;
+  readonly hyperties: Hyperties;
+  readonly connections: Connections;
+  readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
+  readonly ice: IceConfiguration;
+  readonly network: NetworkMonitor;
+  readonly records: Records;
+  readonly syncManager: SyncManager;
+  readonly clients: Clients;
+  readonly entrance: Entrance;
+}
+
+/** What the parts tell the runtime that they make up, and ask of it. */
+export interface Host {
+  /** Something that its status tells has changed. */
+  onChange(): void;
+  /** The node of a domain knows nothing of this runtime but its URL: a session was opened anew. */
+  onSession(domain: string): void;
+  /** What others need for a P2P set-up to here is known now, or another. */
+  onOffer(): void;
+  /** The network of this machine has changed, in words. `onChange` follows when everybody has been told. */
+  onNetworkChange(change: string): void;
+  /** @see docs/control.md */
+  status(): Record<string, unknown>;
+  /** Calls back at each change of the status. @returns ends it */
+  onStatus(listener: () => void): () => void;
+  /** A program asks the runtime to stop. */
+  onStopRequested(): void;
+}
+
+export interface PartsComponents extends RuntimeComponents {
+  readonly domains: Domains;
+  readonly host: Host;
+}
+
+export interface PartsInit {
+  readonly settings: RuntimeInit;
+  /** The runtime's own domain, as it describes itself. */
+  readonly own: DomainInfo;
+  readonly runtime: Address;
+  readonly user: Address;
+  readonly guid: Address;
+}
+
+/** Puts a runtime together. What has a `start` isn't started yet. */
+export const assemble = (components: PartsComponents, init: PartsInit): Parts => {
+  const { store, clock, log, sandboxes, fetch, domains, host, interfaces = networkInterfaces } = components;
+  const { settings, own, runtime, user, guid } = init;
+  const { domain } = own;
+
+  const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (message, to, origin) => router.resolve(message, to, origin) } }, {
+    firstId: randomBytes(4).readUInt32BE() * 1024,
+    onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
+  });
+  const epoch = randomBytes(6).toString('base64url');
+  const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
+  const reply = (response: Response): void => { void bus.post(response); };
+  const outgoing = new Outgoing({ clock, route }, { epoch });
+  const outbox = new Outbox({
+    clock, route, reply, log,
+    messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
+    isAway: (to) => {
+      const home = runtimeOf(to) ?? records.last(to)?.runtime;
+      return nodes.isAway(domainOf(to)) && (home === undefined || connections.live(home) === undefined);
+    },
+  }, { epoch });
+  const lost = (carrier: Carrier): void => {
+    outgoing.lost(carrier);
+    outbox.lost(carrier);
+  };
+  const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
+  const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain, onNews: (origin) => { nodes.renew(origin); } }, settings.stubs ?? {});
+  const loader = new Loader({ catalogue, sandboxes });
+  const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
+  const nodes: MessageNodes = new MessageNodes({
+    bus, clock, stubs, log,
+    accept: (message, origin) => entrance.accept(message, origin),
+    isOwn: (address) => entrance.isOwn(address),
+    onSession: (name) => { host.onSession(name); },
+    onLost: lost,
+    onChange: () => { host.onChange(); },
+  }, { runtime, domain });
+  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, arrivalOf }, {
+    runtime, domain, user, guid, offer: () => connections.offer,
+  });
+  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
+  const ice = new IceConfiguration({
+    clock, log,
+    ask: async () => {
+      const response = await bus.request({ type: 'read', from: child(runtime, 'registry'), to: iceAddress(domain) });
+      if (response.body.code === 404) return undefined;
+      if (!isSuccess(response)) throw responseError(response);
+      return response.body.value;
+    },
+    onChange: (servers) => { stubs.configure(servers); },
+  }, {
+    own: settings.iceServers ?? [], listed: own.iceServers ?? [], ...(settings.iceTransportPolicy === undefined ? {} : { policy: settings.iceTransportPolicy }),
+  });
+  const connections: Connections = new Connections({
+    bus, clock, stubs, nodes, catalogue, ice, log,
+    random: Math.random,
+    generations: store.collection('generations'),
+    hostOf: async (address) => {
+      const record = await records.find(address);
+      if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
+      return record?.runtime;
+    },
+    isOwn: (address) => entrance.isOwn(address),
+    accept: (message, origin) => entrance.accept(message, origin),
+    onLost: lost,
+    onHandler: () => { host.onChange(); },
+    onOffer: () => { if (nodes.status.status === 'live') host.onOffer(); },
+  }, { runtime, domain, enabled: settings.p2p ?? true });
+  const entrance: Entrance = new Entrance({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
+  const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
+  connections.onChange(({ now }) => { if (now === 'live') outbox.wake(); });
+  const network = new NetworkMonitor({
+    clock, log,
+    interfaces,
+    onChange: (change) => {
+      host.onNetworkChange(describeChange(change));
+      connections.networkChanged(change.kind === 'addresses' ? change.gone : new Set());
+      nodes.networkChanged();
+      host.onChange();
+    },
+  });
+  const syncManager: SyncManager = new SyncManager({
+    bus, clock,
+    routes: {
+      allocate: async (scheme) => (await nodes.allocate(scheme))[0]!,
+      subscribe: (addresses) => nodes.subscribe(addresses),
+      unsubscribe: (addresses) => nodes.unsubscribe(addresses),
+      publish: (message) => nodes.publish(message),
+    },
+  }, { runtime, domain, isOutside: cameFromElsewhere, log });
+  const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user });
+  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, network, records, syncManager, clients, entrance };
+  addServices(parts, components, { runtime, domain });
+  return parts;
+};
+
+/** What answers at the runtime's own addresses: to its programs, and `ping` to anybody. */
+const addServices = (parts: Parts, components: PartsComponents, { runtime, domain }: { readonly runtime: Address; readonly domain: string }): void => {
+  const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice } = parts;
+  const { clock, host, interfaces = networkInterfaces } = components;
+  new UserAgent({
+    bus, clients,
+    status: () => host.status(),
+    onStatus: (listener) => host.onStatus(listener),
+    stop: () => { host.onStopRequested(); },
+  }, { runtime });
+  const explainer = new Explainer({ records, hyperties, connections, nodes, stubs, catalogue }, { runtime });
+  const registry = new RegistryService({ bus, clock, hyperties, stubs, connections, records, explainer }, { runtime });
+  new Doctor({
+    bus, clock, connections,
+    probe: async () => probeNetwork(iceEndpoints((await ice.ready()).iceServers), {
+      clock, addresses: () => Object.values(interfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address)),
+    }),
+    isConnected: () => nodes.status.status === 'live',
+    p2p: () => ({ on: connections.handler !== undefined, relayOnly: ice.current.iceTransportPolicy === 'relay' }),
+    host: (what) => registry.host(what),
+  }, { runtime });
+  new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
+  bus.addListener(runtime, (message, origin) => {
+    if (isResponse(message)) return;
+    if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
+    void bus.post(respond(message, 200, { ...arrivalOf(origin) }, runtime));
+  });
+};
+
+const arrivalOf = (origin: Origin | undefined): Arrival =>
+  origin instanceof P2pConnection ? { path: 'p2p', generation: origin.generation } : { path: origin instanceof Protostub ? origin.kind : 'local' };
