@@ -21,11 +21,12 @@ export interface TrafficSpec {
 export interface Tally {
   readonly sent: number;
   readonly received: number;
+  /** Neither received, nor did its sender hear that it wasn't. */
   readonly lost: number;
   readonly repeated: number;
   readonly reordered: number;
-  /** Receipts that told of a failure. */
-  readonly failed: number;
+  /** Not received, and its sender was told so. */
+  readonly refused: number;
   /** The longest time between two receipts, in milliseconds. */
   readonly stoodStillMs: number;
   readonly seconds: number;
@@ -57,13 +58,14 @@ export class Traffic {
   readonly #received: number[] = [];
   /** Numbers that a receipt says are delivered, or kept. */
   readonly #acknowledged = new Set<number>();
+  /** Numbers that a receipt says are not delivered. */
+  readonly #refused = new Set<number>();
   /** Numbers that were sent more than once, because a sender ended before their receipts came. */
   readonly #retried = new Set<number>();
   readonly #stretches: { via: string; count: number }[] = [];
   readonly #senderErrors: string[] = [];
   readonly #waiting: { readonly receipts: number; readonly resolve: () => void }[] = [];
   readonly #started = Date.now();
-  #failed = 0;
   #lastReceipt: number | undefined;
   #longestGap = 0;
   #closed = false;
@@ -93,7 +95,7 @@ export class Traffic {
       await this.#send(missing);
     }
     // Receipts are sent before the reader's pipe has been read to its end.
-    for (const end = Date.now() + DELIVERED_MS; !this.#closed && new Set(this.#received).size < this.spec.count && Date.now() < end;) await pause(50);
+    for (const end = Date.now() + DELIVERED_MS; !this.#closed && this.#missing() > 0 && Date.now() < end;) await pause(50);
     // Whatever comes twice comes at once.
     await pause(300);
     this.#closed = true;
@@ -150,7 +152,8 @@ export class Traffic {
     const { id, state, stored, via = stored === undefined ? 'unknown' : `disk of the ${stored}` } = JSON.parse(line) as { id: string; state: string; via?: string; stored?: string };
     const number = numbers[Number(id.slice(id.lastIndexOf('-') + 1)) - 1];
     const isAcknowledged = state === 'delivered' || (state === 'queued' && this.spec.store === true);
-    if (!isAcknowledged || number === undefined) { this.#failed += 1; return; }
+    if (number === undefined) return;
+    if (!isAcknowledged) { this.#refused.add(number); return; }
     const now = Date.now();
     if (this.#lastReceipt !== undefined) this.#longestGap = Math.max(this.#longestGap, now - this.#lastReceipt);
     this.#lastReceipt = now;
@@ -159,6 +162,11 @@ export class Traffic {
     if (last?.via === via) last.count += 1;
     else this.#stretches.push({ via, count: 1 });
     for (const waiting of this.#waiting) if (this.#acknowledged.size >= waiting.receipts) waiting.resolve();
+  }
+
+  /** How many were neither received nor refused. */
+  #missing(): number {
+    return this.spec.count - new Set([...this.#received, ...this.#refused]).size;
   }
 
   #tally(): Tally {
@@ -172,9 +180,9 @@ export class Traffic {
       seen.add(number);
     }
     return {
-      sent: this.spec.count, received: seen.size, lost: this.spec.count - seen.size, repeated,
+      sent: this.spec.count, received: seen.size, lost: this.#missing(), repeated,
       reordered: first.filter((number, index) => index > 0 && number < first[index - 1]!).length,
-      failed: this.#failed, stoodStillMs: this.#longestGap, seconds: (Date.now() - this.#started) / 1000,
+      refused: [...this.#refused].filter((number) => !seen.has(number)).length, stoodStillMs: this.#longestGap, seconds: (Date.now() - this.#started) / 1000,
       stretches: this.#stretches, senderErrors: this.#senderErrors,
     };
   }
