@@ -1,0 +1,161 @@
+// Numbered messages with receipts between pairs of hyperties in a few runtimes, while something breaks each second.
+import { setTimeout as pause } from 'node:timers/promises';
+import { Faults, randomOf } from './faults.js';
+import { figuresOf, growth, Program, TOLERANCE, until } from './home.js';
+import { Traffic } from './traffic.js';
+
+const SETTLE_MS = 90_000;
+
+/** A runtime and the one program of its hyperties. */
+class Peer {
+  pid;
+  /** Absent while there is no runtime. */
+  program;
+  #home;
+  #url;
+
+  constructor(home, user, url) {
+    this.#home = home;
+    this.user = user;
+    this.#url = url;
+  }
+
+  async start(signal) {
+    // Without a domain server a runtime doesn't become live: it is there when that is.
+    for (let attempts = 1; ; attempts += 1) {
+      try {
+        const { socket, pid } = await this.#home.runtime(this.user, this.#url);
+        this.pid = pid;
+        this.program = await Program.open(socket);
+        return;
+      } catch (thrown) {
+        signal?.throwIfAborted();
+        if (attempts === 3) throw thrown;
+      }
+    }
+  }
+
+  async register(name) {
+    return (await this.program.registry('create', { value: { name } })).url;
+  }
+
+  async isLive() {
+    const { value } = await this.program.ask(`${this.program.runtime}/ua`, 'read', { resource: 'status' });
+    return value.state === 'live';
+  }
+}
+
+/** The domain server, which comes back where it was. */
+class Domain {
+  #home;
+  #restarting;
+
+  constructor(home) {
+    this.#home = home;
+  }
+
+  async start() {
+    ({ url: this.url, pid: this.pid } = await this.#home.domain());
+  }
+
+  /** @returns false when that is under way already */
+  async restart() {
+    if (this.#restarting) return false;
+    this.#restarting = true;
+    try {
+      process.kill(this.pid, 'SIGKILL');
+      ({ pid: this.pid } = await this.#home.domain(new URL(this.url).host));
+      return true;
+    } finally {
+      this.#restarting = false;
+    }
+  }
+}
+
+/** Strikes once a second for `ms`, then lets everything come to rest. */
+const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
+  traffic.start(intervalMs);
+  for (const end = performance.now() + ms; performance.now() < end;) {
+    faults.strike();
+    await pause(1000, undefined, { signal });
+  }
+  traffic.pause();
+  const failed = await faults.settle();
+  if (failed.length > 0) throw new Error(failed[0]);
+  const rested = async () => traffic.outstanding === 0 && (await Promise.all(peers.map((peer) => peer.isLive()))).every(Boolean);
+  // What has no answer by then is in the report.
+  await until('all is answered, and the runtimes are live', rested, SETTLE_MS, signal).catch((thrown) => {
+    signal.throwIfAborted();
+    process.stderr.write(`${thrown.message}\n`);
+  });
+};
+
+/** Figures of the runtimes after a warm-up and at the end, and what became of the messages. */
+const measure = async (parts, { minutes, intervalMs }, signal) => {
+  const { faults, traffic, peers } = parts;
+  const look = () => peers.map(({ pid }) => ({ pid, ...figuresOf(pid) }));
+  const warmUpMs = Math.min(minutes * 60_000 / 3, 120_000);
+  await storm(parts, warmUpMs, intervalMs, signal);
+  const first = look();
+  const steps = Math.max(1, Math.round(minutes / 5));
+  for (let step = 1; step <= steps; step += 1) {
+    await storm(parts, (minutes * 60_000 - warmUpMs) / steps, intervalMs, signal);
+    process.stderr.write(`${String(step)} of ${String(steps)}: ${look().map(({ rssMiB }) => rssMiB).join(', ')} MiB\n`);
+  }
+  let last = look();
+  const grown = () => peers.flatMap(({ user }, index) => (last[index].pid === first[index].pid ? growth(user, first[index], last[index]) : []));
+  // What was closed last may still be on its way out.
+  for (let patience = 0; grown().length > 0 && patience < 20; patience += 1) {
+    await pause(250, undefined, { signal });
+    last = look();
+  }
+  const report = traffic.report();
+  const { lost, repeated, reordered, unanswered } = report;
+  return {
+    minutes, faults: faults.counts, traffic: report, tolerance: TOLERANCE,
+    processes: peers.map(({ user }, index) => ({ name: user, replaced: last[index].pid !== first[index].pid, after: first[index], end: last[index] })),
+    grown: grown(), passed: lost + repeated + reordered + unanswered === 0 && grown().length === 0,
+  };
+};
+
+/** @param intervalMs of each pair's messages */
+export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, killRuntimes, intervalMs = 200 }, signal) => {
+  const random = randomOf(seed);
+  const domain = new Domain(home);
+  await domain.start();
+  const peers = Array.from({ length: runtimes }, (_, index) => new Peer(home, `peer${String(index + 1)}`, domain.url));
+  for (const peer of peers) await peer.start(signal);
+  const traffic = new Traffic();
+  for (let index = 0; index < pairs; index += 1) {
+    const from = Math.floor(random() * runtimes);
+    const to = (from + 1 + Math.floor(random() * (runtimes - 1))) % runtimes;
+    // Most want a direct connection; some take what there is, some never one.
+    await traffic.add(peers[from], peers[to], index % 5 === 3 ? undefined : index % 5 !== 4);
+  }
+  const faults = new Faults({ random, peers, domain, traffic }, { killRuntimes });
+  const parts = { faults, traffic, peers };
+  try {
+    return await measure(parts, { minutes, intervalMs }, signal).then((measured) => ({ seed, pairs, runtimes, ...measured }));
+  } finally {
+    // Nothing stays stopped, and nothing is being started when the home is closed.
+    await faults.settle();
+    for (const { program } of peers) program?.close();
+  }
+};
+
+/** The report for reading. */
+export const tableOf = ({ seed, faults, traffic, processes, grown, passed }) => {
+  const rows = [
+    ['seed', String(seed)],
+    ...Object.entries(faults).map(([kind, count]) => [kind, String(count)]),
+    ...['sent', 'acknowledged', 'arrived', 'lost', 'repeated', 'reordered', 'unanswered', 'refused', 'unknown', 'again'].map((name) => [name, String(traffic[name])]),
+    ...Object.entries(traffic.refusals).map(([reason, count]) => [`refused with ${reason}`, String(count)]),
+    ...Object.entries(traffic.paths).map(([path, count]) => [`came by ${path}`, String(count)]),
+    ['wait for a receipt, ms', `p50 ${String(traffic.receiptMs.p50)}, p99 ${String(traffic.receiptMs.p99)}, longest ${String(traffic.receiptMs.longest)}`],
+    ...processes.map(({ name, replaced, after, end }) => [name, replaced ? 'was replaced' : ['rssMiB', 'threads', 'descriptors'].map((figure) => `${figure} ${String(after[figure])} → ${String(end[figure])}`).join(', ')]),
+    ['grown', grown.length === 0 ? 'nothing' : grown.join('; ')],
+    ['verdict', passed ? 'passed' : 'FAILED'],
+  ];
+  const width = Math.max(...rows.map(([head]) => head.length));
+  return rows.map(([head, text]) => `${head.padEnd(width)}  ${text}`).join('\n');
+};
