@@ -1,6 +1,6 @@
 import { asProtoflyError, ProtoflyError, type Address, type Clock, type Request } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import type { FlowMark } from '../delivery/index.js';
+import { sizeOf, type FlowMark } from '../delivery/index.js';
 
 /** How a message came in. */
 export type Path = 'p2p' | 'msg-node' | 'local';
@@ -219,9 +219,3 @@ export class Queue {
     if (item.message !== undefined) this.#components.onDropped(item, item.message, error);
   }
 }
-
-/** About what a message takes, in bytes: exact enough to bound an inbox, cheap enough for every message. */
-const sizeOf = (message: Request): number => {
-  const value = message.body?.value;
-  return 256 + (typeof value === 'string' ? value.length : value === undefined ? 0 : JSON.stringify(value).length);
-};

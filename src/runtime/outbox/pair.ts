@@ -1,5 +1,6 @@
 import type { Pressure } from '../../bus/index.js';
 import { expectationOf, type Address, type MessageId, type Request } from '../../protocol/index.js';
+import { sizeOf } from '../delivery/index.js';
 
 /** How long anything is kept, in seconds, and how long where nobody says: a week. */
 const MAX_TTL = 7 * 24 * 3600;
@@ -160,9 +161,3 @@ export class Pair {
 }
 
 export const pairKey = (from: Address, to: Address): string => `${from} ${to}`;
-
-/** About what a message takes, in bytes. */
-const sizeOf = (message: Request): number => {
-  const value = message.body?.value;
-  return 256 + (typeof value === 'string' ? value.length : value === undefined ? 0 : JSON.stringify(value).length);
-};
