@@ -137,6 +137,7 @@ export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, ki
   try {
     return await measure(parts, { minutes, intervalMs }, signal).then((measured) => ({ seed, pairs, runtimes, ...measured }));
   } finally {
+    traffic.pause();
     // Nothing stays stopped, and nothing is being started when the home is closed.
     await faults.settle();
     for (const { program } of peers) program?.close();
