@@ -1,9 +1,10 @@
 import { uaOf, type Client } from '../control/client/client.js';
 import { FileReceiver, FileSender, fileSource, isFileMessage, saveFolder, type SavedFile, type SentFile } from '../control/files/index.js';
 import {
-  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond, responseError,
+  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond, responseError, systemClock,
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
+import { Answers } from './answers.js';
 
 /** What has come for a hyperty. */
 export interface Received {
@@ -84,7 +85,7 @@ export class Hyperty {
   readonly #runtime: Address;
   readonly #find: HypertyComponents['find'];
   readonly #addresses = new Map<string, Promise<Address>>();
-  readonly #waiting = new Map<string, (response: Response) => void>();
+  readonly #answers: Answers;
   #next = 1;
   #taken = 0;
   #declared = 0;
@@ -95,6 +96,7 @@ export class Hyperty {
     this.#client = client;
     this.#runtime = runtime;
     this.#find = find;
+    this.#answers = new Answers({ clock: systemClock, closed: client.closed });
     this.name = name;
     this.address = address;
   }
@@ -183,7 +185,7 @@ export class Hyperty {
 
   /** For the node: a response to what this hyperty sent. @internal */
   settle(response: Response): void {
-    this.#waiting.get(String(response.id))?.(response);
+    this.#answers.settle(response);
   }
 
   /** For the node: lets go of files that aren't complete. @internal */
@@ -195,20 +197,16 @@ export class Hyperty {
     const address = await this.#addressOf(to);
     const id = this.#id();
     const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }) };
+    const answer = this.#answers.wait(id, timeoutMs);
     try {
-      const response = await this.#client.until(new Promise<Response>((resolve, reject) => {
-        this.#waiting.set(id, (answer) => { if (answer.body.code >= 200) resolve(answer); });
-        try {
-          void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
-        } catch (thrown) {
-          reject(asProtoflyError(thrown));
-        }
-      }), timeoutMs);
-      if (!isSuccess(response)) throw responseError(response);
-      return response;
-    } finally {
-      this.#waiting.delete(id);
+      void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
+    } catch (thrown) {
+      this.#answers.forget(id);
+      throw asProtoflyError(thrown);
     }
+    const response = await answer;
+    if (!isSuccess(response)) throw responseError(response);
+    return response;
   }
 
   /** What was found once is believed until a message to it fails. */

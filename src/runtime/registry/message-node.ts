@@ -28,11 +28,11 @@ export interface NodeRefusal {
   readonly lost: boolean;
 }
 
-const BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
+const BACKOFF = { firstMs: 250, maxMs: 10_000 } as const;
 /** Messages wait for a stub that was lost when it is tried again within this, in milliseconds; otherwise they are refused. */
 const SOON_MS = 1000;
 /** A stub that ran for so long has not failed at what it does. */
-const STEADY_MS = 30_000;
+const STEADY_MS = 10_000;
 
 /** A message node as this runtime reaches it: by its domain's stub, which is deployed when it is wanted, with growing pauses while that fails. */
 export class MessageNode {

@@ -37,14 +37,14 @@ export interface P2pHandlerInit {
 }
 
 /** A stub that ran for so long has not failed at what it does, in milliseconds. */
-const STEADY_MS = 30_000;
+const STEADY_MS = 10_000;
 
 /** This runtime's P2P handler stub: the one that its domain's runtime descriptor names, kept deployed. */
 export class P2pHandler {
   readonly address: Address;
   readonly #components: P2pHandlerComponents;
   readonly #init: P2pHandlerInit;
-  readonly #backoff = new Backoff({ firstMs: 250, maxMs: 30_000 });
+  readonly #backoff = new Backoff({ firstMs: 250, maxMs: 10_000 });
   #stub: Protostub | undefined;
   #deploying = false;
   #again: Timer | undefined;
