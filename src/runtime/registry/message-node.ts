@@ -1,5 +1,5 @@
 import type { MessageBus, Pressure } from '../../bus/index.js';
-import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type StubStatus } from '../../protocol/index.js';
 import { Backoff } from './backoff.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
 
@@ -51,6 +51,8 @@ export class MessageNode {
   #refusal: NodeRefusal | undefined;
   /** Whether its stub says that it can be asked to look after its connection. */
   #probes = false;
+  /** Its domain has had another version since this stub was looked for, and it has not been live yet. */
+  #outdated = false;
 
   constructor(components: MessageNodeComponents, { runtime, domain }: MessageNodeInit) {
     this.#components = components;
@@ -71,6 +73,13 @@ export class MessageNode {
   /** What failed may be tried again at once. */
   forgive(): void {
     this.#refusal = undefined;
+  }
+
+  /** Its domain has another version of the stub: one that can't reach its node is replaced, now or when it says so; others run on. */
+  supersede(): void {
+    this.#refusal = undefined;
+    this.#outdated = this.#stub?.status !== 'live';
+    if (this.#stub !== undefined) this.#replaceStuck(this.#stub.status);
   }
 
   /** Has its stub, if it can, make sure that its connection still leads to the node. */
@@ -102,7 +111,7 @@ export class MessageNode {
 
   async #deployNow(): Promise<Protostub> {
     const { stubs, admit, onStatus } = this.#components;
-    this.#probes = false;
+    this.#probes = this.#outdated = false;
     try {
       this.#stub = await stubs.deploy({
         url: child(child(this.#runtime, 'protostub'), this.domain),
@@ -114,6 +123,7 @@ export class MessageNode {
         onStatus: (event) => {
           if (event.details['probes'] === true) this.#probes = true;
           onStatus(this, event);
+          this.#replaceStuck(event.status);
         },
         onEnd: (reason) => { this.#ended(reason); },
       });
@@ -123,6 +133,14 @@ export class MessageNode {
       this.#refuse(asProtoflyError(thrown));
       throw thrown;
     }
+  }
+
+  #replaceStuck(status: StubStatus): void {
+    if (status === 'live') this.#outdated = false;
+    const stub = this.#stub;
+    if (!this.#outdated || stub === undefined || (status !== 'disconnected' && status !== 'failed')) return;
+    this.#outdated = false;
+    void stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
   }
 
   /** @returns for how long */

@@ -91,9 +91,8 @@ export class MessageNodes {
   renew(origin: Address): void {
     for (const node of this.#nodes.values()) {
       if (node.origin !== origin) continue;
-      node.forgive();
-      if (node.stub !== undefined && node.stub.status !== 'live') void node.stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
-      else if (node.domain === this.#init.domain) this.start();
+      node.supersede();
+      if (node.domain === this.#init.domain) this.start();
     }
   }
 
