@@ -7,6 +7,7 @@ export * from './address.js';
 export * from './clock.js';
 export * from './connection.js';
 export * from './errors.js';
+export * from './flow.js';
 export * from './ice.js';
 export * from './limits.js';
 export * from './message.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { flowOf, Incoming, Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
+import { flowOf, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { Incoming, Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const alice = parseAddress('hyperty://example.com/alice');

@@ -1,7 +1,6 @@
 import t from 'tap';
 import { Mailbox, type MailLimits } from '../../src/domain-server/mailbox/index.js';
-import { parseAddress, respond, type Message, type Request } from '../../src/protocol/index.js';
-import { flowOf } from '../../src/runtime/delivery/index.js';
+import { flowOf, parseAddress, respond, type Message, type Request } from '../../src/protocol/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

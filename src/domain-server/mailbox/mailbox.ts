@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, encodeMessage, expectationOf, isProvisional, isSuccess, ProtoflyError,
+  asProtoflyError, encodeMessage, expectationOf, flowOf, isProvisional, isSuccess, ProtoflyError,
   type Address, type Clock, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/store.js';
@@ -7,7 +7,7 @@ import { keyOf } from '../keys.js';
 import { MAIL_LIMITS, type MailLimits } from './limits.js';
 import { nameOf, type Card, type Mail } from './mail.js';
 import { Quota } from './quota.js';
-import { flowIn, Streams } from './streams.js';
+import { Streams } from './streams.js';
 
 /** The mail of one receiver. */
 interface Box {
@@ -102,7 +102,7 @@ export class Mailbox {
     const box = this.#boxes.get(to);
     const known = box?.mail.get(nameOf(message.from, message.id));
     if (known !== undefined) return known.durable ?? Promise.resolve();
-    const mark = flowIn(message);
+    const mark = flowOf(message);
     if (mark !== undefined && !(box?.streams ?? new Streams()).isNext(message.from, mark)) {
       throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
     }
@@ -112,7 +112,7 @@ export class Mailbox {
     const number = this.#last;
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, this.#limits.ttl) : this.#limits.ttl;
-    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...(mark ?? { epoch: `${this.#epoch}.mail`, seq: number }) };
+    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', epoch: mark?.epoch ?? `${this.#epoch}.mail`, seq: mark?.seq ?? number };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
     const mail: Mail = { ...card, key, durable: undefined, given: false };
     // Without a receipt nobody would know that it has arrived, without a number nobody that it has come before.

@@ -1,10 +1,7 @@
-import type { Address, Message, Request } from '../../protocol/index.js';
+import { withFlow, type Address, type FlowMark, type Message } from '../../protocol/index.js';
 
 /** Where a message stands in its sender's stream. */
-export interface Mark {
-  readonly epoch: string;
-  readonly seq: number;
-}
+export type Mark = Pick<FlowMark, 'epoch' | 'seq'>;
 
 /**
  * Which numbers of each stream to one receiver are here (docs/protocol.md, "Flows"). A receiver waits for what is
@@ -31,25 +28,16 @@ export class Streams {
     const here = this.#here.get(streamOf(message.from, epoch));
     let base = seq;
     while (here?.has(base - 1) === true) base -= 1;
-    return { ...message, body: { ...message.body, flow: [epoch, seq, base] } } as Message;
+    return withFlow(message, { epoch, seq, base });
   }
 
   /** Whether everything from its base on is here. */
-  isNext(from: Address, { epoch, seq, base }: Mark & { readonly base: number }): boolean {
+  isNext(from: Address, { epoch, seq, base }: FlowMark): boolean {
     const here = this.#here.get(streamOf(from, epoch));
     if (seq - base > (here?.size ?? 0)) return false;
     for (let before = base; before < seq; before += 1) if (here?.has(before) !== true) return false;
     return true;
   }
 }
-
-/** The mark of a message that came with one. */
-export const flowIn = (message: Request): (Mark & { readonly base: number }) | undefined => {
-  const flow = message.body?.['flow'];
-  if (!Array.isArray(flow) || flow.length !== 3) return undefined;
-  const [epoch, seq, base] = flow as unknown[];
-  if (typeof epoch !== 'string' || epoch.length > 64 || !Number.isSafeInteger(seq) || !Number.isSafeInteger(base)) return undefined;
-  return (base as number) >= 1 && (seq as number) >= (base as number) ? { epoch, seq: seq as number, base: base as number } : undefined;
-};
 
 const streamOf = (from: Address, epoch: string): string => `${from} ${epoch}`;

@@ -1,5 +1,4 @@
-import type { Message } from '../../protocol/index.js';
-import type { FlowMark } from './carrier.js';
+import type { FlowMark, Message } from '../../protocol/index.js';
 
 export interface IncomingInit {
   /** How many messages of one stream may wait for one before them. @default 8192 */

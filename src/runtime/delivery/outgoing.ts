@@ -1,6 +1,6 @@
 import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, isProvisional, type Address, type Clock, type Message, type MessageId, type Response, type Timer } from '../../protocol/index.js';
-import { withFlow, type Carrier, type FlowMark } from './carrier.js';
+import { asProtoflyError, isProvisional, withFlow, type Address, type Clock, type FlowMark, type Message, type MessageId, type Response, type Timer } from '../../protocol/index.js';
+import type { Carrier } from './carrier.js';
 
 export interface OutgoingComponents {
   readonly clock: Clock;

@@ -1,9 +1,9 @@
 import {
-  asProtoflyError, expectationOf, isResponse, ProtoflyError, refuse, respond,
-  type Address, type Clock, type Message, type MessageId, type Request, type Response,
+  asProtoflyError, expectationOf, flowOf, isResponse, ProtoflyError, refuse, respond,
+  type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { flowOf, Incoming, type FlowMark } from '../delivery/index.js';
+import { Incoming } from '../delivery/index.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
 import { Queue, type Arrival, type Stored } from './queue.js';

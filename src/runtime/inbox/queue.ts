@@ -1,6 +1,6 @@
-import { asProtoflyError, ProtoflyError, type Address, type Clock, type Request } from '../../protocol/index.js';
+import { asProtoflyError, ProtoflyError, type Address, type Clock, type FlowMark, type Request } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { sizeOf, type FlowMark } from '../delivery/index.js';
+import { sizeOf } from '../delivery/index.js';
 
 /** How a message came in. */
 export type Path = 'p2p' | 'msg-node' | 'local';
