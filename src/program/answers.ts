@@ -1,5 +1,5 @@
 import type { LinkEnd } from '../link/index.js';
-import { isProvisional, ProtoflyError, type Clock, type Response, type Timer } from '../protocol/index.js';
+import { idsOf, isProvisional, ProtoflyError, type Address, type Clock, type Response, type Timer } from '../protocol/index.js';
 
 export interface AnswersComponents {
   readonly clock: Clock;
@@ -8,6 +8,8 @@ export interface AnswersComponents {
 }
 
 interface Waiting {
+  /** Who is to answer. */
+  readonly from: Address;
   readonly until: number;
   readonly timeoutMs: number;
   readonly resolve: (response: Response) => void;
@@ -32,21 +34,23 @@ export class Answers {
   }
 
   /** Resolves with the final answer, whatever its code. @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED` */
-  wait(id: string, timeoutMs: number): Promise<Response> {
+  wait(id: string, from: Address, timeoutMs: number): Promise<Response> {
     return new Promise((resolve, reject) => {
       const until = this.#clock.now() + timeoutMs;
-      this.#waiting.set(id, { until, timeoutMs, resolve, reject });
+      this.#waiting.set(id, { from, until, timeoutMs, resolve, reject });
       if (until < this.#due) this.#watch(until);
     });
   }
 
   settle(response: Response): void {
     if (isProvisional(response)) return;
-    const id = String(response.id);
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return;
-    this.#waiting.delete(id);
-    waiting.resolve(response);
+    for (const id of idsOf(response)) {
+      const waiting = this.#waiting.get(String(id));
+      // Nobody answers for others.
+      if (waiting === undefined || waiting.from !== response.from) continue;
+      this.#waiting.delete(String(id));
+      waiting.resolve(response);
+    }
   }
 
   /** Nobody waits for it any more. */

@@ -197,7 +197,7 @@ export class Hyperty {
     const address = await this.#addressOf(to);
     const id = this.#id();
     const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }) };
-    const answer = this.#answers.wait(id, timeoutMs);
+    const answer = this.#answers.wait(id, address, timeoutMs);
     try {
       void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
     } catch (thrown) {

@@ -48,3 +48,6 @@ export const rangeOf = (receipt: Response): FlowRange | undefined => {
   const [epoch, first, last] = flow;
   return first >= 1 && last >= first ? { epoch, first, last } : undefined;
 };
+
+export const isWithinRange = ({ epoch, first, last }: FlowRange, mark: Pick<FlowMark, 'epoch' | 'seq'>): boolean =>
+  mark.epoch === epoch && mark.seq >= first && mark.seq <= last;

@@ -31,6 +31,8 @@ export interface Body {
   /** Stub addresses already passed: never deliver back there. */
   readonly via?: unknown;
   readonly expect?: unknown;
+  /** How long its sender waits for a receipt, in milliseconds. */
+  readonly timeout?: unknown;
   readonly [field: string]: unknown;
 }
 
@@ -38,6 +40,8 @@ export interface ResponseBody extends Body {
   /** HTTP semantics: 1xx provisional, 2xx done, 4xx and 5xx refused. */
   readonly code: number;
   readonly description?: unknown;
+  /** See `withIds`. */
+  readonly ids?: unknown;
 }
 
 interface Header {
@@ -95,6 +99,19 @@ export const respond = (request: Request, code: number, body: Body = {}, from?: 
 /** The response that tells of an error. */
 export const refuse = (request: Request, error: ProtoflyError, from?: Address): Response =>
   respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) }, from);
+
+/**
+ * A response that answers several requests of one sender at once: `body.ids` lists them, `id` is the last of them. Only
+ * between a runtime and its programs. @see docs/control.md
+ */
+export const withIds = (response: Response, ids: readonly MessageId[]): Response => {
+  const id = ids.at(-1) ?? response.id;
+  const { flow: _flow, ids: _ids, ...body } = response.body;
+  return { ...response, id, body: ids.length > 1 ? { ...body, ids } : body };
+};
+
+/** The requests that a response answers. */
+export const idsOf = (response: Response): readonly MessageId[] => (Array.isArray(response.body.ids) ? response.body.ids as readonly MessageId[] : [response.id]);
 
 /** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
 export const responseError = (response: Response): ProtoflyError => {

@@ -1,5 +1,5 @@
 import type { MessageBus, Origin, Pressure } from '../bus/index.js';
-import { asProtoflyError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, type Address, type Message } from '../protocol/index.js';
+import { asProtoflyError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, withIds, type Address, type Message, type Response } from '../protocol/index.js';
 import type { Outgoing } from './delivery/index.js';
 import type { Outbox } from './outbox/index.js';
 import type { Hyperties, Records } from './registry/index.js';
@@ -38,17 +38,26 @@ export class Entrance {
   }
 
   accept(message: Message, origin: Origin): Pressure {
+    const { bus } = this.#components;
+    if (isResponse(message)) return this.#answered(message, origin);
+    if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return bus.post(message, origin);
+    this.#rejected += 1;
+    return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+  }
+
+  #answered(answer: Response, origin: Origin): Pressure {
     const { bus, outgoing, outbox, records, log } = this.#components;
-    if (isResponse(message)) {
-      const wanted = outbox.settle(message) && outgoing.settle(message);
-      // Whoever isn't there any more is looked for anew.
-      if (message.body.code === 404 || message.body.code === 408) records.forget(message.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
-      if (!wanted) return undefined;
-    } else if (recipientsOf(message).some((to) => this.#isPrivate(to))) {
-      this.#rejected += 1;
-      return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+    // Nobody answers for others.
+    const response = answer.body.ids === undefined ? answer : withIds(answer, [answer.id]);
+    // Whoever isn't there any more is looked for anew.
+    if (response.body.code === 404 || response.body.code === 408) records.forget(response.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
+    const kept = outbox.settle(response);
+    if (kept === undefined) {
+      const heard = outgoing.settle(response);
+      return heard === undefined ? undefined : bus.post(heard, origin);
     }
-    return bus.post(message, origin);
+    for (const heard of kept) void bus.post(heard, origin);
+    return undefined;
   }
 
   #isPrivate(to: Address): boolean {

@@ -119,7 +119,7 @@ class World {
   alice(from: Response[]): void {
     const next = from.shift();
     // A program of an earlier life hears nothing any more.
-    if (next !== undefined && this.outbox.settle(next) && (next.id as number) >= this.#first) this.#answer(next);
+    for (const heard of (next && this.outbox.settle(next)) ?? []) if ((heard.id as number) >= this.#first) this.#answer(heard);
   }
 
   connect(): void {
@@ -252,7 +252,7 @@ class World {
       stored: this.bobStore.collection<Stored>('inbox'), positions: this.bobStore.collection<KeptPosition>('positions'), clock: this.#bobClock, log: () => undefined,
       reply: (response) => {
         if (inbox !== this.inbox) return;
-        if (response.body['path'] === 'p2p') { if (this.isDirect) this.directToAlice.push(response); } else if (this.bobIsThere && this.mailbox.settle(response)) this.toAlice.push(response);
+        if (response.body['path'] === 'p2p') { if (this.isDirect) this.directToAlice.push(response); } else if (this.bobIsThere) this.toAlice.push(...this.mailbox.settle(response));
       },
     }, { address: bob, positionMs: POSITION_MS });
     inbox.attach({ deliver: ({ body }) => {
@@ -350,7 +350,7 @@ t.test('MAL-5 the outbox has a limit, and an end for each message', async (t) =>
   outbox.wake();
   await turns();
   t.same(lanes[bob]!.messages.map(({ id }) => id), [2]);
-  t.equal(outbox.settle(respond(message(2), 202, { stored: 'domain' })), false, 'its sender was told that it is kept');
+  t.same(outbox.settle(respond(message(2), 202, { stored: 'domain' })), [], 'its sender was told that it is kept');
   await turns();
   t.match(outbox.waiting, { messages: 0, bytes: 0 });
   outbox.close();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { idsOf, parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
 import { Inbox, type Attachment, type KeptPosition, type Path, type Stored } from '../../src/runtime/inbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
@@ -59,9 +59,8 @@ class World {
 
   receipt(path: 'p2p' | 'msg-node'): void {
     const next = this.lanes[path].receipts.shift();
-    if (next === undefined) return;
-    this.acknowledged.add(next.id as number);
-    this.outgoing.settle(next);
+    const heard = next && this.outgoing.settle(next);
+    if (heard !== undefined) for (const id of idsOf(heard)) this.acknowledged.add(id as number);
   }
 
   /** The connection ends, with what was on it; messages take the other way. */

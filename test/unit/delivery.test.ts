@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { flowOf, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Incoming, Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
+import { flowOf, idsOf, parseAddress, ProtoflyError, rangeOf, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { Incoming, Outgoing, Window, type Carrier } from '../../src/runtime/delivery/index.js';
+import { Receipts } from '../../src/runtime/inbox/receipts.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const alice = parseAddress('hyperty://example.com/alice');
@@ -29,8 +30,9 @@ class Pair {
   readonly receipts: Response[] = [];
   readonly acknowledged: number[] = [];
   current: 0 | 1 = 0;
-  readonly incoming = new Incoming();
+  readonly incoming = new Incoming<{ readonly message: Request; readonly path: 'p2p' | 'msg-node' }>({ sizeOf: () => 1 });
   readonly outgoing = new Outgoing({ clock: this.clock, route: () => this.lanes[this.current] }, { epoch: 'e1' });
+  readonly gathered = new Receipts({ reply: (response) => this.receipts.push(response) }, { address: bob });
   #id = 0;
 
   send(): void {
@@ -47,21 +49,21 @@ class Pair {
     if (next === undefined) return;
     const mark = flowOf(next);
     if (mark === undefined) throw new Error('a message without its flow mark');
-    const sorted = this.incoming.sort(next, mark);
-    const acknowledge = (one: Message): void => { this.receipts.push(respond(one as Request, 200)); };
-    if (sorted.kind === 'repeated') acknowledge(next);
+    const sorted = this.incoming.sort({ message: next as Request, path: lane.kind }, next.from, mark);
+    if (sorted.kind === 'repeated') this.gathered.add(next as Request, { path: lane.kind }, mark);
     if (sorted.kind !== 'ready') return;
-    for (const ready of sorted.messages) {
+    for (const { message: ready, path } of sorted.items) {
+      const flow = flowOf(ready)!;
       this.taken.push(ready.body!.value as number);
-      acknowledge(ready);
+      this.incoming.taken(ready.from, flow);
+      this.gathered.add(ready, { path }, flow);
     }
   }
 
   receipt(): void {
     const receipt = this.receipts.shift();
-    if (receipt === undefined) return;
-    this.acknowledged.push(receipt.id as number);
-    this.outgoing.settle(receipt);
+    const heard = receipt && this.outgoing.settle(receipt);
+    if (heard !== undefined) this.acknowledged.push(...idsOf(heard) as number[]);
   }
 
   /** Everything that is under way arrives, and time passes, until nothing moves any more. */
@@ -69,6 +71,7 @@ class Pair {
     for (let round = 0; round < 200; round += 1) {
       await turns(2);
       for (const lane of this.lanes) while (lane.queue.length > 0) this.arrive(lane);
+      await turns(1);
       while (this.receipts.length > 0) this.receipt();
       if (new Set(this.acknowledged).size === this.sent) return;
       this.clock.advance(5000);
@@ -86,6 +89,7 @@ void t.test('whatever happens on the way, every message is taken once and in ord
     { weight: 2, arbitrary: fc.record({ act: fc.constant('cut' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('drop one' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('repeat one' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
+    { weight: 4, arbitrary: fc.constant({ act: 'turn' as const }) },
     { weight: 1, arbitrary: fc.constant({ act: 'wait' as const }) },
   );
   const property = fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
@@ -104,6 +108,7 @@ void t.test('whatever happens on the way, every message is taken once and in ord
           break;
         case 'drop one': pair.lanes[one.lane].queue.shift(); break;
         case 'repeat one': pair.lanes[one.lane].queue.push(...pair.lanes[one.lane].queue.slice(0, 1)); break;
+        case 'turn': await turns(1); break;
         case 'wait':
           pair.clock.advance(4000);
           await turns(2);
@@ -113,7 +118,7 @@ void t.test('whatever happens on the way, every message is taken once and in ord
     pair.outgoing.close();
     const expected = Array.from({ length: pair.sent }, (_, index) => index + 1);
     if (JSON.stringify(pair.taken) !== JSON.stringify(expected)) throw new Error(`taken ${JSON.stringify(pair.taken)} of ${String(pair.sent)}`);
-    if (new Set(pair.acknowledged).size !== pair.sent) throw new Error(`acknowledged ${JSON.stringify(pair.acknowledged)}`);
+    if (pair.acknowledged.length !== pair.sent || new Set(pair.acknowledged).size !== pair.sent) throw new Error(`acknowledged ${JSON.stringify(pair.acknowledged)}`);
     if (pair.clock.pending > 0) throw new Error('a timer is left');
   });
   // fast-check prints the seed of what fails.
@@ -193,6 +198,7 @@ void t.test('a stream that was silent so long that it was forgotten begins anew,
   for (const round of [1, 2]) {
     pair.send();
     pair.arrive(pair.lanes[0]);
+    await turns(1);
     pair.receipt();
     t.equal(pair.taken.length, round, 'taken, not taken for an old one');
     for (let minute = 0; minute < 5; minute += 1) {
@@ -207,7 +213,8 @@ void t.test('a stream that was silent so long that it was forgotten begins anew,
 void t.test('a full receiver\'s refusal is final: it would take the next copy for a repetition', (t) => {
   const pair = new Pair();
   pair.send();
-  t.equal(pair.outgoing.settle(respond(message(1), 429, { error: 'E_TOO_MANY' })), true);
+  const refusal = respond(message(1), 429, { error: 'E_TOO_MANY' });
+  t.equal(pair.outgoing.settle(refusal), refusal);
   pair.outgoing.close();
   t.end();
 });
@@ -222,16 +229,35 @@ void t.test('marks from elsewhere are numbers that make sense, or nothing', (t) 
 });
 
 void t.test('a stream with a huge gap costs no time, one that only holds back is bounded', (t) => {
-  const incoming = new Incoming({ maxHeld: 3 });
-  const mark = (seq: number, base: number) => ({ epoch: 'e', seq, base });
-  t.equal(incoming.sort(message(1), mark(1, 1)).kind, 'ready');
-  t.equal(incoming.sort(message(3), mark(3, 1)).kind, 'held');
-  t.equal(incoming.sort(message(2), mark(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER - 1)).kind, 'ready');
-  t.equal(incoming.sort(message(5), { epoch: 'f', seq: 5, base: 1 }).kind, 'held');
-  t.equal(incoming.sort(message(6), { epoch: 'f', seq: 6, base: 1 }).kind, 'held');
-  t.equal(incoming.sort(message(7), { epoch: 'f', seq: 7, base: 1 }).kind, 'held');
-  t.equal(incoming.sort(message(8), { epoch: 'f', seq: 8, base: 1 }).kind, 'overflow');
-  t.equal(incoming.sort(message(5), { epoch: 'f', seq: 5, base: 1 }).kind, 'held', 'a copy of one that is held isn\'t acknowledged before it');
+  const incoming = new Incoming<number>({ sizeOf: (size) => size }, { maxHeld: 3, maxHeldBytes: 100 });
+  const sort = (epoch: string, seq: number, base: number, size = 1): string => incoming.sort(size, alice, { epoch, seq, base }).kind;
+  t.equal(sort('e', 1, 1), 'ready');
+  t.equal(sort('e', 3, 1), 'held');
+  t.equal(sort('e', Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER - 1), 'ready');
+  for (const seq of [5, 6, 7]) t.equal(sort('f', seq, 1), 'held');
+  t.equal(sort('f', 8, 1), 'overflow');
+  t.equal(sort('f', 5, 1), 'held', 'a copy of one that is held isn\'t acknowledged before it');
+  t.equal(sort('g', 2, 1, 90), 'held');
+  t.equal(sort('h', 2, 1, 90), 'overflow', 'what all streams hold back is bounded');
+  t.equal(sort('g', 1, 1, 90), 'ready');
+  t.equal(sort('h', 2, 1, 90), 'held', 'and free again when it was handed on');
+  t.end();
+});
+
+void t.test('FLW-6 what was refused is not acknowledged by its next copy: it is taken, or refused again', (t) => {
+  const incoming = new Incoming<string>({ sizeOf: () => 1 });
+  const sort = (seq: number) => incoming.sort(`copy of ${String(seq)}`, alice, { epoch: 'e', seq, base: 1 });
+  const mark = (seq: number) => ({ epoch: 'e', seq, base: 1 });
+  t.equal(sort(1).kind, 'ready');
+  t.equal(sort(1).kind, 'held', 'nobody has taken it yet');
+  incoming.refused(alice, mark(1), 'for good');
+  t.equal(sort(1).kind, 'refused');
+  sort(2);
+  incoming.refused(alice, mark(2), 'for now');
+  sort(3);
+  incoming.taken(alice, mark(3));
+  t.same(sort(2), { kind: 'ready', items: ['copy of 2'] });
+  t.equal(sort(3).kind, 'repeated');
   t.end();
 });
 
@@ -240,11 +266,114 @@ void t.test('a carrier\'s word that it couldn\'t send is not the receiver\'s: th
   pair.send();
   const [lane] = pair.lanes;
   const unsent = refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent'));
-  t.equal(pair.outgoing.settle(unsent), false);
+  t.equal(pair.outgoing.settle(unsent), undefined);
   lane.queue.length = 0;
   pair.clock.advance(5000);
   await turns();
   t.equal(lane.queue.length, 1, 'it was sent again');
   pair.clock.advance(6000);
-  t.equal(pair.outgoing.settle(unsent), true, 'after ten seconds without any receipt the sender is told');
+  t.equal(pair.outgoing.settle(unsent), unsent, 'after ten seconds without any receipt the sender is told');
+});
+
+void t.test('FLW-7 one receipt stands for many: their senders hear of each, once', async (t) => {
+  const pair = new Pair();
+  for (let count = 0; count < 5; count += 1) pair.send();
+  for (let count = 0; count < 5; count += 1) pair.arrive(pair.lanes[0]);
+  await turns(1);
+  t.equal(pair.receipts.length, 1, 'what arrives in one go is acknowledged in one go');
+  const [receipt] = pair.receipts;
+  t.match(receipt, { id: 5, body: { code: 200, path: 'msg-node', flow: ['e1.1', 1, 5] } });
+  t.same(pair.outgoing.settle({ ...receipt!, body: { ...receipt!.body, flow: ['e1.1', 2, 3] } })?.body, { code: 200, path: 'msg-node', ids: [2, 3] });
+  t.match(pair.outgoing.settle(receipt!), { id: 5, body: { ids: [1, 4, 5], flow: undefined } }, 'those that were heard of before are left out');
+  t.equal(pair.outgoing.settle(receipt!), undefined, 'nobody waits for a copy');
+  pair.send();
+  t.equal(pair.outgoing.settle({ ...receipt!, body: { code: 200, flow: ['e0.1', 1, 2 ** 50] } }), undefined, 'another stream\'s numbers mean nothing here');
+  t.match(pair.outgoing.settle({ ...receipt!, body: { code: 200, flow: ['e1.1', 1, 2 ** 50] } }), { id: 6, body: { code: 200, ids: undefined } }, 'a range costs what is outstanding, not what it says');
+  pair.outgoing.close();
+});
+
+void t.test('FLW-7 a change of the way, or a gap, begins another receipt', async (t) => {
+  const replies: Response[] = [];
+  const receipts = new Receipts({ reply: (response) => replies.push(response) }, { address: bob });
+  const take = (seq: number, path: 'p2p' | 'msg-node', generation?: number, epoch = 'e'): void => {
+    receipts.add(message(seq), { path, ...(generation === undefined ? {} : { generation }) }, { epoch, seq, base: 1 });
+  };
+  take(1, 'msg-node'); take(2, 'msg-node'); take(3, 'p2p', 1); take(4, 'p2p', 2); take(5, 'p2p', 2); take(7, 'p2p', 2); take(8, 'p2p', 2, 'f');
+  await turns(1);
+  t.same(replies.map(({ body: { path, generation, flow } }) => [path, generation, flow]), [
+    ['msg-node', undefined, ['e', 1, 2]], ['p2p', 1, ['e', 3, 3]], ['p2p', 2, ['e', 4, 5]], ['p2p', 2, ['e', 7, 7]], ['p2p', 2, ['f', 8, 8]],
+  ]);
+});
+
+void t.test('ranges from elsewhere are numbers that make sense, or nothing', (t) => {
+  const ranged = (flow: unknown): Response => respond(message(1), 200, { flow });
+  for (const bad of [undefined, 'x', ['e', 1], ['e', 2, 1], ['e', 0, 1], ['e', 1, 1.5], ['e', 1, Infinity], [1, 1, 1]]) t.equal(rangeOf(ranged(bad)), undefined, JSON.stringify(bad));
+  t.same(rangeOf(ranged(['e', 1, 3])), { epoch: 'e', first: 1, last: 3 });
+  t.end();
+});
+
+void t.test('a sender may have so many bytes outstanding, and one message more', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('p2p', 'direct');
+  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', maxBytes: 4000 });
+  const large = (id: number): Request => ({ ...message(id), body: { value: 'x'.repeat(1500), expect: 'receipt' } });
+  t.equal(outgoing.send(large(1), bob, lane), undefined);
+  t.equal(outgoing.send(large(2), bob, lane), undefined);
+  let released = false;
+  void Promise.resolve(outgoing.send(large(3), bob, lane)).then(() => { released = true; });
+  t.equal(lane.queue.length, 3, 'what was given is sent');
+  outgoing.settle(respond(large(1), 200));
+  await turns();
+  t.equal(released, false, 'not before half of it is free again');
+  outgoing.settle(respond(large(2), 200));
+  await turns();
+  t.equal(released, true);
+  outgoing.close();
+});
+
+void t.test('body.timeout says how long a message may hope for a way', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('msg-node', 'node');
+  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e' });
+  const lasting: Request = { ...message(1), body: { value: 1, expect: 'receipt', timeout: 300_000 } };
+  const unsent = refuse(lasting, new ProtoflyError('E_UNREACHABLE', 'not sent'));
+  void outgoing.send(lasting, bob, lane);
+  for (let second = 0; second < 280; second += 1) { clock.advance(1000); await turns(); }
+  t.equal(outgoing.settle(unsent), undefined, 'longer than streams are remembered otherwise');
+  lane.queue.length = 0;
+  outgoing.wake();
+  await turns();
+  t.equal(lane.queue.length, 1, 'what couldn\'t be sent goes as soon as there may be a way');
+  clock.advance(25_000);
+  t.equal(outgoing.settle(unsent), unsent, 'and then its sender is told');
+  outgoing.close();
+});
+
+void t.test('a window does what a map would, whatever is added and settled', (t) => {
+  fc.assert(fc.property(fc.array(fc.record({ gap: fc.nat(3), settle: fc.array(fc.nat(40), { maxLength: 4 }), from: fc.nat(40), to: fc.nat(40) }), { maxLength: 60 }), (steps) => {
+    const window = new Window<{ readonly seq: number; readonly bytes: number }>();
+    const model = new Map<number, number>();
+    let last = 0;
+    for (const { gap, settle, from, to } of steps) {
+      last += 1 + gap;
+      window.add({ seq: last, bytes: last });
+      model.set(last, last);
+      for (const back of settle) if (window.delete(last - back) !== model.delete(last - back)) throw new Error('settled otherwise');
+      const seqs = [...model.keys()].sort((a, b) => a - b);
+      const walked: number[] = [];
+      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) walked.push(entry.seq);
+      const [low, high] = [last - Math.max(from, to), last - Math.min(from, to)];
+      const here = { size: window.size, bytes: window.bytes, walked, between: window.between(low, high).map(({ seq }) => seq) };
+      const there = { size: model.size, bytes: seqs.reduce((sum, seq) => sum + seq, 0), walked: seqs, between: seqs.filter((seq) => seq >= low && seq <= high) };
+      if (JSON.stringify(here) !== JSON.stringify(there)) throw new Error(`${JSON.stringify(here)} instead of ${JSON.stringify(there)}`);
+    }
+  }));
+  const window = new Window<{ readonly seq: number; readonly bytes: number }>();
+  for (let seq = 1; seq <= 10_000; seq += 1) {
+    window.add({ seq, bytes: 1 });
+    if (seq > 10) window.delete(seq - 10);
+  }
+  t.equal(window.oldest?.seq, 9991, 'a window that moves on for long');
+  t.same(window.between(0, Number.MAX_SAFE_INTEGER).map(({ seq }) => seq), Array.from({ length: 10 }, (_, index) => 9991 + index));
+  t.end();
 });

@@ -148,7 +148,7 @@ void t.test('bytes are bounded too', async (t) => {
 });
 
 void t.test('a repeated message is acknowledged again, but taken once', async (t) => {
-  const { inbox, codes } = setUp();
+  const { inbox, codes, replies } = setUp();
   const reader = program(10);
   const attachment = inbox.attach(reader);
   const marked = (id: number, seq: number, base: number): Request => send(id, { expect: 'receipt', flow: ['e', seq, base] });
@@ -157,11 +157,44 @@ void t.test('a repeated message is acknowledged again, but taken once', async (t
   t.same(codes(), [], 'the first copy isn\'t taken yet');
   attachment.taken(1);
   inbox.receive(marked(1, 1, 1), { path: 'msg-node' });
+  await turns();
   t.same(codes(), [[1, 200], [1, 200]]);
+  t.same(replies.map(({ body: { path, flow } }) => [path, flow]), [['p2p', ['e', 1, 1]], ['msg-node', ['e', 1, 1]]]);
   inbox.receive(marked(3, 3, 2), { path: 'p2p' });
   inbox.receive(marked(2, 2, 2), { path: 'msg-node' });
   t.same(reader.got, [1, 2, 3]);
-  t.notOk(reader.got.length > 3);
+  attachment.taken(3);
+  await turns();
+  t.same(replies.slice(2).map(({ body: { path, flow } }) => [path, flow]), [['msg-node', ['e', 2, 2]], ['p2p', ['e', 3, 3]]], 'each by the way that it came, also if it waited for one before it');
+});
+
+void t.test('FLW-7 what a program takes in one go is acknowledged in one go', async (t) => {
+  const { inbox, replies } = setUp();
+  const attachment = inbox.attach(program(10));
+  for (const seq of [1, 2, 3, 4]) inbox.receive(send(seq, { expect: 'receipt', flow: ['e', seq, 1] }), { path: 'p2p', generation: 3 });
+  attachment.taken(3);
+  await turns();
+  t.same(replies.map(({ id, body }) => [id, body]), [[3, { code: 200, path: 'p2p', generation: 3, flow: ['e', 1, 3] }]]);
+  inbox.close();
+});
+
+void t.test('FLW-6 a full inbox refuses each copy, and never acknowledges what it refused', async (t) => {
+  const { inbox, codes } = setUp({ maxMessages: 1, maxStalled: 0 });
+  const marked = (seq: number): Request => send(seq, { expect: 'receipt', flow: ['e', seq, 1] });
+  const receive = (seq: number): void => {
+    try {
+      inbox.receive(marked(seq), { path: 'p2p' });
+    } catch (thrown) {
+      t.match(thrown, { code: 'E_TOO_MANY' });
+    }
+  };
+  receive(1);
+  receive(2);
+  await turns();
+  t.same(codes(), [[2, 429], [1, 200]]);
+  inbox.attach(program());
+  t.throws(() => { inbox.receive(marked(2), { path: 'p2p' }); }, { code: 'E_TOO_MANY' }, 'though there is room now: others have overtaken it');
+  inbox.close();
 });
 
 void t.test('what the last life of a runtime kept is not taken again when its sender, who saw no receipt, sends it once more', async (t) => {
@@ -170,13 +203,13 @@ void t.test('what the last life of a runtime kept is not taken again when its se
   for (const id of [1, 2]) first.inbox.receive(marked(id), { path: 'p2p' });
   await turns();
   first.inbox.close();
-  const { inbox, codes } = setUp({}, first.store);
+  const { inbox, replies } = setUp({}, first.store);
   for (const id of [1, 2, 3]) inbox.receive(marked(id), { path: 'msg-node' });
   await turns();
   const reader = program();
   inbox.attach(reader);
   t.same(reader.got, [1, 2, 3]);
-  t.same(codes(), [[1, 200], [2, 200], [3, 200]]);
+  t.same(replies.map(({ body: { code, flow } }) => [code, flow]), [[200, ['e', 1, 2]], [200, ['e', 3, 3]]]);
 });
 
 void t.test('responses go to the program that asked', (t) => {

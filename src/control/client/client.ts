@@ -106,7 +106,7 @@ export class Client {
     return this.#prefix;
   }
 
-  /** Takes the responses to what was sent by `post`. One at a time. */
+  /** Takes the responses to what was sent by `post`; a receipt may be for many (`idsOf`). One at a time. */
   onResponse(listener: (response: Response) => void): void {
     this.#onResponse = listener;
   }
@@ -187,7 +187,7 @@ export class Client {
   }
 
   async #open(): Promise<Session> {
-    const { value } = (await this.ask(SESSION, 'open', {}, { from: UNNAMED_CLIENT })).body;
+    const { value } = (await this.ask(SESSION, 'open', { value: { receipts: 'many' } }, { from: UNNAMED_CLIENT })).body;
     if (typeof value !== 'object' || value === null) throw new ProtoflyError('E_UNREACHABLE', `${this.#name} doesn't speak this version's language`, { hint: 'stop it and start it again' });
     const session = value as Partial<Session>;
     if (session.address !== undefined) this.#address = parseAddress(session.address);

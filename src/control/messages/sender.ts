@@ -1,5 +1,5 @@
 import type { Address, Body, Clock, Message, RequestType, Response } from '../../protocol/index.js';
-import { isProvisional, isSuccess, ProtoflyError, responseError, systemClock } from '../../protocol/index.js';
+import { idsOf, isProvisional, isSuccess, ProtoflyError, responseError, systemClock } from '../../protocol/index.js';
 import type { Client } from '../client/client.js';
 
 /** What became of one message, as `--receipt` prints it. */
@@ -153,31 +153,21 @@ export class Sender {
   }
 
   #settle(response: Response): void {
-    if (isProvisional(response)) return;
-    const entry = this.#forget(response.id);
-    if (entry === undefined) return;
+    // Nobody answers for others.
+    if (isProvisional(response) || response.from !== this.#init.to) return;
+    const entries = idsOf(response).map((id) => [id, this.#forget(id)] as const);
+    for (const [id, entry] of entries) if (entry !== undefined) this.#settled(id, response, entry);
+    this.#rouse();
+  }
+
+  #settled(id: Message['id'], response: Response, entry: Outstanding): void {
     this.#lastProgress = this.#clock.now();
     if (isSuccess(response)) this.#delivered += 1;
     else {
       this.#failed += 1;
       this.#firstError ??= responseError(response);
     }
-    this.#init.onReceipt?.(this.#receipt(response, entry));
-    this.#rouse();
-  }
-
-  #receipt(response: Response, entry: Outstanding): Receipt {
-    const { path, generation, stored, relayed } = response.body;
-    const state = !isSuccess(response) ? 'failed' : relayed === true ? 'relayed' : response.body.code === 202 ? 'queued' : 'delivered';
-    return {
-      id: String(response.id),
-      state,
-      ...(typeof path === 'string' ? { via: path } : {}),
-      rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
-      ...(typeof generation === 'number' ? { generation } : {}),
-      ...(stored === 'domain' || stored === 'runtime' ? { stored } : {}),
-      ...(state === 'failed' ? { reason: responseError(response).message } : {}),
-    };
+    this.#init.onReceipt?.(receipt(id, response, entry));
   }
 
   /** One timer for all messages: time is up when none of those under way has been heard of for so long. */
@@ -204,3 +194,17 @@ export class Sender {
     wake?.();
   }
 }
+
+const receipt = (id: Message['id'], response: Response, entry: Outstanding): Receipt => {
+  const { path, generation, stored, relayed } = response.body;
+  const state = !isSuccess(response) ? 'failed' : relayed === true ? 'relayed' : response.body.code === 202 ? 'queued' : 'delivered';
+  return {
+    id: String(id),
+    state,
+    ...(typeof path === 'string' ? { via: path } : {}),
+    rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
+    ...(typeof generation === 'number' ? { generation } : {}),
+    ...(stored === 'domain' || stored === 'runtime' ? { stored } : {}),
+    ...(state === 'failed' ? { reason: responseError(response).message } : {}),
+  };
+};

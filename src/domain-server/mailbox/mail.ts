@@ -14,6 +14,8 @@ export interface Card extends Mark {
   readonly until: number;
   /** Whether its sender wants to hear of it. */
   readonly asked: boolean;
+  /** Who gave it its epoch and number. */
+  readonly numbered: 'here' | 'by its sender';
 }
 
 export interface Mail extends Card {

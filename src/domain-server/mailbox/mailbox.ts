@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, encodeMessage, expectationOf, flowOf, isProvisional, isSuccess, ProtoflyError,
+  asProtoflyError, encodeMessage, expectationOf, flowOf, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, withIds,
   type Address, type Clock, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/store.js';
@@ -112,7 +112,7 @@ export class Mailbox {
     const number = this.#last;
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, this.#limits.ttl) : this.#limits.ttl;
-    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', epoch: mark?.epoch ?? `${this.#epoch}.mail`, seq: mark?.seq ?? number };
+    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', numbered: mark === undefined ? 'here' : 'by its sender', epoch: mark?.epoch ?? `${this.#epoch}.mail`, seq: mark?.seq ?? number };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
     const mail: Mail = { ...card, key, durable: undefined, given: false };
     // Without a receipt nobody would know that it has arrived, without a number nobody that it has come before.
@@ -156,18 +156,21 @@ export class Mailbox {
 
   /**
    * Takes note of what a receiver's runtime answers.
-   * @returns whether its sender wants to hear of it
+   * @returns what is to be passed on: nothing that its sender doesn't want to hear
    */
-  settle(response: Response): boolean {
-    const mail = this.#boxes.get(response.from)?.mail.get(nameOf(response.to, response.id));
-    if (mail === undefined) return true;
-    if (isProvisional(response)) return mail.asked;
-    if (isSuccess(response)) this.#end(mail, 'delivered');
-    else if (PASSING.has(response.body.code)) {
-      this.#hold(mail);
-      return false;
-    } else this.#end(mail, 'refused');
-    return mail.asked;
+  settle(response: Response): readonly Response[] {
+    const box = this.#boxes.get(response.from);
+    if (box === undefined) return [response];
+    const range = rangeOf(response);
+    if (range === undefined) {
+      const mail = box.mail.get(nameOf(response.to, response.id));
+      return mail === undefined || this.#settleOne(mail, response) ? [response] : [];
+    }
+    const mails = [...box.mail.values()].filter((mail) => mail.from === response.to && isWithinRange(range, mail));
+    const wanted = mails.filter((mail) => this.#settleOne(mail, response));
+    // Who has numbered his messages himself understands an answer to many: it tells him of others, too, that were never here.
+    if (mails[0]?.numbered !== 'here') return [response];
+    return wanted.map(({ id }) => withIds(response, [id]));
   }
 
   /** What is kept stays in the store. Idempotent. */
@@ -175,6 +178,17 @@ export class Mailbox {
     this.#closed = true;
     this.#sweep?.timer.cancel();
     for (const { retry } of this.#boxes.values()) retry?.cancel();
+  }
+
+  /** @returns whether its sender wants to hear of it */
+  #settleOne(mail: Mail, response: Response): boolean {
+    if (isProvisional(response)) return mail.asked;
+    if (isSuccess(response)) this.#end(mail, 'delivered');
+    else if (PASSING.has(response.body.code)) {
+      this.#hold(mail);
+      return false;
+    } else this.#end(mail, 'refused');
+    return mail.asked;
   }
 
   #give(mail: Mail, message: Message): boolean {

@@ -166,7 +166,13 @@ export class MessageNode {
   #route(connection: Connection, session: Session, message: Message, to: Address): Pressure {
     const { scheme } = partsOf(to);
     if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
-    if (isResponse(message) && !this.mailbox.settle(message)) return undefined;
+    if (!isResponse(message)) return this.#pass(connection, session, message, to);
+    const pressures = this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)).filter((pressure) => pressure !== undefined);
+    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+  }
+
+  /** Hands a message on to whoever has its address, or keeps it for him. */
+  #pass(connection: Connection, session: Session, message: Message, to: Address): Pressure {
     const receivers = this.directory.receiversOf(to);
     const known = receivers.size > 0;
     receivers.delete(session);

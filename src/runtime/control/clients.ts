@@ -1,20 +1,25 @@
 import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, isResponse, ProtoflyError, refuse, respond, SESSION,
-  type Address, type Message, type Request,
+  asProtoflyError, child, idsOf, isResponse, ProtoflyError, refuse, respond, SESSION, withIds,
+  type Address, type Message, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Attachment } from '../inbox/index.js';
 import { notHere, type Hyperties } from '../registry/index.js';
 
 /** A program at the other end of the runtime's socket. */
 export class Client implements Origin {
+  readonly link: Link<Message>;
   readonly attachments = new Map<Address, Attachment>();
   /** What has to be undone when the program goes. */
   readonly cleanups = new Map<string, () => void>();
+  readonly #log: ClientsComponents['log'];
   #relief: Promise<void> | undefined;
 
-  constructor(readonly address: Address, readonly link: Link<Message>) {}
+  constructor({ link, log }: { readonly link: Link<Message>; readonly log: ClientsComponents['log'] }, readonly address: Address, private readonly receipts: 'many' | 'each') {
+    this.link = link;
+    this.#log = log;
+  }
 
   get name(): string {
     return this.address;
@@ -24,6 +29,19 @@ export class Client implements Origin {
   get relief(): Pressure {
     return this.#relief;
   }
+
+  /** Hands on an answer; one for many only to a program that has said that it understands that. One that has gone gets none. */
+  readonly answer = (response: Response): Pressure => {
+    const ids = idsOf(response);
+    const answers = ids.length === 1 || this.receipts === 'many' ? [response] : ids.map((id) => withIds(response, [id]));
+    try {
+      const pressures = answers.map((answer) => this.link.send(answer)).filter((pressure) => pressure !== undefined);
+      return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
+    } catch (thrown) {
+      this.#log('debug', `${this.address}: ${asProtoflyError(thrown).message}`);
+      return undefined;
+    }
+  };
 
   /** Takes note of what an answer met on its way to this program. */
   pressed(pressure: Pressure): void {
@@ -79,7 +97,7 @@ export class Clients {
       if (client !== undefined) return this.#receive(client, message);
       if (isResponse(message)) return undefined;
       if (message.type !== 'open' || message.to !== SESSION) return link.send(refuse(message, new ProtoflyError('E_UNAUTHENTICATED', 'the first message is an open to mn:/session')));
-      client = this.#open(link);
+      client = this.#open(link, receiptsOf(message));
       const { runtime, domain, user } = this.#init;
       return link.send(respond(message, 200, { value: { runtime, address: client.address, domain, user } }));
     });
@@ -120,11 +138,12 @@ export class Clients {
     }));
   }
 
-  #open(link: Link<Message>): Client {
+  #open(link: Link<Message>, receipts: 'many' | 'each'): Client {
     this.#last += 1;
-    const client = new Client(child(child(this.#init.runtime, 'client'), String(this.#last)), link);
+    const { bus, log } = this.#components;
+    const client = new Client({ link, log }, child(child(this.#init.runtime, 'client'), String(this.#last)), receipts);
     this.#clients.set(client.address, client);
-    client.cleanups.set('address', this.#components.bus.addListener(client.address, (message) => link.send(message), client));
+    client.cleanups.set('address', bus.addListener(client.address, (message) => (isResponse(message) ? client.answer(message) : link.send(message)), client));
     return client;
   }
 
@@ -142,21 +161,14 @@ export class Clients {
       if (hyperty === undefined) {
         return isResponse(message) ? undefined : client.link.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is neither this program nor a hyperty of this runtime`)));
       }
-      if (!isResponse(message)) hyperty.inbox.expectResponse(message.id, (response) => this.#answer(client, response));
+      if (!isResponse(message)) hyperty.inbox.expectResponse(message.id, client.answer);
     }
     return this.#components.bus.post(message, client);
   }
-
-  #answer(client: Client, response: Message): Pressure {
-    try {
-      return client.link.send(response);
-    } catch (thrown) {
-      // The program has gone before its answer came.
-      this.#components.log('debug', `${client.address}: ${asProtoflyError(thrown).message}`);
-      return undefined;
-    }
-  }
 }
+
+/** What a program says when it opens its session about how receipts may come. */
+const receiptsOf = ({ body }: Request): 'many' | 'each' => ((body?.value as { readonly receipts?: unknown } | null | undefined)?.receipts === 'many' ? 'many' : 'each');
 
 /** Answers requests of programs to one of the runtime's own addresses. Others are refused. */
 export const serve = (

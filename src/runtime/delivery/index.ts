@@ -7,3 +7,4 @@ export * from './carrier.js';
 export * from './incoming.js';
 export * from './outgoing.js';
 export * from './size.js';
+export * from './window.js';

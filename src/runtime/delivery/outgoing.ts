@@ -1,6 +1,10 @@
 import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, isProvisional, withFlow, type Address, type Clock, type FlowMark, type Message, type MessageId, type Response, type Timer } from '../../protocol/index.js';
+import {
+  asProtoflyError, isProvisional, rangeOf, withFlow, withIds, type Address, type Clock, type FlowMark, type Message, type Response, type Timer,
+} from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
+import { sizeOf } from './size.js';
+import { Window, type Numbered } from './window.js';
 
 export interface OutgoingComponents {
   readonly clock: Clock;
@@ -13,20 +17,24 @@ export interface OutgoingInit {
   readonly epoch: string;
   /** Beyond this many unacknowledged messages of one stream its sender is stalled. @default 4096 */
   readonly maxOutstanding?: number;
+  /** Beyond this many bytes of them, too. @default 1 MiB */
+  readonly maxBytes?: number;
   /** How long no receipt may come before what is outstanding is sent again, in milliseconds; doubles up to 8 times. @default 3000 */
   readonly resendMs?: number;
   /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
   readonly forgetMs?: number;
-  /** After how many milliseconds without any receipt a carrier's word that it couldn't send is passed on to the sender. @default 10_000 */
+  /**
+   * After how many milliseconds without any receipt a carrier's word that it couldn't send is passed on to the sender,
+   * unless the message says how long that waits (`body.timeout`). @default 10_000
+   */
   readonly giveUpMs?: number;
   /** Whether what is outstanding stays so until its receipt, or a refusal, comes: neither `giveUpMs` nor `forgetMs` end it. @default false */
   readonly patient?: boolean;
 }
 
-interface Outstanding {
-  readonly seq: number;
+interface Outstanding extends Numbered {
   readonly message: Message;
-  /** What it was given to last. */
+  /** What it was given to last; undefined when that couldn't send it. */
   carrier: Carrier | undefined;
 }
 
@@ -36,11 +44,13 @@ interface Flow {
   epoch: string;
   readonly to: Address;
   nextSeq: number;
-  readonly outstanding: Map<MessageId, Outstanding>;
+  readonly window: Window<Outstanding>;
   /** Carriers that were lost while what is outstanding is being sent another way. */
   readonly lost: Set<Carrier>;
   /** While what is outstanding is being sent another way: settles when new messages may follow. */
   moving: Promise<void> | undefined;
+  /** Something couldn't be sent by what carried it. */
+  refused: boolean;
   /** When the oldest outstanding message became the oldest. */
   progress: number;
   resentAt: number;
@@ -56,12 +66,7 @@ interface Flow {
 export class Outgoing {
   readonly #clock: Clock;
   readonly #route: OutgoingComponents['route'];
-  readonly #epoch: string;
-  readonly #maxOutstanding: number;
-  readonly #resendMs: number;
-  readonly #forgetMs: number;
-  readonly #giveUpMs: number;
-  readonly #patient: boolean;
+  readonly #init: Required<OutgoingInit>;
   readonly #flows = new Map<string, Flow>();
   #sweep: Timer | undefined;
   #resent = 0;
@@ -71,12 +76,7 @@ export class Outgoing {
   constructor({ clock, route }: OutgoingComponents, init: OutgoingInit) {
     this.#clock = clock;
     this.#route = route;
-    this.#epoch = init.epoch;
-    this.#maxOutstanding = init.maxOutstanding ?? 4096;
-    this.#resendMs = init.resendMs ?? 3000;
-    this.#forgetMs = init.forgetMs ?? 120_000;
-    this.#giveUpMs = init.giveUpMs ?? 10_000;
-    this.#patient = init.patient ?? false;
+    this.#init = { maxOutstanding: 4096, maxBytes: 1024 * 1024, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 
   /** How many messages were sent more than once. */
@@ -91,32 +91,40 @@ export class Outgoing {
    */
   send(message: Message, to: Address, carrier: Carrier, mark?: Pick<FlowMark, 'epoch' | 'seq'>): Pressure {
     const flow = this.#flow(message.from, to);
-    if (flow.outstanding.size === 0) flow.progress = this.#clock.now();
+    if (flow.window.size === 0) flow.progress = this.#clock.now();
     if (mark !== undefined) {
       flow.epoch = mark.epoch;
       flow.nextSeq = mark.seq;
     }
-    const entry: Outstanding = { seq: flow.nextSeq++, message, carrier: undefined };
-    flow.outstanding.set(message.id, entry);
+    const entry: Outstanding = { seq: flow.nextSeq++, bytes: sizeOf(message), message, carrier: undefined };
+    flow.window.add(entry);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? this.#carry(flow, entry, carrier);
-    if (flow.outstanding.size < this.#maxOutstanding) return pressure;
+    if (this.#hasRoom(flow, 1)) return pressure;
     const room = new Promise<void>((resolve) => flow.room.push(resolve));
     return pressure === undefined ? room : Promise.all([pressure, room]).then(() => undefined);
   }
 
   /**
-   * Takes note of a response from elsewhere: its request is no longer outstanding.
-   * @returns false when it is nevertheless: a carrier's or node's word that it couldn't pass it on is no refusal by the
-   * receiver; what wasn't passed on goes again a little later, another way if there is one
+   * Takes note of a response from elsewhere: what it stands for is no longer outstanding.
+   * @returns what its sender is to hear: of a receipt for many (FLW-7) one that lists their ids; nothing of one for which
+   * nobody waits, or when the message is nevertheless outstanding: a carrier's or node's word that it couldn't pass it on
+   * is no refusal by the receiver. It goes again a little later, another way if there is one
    */
-  settle(response: Response): boolean {
-    if (isProvisional(response)) return true;
+  settle(response: Response): Response | undefined {
+    if (isProvisional(response)) return response;
     const flow = this.#flows.get(keyOf(response.to, response.from));
-    if (flow?.outstanding.has(response.id) !== true) return true;
-    if (response.body['error'] === 'E_UNREACHABLE' && (this.#patient || this.#clock.now() - flow.progress < this.#giveUpMs)) return false;
-    this.#end(flow, response.id);
-    return true;
+    const range = rangeOf(response);
+    if (range !== undefined) return flow?.epoch === range.epoch ? this.#settleAll(flow, response, flow.window.between(range.first, range.last)) : undefined;
+    const entry = flow?.window.find(({ message }) => message.id === response.id);
+    if (flow === undefined || entry === undefined) return response;
+    if (response.body['error'] === 'E_UNREACHABLE' && this.#mayHope(flow, entry)) {
+      entry.carrier = undefined;
+      flow.refused = true;
+      return undefined;
+    }
+    this.#end(flow, entry);
+    return response;
   }
 
   /** What went over `carrier` and is outstanding goes again, over whatever way there is now. */
@@ -127,10 +135,16 @@ export class Outgoing {
     }
   }
 
+  /** There may be ways that weren't there before: what couldn't be sent goes again. */
+  wake(): void {
+    for (const flow of this.#flows.values()) if (flow.refused) this.#move(flow, ({ carrier }) => carrier === undefined);
+  }
+
   /** Nothing of a message is to be waited for any more. */
-  withdraw(from: Address, to: Address, id: MessageId): void {
+  withdraw(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const flow = this.#flows.get(keyOf(from, to));
-    if (flow !== undefined) this.#end(flow, id);
+    const entry = flow?.epoch === epoch ? flow.window.get(seq) : undefined;
+    if (flow !== undefined && entry !== undefined) this.#end(flow, entry);
   }
 
   close(): void {
@@ -145,27 +159,49 @@ export class Outgoing {
     if (flow === undefined) {
       const now = this.#clock.now();
       this.#begun += 1;
-      flow = { epoch: `${this.#epoch}.${String(this.#begun)}`, to, nextSeq: 1, outstanding: new Map(), lost: new Set(), moving: undefined, progress: now, resentAt: now, resends: 0, room: [] };
+      flow = {
+        epoch: `${this.#init.epoch}.${String(this.#begun)}`, to, nextSeq: 1, window: new Window(), lost: new Set(), moving: undefined, refused: false,
+        progress: now, resentAt: now, resends: 0, room: [],
+      };
       this.#flows.set(key, flow);
       this.#schedule();
     }
     return flow;
   }
 
-  #end(flow: Flow, id: MessageId): void {
-    const [oldest] = flow.outstanding.keys();
-    if (!flow.outstanding.delete(id)) return;
+  /** Whether a sender may go on: with `share` of its limits in use at most. */
+  #hasRoom({ window }: Flow, share: number): boolean {
+    return window.size < this.#init.maxOutstanding * share && window.bytes < this.#init.maxBytes * share;
+  }
+
+  #mayHope(flow: Flow, { message }: Outstanding): boolean {
+    return this.#init.patient || this.#clock.now() - flow.progress < this.#patience(message);
+  }
+
+  /** How long no receipt may come before it is no use to try on. */
+  #patience(message: Message): number {
+    const timeout = message.body?.timeout;
+    return typeof timeout === 'number' && timeout > 0 ? timeout : this.#init.giveUpMs;
+  }
+
+  #settleAll(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
+    for (const entry of entries) this.#end(flow, entry);
+    return entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
+  }
+
+  #end(flow: Flow, { seq }: Outstanding): void {
+    const { window } = flow;
     // Receipts come in order: where one is missing, those after it are no progress.
-    if (oldest === id) {
+    if (window.oldest?.seq === seq) {
       flow.progress = this.#clock.now();
       flow.resends = 0;
     }
-    if (flow.outstanding.size < this.#maxOutstanding / 2) for (const go of flow.room.splice(0)) go();
+    window.delete(seq);
+    if (flow.room.length > 0 && this.#hasRoom(flow, 1 / 2)) for (const go of flow.room.splice(0)) go();
   }
 
-  #marked(flow: Flow, entry: Outstanding): Message {
-    const [first] = flow.outstanding.values();
-    return withFlow(entry.message, { epoch: flow.epoch, seq: entry.seq, base: first?.seq ?? entry.seq });
+  #marked({ epoch, window }: Flow, { message, seq }: Outstanding): Message {
+    return withFlow(message, { epoch, seq, base: window.oldest?.seq ?? seq });
   }
 
   #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
@@ -174,7 +210,7 @@ export class Outgoing {
       return carrier.send(this.#marked(flow, entry));
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
-        flow.outstanding.delete(entry.message.id);
+        flow.window.delete(entry.seq);
         throw thrown;
       }
       this.#move(flow, (one) => one.carrier === carrier);
@@ -184,8 +220,9 @@ export class Outgoing {
 
   /** Sends again what is outstanding and fits. What is sent meanwhile follows it. */
   #move(flow: Flow, fits: (entry: Outstanding) => boolean): void {
-    if (flow.moving !== undefined || flow.outstanding.size === 0) return;
+    if (flow.moving !== undefined || flow.window.size === 0) return;
     flow.resentAt = this.#clock.now();
+    flow.refused = false;
     flow.moving = this.#resend(flow, fits).finally(() => {
       flow.moving = undefined;
       const lost = [...flow.lost].filter((carrier) => wentOver(flow, carrier));
@@ -195,19 +232,20 @@ export class Outgoing {
   }
 
   async #resend(flow: Flow, fits: (entry: Outstanding) => boolean): Promise<void> {
-    const chosen = [...flow.outstanding.values()].filter(fits);
+    const { window } = flow;
+    const chosen = window.between(0, Number.MAX_SAFE_INTEGER).filter(fits);
     const [first] = chosen;
     if (first === undefined) return;
     try {
       const carrier = await this.#route(first.message, flow.to);
       for (const entry of chosen) {
-        if (!flow.outstanding.has(entry.message.id)) continue;
+        if (window.get(entry.seq) !== entry) continue;
         this.#resent += 1;
         entry.carrier = carrier;
         await carrier.send(this.#marked(flow, entry));
       }
-      // A Map's iteration sees what is added meanwhile: new messages follow in their turn.
-      for (const entry of flow.outstanding.values()) {
+      // What was added meanwhile follows in its turn.
+      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
         if (entry.carrier !== undefined) continue;
         entry.carrier = carrier;
         await carrier.send(this.#marked(flow, entry));
@@ -222,34 +260,35 @@ export class Outgoing {
       this.#sweep = undefined;
       this.#look();
       if (this.#flows.size > 0) this.#schedule();
-    }, this.#resendMs / 3);
+    }, this.#init.resendMs / 3);
   }
 
   #look(): void {
     const now = this.#clock.now();
+    const { resendMs, forgetMs, patient } = this.#init;
     for (const [key, flow] of this.#flows) {
-      if (flow.outstanding.size === 0) {
-        if (now - flow.progress > this.#forgetMs) this.#flows.delete(key);
+      const { oldest } = flow.window;
+      if (oldest === undefined) {
+        if (now - flow.progress > forgetMs) this.#flows.delete(key);
         continue;
       }
-      if (!this.#patient && now - flow.progress > this.#forgetMs) {
+      if (!patient && now - flow.progress > Math.max(forgetMs, this.#patience(oldest.message))) {
         for (const go of flow.room.splice(0)) go();
         this.#flows.delete(key);
-      } else if (now - Math.max(flow.progress, flow.resentAt) > this.#resendMs * 2 ** Math.min(flow.resends, 3)) {
+      } else if (now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#move(flow, () => true);
-      } else if (flow.resends > 0) void this.#detour(flow);
+      } else if (flow.resends > 0 || flow.refused) void this.#detour(flow, oldest);
     }
   }
 
-  /** What stands still, though it was sent again, takes another way as soon as there is one. */
-  async #detour(flow: Flow): Promise<void> {
-    const [first] = flow.outstanding.values();
-    if (first === undefined || flow.moving !== undefined) return;
-    const before = first.carrier;
+  /** What stands still takes another way as soon as there is one, and what couldn't be sent any. */
+  async #detour(flow: Flow, oldest: Outstanding): Promise<void> {
+    if (flow.moving !== undefined) return;
     try {
-      const carrier = await this.#route(first.message, flow.to);
-      if (carrier !== before && first.carrier === before && flow.outstanding.has(first.message.id)) this.#move(flow, (entry) => entry.carrier !== carrier);
+      const carrier = await this.#route(oldest.message, flow.to);
+      const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
+      if (flow.window.find(elsewhere) !== undefined) this.#move(flow, elsewhere);
     } catch {
       // No way now: there is a next time.
     }
@@ -257,9 +296,6 @@ export class Outgoing {
 }
 
 /** Whether anything outstanding was given to that carrier last. */
-const wentOver = (flow: Flow, carrier: Carrier): boolean => {
-  for (const entry of flow.outstanding.values()) if (entry.carrier === carrier) return true;
-  return false;
-};
+const wentOver = (flow: Flow, carrier: Carrier): boolean => flow.window.find((entry) => entry.carrier === carrier) !== undefined;
 
 const keyOf = (from: Address, to: Address): string => `${from} ${to}`;

@@ -1,12 +1,13 @@
 import {
-  asProtoflyError, expectationOf, flowOf, isResponse, ProtoflyError, refuse, respond,
+  asProtoflyError, expectationOf, flowOf, idsOf, isResponse, ProtoflyError, refuse, withIds,
   type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { Incoming } from '../delivery/index.js';
+import { Incoming, sizeOf } from '../delivery/index.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
 import { Queue, type Arrival, type Stored } from './queue.js';
+import { Receipts } from './receipts.js';
 import { Recent } from './recent.js';
 
 export interface Attachment {
@@ -44,6 +45,13 @@ const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscr
 /** So many requests of programs at least are remembered until they are answered. */
 const MIN_AWAITED = 10_000;
 
+/** A numbered message as it came. */
+interface Came {
+  readonly message: Request;
+  readonly arrival: Arrival;
+  readonly flow: FlowMark;
+}
+
 /** Whether somebody has to answer this now, so that it is of no use to keep it. */
 const asks = (message: Request): boolean => {
   const expectation = expectationOf(message);
@@ -60,17 +68,17 @@ export class Inbox {
   readonly #log: InboxComponents['log'];
   readonly #address: Address;
   readonly #queue: Queue;
-  readonly #incoming = new Incoming();
+  readonly #incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) });
   readonly #positions: Positions | undefined;
   readonly #attached = new Set<Consumer>();
-  /** Receipts that are still to come, so that a repeated message isn't acknowledged before its first copy. */
-  readonly #unreceipted = new Set<string>();
+  readonly #receipts: Receipts;
   readonly #awaited = new Recent<MessageId, (response: Response) => void>(MIN_AWAITED);
 
   constructor({ stored, positions, clock, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
     this.#log = log;
     this.#address = init.address;
+    this.#receipts = new Receipts({ reply }, init);
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
     this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
     this.#queue = new Queue({
@@ -104,15 +112,17 @@ export class Inbox {
     }
     const flow = arrival.path === 'local' ? undefined : flowOf(message);
     if (flow === undefined) { this.#admit(message, arrival); return; }
-    const sorted = this.#incoming.sort(message, flow);
+    const sorted = this.#incoming.sort({ message, arrival, flow }, message.from, flow);
     switch (sorted.kind) {
       case 'ready':
-        for (const ready of sorted.messages) this.#admit(withoutFlow(ready as Request), arrival, flowOf(ready));
+        for (const ready of sorted.items) this.#admit(ready.message, ready.arrival, ready.flow);
         return;
       case 'repeated':
-        if (!this.#unreceipted.has(receiptKey(message))) this.#receipt(message, arrival);
+        this.#receipt(message, arrival, flow);
         return;
-      case 'overflow': throw new ProtoflyError('E_TOO_MANY', `too many messages to ${this.#address} wait for one that is missing`);
+      case 'refused': throw this.#queue.full();
+      // It passes: who hears this sends again.
+      case 'overflow': throw new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`);
       case 'held': return;
     }
   }
@@ -150,13 +160,32 @@ export class Inbox {
   }
 
   #answer(response: Response): void {
-    const deliver = this.#awaited.get(response.id);
-    if (deliver !== undefined) {
-      if (response.body.code >= 200) this.#awaited.delete(response.id);
-      deliver(response);
+    const ids = idsOf(response);
+    if (ids.length === 1) {
+      this.#answerOne(response);
       return;
     }
-    for (const consumer of this.#attached) consumer.pass(response);
+    // Several programs may send as one hyperty.
+    const askers = new Map<((response: Response) => void) | undefined, MessageId[]>();
+    for (const id of ids) {
+      const deliver = this.#awaited.get(id);
+      const before = askers.get(deliver);
+      if (before === undefined) askers.set(deliver, [id]);
+      else before.push(id);
+      this.#awaited.delete(id);
+    }
+    for (const [deliver, theirs] of askers) this.#handAnswer(withIds(response, theirs), deliver);
+  }
+
+  #answerOne(response: Response): void {
+    const deliver = this.#awaited.get(response.id);
+    if (response.body.code >= 200) this.#awaited.delete(response.id);
+    this.#handAnswer(response, deliver);
+  }
+
+  #handAnswer(response: Response, deliver: ((response: Response) => void) | undefined): void {
+    if (deliver !== undefined) deliver(response);
+    else for (const consumer of this.#attached) consumer.pass(response);
   }
 
   #admit(message: Request, arrival: Arrival, flow?: FlowMark): void {
@@ -166,7 +195,6 @@ export class Inbox {
       return;
     }
     const item = this.#queue.add(message, arrival, flow);
-    if (expectationOf(message) === 'receipt') this.#unreceipted.add(receiptKey(message));
     if (this.#attached.size === 0) this.#queue.keep(item);
     else for (const consumer of this.#attached) consumer.pump();
   }
@@ -188,33 +216,22 @@ export class Inbox {
       this.#incoming.taken(message.from, flow);
       this.#positions?.note();
     }
-    this.#receipt(message, arrival);
+    this.#receipt(message, arrival, flow);
   }
 
   #refuse(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
     this.#turnedAway(message, flow);
-    this.#unreceipted.delete(receiptKey(message));
     this.#reply(refuse(message, error, this.#address));
   }
 
   /** For want of room. Who keeps a message sends it again until it is taken; for others a refusal is the end. */
   #turnedAway(message: Request, flow: FlowMark | undefined): void {
     if (flow === undefined) return;
-    if (message.body?.store === true) this.#incoming.refused(message.from, flow);
-    else this.#incoming.taken(message.from, flow);
+    this.#incoming.refused(message.from, flow, message.body?.store === true ? 'for now' : 'for good');
     this.#positions?.note();
   }
 
-  #receipt(message: Request, { path, generation }: Arrival): void {
-    if (expectationOf(message) !== 'receipt') return;
-    this.#unreceipted.delete(receiptKey(message));
-    this.#reply(respond(message, 200, { path, ...(generation === undefined ? {} : { generation }) }, this.#address));
+  #receipt(message: Request, arrival: Arrival, flow: FlowMark | undefined): void {
+    if (expectationOf(message) === 'receipt') this.#receipts.add(message, arrival, flow);
   }
 }
-
-const receiptKey = (message: Request): string => `${message.from} ${String(message.id)}`;
-
-const withoutFlow = (message: Request): Request => {
-  const { flow: _flow, ...body } = message.body ?? {};
-  return { ...message, body };
-};

@@ -12,7 +12,7 @@ export interface KeptPosition extends Position {
 export interface PositionsComponents {
   readonly kept: Collection<KeptPosition>;
   readonly clock: Clock;
-  readonly incoming: Incoming;
+  readonly incoming: Pick<Incoming<unknown>, 'changes' | 'restore'>;
   readonly onFailed: (thrown: unknown) => void;
 }
 

@@ -1,6 +1,6 @@
 import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, isProvisional, isSuccess, ProtoflyError, refuse, responseError,
+  asProtoflyError, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, responseError, withIds,
   type Address, type Clock, type ErrorCode, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
@@ -98,32 +98,23 @@ export class Outbox {
 
   /**
    * Takes note of a response from elsewhere.
-   * @returns false when its sender is not to hear of it: the message is still kept, or its keeping was told before
+   * @returns what the senders are to hear of it, which is nothing while a message is still kept, or when its keeping was
+   * told before; undefined when it is about nothing of the outbox's
    */
-  settle(response: Response): boolean {
+  settle(response: Response): readonly Response[] | undefined {
     const pair = this.#pairs.get(pairKey(response.to, response.from));
-    const entry = pair?.sent.get(response.id);
-    if (pair?.atDomain?.id === response.id && isFinal(response)) this.#passed(pair);
-    if (pair === undefined || entry === undefined || isProvisional(response)) return true;
-    const told = entry.state === 'stored';
-    if (isSuccess(response)) {
-      const atDomain = response.body['stored'] === 'domain';
-      this.#done(pair, entry);
-      if (atDomain) this.#noteMail(pair, entry);
-      else if (pair.isBehindMail(entry)) this.#passed(pair);
-      this.#pump(pair);
-      return entry.asked && !(told && atDomain);
-    }
-    const { code } = responseError(response);
-    if (PASSING.has(code)) {
-      this.#spool.keepAll(pair);
-      return false;
-    }
-    if (told && NO_ROOM.has(code)) return false;
-    this.#done(pair, entry);
-    if (told) this.#giveUp(entry, 'refused', responseError(response).message);
-    this.#pump(pair);
-    return true;
+    if (pair === undefined) return undefined;
+    const range = rangeOf(response);
+    const mail = pair.atDomain;
+    const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
+    if (isAboutMail && isFinal(response)) this.#passed(pair);
+    const entries = range === undefined ? pair.sentWithId(response.id) : pair.sentWithin(range);
+    if (entries.length === 0) return isAboutMail ? [response] : undefined;
+    if (isProvisional(response)) return [response];
+    const before = pair.sent.size;
+    const tell = entries.filter((entry) => this.#settleOne(pair, entry, response)).map(({ id }) => withIds(response, [id]));
+    if (pair.sent.size < before) this.#pump(pair);
+    return tell;
   }
 
   /** What went over `carrier` may be lost; and where it led may be reached now. */
@@ -147,6 +138,27 @@ export class Outbox {
     this.#spool.close();
     for (const pair of this.#pairs.values()) pair.release();
     this.#outgoing.close();
+  }
+
+  /** @returns whether its sender is to hear of it */
+  #settleOne(pair: Pair, entry: Entry, response: Response): boolean {
+    const told = entry.state === 'stored';
+    if (isSuccess(response)) {
+      const atDomain = response.body['stored'] === 'domain';
+      this.#done(pair, entry);
+      if (atDomain) this.#noteMail(pair, entry);
+      else if (pair.isBehindMail(entry)) this.#passed(pair);
+      return entry.asked && !(told && atDomain);
+    }
+    const { code } = responseError(response);
+    if (PASSING.has(code)) {
+      this.#spool.keepAll(pair);
+      return false;
+    }
+    if (told && NO_ROOM.has(code)) return false;
+    this.#done(pair, entry);
+    if (told) this.#giveUp(entry, 'refused', responseError(response).message);
+    return true;
   }
 
   #pair(from: Address, to: Address): Pair {
@@ -198,7 +210,7 @@ export class Outbox {
   #couldNotSend(pair: Pair, entry: Entry, message: Request, error: ProtoflyError): boolean {
     if (PASSING.has(error.code)) {
       if (pair.sent.delete(entry.id)) {
-        this.#outgoing.withdraw(pair.from, pair.to, entry.id);
+        this.#outgoing.withdraw(pair.from, pair.to, entry);
         pair.waiting.unshift(entry);
       }
       entry.sentAt = undefined;
@@ -222,7 +234,7 @@ export class Outbox {
 
   /** It has been taken, refused for good, or is somebody else's to keep. */
   #done(pair: Pair, entry: Entry): void {
-    this.#outgoing.withdraw(pair.from, pair.to, entry.id);
+    this.#outgoing.withdraw(pair.from, pair.to, entry);
     this.#spool.remove(pair, entry);
   }
 

@@ -1,5 +1,5 @@
 import type { Pressure } from '../../bus/index.js';
-import { expectationOf, type Address, type MessageId, type Request } from '../../protocol/index.js';
+import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Request } from '../../protocol/index.js';
 import { sizeOf } from '../delivery/index.js';
 
 /** How long anything is kept, in seconds, and how long where nobody says: a week. */
@@ -74,6 +74,17 @@ export class Pair {
   /** Everything, what is under way first. */
   get entries(): readonly Entry[] {
     return [...this.sent.values(), ...this.waiting];
+  }
+
+  /** What is under way of that id. */
+  sentWithId(id: MessageId): readonly Entry[] {
+    const entry = this.sent.get(id);
+    return entry === undefined ? [] : [entry];
+  }
+
+  /** What is under way of those numbers. */
+  sentWithin(range: FlowRange): readonly Entry[] {
+    return [...this.sent.values()].filter((entry) => isWithinRange(range, entry));
   }
 
   /** The next number for a message. @param key where it goes in the store, should it have to */
