@@ -21,7 +21,7 @@ export interface SendOptions {
   readonly store?: boolean;
   /** For how long it may be kept, in seconds. @default a week, which is the most */
   readonly ttl?: number;
-  /** How long to wait, in milliseconds. @default 30_000 */
+  /** How long to wait, in milliseconds; where it is said, a message waits as long for a way. @default 30_000 */
   readonly timeoutMs?: number;
 }
 
@@ -193,11 +193,11 @@ export class Hyperty {
     await this.#files?.close();
   }
 
-  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs = 30_000 }: SendOptions): Promise<Response> {
+  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs }: SendOptions): Promise<Response> {
     const address = await this.#addressOf(to);
     const id = this.#id();
-    const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }) };
-    const answer = this.#answers.wait(id, address, timeoutMs);
+    const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
+    const answer = this.#answers.wait(id, address, timeoutMs ?? 30_000);
     try {
       void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
     } catch (thrown) {

@@ -182,7 +182,11 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   }, { runtime, domain, enabled: settings.p2p ?? true });
   const entrance: Entrance = new Entrance({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
   const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
-  connections.onChange(({ now }) => { if (now === 'live') outbox.wake(); });
+  connections.onChange(({ now }) => {
+    if (now !== 'live') return;
+    outgoing.wake();
+    outbox.wake();
+  });
   const network = new NetworkMonitor({
     clock, log,
     interfaces,

@@ -49,15 +49,15 @@ const askDoctor = async (parties: Parties): Promise<string> => {
   return verdict ?? `nothing: ${(stdout || stderr).trim()}`;
 };
 
-const judgeTally = (tally: Tally, { standStillMs, path, traffic, mayRepeat = 0, mayRefuse = false }: Scenario): string[] => {
+const judgeTally = (tally: Tally, { standStillMs, path, traffic, mayRepeat = 0 }: Scenario): string[] => {
   const { lost, repeated, reordered, refused, stoodStillMs, stretches, senderErrors } = tally;
   const direct = stretches.some(({ via }) => via === 'p2p');
   return [
     ...(lost > 0 ? [`${String(lost)} lost`] : []),
     ...(repeated > mayRepeat ? [`${String(repeated)} repeated`] : []),
     ...(reordered > 0 ? [`${String(reordered)} reordered`] : []),
-    ...(refused > 0 && !mayRefuse ? [`${String(refused)} refused`] : []),
-    ...(traffic.retry !== true && !mayRefuse && senderErrors.length > 0 ? [`the sender ended with ${senderErrors.join('; ')}`] : []),
+    ...(refused > 0 ? [`${String(refused)} refused`] : []),
+    ...(traffic.retry !== true && senderErrors.length > 0 ? [`the sender ended with ${senderErrors.join('; ')}`] : []),
     ...(stoodStillMs > standStillMs ? [`stood still for ${String(stoodStillMs)} ms, more than ${String(standStillMs)}`] : []),
     ...(direct === (path === 'msg-node') ? [direct ? 'messages went over P2P' : 'no message went over P2P'] : []),
   ];

@@ -38,8 +38,6 @@ export interface Scenario {
   readonly standStillMs: number;
   /** How many messages may come twice: docs/protocol.md, FLW-5. @default 0 */
   readonly mayRepeat?: number;
-  /** Whether messages may be refused for want of a way, of which their sender is told. @default false */
-  readonly mayRefuse?: boolean;
   /** How soon after the last fault there is to be a direct connection again, in milliseconds. @default 30_000 */
   readonly healMs?: number;
   /** What `p2p doctor` says of the two sites at first. */

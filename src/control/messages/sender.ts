@@ -30,7 +30,7 @@ export interface SenderInit {
   readonly p2p?: false | 'require' | undefined;
   /** Whether messages are kept while their receiver is away. @default false */
   readonly store?: boolean;
-  /** How long receipts may fail to come, in milliseconds. @default 30_000 */
+  /** How long receipts may fail to come, in milliseconds; where it is said, the runtime looks for a way as long. @default 30_000 */
   readonly timeoutMs?: number | undefined;
   /** How many messages may be without a receipt. @default 512 */
   readonly windowMessages?: number;
@@ -115,9 +115,9 @@ export class Sender {
   /** @param size what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
   send(value: unknown, size: number): void {
     if (this.#over !== undefined) throw this.#over;
-    const { to, from, type, p2p, store } = this.#init;
+    const { to, from, type, p2p, store, timeoutMs } = this.#init;
     const id = this.#idPrefix + String(this.#next++);
-    const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}) };
+    const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
     if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
     this.#outstanding.set(id, { size, sentAt: monotonic() });
     this.#size += size;

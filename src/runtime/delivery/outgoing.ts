@@ -127,11 +127,11 @@ export class Outgoing {
     return response;
   }
 
-  /** What went over `carrier` and is outstanding goes again, over whatever way there is now. */
+  /** What went over `carrier` and is outstanding goes again, over whatever way there is now, and so does what couldn't be sent. */
   lost(carrier: Carrier): void {
     for (const flow of this.#flows.values()) {
       if (flow.moving !== undefined) flow.lost.add(carrier);
-      else if (wentOver(flow, carrier)) this.#move(flow, (entry) => entry.carrier === carrier);
+      else if (flow.refused || wentOver(flow, carrier)) this.#move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
     }
   }
 
