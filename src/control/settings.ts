@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { checkIceUrl, ICE_POLICIES, ProtoflyError, type IceTransportPolicy } from '../protocol/index.js';
+import { parseSize } from './io/size.js';
 import type { Places } from './paths.js';
 
 /** The runtime has the same lists; the daemon's options tie them together. */
@@ -27,6 +28,8 @@ export interface Settings {
   readonly stubs?: Allowance;
   /** What protostubs may be granted. @default all that there are */
   readonly capabilities?: readonly Capability[];
+  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  readonly window?: number;
   /** Base URLs of domains, by name. */
   readonly domains: Readonly<Record<string, string>>;
 }
@@ -70,6 +73,18 @@ const iceServers = (value: string): string[] => {
   return urls;
 };
 
+/** From what a few messages take to what a runtime can keep for many. */
+const MIN_WINDOW = 64 * 1024;
+const MAX_WINDOW = 64 * 1024 ** 2;
+
+const isWindow = (value: unknown): value is number => typeof value === 'number' && value >= MIN_WINDOW && value <= MAX_WINDOW;
+
+const window = (value: string): number => {
+  const bytes = parseSize(value);
+  if (isWindow(bytes)) return bytes;
+  throw new ProtoflyError('E_USAGE', `not from 64KiB to 64MiB: ${JSON.stringify(value)}`);
+};
+
 /** The keys that `config get` and `config set` know. */
 export const KEYS: readonly Key[] = [
   { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: text },
@@ -80,6 +95,7 @@ export const KEYS: readonly Key[] = [
   { name: 'ice', what: 'how direct connections may go: all, or relay (through TURN servers alone)', read: (value) => oneOf(ICE_POLICIES, value.trim()) },
   { name: 'stubs', what: 'whose protostubs are deployed: any, trusted or built-in', read: (value) => oneOf(ALLOWANCES, value.trim()) },
   { name: 'capabilities', what: `what protostubs may be granted, separated by commas: ${CAPABILITIES.join(', ')}`, read: (value) => [...new Set(list(text(value)).map((item) => oneOf(CAPABILITIES, item)))] },
+  { name: 'window', what: 'how much one sender may have under way to one receiver without a receipt: from 64KiB to 64MiB (1MiB)', read: window },
 ];
 
 /** @throws ProtoflyError `E_USAGE` */
@@ -112,7 +128,7 @@ const strings = (value: unknown): value is string[] => Array.isArray(value) && v
 
 /** What is not of its key's type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
-  const { domain, user, p2p, iceServers, turnCredentials, ice, stubs, capabilities, domains } = stored;
+  const { domain, user, p2p, iceServers, turnCredentials, ice, stubs, capabilities, window, domains } = stored;
   return {
     ...(typeof domain === 'string' ? { domain } : {}),
     ...(typeof user === 'string' ? { user } : {}),
@@ -122,6 +138,7 @@ const settingsOf = (stored: Stored): Settings => {
     ...(isOneOf(ICE_POLICIES, ice) ? { ice } : {}),
     ...(isOneOf(ALLOWANCES, stubs) ? { stubs } : {}),
     ...(strings(capabilities) ? { capabilities: capabilities.filter((capability) => isOneOf(CAPABILITIES, capability)) } : {}),
+    ...(isWindow(window) ? { window } : {}),
     domains: isRecord(domains) ? Object.fromEntries(Object.entries(domains).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {},
   };
 };

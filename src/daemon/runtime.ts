@@ -10,7 +10,7 @@ import { withCredentials } from './turn-credentials.js';
 
 // The entry point of a runtime's process: composes it, says that it is ready, and ends it in order.
 const options = JSON.parse(process.argv[2] ?? '{}') as RuntimeDaemonOptions;
-const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust } = options;
+const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window } = options;
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 process.stdout.on('error', () => { logger.debug('nobody listens to the ready line'); });
@@ -43,6 +43,7 @@ try {
         ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }),
         ...(trust === undefined ? {} : { trust }),
         ...(stubs === undefined ? {} : { stubs }),
+        ...(window === undefined ? {} : { window }),
       },
     );
   } catch (thrown) {

@@ -1,5 +1,5 @@
 import type { LinkEnd } from '../link/index.js';
-import { idsOf, isProvisional, ProtoflyError, type Address, type Clock, type Response, type Timer } from '../protocol/index.js';
+import { idsOf, isProvisional, isSuccess, ProtoflyError, responseError, type Address, type Clock, type Response, type Timer } from '../protocol/index.js';
 
 export interface AnswersComponents {
   readonly clock: Clock;
@@ -12,8 +12,8 @@ interface Waiting {
   readonly from: Address;
   readonly until: number;
   readonly timeoutMs: number;
-  readonly resolve: (response: Response) => void;
-  readonly reject: (error: ProtoflyError) => void;
+  readonly succeed: (response: Response) => void;
+  readonly fail: (error: ProtoflyError) => void;
 }
 
 /** The answers that a hyperty waits for: many at a time, with one timer for all of them. */
@@ -28,16 +28,19 @@ export class Answers {
     this.#clock = clock;
     void closed.then(({ reason }) => {
       this.#timer?.cancel();
-      for (const { reject } of this.#waiting.values()) reject(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`));
+      for (const { fail } of this.#waiting.values()) fail(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`));
       this.#waiting.clear();
     });
   }
 
-  /** Resolves with the final answer, whatever its code. @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED` */
-  wait(id: string, from: Address, timeoutMs: number): Promise<Response> {
+  /**
+   * Waits for the final answer of `from`. @param read what is wanted of it
+   * @throws ProtoflyError what it refuses with; `E_TIMEOUT`, `E_LINK_CLOSED`
+   */
+  wait<T>(id: string, { from, timeoutMs }: { readonly from: Address; readonly timeoutMs: number }, read: (response: Response) => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const until = this.#clock.now() + timeoutMs;
-      this.#waiting.set(id, { from, until, timeoutMs, resolve, reject });
+      this.#waiting.set(id, { from, until, timeoutMs, succeed: (response) => { resolve(read(response)); }, fail: reject });
       if (until < this.#due) this.#watch(until);
     });
   }
@@ -49,12 +52,14 @@ export class Answers {
       // Nobody answers for others.
       if (waiting === undefined || waiting.from !== response.from) continue;
       this.#waiting.delete(String(id));
-      waiting.resolve(response);
+      if (isSuccess(response)) waiting.succeed(response);
+      else waiting.fail(responseError(response));
     }
   }
 
-  /** Nobody waits for it any more. */
-  forget(id: string): void {
+  /** There will be no answer. */
+  fail(id: string, error: ProtoflyError): void {
+    this.#waiting.get(id)?.fail(error);
     this.#waiting.delete(id);
   }
 
@@ -67,11 +72,11 @@ export class Answers {
   #sweep(): void {
     const now = this.#clock.now();
     let next = Number.POSITIVE_INFINITY;
-    for (const [id, { until, timeoutMs, reject }] of this.#waiting) {
+    for (const [id, { until, timeoutMs, fail }] of this.#waiting) {
       if (until > now) next = Math.min(next, until);
       else {
         this.#waiting.delete(id);
-        reject(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`));
+        fail(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`));
       }
     }
     this.#due = Number.POSITIVE_INFINITY;

@@ -1,7 +1,7 @@
 import { uaOf, type Client } from '../control/client/client.js';
 import { FileReceiver, FileSender, fileSource, isFileMessage, saveFolder, type SavedFile, type SentFile } from '../control/files/index.js';
 import {
-  asProtoflyError, expectationOf, isSuccess, ProtoflyError, refuse, respond, responseError, systemClock,
+  asProtoflyError, expectationOf, parseAddress, ProtoflyError, refuse, respond, systemClock,
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
 import { Answers } from './answers.js';
@@ -119,24 +119,17 @@ export class Hyperty {
    * Sends a value and waits for the receipt. Several may be under way at once.
    * @throws ProtoflyError as the receiver refuses; `E_TIMEOUT`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_LINK_CLOSED`
    */
-  async send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
+  send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
     const started = performance.now();
-    const { code, path, generation, stored, relayed } = (await this.#exchange(to, value, 'receipt', options)).body;
-    return {
-      state: relayed === true ? 'relayed' : code === 202 ? 'queued' : 'delivered',
-      path: typeof path === 'string' ? path : undefined,
-      generation: typeof generation === 'number' ? generation : undefined,
-      stored: stored === 'domain' || stored === 'runtime' ? stored : undefined,
-      rttMs: performance.now() - started,
-    };
+    return this.#exchange(to, value, 'receipt', options, (response) => receipt(response, started));
   }
 
   /**
    * Sends a value and waits for the answer of the program at the other end.
    * @throws ProtoflyError as `send`; `E_UNAVAILABLE` when no program is attached there
    */
-  async request(to: string, value: unknown, options: SendOptions = {}): Promise<unknown> {
-    return (await this.#exchange(to, value, 'response', options)).body.value;
+  request(to: string, value: unknown, options: SendOptions = {}): Promise<unknown> {
+    return this.#exchange(to, value, 'response', options, ({ body }) => body.value);
   }
 
   /**
@@ -193,29 +186,42 @@ export class Hyperty {
     await this.#files?.close();
   }
 
-  async #exchange(to: string, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs }: SendOptions): Promise<Response> {
-    const address = await this.#addressOf(to);
+  #exchange<T>(to: string, value: unknown, expect: 'receipt' | 'response', options: SendOptions, read: (response: Response) => T): Promise<T> {
+    const address = this.#addressOf(to);
+    if (typeof address === 'string') return this.#ask(address, value, expect, options, read);
+    return address.then((found) => this.#ask(found, value, expect, options, read)).catch((thrown: unknown) => {
+      // It may live elsewhere by now.
+      this.#addresses.delete(to);
+      throw thrown;
+    });
+  }
+
+  #ask<T>(to: Address, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs }: SendOptions, read: (response: Response) => T): Promise<T> {
     const id = this.#id();
     const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
-    const answer = this.#answers.wait(id, address, timeoutMs ?? 30_000);
+    const answer = this.#answers.wait(id, { from: to, timeoutMs: timeoutMs ?? 30_000 }, read);
     try {
-      void this.#client.post({ id, type: 'create', from: this.address, to: address, body: { value, expect, ...wishes } });
+      void this.#client.post({ id, type: 'create', from: this.address, to, body: { value, expect, ...wishes } });
     } catch (thrown) {
-      this.#answers.forget(id);
-      throw asProtoflyError(thrown);
+      this.#answers.fail(id, asProtoflyError(thrown));
     }
-    const response = await answer;
-    if (!isSuccess(response)) throw responseError(response);
-    return response;
+    return answer;
   }
 
   /** What was found once is believed until a message to it fails. */
-  #addressOf(typed: string): Promise<Address> {
-    if (typed.includes('://')) return this.#find(typed);
+  #addressOf(typed: string): Address | Promise<Address> {
+    if (typed.includes('://')) return this.#parse(typed);
     const known = this.#addresses.get(typed) ?? this.#find(typed);
     this.#addresses.set(typed, known);
-    known.catch(() => this.#addresses.delete(typed));
     return known;
+  }
+
+  #parse(typed: string): Address | Promise<Address> {
+    try {
+      return parseAddress(typed);
+    } catch (thrown) {
+      return Promise.reject(asProtoflyError(thrown));
+    }
   }
 
   /** Answers a request; for the rest it is enough to say that it has been taken. */
@@ -250,6 +256,14 @@ export class Hyperty {
     return `${this.#client.idPrefix}:${this.name}:${String(this.#next++)}`;
   }
 }
+
+const receipt = ({ body: { code, path, generation, stored, relayed } }: Response, started: number): Receipt => ({
+  state: relayed === true ? 'relayed' : code === 202 ? 'queued' : 'delivered',
+  path: typeof path === 'string' ? path : undefined,
+  generation: typeof generation === 'number' ? generation : undefined,
+  stored: stored === 'domain' || stored === 'runtime' ? stored : undefined,
+  rttMs: performance.now() - started,
+});
 
 /** The one address that is meant. @throws ProtoflyError `E_AMBIGUOUS` */
 export const onlyOne = (typed: string, addresses: readonly Address[]): Address => {

@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly iceServers?: readonly IceServer[];
   /** `relay`: direct connections go through TURN servers or not at all. @default 'all' */
   readonly iceTransportPolicy?: IceTransportPolicy;
+  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  readonly window?: number;
   /** Base URLs of other domains by name. */
   readonly domains?: Readonly<Record<string, string>>;
   /** Where protostubs run. `in-process` starts faster and contains nothing. @default 'process' */
@@ -59,7 +61,7 @@ const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => 
  * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` when it isn't live in time, `E_USAGE`, `E_STORE`
  */
 export const startRuntime = async (options: StartOptions): Promise<Node> => {
-  const { user, state, p2p, iceServers, iceTransportPolicy, domains, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { user, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
   const { url } = domainUrl(options.domain, domains ?? {});
   const store = await openStore(state);
   const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
@@ -74,6 +76,7 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
       {
         domainUrl: url, user, version: 'library',
         ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }), ...(domains === undefined ? {} : { domains }),
+        ...(window === undefined ? {} : { window }),
       },
     );
     await untilLive(runtime, timeoutMs);

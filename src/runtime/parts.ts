@@ -8,7 +8,7 @@ import {
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
-import { Outgoing, type Carrier } from './delivery/index.js';
+import { Outgoing, WINDOW, type Carrier } from './delivery/index.js';
 import { Doctor } from './doctor/index.js';
 import { Entrance } from './entrance.js';
 import { IceConfiguration } from './ice/index.js';
@@ -53,6 +53,8 @@ export interface RuntimeInit {
   readonly stubs?: StubPolicy;
   /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
   readonly trust?: string;
+  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  readonly window?: number;
   readonly version: string;
   /** Shown in the status: where programs connect, and where the log is. */
   readonly socket?: string;
@@ -116,6 +118,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const { store, clock, log, sandboxes, fetch, domains, host, interfaces = networkInterfaces } = components;
   const { settings, own, runtime, user, guid } = init;
   const { domain } = own;
+  const { window = WINDOW } = settings;
 
   const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (message, to, origin) => router.resolve(message, to, origin) } }, {
     firstId: randomBytes(4).readUInt32BE() * 1024,
@@ -124,7 +127,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const epoch = randomBytes(6).toString('base64url');
   const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
   const reply = (response: Response): void => { void bus.post(response); };
-  const outgoing = new Outgoing({ clock, route }, { epoch });
+  const outgoing = new Outgoing({ clock, route }, { epoch, window });
   const outbox = new Outbox({
     clock, route, reply, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
@@ -132,7 +135,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       const home = runtimeOf(to) ?? records.last(to)?.runtime;
       return nodes.isAway(domainOf(to)) && (home === undefined || connections.live(home) === undefined);
     },
-  }, { epoch });
+  }, { epoch, window });
   const lost = (carrier: Carrier): void => {
     outgoing.lost(carrier);
     outbox.lost(carrier);
@@ -206,7 +209,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       publish: (message) => nodes.publish(message),
     },
   }, { runtime, domain, isOutside: cameFromElsewhere, log });
-  const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user });
+  const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user, window });
   const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, network, records, syncManager, clients, entrance };
   addServices(parts, components, { runtime, domain });
   return parts;

@@ -11,6 +11,7 @@ import { domainUrl } from '../../src/control/daemons/runtime.js';
 import { parseListen } from '../../src/control/daemons/domain.js';
 import { isAlive } from '../../src/control/daemons/spawn.js';
 import { parseDuration } from '../../src/control/io/duration.js';
+import { parseSize } from '../../src/control/io/size.js';
 import { cell } from '../../src/control/io/table.js';
 import { splitStream } from '../../src/control/messages/split.js';
 import { Sender } from '../../src/control/messages/sender.js';
@@ -39,6 +40,12 @@ t.test('global flags before the command move behind it, but not behind --', (t) 
 t.test('durations', (t) => {
   t.same(['500ms', '5s', '2m', '1h', '3', '0.5s', '0s'].map(parseDuration), [500, 5000, 120_000, 3_600_000, 3000, 500, 0]);
   for (const bad of ['', 's', '-1s', '5 s', '1d', '1e3s', '99999h', 'Infinity']) fails('E_USAGE', () => parseDuration(bad));
+  t.end();
+});
+
+t.test('sizes', (t) => {
+  t.same(['0', '1024', '64KiB', '1.5MiB', '1 GiB', '10B'].map(parseSize), [0, 1024, 65_536, 1_572_864, 1_073_741_824, 10]);
+  for (const bad of ['', 'KiB', '-1', '1kb', '1MB', '1e9', '99999999999GiB', 'Infinity']) fails('E_USAGE', () => parseSize(bad));
   t.end();
 });
 
@@ -199,7 +206,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   const path = await byHand(t, (_message, say) => { held.push(() => { say({ code: 200, path: 'local' }); }); });
   const { client } = await Client.connect(path);
   t.teardown(() => client.close());
-  const init = { to: UA, from: client.address, type: 'create', windowMessages: 3, windowSize: 100 } as const;
+  const init = { to: UA, from: client.address, type: 'create', window: 6000 } as const;
   const sender = new Sender({ client }, init);
   const sendAll = (size: number): number => { let count = 0; for (; sender.hasRoom; count++) sender.send('x', size); return count; };
   t.equal(sendAll(1), 3, 'so many messages');
@@ -208,7 +215,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   held.shift()!();
   await change;
   t.ok(sender.hasRoom);
-  sender.send('x', 1000);
+  sender.send('x', 7000);
   await eventually(() => held.length === 3);
   while (held.length > 1) held.shift()!();
   await eventually(() => sender.delivered === 3);

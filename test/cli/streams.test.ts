@@ -1,4 +1,6 @@
 import { once } from 'node:events';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 import t from 'tap';
 import { ended, eventually, withHome } from '../support/cli.js';
 
@@ -20,8 +22,10 @@ const hyperty = async (name: string): Promise<Hyperty> => {
 
 const tail = (name: string, count: number, ...flags: readonly string[]) => home.pfly(['msg', 'tail', name, '--count', String(count), '--timeout', '60s', ...flags], bob);
 
+let url: string;
+
 t.before(async () => {
-  const url = await home.domain();
+  url = await home.domain();
   await Promise.all([home.runtime('alice', url), home.runtime('bob', url)]);
 });
 
@@ -95,6 +99,40 @@ t.test('--receipt prints a line per message; without the short cut the same happ
     t.ok(receipts.every(({ id, rtt_ms: rtt }) => typeof id === 'string' && typeof rtt === 'number' && rtt > 0));
   }
   t.equal((await tail('receipts', 4, '--raw')).stdout, 'a\nb\na\nb\n');
+});
+
+t.test('docs/control.md: a program learns its window, and gets a receipt for each message, or for many where it says so', async (t) => {
+  await registered('raw');
+  t.equal((await home.pfly(['config', 'set', 'window', '32KiB'], { profile: 'carol' })).code, 2, 'too small to be of use');
+  t.equal((await home.pfly(['config', 'set', 'window', '256KiB'], { profile: 'carol' })).code, 0);
+  await home.runtime('carol', url);
+  const { socket } = JSON.parse((await home.pfly(['runtime', 'status', '--json'], { profile: 'carol' })).stdout) as { socket: string };
+  const { stdout: to } = await home.pfly(['hyperty', 'show', 'bob/raw', '--json'], bob);
+  const reading = tail('raw', 200, '--raw');
+  await eventually(async () => (await hyperty('raw')).attached === 1);
+  for (const value of [undefined, { receipts: 'many' }]) {
+    const program = connect(socket);
+    const lines = createInterface({ input: program })[Symbol.asyncIterator]();
+    const next = async () => JSON.parse((await lines.next()).value as string) as { readonly id: string; readonly body: { readonly code: number; readonly ids?: readonly string[]; readonly value: { readonly address: string; readonly window: number } } };
+    program.write(`${JSON.stringify({ id: 'open', type: 'open', from: 'mn:/client', to: 'mn:/session', body: { value } })}\n`);
+    const { address: from, window } = (await next()).body.value;
+    t.equal(window, 256 * 1024);
+    const ids = Array.from({ length: 100 }, (_, index) => `m${String(index)}`);
+    program.write(ids.map((id) => `${JSON.stringify({ id, type: 'create', from, to: (JSON.parse(to) as { url: string }).url, body: { value: id, expect: 'receipt' } })}\n`).join(''));
+    const heard: string[] = [];
+    let receipts = 0;
+    while (heard.length < 100) {
+      const { id, body } = await next();
+      t.equal(body.code, 200);
+      heard.push(...body.ids ?? [id]);
+      receipts += 1;
+    }
+    t.same(heard, ids);
+    if (value === undefined) t.equal(receipts, 100);
+    else t.ok(receipts < 100, `${String(receipts)} receipts for 100 messages`);
+    program.destroy();
+  }
+  t.equal((await reading).code, 0);
 });
 
 t.test('Ctrl-C: an endless tail ends with 0, a wait for a count with 130', async (t) => {

@@ -144,7 +144,7 @@ void t.test('a refused message leaves no gap that others wait behind', async (t)
 void t.test('a sender is stalled beyond its limit, and goes on when receipts come', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', maxOutstanding: 4 });
+  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', window: 1000 });
   t.equal(outgoing.send(message(1), bob, lane), undefined);
   void outgoing.send(message(2), bob, lane);
   void outgoing.send(message(3), bob, lane);
@@ -315,7 +315,7 @@ void t.test('ranges from elsewhere are numbers that make sense, or nothing', (t)
 void t.test('a sender may have so many bytes outstanding, and one message more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', maxBytes: 4000 });
+  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', window: 4000 });
   const large = (id: number): Request => ({ ...message(id), body: { value: 'x'.repeat(1500), expect: 'receipt' } });
   t.equal(outgoing.send(large(1), bob, lane), undefined);
   t.equal(outgoing.send(large(2), bob, lane), undefined);

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { idsOf, parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Inbox, type InboxInit, type Program, type Stored } from '../../src/runtime/inbox/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
@@ -226,12 +226,25 @@ void t.test('responses go to the program that asked', (t) => {
   t.end();
 });
 
-void t.test('the newest ten thousand requests find their way back, however many were never answered', (t) => {
+void t.test('answers to several programs that send as one hyperty find each its own, of the newest ten thousand at least', (t) => {
   const { inbox } = setUp();
-  const answers: string[] = [];
-  for (let i = 0; i < 50_000; i++) inbox.expectResponse(`q${String(i)}`, ({ id }) => { answers.push(String(id)); });
-  for (const id of ['q0', 'q40000', 'q49999']) inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200 } }, { path: 'p2p' });
-  t.same(answers, ['q40000', 'q49999']);
+  const bystander: Message[] = [];
+  inbox.attach({ deliver: (message) => { bystander.push(message); } });
+  const answered: string[] = [];
+  const hear = (name: string) => (response: Response): void => { answered.push(`${name}: ${idsOf(response).join(' ')}`); };
+  const [one, other] = [hear('one'), hear('other')];
+  const receive = (id: string, ids?: readonly string[]): void => { inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200, ...(ids === undefined ? {} : { ids }) } }, { path: 'p2p' }); };
+  inbox.expectResponse('a', one);
+  for (let i = 0; i < 50_000; i++) inbox.expectResponse(`q${String(i)}`, other);
+  receive('a');
+  receive('q49999');
+  receive('q40000');
+  t.same(answered.splice(0), ['one: a', 'other: q49999', 'other: q40000']);
+  receive('q40002', ['b', 'q40001', 'c', 'q40002']);
+  t.same(answered.splice(0), ['one: b c', 'other: q40001 q40002'], 'of a receipt for many each gets its part');
+  inbox.forgetAsker(one);
+  receive('d');
+  t.same([answered, bystander.map(({ id }) => id)], [[], ['d']], 'what nobody waits for goes to whoever is attached');
   t.end();
 });
 

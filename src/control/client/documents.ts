@@ -6,6 +6,8 @@ export interface Session {
   readonly address?: Address;
   readonly domain: string;
   readonly user?: Address;
+  /** How much a program may have under way to one receiver without a receipt, in bytes. */
+  readonly window?: number;
 }
 
 export interface RuntimeStatus {

@@ -39,6 +39,8 @@ export interface RuntimeDaemonOptions {
     readonly allow?: Allowance;
     readonly capabilities?: readonly Capability[];
   };
+  /** How much one sender may have under way to one receiver, in bytes; the runtime's default where nothing is said. */
+  readonly window?: number;
 }
 
 /** How clients may speak to a message node. */

@@ -66,6 +66,7 @@ const optionsOf = (context: Context, input: StartInput, settings: Settings, log:
   ...(settings.iceServers === undefined ? {} : { iceServers: checkedServers(settings) }),
   ...(settings.turnCredentials === undefined ? {} : { turnCredentials: settings.turnCredentials }),
   ...(settings.ice === undefined ? {} : { iceTransportPolicy: settings.ice }),
+  ...(settings.window === undefined ? {} : { window: settings.window }),
   ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
     stubs: {
       ...(settings.stubs === undefined ? {} : { allow: settings.stubs }),

@@ -163,7 +163,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
     const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
     if (input.requireDirect) await makeDirect(runtime, to, timeoutMs);
     const sender = new Sender({ client: runtime.client }, {
-      to, from, type, timeoutMs: input.timeoutMs, signal: context.signal,
+      to, from, type, timeoutMs: input.timeoutMs, window: runtime.session.window, signal: context.signal,
       p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,
       store: input.store === true,
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),

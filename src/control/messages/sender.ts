@@ -32,14 +32,15 @@ export interface SenderInit {
   readonly store?: boolean;
   /** How long receipts may fail to come, in milliseconds; where it is said, the runtime looks for a way as long. @default 30_000 */
   readonly timeoutMs?: number | undefined;
-  /** How many messages may be without a receipt. @default 512 */
-  readonly windowMessages?: number;
-  /** How much they may hold together, in UTF-16 code units; one message may be larger. @default 1 MiB */
-  readonly windowSize?: number;
+  /** How much may be without a receipt, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
+  readonly window?: number | undefined;
   readonly signal?: AbortSignal;
   /** Is told of each receipt, in the order in which they come. */
   readonly onReceipt?: (receipt: Receipt) => void;
 }
+
+/** What a message counts at least: however small they are, no more than 512 take up 1 MiB. */
+const LEAST = 2048;
 
 interface Outstanding {
   readonly size: number;
@@ -58,8 +59,7 @@ export class Sender {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #init: SenderInit;
-  readonly #windowMessages: number;
-  readonly #windowSize: number;
+  readonly #window: number;
   readonly #outstanding = new Map<Message['id'], Outstanding>();
   readonly #idPrefix: string;
   #size = 0;
@@ -81,8 +81,7 @@ export class Sender {
     this.#client = client;
     this.#clock = clock;
     this.#init = init;
-    this.#windowMessages = init.windowMessages ?? 512;
-    this.#windowSize = init.windowSize ?? 1024 * 1024;
+    this.#window = init.window ?? 1024 * 1024;
     this.#idPrefix = `${client.idPrefix}-`;
     this.#lastProgress = clock.now();
     client.onResponse((response) => { this.#settle(response); });
@@ -104,7 +103,7 @@ export class Sender {
 
   /** Whether one more may be sent now. */
   get hasRoom(): boolean {
-    return !this.#pressed && this.#outstanding.size < this.#windowMessages && this.#size < this.#windowSize;
+    return !this.#pressed && this.#size < this.#window;
   }
 
   /** Resolves when something has changed: there is room, a receipt has come, or it is over. Never rejects. */
@@ -112,9 +111,10 @@ export class Sender {
     return new Promise((resolve) => { this.#wake = resolve; });
   }
 
-  /** @param size what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
-  send(value: unknown, size: number): void {
+  /** @param textSize what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
+  send(value: unknown, textSize: number): void {
     if (this.#over !== undefined) throw this.#over;
+    const size = Math.max(textSize, LEAST);
     const { to, from, type, p2p, store, timeoutMs } = this.#init;
     const id = this.#idPrefix + String(this.#next++);
     const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };

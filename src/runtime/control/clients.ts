@@ -5,12 +5,14 @@ import {
   type Address, type Message, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Attachment } from '../inbox/index.js';
-import { notHere, type Hyperties } from '../registry/index.js';
+import { notHere, type Hyperties, type Hyperty } from '../registry/index.js';
 
 /** A program at the other end of the runtime's socket. */
 export class Client implements Origin {
   readonly link: Link<Message>;
   readonly attachments = new Map<Address, Attachment>();
+  /** The hyperties as which it has sent. */
+  readonly sentAs = new Set<Hyperty>();
   /** What has to be undone when the program goes. */
   readonly cleanups = new Map<string, () => void>();
   readonly #log: ClientsComponents['log'];
@@ -59,6 +61,8 @@ export interface ClientsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly user: Address;
+  /** How much a program may have under way to one receiver, in bytes: it is told, so that it needn't send more. */
+  readonly window: number;
 }
 
 /**
@@ -98,8 +102,8 @@ export class Clients {
       if (isResponse(message)) return undefined;
       if (message.type !== 'open' || message.to !== SESSION) return link.send(refuse(message, new ProtoflyError('E_UNAUTHENTICATED', 'the first message is an open to mn:/session')));
       client = this.#open(link, receiptsOf(message));
-      const { runtime, domain, user } = this.#init;
-      return link.send(respond(message, 200, { value: { runtime, address: client.address, domain, user } }));
+      const { runtime, domain, user, window } = this.#init;
+      return link.send(respond(message, 200, { value: { runtime, address: client.address, domain, user, window } }));
     });
     void link.closed.then(() => {
       this.#links.delete(link);
@@ -152,6 +156,7 @@ export class Clients {
     for (const undo of client.cleanups.values()) undo();
     for (const attachment of client.attachments.values()) attachment.detach();
     client.attachments.clear();
+    for (const { inbox } of client.sentAs) inbox.forgetAsker(client.answer);
     this.#components.log('debug', `${client.address} has gone`);
   }
 
@@ -161,7 +166,10 @@ export class Clients {
       if (hyperty === undefined) {
         return isResponse(message) ? undefined : client.link.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is neither this program nor a hyperty of this runtime`)));
       }
-      if (!isResponse(message)) hyperty.inbox.expectResponse(message.id, client.answer);
+      if (!isResponse(message)) {
+        hyperty.inbox.expectResponse(message.id, client.answer);
+        client.sentAs.add(hyperty);
+      }
     }
     return this.#components.bus.post(message, client);
   }

@@ -12,13 +12,14 @@ export interface OutgoingComponents {
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
 }
 
+/** 1 MiB. */
+export const WINDOW = 1024 * 1024;
+
 export interface OutgoingInit {
   /** Different in each life of the runtime. */
   readonly epoch: string;
-  /** Beyond this many unacknowledged messages of one stream its sender is stalled. @default 4096 */
-  readonly maxOutstanding?: number;
-  /** Beyond this many bytes of them, too. @default 1 MiB */
-  readonly maxBytes?: number;
+  /** Beyond this many unacknowledged bytes of one stream its sender is stalled. @default WINDOW */
+  readonly window?: number;
   /** How long no receipt may come before what is outstanding is sent again, in milliseconds; doubles up to 8 times. @default 3000 */
   readonly resendMs?: number;
   /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
@@ -76,7 +77,7 @@ export class Outgoing {
   constructor({ clock, route }: OutgoingComponents, init: OutgoingInit) {
     this.#clock = clock;
     this.#route = route;
-    this.#init = { maxOutstanding: 4096, maxBytes: 1024 * 1024, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
+    this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 
   /** How many messages were sent more than once. */
@@ -100,7 +101,7 @@ export class Outgoing {
     flow.window.add(entry);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? this.#carry(flow, entry, carrier);
-    if (this.#hasRoom(flow, 1)) return pressure;
+    if (flow.window.bytes < this.#init.window) return pressure;
     const room = new Promise<void>((resolve) => flow.room.push(resolve));
     return pressure === undefined ? room : Promise.all([pressure, room]).then(() => undefined);
   }
@@ -169,11 +170,6 @@ export class Outgoing {
     return flow;
   }
 
-  /** Whether a sender may go on: with `share` of its limits in use at most. */
-  #hasRoom({ window }: Flow, share: number): boolean {
-    return window.size < this.#init.maxOutstanding * share && window.bytes < this.#init.maxBytes * share;
-  }
-
   #mayHope(flow: Flow, { message }: Outstanding): boolean {
     return this.#init.patient || this.#clock.now() - flow.progress < this.#patience(message);
   }
@@ -197,7 +193,7 @@ export class Outgoing {
       flow.resends = 0;
     }
     window.delete(seq);
-    if (flow.room.length > 0 && this.#hasRoom(flow, 1 / 2)) for (const go of flow.room.splice(0)) go();
+    if (flow.room.length > 0 && window.bytes < this.#init.window / 2) for (const go of flow.room.splice(0)) go();
   }
 
   #marked({ epoch, window }: Flow, { message, seq }: Outstanding): Message {

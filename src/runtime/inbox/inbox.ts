@@ -1,14 +1,14 @@
 import {
-  asProtoflyError, expectationOf, flowOf, idsOf, isResponse, ProtoflyError, refuse, withIds,
+  asProtoflyError, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds,
   type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { Incoming, sizeOf } from '../delivery/index.js';
+import { Askers, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
 import { Queue, type Arrival, type Stored } from './queue.js';
 import { Receipts } from './receipts.js';
-import { Recent } from './recent.js';
 
 export interface Attachment {
   /** The first `count` messages delivered to this program have been taken. */
@@ -42,8 +42,6 @@ export interface InboxInit {
 }
 
 const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-/** So many requests of programs at least are remembered until they are answered. */
-const MIN_AWAITED = 10_000;
 
 /** A numbered message as it came. */
 interface Came {
@@ -72,7 +70,7 @@ export class Inbox {
   readonly #positions: Positions | undefined;
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
-  readonly #awaited = new Recent<MessageId, (response: Response) => void>(MIN_AWAITED);
+  readonly #askers = new Askers();
 
   constructor({ stored, positions, clock, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
@@ -97,9 +95,14 @@ export class Inbox {
     return this.#attached.size;
   }
 
-  /** Where the response to a request that a program sent as this hyperty is to go. */
-  expectResponse(id: MessageId, deliver: (response: Response) => void): void {
-    this.#awaited.set(id, deliver);
+  /** Where the responses to a request that a program sent as this hyperty are to go. */
+  expectResponse(id: MessageId, deliver: Deliver): void {
+    this.#askers.asks(id, deliver);
+  }
+
+  /** A program that may have sent as this hyperty has gone. */
+  forgetAsker(deliver: Deliver): void {
+    this.#askers.forget(deliver);
   }
 
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
@@ -161,30 +164,24 @@ export class Inbox {
 
   #answer(response: Response): void {
     const ids = idsOf(response);
+    const isLast = !isProvisional(response);
     if (ids.length === 1) {
-      this.#answerOne(response);
+      this.#handAnswer(response, this.#askers.of(response.id, isLast));
       return;
     }
     // Several programs may send as one hyperty.
-    const askers = new Map<((response: Response) => void) | undefined, MessageId[]>();
+    const askers = new Map<Deliver | undefined, MessageId[]>();
     for (const id of ids) {
-      const deliver = this.#awaited.get(id);
-      const before = askers.get(deliver);
-      if (before === undefined) askers.set(deliver, [id]);
-      else before.push(id);
-      this.#awaited.delete(id);
+      const asker = this.#askers.of(id, isLast);
+      const theirs = askers.get(asker);
+      if (theirs === undefined) askers.set(asker, [id]);
+      else theirs.push(id);
     }
-    for (const [deliver, theirs] of askers) this.#handAnswer(withIds(response, theirs), deliver);
+    for (const [asker, theirs] of askers) this.#handAnswer(askers.size === 1 ? response : withIds(response, theirs), asker);
   }
 
-  #answerOne(response: Response): void {
-    const deliver = this.#awaited.get(response.id);
-    if (response.body.code >= 200) this.#awaited.delete(response.id);
-    this.#handAnswer(response, deliver);
-  }
-
-  #handAnswer(response: Response, deliver: ((response: Response) => void) | undefined): void {
-    if (deliver !== undefined) deliver(response);
+  #handAnswer(response: Response, asker: Deliver | undefined): void {
+    if (asker !== undefined) asker(response);
     else for (const consumer of this.#attached) consumer.pass(response);
   }
 

@@ -16,6 +16,7 @@ export class Recent<K, V> {
   }
 
   set(key: K, value: V): void {
+    this.#old.delete(key);
     if (this.#young.size >= this.#atLeast) {
       this.#old = this.#young;
       this.#young = new Map();
@@ -24,7 +25,6 @@ export class Recent<K, V> {
   }
 
   delete(key: K): void {
-    this.#young.delete(key);
-    this.#old.delete(key);
+    if (!this.#young.delete(key)) this.#old.delete(key);
   }
 }

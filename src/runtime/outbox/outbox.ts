@@ -4,7 +4,7 @@ import {
   type Address, type Clock, type ErrorCode, type Message, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { Outgoing, type Carrier } from '../delivery/index.js';
+import { Outgoing, WINDOW, type Carrier } from '../delivery/index.js';
 import { pairKey, Pair, type Entry } from './pair.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
@@ -31,6 +31,8 @@ export interface OutboxInit {
   /** How many from one sender to one receiver. @default 5000 */
   readonly maxPerPair?: number;
   /** How many of a pair are under way at a time. @default 256 */
+  readonly maxUnderWay?: number;
+  /** Beyond how many unacknowledged bytes a pair waits. @default WINDOW */
   readonly window?: number;
   /** @default 3000 */
   readonly resendMs?: number;
@@ -58,8 +60,8 @@ export class Outbox {
 
   constructor(components: OutboxComponents, init: OutboxInit) {
     this.#components = components;
-    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, window: 256, resendMs: 3000, patienceMs: 1000, ...init };
-    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to) }, { epoch: init.epoch, resendMs: this.#init.resendMs, patient: true });
+    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, ...init };
+    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to) }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     this.#spool = new Spool(components, this.#init);
     this.#spool.load((from, to) => this.#pair(from, to), components.clock.now());
   }
@@ -166,7 +168,7 @@ export class Outbox {
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       this.#begun += 1;
-      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, window: this.#init.window });
+      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxUnderWay: this.#init.maxUnderWay });
       this.#pairs.set(key, pair);
       this.#schedule();
     }

@@ -38,7 +38,7 @@ export interface PairInit {
   /** Names the stream of the messages that come next. */
   readonly epoch: string;
   /** How many may be under way at a time. */
-  readonly window: number;
+  readonly maxUnderWay: number;
 }
 
 /** What one sender sends to one receiver, in order and at its own pace: first what is under way, then what waits for that. */
@@ -106,7 +106,7 @@ export class Pair {
 
   /** Whether there is room for one more under way. A stream follows another only when that has been settled. */
   maySend({ epoch }: Entry): boolean {
-    if (this.sent.size >= this.#init.window) return false;
+    if (this.sent.size >= this.#init.maxUnderWay) return false;
     const [under] = this.sent.values();
     return under === undefined || under.epoch === epoch;
   }
@@ -149,14 +149,14 @@ export class Pair {
 
   /** Settles when its sender may go on; undefined when it may now. */
   get pressure(): Pressure {
-    if (this.#inMemory < this.#init.window * 2) return undefined;
+    if (this.#inMemory < this.#init.maxUnderWay * 2) return undefined;
     this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
     return this.#relief;
   }
 
   /** Lets the sender go on if there is room. */
   relieve(): void {
-    if (this.#inMemory < this.#init.window) this.release();
+    if (this.#inMemory < this.#init.maxUnderWay) this.release();
   }
 
   /** Lets the sender go on in any case. */
