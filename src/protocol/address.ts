@@ -79,11 +79,15 @@ export const parentOf = (address: Address): Address | undefined => {
   return first < 0 || last === first ? undefined : (address.slice(0, last) as Address);
 };
 
+const RUNTIME_SCHEME = 'hyperty-runtime://';
+
 /** `hyperty-runtime://example.com/r1/sm` → `hyperty-runtime://example.com/r1`; undefined for other schemes. */
 export const runtimeOf = (address: Address): Address | undefined => {
-  const { scheme, domain, path } = partsOf(address);
-  const [id] = path.split('/');
-  return scheme === 'hyperty-runtime' && id ? (`hyperty-runtime://${domain}/${id}` as Address) : undefined;
+  if (!address.startsWith(RUNTIME_SCHEME)) return undefined;
+  const id = address.indexOf('/', RUNTIME_SCHEME.length) + 1;
+  if (id === 0) return undefined;
+  const end = address.indexOf('/', id);
+  return end < 0 ? address : (address.slice(0, end) as Address);
 };
 
 const FUNCTION_LABELS = ['msg-node.', 'registry.', 'catalogue.'];

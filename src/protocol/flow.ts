@@ -38,8 +38,8 @@ export const flowOf = (message: Message): FlowMark | undefined => {
   return base >= 1 && seq >= base ? { epoch, seq, base } : undefined;
 };
 
-export const withFlow = (message: Message, { epoch, seq, base }: FlowMark): Message =>
-  ({ ...message, body: { ...message.body, flow: [epoch, seq, base] } }) as Message;
+export const withFlow = ({ id, type, from, to, body }: Message, { epoch, seq, base }: FlowMark): Message =>
+  ({ id, type, from, to, body: { ...body, flow: [epoch, seq, base] } }) as Message;
 
 /** Reads which messages a receipt from elsewhere stands for; undefined where its id alone says so. */
 export const rangeOf = (receipt: Response): FlowRange | undefined => {

@@ -3,6 +3,7 @@ import {
   asProtoflyError, isProvisional, rangeOf, withFlow, withIds, type Address, type Clock, type FlowMark, type Message, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
+import { Flows } from './flows.js';
 import { sizeOf } from './size.js';
 import { Window, type Numbered } from './window.js';
 
@@ -43,6 +44,7 @@ interface Outstanding extends Numbered {
 interface Flow {
   /** Never used again: a stream that was forgotten and begins anew must not look like a repetition of its beginning. */
   epoch: string;
+  readonly from: Address;
   readonly to: Address;
   nextSeq: number;
   readonly window: Window<Outstanding>;
@@ -68,7 +70,7 @@ export class Outgoing {
   readonly #clock: Clock;
   readonly #route: OutgoingComponents['route'];
   readonly #init: Required<OutgoingInit>;
-  readonly #flows = new Map<string, Flow>();
+  readonly #flows = new Flows<Flow>();
   #sweep: Timer | undefined;
   #resent = 0;
   /** How many streams have begun. */
@@ -114,7 +116,7 @@ export class Outgoing {
    */
   settle(response: Response): Response | undefined {
     if (isProvisional(response)) return response;
-    const flow = this.#flows.get(keyOf(response.to, response.from));
+    const flow = this.#flows.get(response.to, response.from);
     const range = rangeOf(response);
     if (range !== undefined) return flow?.epoch === range.epoch ? this.#settleAll(flow, response, flow.window.between(range.first, range.last)) : undefined;
     const entry = flow?.window.find(({ message }) => message.id === response.id);
@@ -130,7 +132,7 @@ export class Outgoing {
 
   /** What went over `carrier` and is outstanding goes again, over whatever way there is now, and so does what couldn't be sent. */
   lost(carrier: Carrier): void {
-    for (const flow of this.#flows.values()) {
+    for (const flow of this.#flows.all()) {
       if (flow.moving !== undefined) flow.lost.add(carrier);
       else if (flow.refused || wentOver(flow, carrier)) this.#move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
     }
@@ -138,33 +140,32 @@ export class Outgoing {
 
   /** There may be ways that weren't there before: what couldn't be sent goes again. */
   wake(): void {
-    for (const flow of this.#flows.values()) if (flow.refused) this.#move(flow, ({ carrier }) => carrier === undefined);
+    for (const flow of this.#flows.all()) if (flow.refused) this.#move(flow, ({ carrier }) => carrier === undefined);
   }
 
   /** Nothing of a message is to be waited for any more. */
   withdraw(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
-    const flow = this.#flows.get(keyOf(from, to));
+    const flow = this.#flows.get(from, to);
     const entry = flow?.epoch === epoch ? flow.window.get(seq) : undefined;
     if (flow !== undefined && entry !== undefined) this.#end(flow, entry);
   }
 
   close(): void {
     this.#sweep?.cancel();
-    for (const flow of this.#flows.values()) for (const go of flow.room.splice(0)) go();
+    for (const flow of this.#flows.all()) for (const go of flow.room.splice(0)) go();
     this.#flows.clear();
   }
 
   #flow(from: Address, to: Address): Flow {
-    const key = keyOf(from, to);
-    let flow = this.#flows.get(key);
+    let flow = this.#flows.get(from, to);
     if (flow === undefined) {
       const now = this.#clock.now();
       this.#begun += 1;
       flow = {
-        epoch: `${this.#init.epoch}.${String(this.#begun)}`, to, nextSeq: 1, window: new Window(), lost: new Set(), moving: undefined, refused: false,
+        epoch: `${this.#init.epoch}.${String(this.#begun)}`, from, to, nextSeq: 1, window: new Window(), lost: new Set(), moving: undefined, refused: false,
         progress: now, resentAt: now, resends: 0, room: [],
       };
-      this.#flows.set(key, flow);
+      this.#flows.add(flow);
       this.#schedule();
     }
     return flow;
@@ -262,15 +263,15 @@ export class Outgoing {
   #look(): void {
     const now = this.#clock.now();
     const { resendMs, forgetMs, patient } = this.#init;
-    for (const [key, flow] of this.#flows) {
+    for (const flow of this.#flows.all()) {
       const { oldest } = flow.window;
       if (oldest === undefined) {
-        if (now - flow.progress > forgetMs) this.#flows.delete(key);
+        if (now - flow.progress > forgetMs) this.#flows.delete(flow);
         continue;
       }
       if (!patient && now - flow.progress > Math.max(forgetMs, this.#patience(oldest.message))) {
         for (const go of flow.room.splice(0)) go();
-        this.#flows.delete(key);
+        this.#flows.delete(flow);
       } else if (now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#move(flow, () => true);
@@ -293,5 +294,3 @@ export class Outgoing {
 
 /** Whether anything outstanding was given to that carrier last. */
 const wentOver = (flow: Flow, carrier: Carrier): boolean => flow.window.find((entry) => entry.carrier === carrier) !== undefined;
-
-const keyOf = (from: Address, to: Address): string => `${from} ${to}`;

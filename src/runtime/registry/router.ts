@@ -1,6 +1,6 @@
 import type { Listener, Origin, Resolver } from '../../bus/index.js';
 import {
-  DELIVERY, domainOf, expectationOf, isResponse, isWithin, partsOf, ProtoflyError, respond, runtimeOf, viaOf,
+  DELIVERY, domainOf, expectationOf, isResponse, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
   type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Carrier, Outgoing } from '../delivery/index.js';
@@ -23,14 +23,12 @@ export interface RouterComponents {
   readonly reply: (response: Response) => void;
 }
 
-const FUNCTIONS: ReadonlySet<string> = new Set(['domain', 'global', 'connection']);
-const P2P_STUB = /^[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
+const FUNCTION = /^(?:domain|global|connection):/;
+const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
+const USER = /^user(?:-guid)?:/;
 
 /** Whether messages of an address always go through message nodes. */
-export const viaNode = (address: Address): boolean => {
-  const { scheme, path } = partsOf(address);
-  return FUNCTIONS.has(scheme) || (scheme === 'hyperty-runtime' && P2P_STUB.test(path));
-};
+export const viaNode = (address: Address): boolean => FUNCTION.test(address) || P2P_STUB.test(address);
 
 /**
  * The way of a message to an address that isn't here: the resolution of docs/protocol.md, "Routing". Never waits for
@@ -56,8 +54,7 @@ export class Router implements Resolver {
   /** What carries a message to `to` now. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
   route(message: Message, to: Address): Carrier | Promise<Carrier> {
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    const { scheme } = partsOf(to);
-    if (scheme === 'user' || scheme === 'user-guid') throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
+    if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
     if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
     if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined);
@@ -90,7 +87,7 @@ export class Router implements Resolver {
     if (viaNode(from)) return nodes.wayBack(to);
     // A receipt goes back the way its message came: the sender changes its way first when a connection dies. And
     // Connection objects speak through message nodes, whatever has become live meanwhile.
-    if (response.body['path'] === 'msg-node' || FUNCTIONS.has(partsOf(response.from).scheme)) return nodes.wayBack(to);
+    if (response.body['path'] === 'msg-node' || FUNCTION.test(from)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.wayBack(to);
