@@ -10,6 +10,10 @@ import { Answers } from './answers.js';
 export interface Received {
   readonly value: unknown;
   readonly from: Address;
+  /** How it came to this runtime; its sender's receipt says the same. */
+  readonly path: 'p2p' | 'msg-node' | 'local';
+  /** Of the P2P connection by which it came. */
+  readonly generation: number | undefined;
   /** The whole message. */
   readonly message: Request;
 }
@@ -161,7 +165,8 @@ export class Hyperty {
     if (this.#files !== undefined && isFileMessage(message)) return this.#files.take(message, this.address).then(() => { this.#took(); });
     let result: unknown;
     try {
-      result = handler({ value: message.body?.value, from: message.from, message });
+      const { value, path, generation } = message.body as { readonly value?: unknown } & Pick<Received, 'path' | 'generation'>;
+      result = handler({ value, from: message.from, path, generation, message });
     } catch (thrown) {
       this.#answer(message, asProtoflyError(thrown));
       return undefined;

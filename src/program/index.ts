@@ -13,6 +13,7 @@ import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
 export { domainHome, type DomainHome } from './domain-home.js';
+export type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
 export type { SavedFile, SentFile } from '../control/files/index.js';
 export { Hyperty, type Received, type Receipt, type ReceiveOptions, type SendFileOptions, type SendOptions } from './hyperty.js';
 export { Node, type Criteria, type RegisterOptions } from './node.js';

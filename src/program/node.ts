@@ -1,6 +1,6 @@
 import type { Link } from '../link/index.js';
-import { Client } from '../control/client/client.js';
-import type { ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
+import { Client, registryOf } from '../control/client/client.js';
+import type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
 import { Runtime as RuntimeView } from '../control/client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import type { Criteria } from '../runtime/index.js';
@@ -24,6 +24,8 @@ export interface NodeInit {
 
 /** How long it may take to tell the domain that addresses have ended, in milliseconds. */
 const GOODBYE_MS = 1000;
+/** What changes of P2P connections come under: docs/control.md. */
+const CONNECTIONS = '/p2p';
 
 /**
  * A program's node: its runtime, seen from the program. The runtime may live in this process (`startRuntime`) or be
@@ -36,6 +38,7 @@ export class Node {
   readonly #view: RuntimeView;
   readonly #init: NodeInit;
   readonly #hyperties = new Map<string, Hyperty>();
+  readonly #listeners = new Set<(change: ConnectionChange) => void>();
   #ending: Promise<void> | undefined;
 
   /** Opens the session over a link to a runtime. @throws ProtoflyError */
@@ -49,7 +52,12 @@ export class Node {
     this.#view = view;
     this.#init = init;
     this.address = view.session.runtime;
-    client.onMessage((message) => (typeof message.to === 'string' ? this.#hyperties.get(message.to)?.accept(message) : undefined));
+    client.onMessage((message) => {
+      if (typeof message.to !== 'string') return undefined;
+      if (message.to !== client.address) return this.#hyperties.get(message.to)?.accept(message);
+      if (message.body?.resource === CONNECTIONS) for (const listener of [...this.#listeners]) listener(message.body.value as ConnectionChange);
+      return undefined;
+    });
     client.onResponse((response) => { this.#hyperties.get(response.to)?.settle(response); });
   }
 
@@ -90,6 +98,17 @@ export class Node {
 
   connections(): Promise<readonly ConnectionInfo[]> {
     return this.#view.connections();
+  }
+
+  /**
+   * Is told of each change of a P2P connection from now on: of its state, its health, and when another generation takes over.
+   * @returns ends it
+   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TIMEOUT`
+   */
+  async onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
+    this.#listeners.add(listener);
+    await this.#client.ask(registryOf(this.address), 'subscribe', { resource: CONNECTIONS });
+    return () => { this.#listeners.delete(listener); };
   }
 
   status(): Promise<RuntimeStatus> {

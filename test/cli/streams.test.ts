@@ -101,6 +101,26 @@ t.test('--receipt prints a line per message; without the short cut the same happ
   t.equal((await tail('receipts', 4, '--raw')).stdout, 'a\nb\na\nb\n');
 });
 
+t.test('both ends say the same of the way that a message took', async (t) => {
+  await registered('ways');
+  const via: unknown[] = [];
+  const send = async (...flags: readonly string[]): Promise<void> => {
+    const { stdout, stderr } = await home.pfly(['msg', 'send', 'bob/ways', 'x', '--receipt', ...flags], alice);
+    t.match(stderr, '');
+    const { via: path, generation } = JSON.parse(stdout) as Record<string, unknown>;
+    via.push([path, generation]);
+  };
+  const reading = tail('ways', 3, '--json');
+  await eventually(async () => (await hyperty('ways')).attached === 1);
+  await send('--no-p2p');
+  await send('--require-direct');
+  await send('--no-p2p');
+  const messages = (await reading).stdout.trim().split('\n').map((line) => JSON.parse(line) as { readonly body: Record<string, unknown> });
+  t.same(messages.map(({ body: { path, generation } }) => [path, generation]), via);
+  t.match(via, [['msg-node', undefined], ['p2p', Number], ['msg-node', undefined]]);
+  t.ok(messages.every(({ body }) => !('flow' in body)), 'what was between the runtimes is theirs');
+});
+
 t.test('docs/control.md: a program learns its window, and gets a receipt for each message, or for many where it says so', async (t) => {
   await registered('raw');
   t.equal((await home.pfly(['config', 'set', 'window', '32KiB'], { profile: 'carol' })).code, 2, 'too small to be of use');

@@ -1,6 +1,6 @@
 import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, type Message } from '../../protocol/index.js';
-import type { Queue } from './queue.js';
+import { asProtoflyError, type Message, type Request } from '../../protocol/index.js';
+import type { Arrival, Queue } from './queue.js';
 
 /** A program that wants a hyperty's messages. */
 export interface Program {
@@ -48,7 +48,7 @@ export class Consumer {
       if (item === undefined) break;
       const message = queue.read(item);
       this.#next += 1;
-      const pressure = message === undefined ? undefined : this.#deliver(message);
+      const pressure = message === undefined ? undefined : this.#deliver(arrived(message, item.arrival));
       if (pressure !== undefined) {
         this.#busy = true;
         void pressure.then(() => {
@@ -100,3 +100,7 @@ export class Consumer {
     this.#components.onTaken();
   }
 }
+
+/** A message as programs get it: with the way by which it came, without what was between the runtimes. */
+const arrived = (message: Request, { path, generation }: Arrival): Request =>
+  ({ id: message.id, type: message.type, from: message.from, to: message.to, body: { ...message.body, path, generation, flow: undefined } });
