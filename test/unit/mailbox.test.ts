@@ -130,3 +130,24 @@ t.test('a receiver that acknowledges nothing has got what was given to its sessi
   t.match(mailbox.status, { messages: 0, delivered: 1 });
   mailbox.close();
 });
+
+t.test('FLW-7 MAL-3 a receipt for many ends all of them; its sender hears what it understands', async (t) => {
+  const { mailbox, given, arrive } = setUp();
+  const receipt = (id: number, flow: unknown) => respond(send(id), 200, { path: 'msg-node', flow });
+  for (const id of [1, 2, 3]) await mailbox.keep(send(id, { flow: ['x', id, 1] }), bob, sender);
+  arrive();
+  const many = receipt(2, ['x', 1, 2]);
+  t.same(mailbox.settle(many), [many], 'who numbers his messages reads receipts for many');
+  t.match(mailbox.status, { messages: 1, delivered: 2 });
+  t.same(mailbox.settle(receipt(9, ['y', 3, 3])), [receipt(9, ['y', 3, 3])], 'another stream\'s is not the mailbox\'s');
+  t.same(mailbox.settle({ ...receipt(3, ['x', 3, 3]), to: bob }), [{ ...receipt(3, ['x', 3, 3]), to: bob }], 'nor is another sender\'s');
+  t.match(mailbox.status, { messages: 1 });
+  mailbox.settle(receipt(3, ['x', 1, 3]));
+  const { expect: _expect, ...body } = send(12).body ?? {};
+  for (const message of [send(11), { ...send(12), body }, send(13)]) await mailbox.keep(message, bob, sender);
+  arrive();
+  const [first, , last] = given.map((message) => flowOf(message)!);
+  t.same(mailbox.settle(receipt(13, [first!.epoch, first!.seq, last!.seq])), [11, 13].map((id) => respond(send(id), 200, { path: 'msg-node' })), 'others hear of each that they asked for');
+  t.match(mailbox.status, { messages: 0, delivered: 6 });
+  mailbox.close();
+});
