@@ -1,4 +1,2 @@
 #!/usr/bin/env -S node --enable-source-maps
-import { run } from '../dist/control/cli.js';
-
-await run(process.argv.slice(2), import.meta.url, { development: true });
+import('../dist/control/cli.js').then(({ run }) => run(process.argv.slice(2), require('node:path').dirname(__dirname), { development: true }));

