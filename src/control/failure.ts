@@ -25,9 +25,10 @@ const tidy = (message: string): string => {
 };
 
 export const asFailureError = (thrown: unknown, usage?: string): ProtoflyError => {
-  if (thrown instanceof ProtoflyError) return new ProtoflyError(thrown.code, tidy(thrown.message), { cause: thrown, ...(thrown.hint === undefined ? {} : { hint: thrown.hint }) });
-  if (!isParserError(thrown)) return asProtoflyError(thrown);
-  return new ProtoflyError('E_USAGE', tidy(thrown.message), { cause: thrown, ...(usage === undefined ? {} : { hint: `see ${usage} --help` }) });
+  if (!(thrown instanceof ProtoflyError) && !isParserError(thrown)) return asProtoflyError(thrown);
+  const { code, hint } = thrown instanceof ProtoflyError ? thrown : { code: 'E_USAGE' as const, hint: undefined };
+  const advice = hint ?? (code === 'E_USAGE' && usage !== undefined ? `see ${usage} --help` : undefined);
+  return new ProtoflyError(code, tidy(thrown.message), { cause: thrown, ...(advice === undefined ? {} : { hint: advice }) });
 };
 
 /** @param usage the command, for the hint of a usage error */

@@ -36,7 +36,7 @@ export const askText = async (context: Context, message: string): Promise<string
  */
 export const needed = async (context: Context, name: string, given: string | undefined, choices?: () => Promise<readonly Choice<string>[]>): Promise<string> => {
   if (given !== undefined && given !== '') return given;
-  if (!context.interactive) throw new ProtoflyError('E_USAGE', `${name} is missing`, { hint: 'see --help' });
+  if (!context.interactive) throw new ProtoflyError('E_USAGE', `${name} is missing`);
   const found = (await choices?.()) ?? [];
   return found.length > 0 ? choose(context, name, found) : askText(context, name);
 };
