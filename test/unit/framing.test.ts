@@ -1,6 +1,7 @@
 import t from 'tap';
 import fc from 'fast-check';
 import { ProtoflyFraming, RethinkFraming, type Framing, type FramingComponents } from '../../src/protostubs/p2p/index.js';
+import { LANE_OVERHEAD, LaneReader, LaneWriter } from '../../src/protostubs/p2p/lanes.js';
 import { BULK, FrameWriter, KIND, readFrame, WINDOW, type FrameRecord } from '../../src/protostubs/p2p/records.js';
 import { encodeMessage, parseAddress, type Message, type Request } from '../../src/protocol/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
@@ -92,6 +93,46 @@ for (const [name, make] of [['protofly/1', protofly], ['rethink/1', rethink]] as
     }), { numRuns: 200 });
   });
 }
+
+await t.test('lanes: any texts are put together again to the letter', (t) => {
+  const address = fc.constantFrom('hyperty://a.example/1', 'hyperty://a.example/2', 'hyperty://b.example/,"body":', 'hyperty://b.example/\\u0022');
+  const text = fc.oneof(
+    fc.record({ id: fc.oneof(fc.integer(), fc.string({ unit: 'binary' })), type: fc.constantFrom('create', 'response'), from: address, to: address, body: fc.option(fc.dictionary(fc.string(), fc.json()), { nil: undefined }) }).map((message) => JSON.stringify(message)),
+    fc.constantFrom('{"id":1,"body":{"value":"x\\ty"},"from":"hyperty://a.example/1"}', '{ "id": 1 }', '{"id":1}', '{"id":"a\\"b","body":{}}', '{"id":\t1\t,"type":"create","body":{}}', '{"type":"create","id":3}', '', '{"id":', '{"id":"', `{"id":1,"from":"${'x'.repeat(9000)}","body":{}}`),
+    fc.integer({ max: 400, min: 0 }).map((number) => `{"id":${String(number)},"to":"lane ${String(number)}","body":{}}`),
+  );
+  fc.assert(fc.property(fc.array(text, { maxLength: 700 }), (texts) => {
+    const [writer, reader] = [new LaneWriter(), new LaneReader()];
+    for (const one of texts) {
+      const line = writer.shorten(one);
+      if (line.length > one.length + LANE_OVERHEAD) throw new Error(`${String(line.length)} units for ${String(one.length)}`);
+      const read = line.split('\n').map((part) => reader.read(part)).filter((part) => part !== undefined);
+      if (read.length !== 1 || read[0] !== one) throw new Error(`${JSON.stringify(read)} instead of ${JSON.stringify(one)}`);
+    }
+  }));
+  const writer = new LaneWriter();
+  const short = [1, 2].map((id) => writer.shorten(encodeMessage({ ...note('x'), id })));
+  t.equal(short[0], '=0\t,"type":"update","from":"hyperty://localhost/alice","to":"hyperty://localhost/bob"\n0\t1\t,"body":{"value":"x"}}');
+  t.equal(short[1], '0\t2\t,"body":{"value":"x"}}');
+  for (const bad of ['0', '0\t', '1\t2\t}', '256\t1\t}', '=256\t,', '=\t', '=x\t', '=0', '0x1\t1\t}', `=1\t${'x'.repeat(9000)}`]) {
+    const reader = new LaneReader();
+    reader.read('=0\t,"type":"update"');
+    t.throws(() => reader.read(bad), bad.slice(0, 20));
+  }
+  t.end();
+});
+
+await t.test('a line of no lane costs that line', async (t) => {
+  const { b, settle, stop } = pair(protofly);
+  const writer = new FrameWriter(1024);
+  writer.messages(['7\t1\t,"body":{}}', '=7\t,"type":"update","from":"hyperty://localhost/alice","to":"hyperty://localhost/bob"', '7\t2\t,"body":{"value":"y"}}', '7\t3\t,"body":{', '=9999\t', '7\t4\t}']);
+  b.framing.receive(writer.take()!.slice());
+  await settle();
+  t.strictSame(b.received.map(({ id }) => id), [2, 4]);
+  t.strictSame(b.ends, []);
+  t.equal(b.framing.stats.rejected, 3);
+  stop();
+});
 
 await t.test('what is sent in one go travels in one frame', async (t) => {
   const { a, b, settle, stop } = pair(protofly);

@@ -1,5 +1,6 @@
 import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message } from '../../protocol/index.js';
 import type { FramingStats, Log, Pressure } from './framing.js';
+import { LaneReader } from './lanes.js';
 import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
 
 export interface InboxComponents {
@@ -31,6 +32,7 @@ export class Inbox {
   readonly #components: InboxComponents;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #streams = new Map<number, Stream>();
+  readonly #lanes = new LaneReader();
   #parcels: Parcel[] = [];
   #busy = false;
   #unconsumed = 0;
@@ -135,9 +137,11 @@ export class Inbox {
     return undefined;
   }
 
-  #deliver(text: string): Pressure {
+  #deliver(line: string): Pressure {
     const { stats, log, deliver } = this.#components;
     try {
+      const text = this.#lanes.read(line);
+      if (text === undefined) return undefined;
       const message = decodeToPassOn(text);
       stats.received += 1;
       return deliver(message);

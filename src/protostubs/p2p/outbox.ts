@@ -1,5 +1,6 @@
 import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message } from '../../protocol/index.js';
 import { Gate, MAX_QUEUED, type Pressure } from './framing.js';
+import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
 
 /** How many UTF-16 units go in one batch, unless its first message alone is longer. */
@@ -21,11 +22,11 @@ interface Stream {
   readonly id: number;
   readonly item: Item;
   readonly bytes: Uint8Array;
-  readonly lane: string;
+  readonly way: string;
   sent: number;
 }
 
-const laneOf = (message: Message): string => `${message.from} ${String(message.to)}`;
+const wayOf = (message: Message): string => `${message.from} ${String(message.to)}`;
 
 /**
  * What waits to be sent. Small messages go in batches; large ones in chunks, which take turns with each other and with
@@ -45,7 +46,10 @@ export class Outbox {
   readonly #large: Large[] = [];
   readonly #streams: Stream[] = [];
   /** What waits behind a large message. */
-  readonly #lanes = new Map<string, Item[]>();
+  readonly #behind = new Map<string, Item[]>();
+  readonly #lanes = new LaneWriter();
+  /** The first small message as it travels, where that is known already. */
+  #line: string | undefined;
   #queued = 0;
   #window = WINDOW;
   #bulk = BULK;
@@ -54,7 +58,7 @@ export class Outbox {
 
   constructor(maxFrame: number) {
     // A text of n UTF-16 units takes up to 3n bytes.
-    this.#whole = Math.floor((maxFrame - MESSAGES_HEADER) / 3);
+    this.#whole = Math.floor((maxFrame - MESSAGES_HEADER) / 3) - LANE_OVERHEAD;
     this.#chunk = Math.min(CHUNK, maxFrame - CHUNK_HEADER - BEGIN_SIZE);
   }
 
@@ -93,18 +97,18 @@ export class Outbox {
   /** Empties it. @returns what wasn't sent, or not completely, oldest first within each way */
   clear(): Message[] {
     const items = [
-      ...this.#streams.map(({ item }) => item), ...this.#large, ...this.#small.slice(this.#head), ...[...this.#lanes.values()].flat(),
+      ...this.#streams.map(({ item }) => item), ...this.#large, ...this.#small.slice(this.#head), ...[...this.#behind.values()].flat(),
     ];
     this.#streams.length = this.#large.length = this.#queued = 0;
     this.#advance(this.#small.length);
-    this.#lanes.clear();
+    this.#behind.clear();
     this.#gate.release(0);
     return items.map(({ message }) => message);
   }
 
   #sort(item: Item): void {
-    if (this.#lanes.size > 0) {
-      const waiting = this.#lanes.get(laneOf(item.message));
+    if (this.#behind.size > 0) {
+      const waiting = this.#behind.get(wayOf(item.message));
       if (waiting !== undefined) {
         waiting.push(item);
         return;
@@ -115,7 +119,7 @@ export class Outbox {
       this.#smallAdded += 1;
       return;
     }
-    this.#lanes.set(laneOf(item.message), []);
+    this.#behind.set(wayOf(item.message), []);
     this.#large.push({ ...item, after: this.#smallAdded });
   }
 
@@ -127,7 +131,7 @@ export class Outbox {
       if (bytes.length > this.#bulk) return;
       this.#large.shift();
       this.#bulk -= bytes.length;
-      this.#streams.push({ id: this.#freeStream(), item, bytes, lane: laneOf(item.message), sent: 0 });
+      this.#streams.push({ id: this.#freeStream(), item, bytes, way: wayOf(item.message), sent: 0 });
     }
   }
 
@@ -139,17 +143,22 @@ export class Outbox {
 
   #writeBatch(writer: FrameWriter): boolean {
     if (this.#window <= 0 || this.#head >= this.#small.length) return false;
-    const texts: string[] = [];
+    const lines: string[] = [];
     let units = 0;
     let at = this.#head;
     for (; at < this.#small.length; at++) {
       const { text } = this.#small[at]!;
-      if (texts.length > 0 && units + text.length > Math.min(BATCH, this.#whole)) break;
-      texts.push(text);
-      units += text.length + 1;
+      const line = this.#line ?? this.#lanes.shorten(text);
+      this.#line = undefined;
+      if (lines.length > 0 && units + line.length > Math.min(BATCH, this.#whole)) {
+        this.#line = line;
+        break;
+      }
+      lines.push(line);
+      units += line.length + 1;
+      this.#queued -= text.length;
     }
-    this.#window -= writer.messages(texts);
-    this.#queued -= units - texts.length;
+    this.#window -= writer.messages(lines);
     this.#advance(at);
     return true;
   }
@@ -178,8 +187,8 @@ export class Outbox {
       return;
     }
     this.#queued -= stream.item.text.length;
-    const waiting = this.#lanes.get(stream.lane) ?? [];
-    this.#lanes.delete(stream.lane);
+    const waiting = this.#behind.get(stream.way) ?? [];
+    this.#behind.delete(stream.way);
     for (const item of waiting) this.#sort(item);
   }
 }

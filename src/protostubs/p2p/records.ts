@@ -4,7 +4,7 @@
  *
  * | kind | record | fields |
  * |---|---|---|
- * | 1 | MESSAGES | length u32, then that many bytes: messages as JSON in UTF-8, separated by LF |
+ * | 1 | MESSAGES | length u32, then that many bytes: lines of UTF-8, separated by LF, of which each is a message as JSON, or what `lanes.ts` says |
  * | 2 | BEGIN | stream u16, total u32: a message of `total` bytes follows in chunks |
  * | 3 | CHUNK | stream u16, length u32, then that many bytes of it; the stream ends when `total` is reached |
  * | 4 | CREDIT | window u32, bulk u32: so many bytes more may be sent |
