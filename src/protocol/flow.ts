@@ -1,4 +1,4 @@
-import type { Message, Response } from './message.js';
+import { bodyWith, type Message, type Response } from './message.js';
 
 /**
  * `body.flow` of a message whose sender waits for a receipt: where it stands in the stream from its sender to its
@@ -39,7 +39,7 @@ export const flowOf = (message: Message): FlowMark | undefined => {
 };
 
 export const withFlow = ({ id, type, from, to, body }: Message, { epoch, seq, base }: FlowMark): Message =>
-  ({ id, type, from, to, body: { ...body, flow: [epoch, seq, base] } }) as Message;
+  ({ id, type, from, to, body: bodyWith(body, { flow: [epoch, seq, base] }) }) as Message;
 
 /** Reads which messages a receipt from elsewhere stands for; undefined where its id alone says so. */
 export const rangeOf = (receipt: Response): FlowRange | undefined => {

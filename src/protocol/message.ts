@@ -80,6 +80,17 @@ export const expectationOf = (message: Message): Expectation | undefined => {
   return expect === 'receipt' || expect === 'response' ? expect : undefined;
 };
 
+/**
+ * A copy of a body with other fields; those that are undefined are left out. For every message's way: `{...body, field}`
+ * takes V8 twenty times as long where the body was read from JSON.
+ */
+export const bodyWith = (body: Body | undefined, fields: Body): Body => {
+  const copy: Record<string, unknown> = {};
+  for (const key in body) if (!Object.hasOwn(fields, key)) copy[key] = body[key];
+  for (const key in fields) if (fields[key] !== undefined) copy[key] = fields[key];
+  return copy;
+};
+
 /** The stubs that a message has passed. */
 export const viaOf = (message: Message): readonly string[] => {
   const via = message.body?.via;

@@ -1,5 +1,5 @@
 import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, type Message, type Request } from '../../protocol/index.js';
+import { asProtoflyError, bodyWith, type Message, type Request } from '../../protocol/index.js';
 import type { Arrival, Queue } from './queue.js';
 
 /** A program that wants a hyperty's messages. */
@@ -103,4 +103,4 @@ export class Consumer {
 
 /** A message as programs get it: with the way by which it came, without what was between the runtimes. */
 const arrived = (message: Request, { path, generation }: Arrival): Request =>
-  ({ id: message.id, type: message.type, from: message.from, to: message.to, body: { ...message.body, path, generation, flow: undefined } });
+  ({ id: message.id, type: message.type, from: message.from, to: message.to, body: bodyWith(message.body, { path, generation, flow: undefined }) });
