@@ -67,7 +67,7 @@ export interface DomainServerInit {
   readonly version?: string;
   /** How long a session waits for its runtime. @default 60_000 */
   readonly sessionTtlMs?: number;
-  /** Pings clients this often. @default 30_000 */
+  /** Pings clients this often; those that are sent something and from which nothing comes after 3 s, if that is sooner. @default 30_000 */
   readonly keepAliveMs?: number;
   /** How long a disconnected registration is kept. @default 7 days */
   readonly keepDisconnectedMs?: number;

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { takenFrom } from '../link/taken.js';
 import { WEBSOCKET_OPTIONS, websocketLink } from '../link/websocket/index.js';
 import { asProtoflyError, type Clock } from '../protocol/index.js';
 import type { MessageNode } from './message-node/node.js';
-import { takenFrom } from './taken.js';
 
 export interface WebsocketsComponents {
   readonly node: Pick<MessageNode, 'attach'>;
@@ -12,7 +12,7 @@ export interface WebsocketsComponents {
 }
 
 export interface WebsocketsInit {
-  /** Pings clients this often. */
+  /** Pings clients this often, sooner those that are sent something and from which nothing comes. */
   readonly keepAliveMs: number;
 }
 
@@ -34,7 +34,7 @@ export class Websockets {
 
   /** Takes over a connection that asks for an upgrade. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#server.handleUpgrade(request, socket, head, (ws) => { this.#attach(ws, socket, request); });
+    this.#server.handleUpgrade(request, socket, head, (ws) => { this.#attach(ws, request); });
   }
 
   /** Takes no more; the links are the message node's to close. */
@@ -42,11 +42,11 @@ export class Websockets {
     this.#server.close();
   }
 
-  #attach(ws: WebSocket, socket: Duplex, request: IncomingMessage): void {
+  #attach(ws: WebSocket, { socket }: IncomingMessage): void {
     try {
       this.#node.attach(({ onReject }) => ({
         link: websocketLink(ws, {
-          name: `websocket ${request.socket.remoteAddress ?? ''}`,
+          name: `websocket ${socket.remoteAddress ?? ''}`,
           clock: this.#clock,
           keepAliveMs: this.#init.keepAliveMs,
           lingerMs: LINGER_MS,

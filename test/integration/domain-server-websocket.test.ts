@@ -1,4 +1,5 @@
 import t from 'tap';
+import { cableTo } from '../support/cable.js';
 import { DomainClient } from '../support/domain-client.js';
 import { startServer, until } from '../support/domain-server.js';
 
@@ -45,6 +46,33 @@ void t.test('a silent peer is dropped after two missed pongs; its session can be
   await silent.closed;
   const back = await DomainClient.connect(url, A);
   t.equal(await back.code('re-open', 'mn:/session', undefined, `${A}/${silent.token}`), 200);
+});
+
+void t.test('SES-7 MAL-1: a client that vanishes without a word is noticed within seconds while it is sent messages, and what is to be kept is; others stay', async (t) => {
+  const { url, server } = await startServer(t);
+  const cable = await cableTo(t, url);
+  const gone = await DomainClient.open(cable.url, A);
+  const [address = ''] = await gone.allocate();
+  const [sender, idle, listener] = await Promise.all([B, 'hyperty-runtime://a.example/rc', 'hyperty-runtime://a.example/rd'].map((runtime) => DomainClient.open(url, runtime)));
+  let pings = 0;
+  idle!.ws.on('ping', () => { pings += 1; });
+  cable.cut();
+  const since = Date.now();
+  const kept = { type: 'create', from: B, to: address, body: { value: 'x', expect: 'receipt', store: true } };
+  sender!.send({ ...kept, id: 'lost' });
+  let sent = 0;
+  await until(() => {
+    if (listener!.received.length === sent) sender!.send({ id: sent += 1, type: 'update', from: B, to: `${listener!.runtime}/x` });
+    return server.status()['connections'] === 3;
+  });
+  t.ok(Date.now() - since >= 4900, 'it had its time');
+  t.match(await sender!.ask('create', address, kept.body), { body: { code: 202, stored: 'domain' } });
+  t.ok(pings <= 1, 'who is sent nothing isn\'t asked');
+  for (const client of [idle!, listener!]) t.equal(await client.code('ping', SM), 200);
+
+  const back = await DomainClient.connect(url, A);
+  t.equal(await back.code('re-open', 'mn:/session', undefined, `${A}/${gone.token}`), 200);
+  t.match(await back.next(() => true), { type: 'create', from: B, body: { value: 'x' } });
 });
 
 void t.test('a receiver that reads slowly slows its sender down; one that stops reading is dropped, and others go on', async (t) => {

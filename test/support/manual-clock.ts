@@ -20,6 +20,11 @@ export class ManualClock implements Clock {
     return { cancel: () => { this.#timers.delete(id); } };
   }
 
+  /** Time passes, and nothing runs: what fell due meanwhile is late. */
+  stall(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+
   /** Lets time pass; what falls due runs in its order. */
   advance(milliseconds: number): void {
     const end = this.#now + milliseconds;

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { takenFrom } from '../../link/taken.js';
 import type { Clock, Timer } from '../../protocol/index.js';
-import { takenFrom } from '../taken.js';
 import { HEADERS, writeJson } from './answers.js';
 import type { Numbered, Reader } from './outbox.js';
 

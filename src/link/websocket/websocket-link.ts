@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
@@ -7,20 +7,26 @@ import { Fifo } from '../fifo.js';
 import { FrameLink, type FrameEvents, type FrameTransport } from '../frame-link.js';
 import type { Codec, Link, LinkEnd, LinkInit } from '../link.js';
 import { serverFrames } from './frames.js';
-import { keepAlive } from './keep-alive.js';
+import { KeepAlive } from './keep-alive.js';
 
 /** What both `WebSocketServer` and `new WebSocket` are to be made with. Messages are small: compression costs more than it saves, and memory. */
 export const WEBSOCKET_OPTIONS = { maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false } as const;
 export const KEEP_ALIVE_MS = 30_000;
+/** How long nothing may come after something was sent, before the other side is asked, and how long its answer may take. */
+const WAIT_MS = 3000;
+const ANSWER_MS = 2000;
 
 export interface WebsocketInit extends LinkInit {
-  /** Pings this often; a side that misses two pongs is gone. 0: never. @default KEEP_ALIVE_MS */
+  /**
+   * Pings this often; a side that misses two pongs is gone. One that is sent something and from which nothing comes is
+   * asked sooner, after 3 s at most, and gone 2 s later. 0: never. @default KEEP_ALIVE_MS
+   */
   readonly keepAliveMs?: number;
   /**
    * On the server's side: the socket below (`request.socket`). With it, what is sent in one turn leaves in one write.
    * From then on nobody else may send on `ws`.
    */
-  readonly serverSocket?: Duplex;
+  readonly serverSocket?: Socket;
 }
 
 const MAX_REASON_BYTES = 123;
@@ -40,7 +46,8 @@ const isOrderly = (code: number): boolean => code === 1000 || code === 1001 || c
 class WebsocketTransport implements FrameTransport {
   readonly #ws: WebSocket;
   readonly #events: FrameEvents;
-  readonly #socket: Duplex | undefined;
+  readonly #socket: Socket | undefined;
+  readonly #keepAlive: KeepAlive | undefined;
   readonly #frames = new Fifo<Buffer>();
   readonly #detach: () => void;
 
@@ -70,11 +77,13 @@ class WebsocketTransport implements FrameTransport {
     };
     ws.on('message', onMessage).on('error', onError).on('close', onClose);
     const { keepAliveMs = KEEP_ALIVE_MS, clock = systemClock } = init;
-    const stop = keepAliveMs === 0
-      ? () => undefined
-      : keepAlive({ ws, clock }, keepAliveMs, () => { events.onGone(`no sign of life for ${String(2 * keepAliveMs)} ms`); });
+    const socket = init.serverSocket ?? (ws as WebSocket & { readonly _socket?: Socket })._socket;
+    if (keepAliveMs > 0 && socket !== undefined) {
+      const times = { everyMs: keepAliveMs, waitMs: Math.min(WAIT_MS, keepAliveMs), answerMs: Math.min(ANSWER_MS, 2 * keepAliveMs) };
+      this.#keepAlive = new KeepAlive({ ws, socket, clock, onSilence: () => { events.onGone('no sign of life'); } }, times);
+    }
     this.#detach = () => {
-      stop();
+      this.#keepAlive?.stop();
       ws.off('message', onMessage).off('close', onClose);
     };
     ws.pause();
@@ -95,13 +104,14 @@ class WebsocketTransport implements FrameTransport {
   write(frames: readonly string[], done: () => void): void {
     if (this.#socket !== undefined && this.#ws.readyState === this.#ws.OPEN) {
       this.#socket.write(serverFrames(frames), done);
-      return;
+    } else {
+      const last = frames.length - 1;
+      frames.forEach((frame, index) => {
+        if (index < last) this.#ws.send(frame);
+        else this.#ws.send(frame, done);
+      });
     }
-    const last = frames.length - 1;
-    frames.forEach((frame, index) => {
-      if (index < last) this.#ws.send(frame);
-      else this.#ws.send(frame, done);
-    });
+    this.#keepAlive?.sent();
   }
 
   end(reason: string): void {
