@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap';
+import { cableTo } from '../support/cable.js';
 import { DomainClient, type Frame } from '../support/domain-client.js';
 import { startServer, until } from '../support/domain-server.js';
-import { eventsOf } from '../support/rest-client.js';
+import { eventsOf, RestClient } from '../support/rest-client.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -213,6 +214,48 @@ void t.test('RST-4: a client that acknowledges, but nothing for long of what it 
   two.abort();
 });
 
+void t.test('RST-4: a client that has acknowledged and then acknowledges nothing for some seconds is gone, its session away; others stay', async (t) => {
+  const { url, server, token, b, send, post, get, session, open } = await start(t, { rest: { acknowledgeMs: 500 } });
+  const cable = await cableTo(t, url);
+  const [ended, others] = [[] as string[], ['rc', 'rd']];
+  const [content = '', lazy = ''] = await Promise.all(others.map((id) => open(`hyperty-runtime://a.example/${id}`)));
+  const gone = await stream(cable.url, token, {}, '?after=0');
+  const streams = [await stream(url, content, {}, '?after=0'), await stream(url, lazy, { 'last-event-id': '0' })];
+  for (const one of streams) one.ended.then(() => ended.push('stream'), () => ended.push('stream'));
+  send(1, 2);
+  for (const id of others) b.send(update(1, B, `hyperty-runtime://a.example/${id}/x`));
+  await until(() => [gone, ...streams].every(({ ids }) => ids.length > 0) && gone.ids.length === 2);
+  t.equal((await post([], {}, '?after=2')).status, 202);
+  t.equal((await fetch(`${url}/rest/messages?after=1`, { method: 'POST', headers: auth(content), body: '[]' })).status, 202);
+  cable.cut();
+  send(3, 4);
+  t.equal(server.status()['connections'], 4);
+  await until(() => server.status()['connections'] === 3);
+  t.equal((await get()).status, 401);
+  t.same(ended, [], 'neither who owes nothing is gone, nor who may mean to acknowledge when it comes again');
+  for (const one of streams) one.abort();
+  t.equal((await session('re-open', `${A}/${token}`)).status, 200);
+  const back = await stream(url, token, { 'last-event-id': '2' });
+  await until(() => back.ids.length === 2);
+  t.same([back.ids, back.numbers], [[3, 4], [3, 4]], 'nothing is lost');
+  back.abort();
+});
+
+void t.test('RST-4 MAL-1: what is to be kept for a REST client that is gone without a word is', async (t) => {
+  const { url, server } = await startServer(t, { rest: { acknowledgeMs: 500 } });
+  const cable = await cableTo(t, url);
+  const gone = await RestClient.connect(cable.url, A, 'stream').openSession();
+  const [address = ''] = await gone.allocate();
+  const b = await DomainClient.open(url, B);
+  b.send(update(1, B, address));
+  await gone.next(({ id }) => id === 1);
+  cable.cut();
+  b.send(update(2, B, address));
+  await until(() => server.status()['connections'] === 1);
+  t.match(await b.ask('create', address, { value: 'x', expect: 'receipt', store: true }), { body: { code: 202, stored: 'domain' } });
+  await gone.vanish();
+});
+
 void t.test('RST-5: without requests the session is away; a re-open brings what was not acknowledged, in order and under its numbers', async (t) => {
   const { server, url, get, send, session, token, b } = await start(t, { rest: { idleMs: 300, heartbeatMs: 250 } });
   send(1, 4);
@@ -227,7 +270,7 @@ void t.test('RST-5: without requests the session is away; a re-open brings what 
   const again = await stream(url, token, { 'last-event-id': '2' });
   await until(() => again.ids.length === 4);
   t.same([again.ids, again.numbers], [[3, 4, 5, 6], [3, 4, 5, 6]]);
-  await until(() => again.beats > 3);
+  await until(() => again.beats > 2);
   t.equal(server.status()['connections'], 2, 'an open stream keeps it');
   const resumed = await session('re-open', `${A}/${token}`);
   t.equal(resumed.status, 200);

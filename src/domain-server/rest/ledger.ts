@@ -20,6 +20,11 @@ const beginning = (number: number): Batch => ({ number, taken: 0, accepted: 0, c
 export class Ledger {
   /** Whether the client acknowledges: without that, what has been written counts as taken. */
   acknowledging = false;
+  /**
+   * The longest that the client of an event stream has taken to acknowledge something, in milliseconds. Undefined: it has
+   * yet to send a POST for nothing but that, and may mean to acknowledge with its next messages, or when it comes again.
+   */
+  slowest: number | undefined;
   /** The last number that was acknowledged, or taken otherwise. */
   acknowledged: number;
   /** The last number that was given to the client, on whichever link. */

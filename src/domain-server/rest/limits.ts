@@ -4,6 +4,11 @@ export interface RestLimits {
   readonly idleMs: number;
   /** A comment goes into every event stream this often. @default 15_000 */
   readonly heartbeatMs: number;
+  /**
+   * How long a client of an event stream that has acknowledged before may acknowledge nothing of what it was given, beside
+   * the time that this takes to reach it. @default 5000
+   */
+  readonly acknowledgeMs: number;
   /** The longest that a poll waits. @default 60_000 */
   readonly maxWaitMs: number;
   /** How long a reader that isn't wanted any more may take to take its leave. @default 1000 */
@@ -27,6 +32,7 @@ export interface RestLimits {
 export const REST_LIMITS: RestLimits = {
   idleMs: 30_000,
   heartbeatMs: 15_000,
+  acknowledgeMs: 5000,
   maxWaitMs: 60_000,
   lingerMs: 1000,
   bodyIdleMs: 15_000,

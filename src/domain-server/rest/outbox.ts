@@ -10,6 +10,12 @@ export interface Numbered {
   readonly size: number;
 }
 
+export interface Outstanding {
+  /** The number of the first of it. */
+  readonly first: number;
+  readonly bytes: number;
+}
+
 /** An open GET. */
 export interface Reader {
   /** Takes one write only. */
@@ -78,9 +84,13 @@ export class Outbox {
     return this.#moved + (this.#reader?.progress() ?? 0);
   }
 
-  /** The first number that was given to a client that acknowledges, and wasn't acknowledged. */
-  get outstanding(): number | undefined {
-    return this.#ledger.acknowledging && this.#next > this.#head ? this.#frames[this.#head]?.number : undefined;
+  /** What was given to a client that acknowledges, and wasn't acknowledged. */
+  get outstanding(): Outstanding | undefined {
+    const first = this.#ledger.acknowledging && this.#next > this.#head ? this.#frames[this.#head] : undefined;
+    if (first === undefined) return undefined;
+    let bytes = 0;
+    for (let at = this.#head; at < this.#next; at += 1) bytes += this.#frames[at]?.size ?? 0;
+    return { first: first.number, bytes };
   }
 
   push(item: Numbered): Pressure {

@@ -1,9 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { Pace } from '../../link/pace.js';
 import { takenFrom } from '../../link/taken.js';
 import type { Clock, Timer } from '../../protocol/index.js';
 import { HEADERS, writeJson } from './answers.js';
-import type { Numbered, Reader } from './outbox.js';
+import type { Ledger } from './ledger.js';
+import type { RestLimits } from './limits.js';
+import type { Numbered, Outstanding, Reader } from './outbox.js';
+import { nextOwing, type Owing } from './owing.js';
 
 export const CURSOR = 'protofly-cursor';
 
@@ -84,51 +88,70 @@ export class Poll implements Reader {
   }
 }
 
-export interface EventStreamInit {
-  readonly heartbeatMs: number;
-  readonly lingerMs: number;
-  /** The first message that the client was given and should have acknowledged. */
-  readonly outstanding: () => number | undefined;
+export interface EventStreamComponents extends ReaderComponents {
+  /** Whose messages these are. */
+  readonly link: {
+    readonly ledger: Pick<Ledger, 'slowest'>;
+    /** What the client was given and should have acknowledged. */
+    readonly outstanding: Outstanding | undefined;
+    drop(reason: string): void;
+  };
 }
+
+export type EventStreamInit = Pick<RestLimits, 'heartbeatMs' | 'lingerMs' | 'acknowledgeMs'>;
 
 /** A client that acknowledges nothing of what it has been given for that many heartbeats may be gone without a word. */
 const MAX_SILENT = 4;
+/** How often it is looked whether it has, and at least. */
+const TICKS = 5;
+const TICK_MS = 1000;
 
 /** A GET that is never finished: a stream of server-sent events. */
 export class EventStream implements Reader {
   readonly once = false;
+  readonly #components: EventStreamComponents;
   readonly #response: ServerResponse;
-  readonly #clock: Clock;
   readonly #init: EventStreamInit;
+  readonly #pace: Pace;
   #timer: Timer | undefined;
+  #due = 0;
+  /** How long until the next heartbeat, in milliseconds. */
+  #beatMs: number;
   #ended = false;
   #writing = false;
-  #outstanding: number | undefined;
-  #silent = 0;
+  #given = 0;
+  #owing: Owing = { name: 'even' };
 
-  constructor({ response, clock, onLeave }: ReaderComponents, init: EventStreamInit) {
+  constructor(components: EventStreamComponents, init: EventStreamInit) {
+    const { response, clock, onLeave } = components;
+    this.#components = components;
     this.#response = response;
-    this.#clock = clock;
     this.#init = init;
+    this.#pace = new Pace(0, clock.now());
+    this.#beatMs = init.heartbeatMs;
     response.once('close', () => {
       this.#timer?.cancel();
       onLeave(this);
     });
     response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' });
     response.write(': this is protofly\n\n');
-    this.#beat();
+    this.#arm();
   }
 
   write(frames: readonly Numbered[], done: (left: boolean) => void): void {
     if (this.#ended || this.#response.destroyed) { setImmediate(() => { done(false); }); return; }
     let text = '';
-    for (const { number, frame } of frames) text += `id: ${String(number)}\ndata: ${oneLine(frame)}\n\n`;
+    for (const { number, frame, size } of frames) {
+      text += `id: ${String(number)}\ndata: ${oneLine(frame)}\n\n`;
+      this.#given += size;
+    }
     this.#writing = true;
     const out = whenOut(this.#response, (left) => {
       this.#writing = false;
       done(left);
     });
     this.#response.write(text, (error) => { out(error === undefined || error === null); });
+    if (this.#owing.name === 'even' && this.#components.link.outstanding !== undefined) this.#look(0);
   }
 
   progress(): number {
@@ -140,18 +163,45 @@ export class EventStream implements Reader {
     this.#ended = true;
     this.#timer?.cancel();
     this.#response.end();
-    if (!this.#response.writableFinished) lingering(this.#response, this.#clock, this.#init.lingerMs);
+    if (!this.#response.writableFinished) lingering(this.#response, this.#components.clock, this.#init.lingerMs);
   }
 
-  #beat(): void {
-    this.#timer = this.#clock.setTimeout(() => {
-      const outstanding = this.#init.outstanding();
-      this.#silent = outstanding !== undefined && outstanding === this.#outstanding ? this.#silent + 1 : 0;
-      this.#outstanding = outstanding;
-      if (this.#silent >= MAX_SILENT) { this.#response.destroy(); return; }
-      if (!this.#writing) this.#response.write(':\n\n');
-      this.#beat();
-    }, this.#init.heartbeatMs);
+  /** For the next heartbeat, sooner while something isn't acknowledged. */
+  #arm(): void {
+    const { clock } = this.#components;
+    const wait = this.#owing.name === 'owing' ? Math.min(this.#beatMs, this.#init.acknowledgeMs / TICKS, TICK_MS) : this.#beatMs;
+    this.#timer?.cancel();
+    this.#due = clock.now() + wait;
+    this.#timer = clock.setTimeout(() => {
+      this.#beat(wait);
+      this.#look(clock.now() - this.#due);
+    }, wait);
+  }
+
+  #beat(passed: number): void {
+    this.#beatMs -= passed;
+    if (this.#beatMs > 0) return;
+    this.#beatMs = this.#init.heartbeatMs;
+    if (!this.#writing) this.#response.write(':\n\n');
+  }
+
+  /** Whether the client has acknowledged what it should have. */
+  #look(lateMs: number): void {
+    const { clock, link } = this.#components;
+    const { heartbeatMs, acknowledgeMs } = this.#init;
+    const { ledger, outstanding } = link;
+    const now = clock.now();
+    const longest = MAX_SILENT * heartbeatMs;
+    const patienceMs = ledger.slowest === undefined ? longest : Math.min(Math.max(acknowledgeMs, 2 * ledger.slowest), longest) + this.#pace.underWay(this.#given);
+    const { owing, tookMs } = nextOwing(this.#owing, { now, lateMs, first: outstanding?.first, taken: this.progress(), pending: this.#writing, patienceMs });
+    this.#owing = owing;
+    if (tookMs !== undefined) {
+      if (ledger.slowest !== undefined) ledger.slowest = Math.max(ledger.slowest, tookMs);
+      this.#pace.arrived(this.#given - (outstanding?.bytes ?? 0), now);
+    }
+    if (owing.name !== 'overdue') { this.#arm(); return; }
+    this.#response.destroy();
+    if (ledger.slowest !== undefined) link.drop(`it acknowledged nothing of what it was given for ${String(Math.round(patienceMs / 1000))} s`);
   }
 }
 

@@ -9,7 +9,7 @@ import type { Carrier, Leftover } from '../message-node/session.js';
 import { IdleWatch } from './idle.js';
 import type { Batch, Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import { Outbox, type OutboxBudget, type Reader } from './outbox.js';
+import { Outbox, type OutboxBudget, type Outstanding, type Reader } from './outbox.js';
 import { Turns } from './turns.js';
 
 export interface RestLinkComponents {
@@ -163,8 +163,13 @@ export class RestLink implements Link<Message>, Carrier {
   }
 
   /** @see Outbox.outstanding */
-  get outstanding(): number | undefined {
+  get outstanding(): Outstanding | undefined {
     return this.#outbox.outstanding;
+  }
+
+  /** Its client is gone. */
+  drop(reason: string): void {
+    this.#end({ how: 'gone', reason });
   }
 
   async #give(intake: (settle: () => void) => Intake): Promise<void> {

@@ -150,6 +150,7 @@ export class Rest {
     const early = small ? await this.#read(request, EMPTY_LIST.length) : undefined;
     early?.release();
     if (early?.text === EMPTY_LIST || (early?.text === '' && after !== undefined)) {
+      if (after !== undefined) link.ledger.slowest ??= 0;
       writeJson(response, 202, JSON.stringify({ accepted: 0 }));
       return;
     }
@@ -167,10 +168,10 @@ export class Rest {
   }
 
   #get(link: RestLink, { waitMs }: Parameters, request: IncomingMessage, response: ServerResponse): void {
-    const { heartbeatMs, maxWaitMs, lingerMs } = this.#limits;
+    const { maxWaitMs, lingerMs } = this.#limits;
     const components = { response, clock: this.#clock, onLeave: (reader: Reader) => { link.leave(reader); } };
     if (/\btext\/event-stream\b/i.test(request.headers.accept ?? '')) {
-      link.read(new EventStream(components, { heartbeatMs, lingerMs, outstanding: () => link.outstanding }));
+      link.read(new EventStream({ ...components, link }, this.#limits));
       return;
     }
     const wait = Math.min(waitMs, maxWaitMs);
