@@ -77,6 +77,19 @@ t.test('20 MB directly and through the message node, as they were; each prints w
   t.same(readdirSync(folder).sort(), ['data (1).bin', 'data.bin']);
 });
 
+t.test('via is the way that the file took, not the one that a message would take', async (t) => {
+  const { alice, bob } = world;
+  await Promise.all([bob.register('way'), alice.run('hyperty', 'register', 'relayed', '--no-p2p')]);
+  t.teardown(() => alice.run('hyperty', 'unregister', 'relayed'));
+  const { path } = fileOf(t, 3 * MB);
+  await saving(t, bob, 'way', folderOf(t));
+  await untilAnswered('direct', async () => (JSON.parse(await alice.run('p2p', 'connect', 'bob/way', '--json')) as { status: string }).status === 'live');
+  const via = async (peer: Peer, ...flags: readonly string[]): Promise<string> => (JSON.parse(await peer.run('msg', 'send', 'bob/way', '--file', path, '--json', ...flags)) as Sent).via;
+  t.equal(await via(alice), 'p2p');
+  t.equal(await via(alice, '--from', 'relayed'), 'msg-node');
+  t.equal(await via(bob), 'local');
+});
+
 t.test('the sender is killed in the middle and started again: it goes on where it stopped', async (t) => {
   const { alice, bob } = world;
   await bob.register('again');

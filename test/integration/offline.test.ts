@@ -124,6 +124,29 @@ t.test('EXP-1 EXP-5 a receipt tells the way and the connection; a receiver that 
   t.equal(frame.body?.['flow'], undefined);
 });
 
+t.test('EXP-2 a program\'s answer tells by which way its question came in; where the message node is gone by then it still arrives', async (t) => {
+  const { url, server } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const inbox = await bob!.node.register('in');
+  const waiting: (() => void)[] = [];
+  await inbox.receive(async ({ value }) => {
+    if (value === 'later') await new Promise<void>((resolve) => { waiting.push(resolve); });
+    return value;
+  });
+  await alice!.node.register('chat');
+  const { generation } = await alice!.node.connect('bob/in');
+  const ask = async ({ view }: TestRuntime, value: string, p2p: boolean): Promise<unknown> => (await view.client.request(inbox.address, 'create', { value, expect: 'response', p2p })).body;
+  t.same(await ask(alice!, 'a', true), { code: 200, value: 'a', path: 'p2p', generation });
+  t.same(await ask(alice!, 'b', false), { code: 200, value: 'b', path: 'msg-node' });
+  t.same(await ask(bob!, 'c', true), { code: 200, value: 'c', path: 'local' });
+  const later = ask(alice!, 'later', false);
+  await until(() => waiting.length === 1, 'the question is there');
+  await server.close();
+  await until(() => bob!.runtime.status()['state'] === 'degraded', 'bob notices');
+  waiting[0]!();
+  t.same(await later, { code: 200, value: 'later', path: 'msg-node' });
+});
+
 t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has it; what it answers goes on to the sender; quotas and sizes', async (t) => {
   const { server, url } = await startDomain(t, 'localhost', { sessionTtlMs: 60_000, mail: { messageBytes: 2000, perReceiver: 3, retryMs: 60_000 } });
   const alice = await DomainClient.open(url, 'hyperty-runtime://localhost/a');

@@ -156,6 +156,28 @@ t.test('FIL-2: a file arrives as it was, also an empty one, with the permissions
   t.same(world.saved.map(({ size }) => size), [0, 1, 65_535, 65_536, 65_537, 3_000_001]);
 });
 
+t.test('which way a file took is what most of its answers tell; nothing where they tell nothing', async (t) => {
+  const world = new World(folderOf(t));
+  const via = async (way: (chunk: number) => string | undefined, size: number): Promise<string | undefined> => {
+    let chunk = 0;
+    const request = async (value: unknown, timeoutMs: number): Promise<Response> => {
+      const response = await world.request(value, timeoutMs);
+      return { ...response, body: { ...response.body, path: way(chunk++) } };
+    };
+    const source = await fileSource(fileWith(t, randomBytes(size)));
+    try {
+      return (await new FileSender({ source, request }).send()).via;
+    } finally {
+      await source.close();
+    }
+  };
+  t.equal(await via(() => 'p2p', 200_000), 'p2p');
+  t.equal(await via((chunk) => (chunk < 6 ? 'msg-node' : 'p2p'), 500_000), 'msg-node', 'the first five of eight, after the offer');
+  t.equal(await via(() => 'local', 0), 'local', 'an empty file has its end');
+  t.equal(await via(() => undefined, 1000), undefined);
+  t.equal(await via(() => '/something/else', 1000), undefined);
+});
+
 t.test('FIL-4, FIL-5: whatever is lost, repeated or overtaken on the way, and whenever the receiver begins anew, the file arrives once and as it was', async (t) => {
   const fate = fc.record({ copies: fc.constantFrom(1, 1, 1, 1, 1, 1, 0, 2), late: fc.constantFrom(0, 0, 0, 1, 3, 12), answered: fc.constantFrom(true, true, true, true, true, false) });
   await fc.assert(fc.asyncProperty(

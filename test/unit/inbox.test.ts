@@ -51,6 +51,20 @@ void t.test('a receipt tells how the message came', async (t) => {
   t.same(replies.map(({ from, to }) => [from, to]), [[bob, alice], [bob, alice]]);
 });
 
+void t.test('EXP-2 what a program answers tells how the question came, once it is final no more, and unless it tells something itself', (t) => {
+  const { inbox } = setUp();
+  inbox.attach(program());
+  for (const id of [1, 2, 3, 4]) inbox.receive(send(id, { expect: id === 4 ? 'receipt' : 'response' }), id === 2 ? { path: 'p2p', generation: 7 } : { path: 'msg-node' });
+  const answered = (id: number, body: Record<string, unknown> & { code: number }): unknown => inbox.answered({ id, type: 'response', from: bob, to: alice, body }).body;
+  t.same(answered(1, { code: 183 }), { code: 183, path: 'msg-node' });
+  t.same(answered(1, { code: 200, value: 1 }), { code: 200, value: 1, path: 'msg-node' });
+  t.same(answered(1, { code: 200 }), { code: 200 });
+  t.same(answered(2, { code: 404 }), { code: 404, path: 'p2p', generation: 7 });
+  t.same(answered(3, { code: 200, path: '/its/own' }), { code: 200, path: '/its/own' });
+  t.same(answered(4, { code: 200 }), { code: 200 }, 'a receipt is the inbox\'s own');
+  t.end();
+});
+
 void t.test('a program with a window gets no more than it, and receipts come when it has taken', async (t) => {
   const { inbox, codes } = setUp();
   const reader = program(2);

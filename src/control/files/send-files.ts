@@ -34,7 +34,7 @@ const open = async (context: Context, path: string, name: string | undefined): P
   return fileSource(path, { name, signal: context.signal });
 };
 
-/** The way that messages take now: what a transfer has just taken. */
+/** The way that messages take now, for a receiver that doesn't say by which they came. */
 const wayTo = async (runtime: Runtime, to: Address, p2p: boolean): Promise<string | undefined> => {
   // The file is there; that its way can't be told any more takes nothing from that.
   const path = await runtime.resolve(to).then((resolution) => resolution.path, () => undefined);
@@ -42,7 +42,7 @@ const wayTo = async (runtime: Runtime, to: Address, p2p: boolean): Promise<strin
 };
 
 /** @returns what is printed of a file that has arrived */
-const describe = (path: string, { size, sha256, seconds, resumedFrom }: SentFile, via: string | undefined) => ({ file: path, size, sha256, seconds: Math.round(seconds * 1000) / 1000, resumedFrom, ...(via === undefined ? {} : { via }) });
+const describe = (path: string, { size, sha256, seconds, resumedFrom, via }: SentFile) => ({ file: path, size, sha256, seconds: Math.round(seconds * 1000) / 1000, resumedFrom, ...(via === undefined ? {} : { via }) });
 
 /** What ended it, and how much was done by then. */
 const judge = (thrown: unknown, sender: FileSender | undefined, source: Source | undefined, done: number, all: number): unknown => {
@@ -76,7 +76,8 @@ export const sendFiles = async (context: Context, input: SendFilesInput): Promis
     for (const path of files) {
       source ??= await open(context, path, name);
       sender = new FileSender({ source, request }, { timeoutMs, signal: context.signal, onProgress: progressOf((line) => { context.output.progress(line); }, source.name, source.size) });
-      const sent = describe(path, await sender.send(), await wayTo(runtime, to, p2p));
+      const file = await sender.send();
+      const sent = describe(path, { ...file, via: file.via ?? await wayTo(runtime, to, p2p) });
       done += 1;
       await context.output.line(sent, () => `${cell(path)}  ${formatBytes(sent.size)}  sha256 ${sent.sha256}${sent.resumedFrom > 0 ? `  resumed from ${formatBytes(sent.resumedFrom)}` : ''}`);
       await source.close();

@@ -25,6 +25,8 @@ export interface SentFile {
   /** How much the receiver had of it when it was offered. */
   readonly resumedFrom: number;
   readonly seconds: number;
+  /** The way by which most of it came in, as the receiver's runtime says: `p2p`, `msg-node` or `local`. */
+  readonly via: string | undefined;
 }
 
 /** How long a program may take to answer an offer, in milliseconds. */
@@ -63,6 +65,8 @@ export class FileSender {
   #progressed: number;
   /** How much it has, as far as it has told. */
   #had = 0;
+  /** How many bytes came in by which way, as far as answers tell. */
+  readonly #ways = new Map<string, number>();
   /** How long its check of the whole may take, in milliseconds, once that has begun. */
   #checkMs = 0;
 
@@ -91,7 +95,7 @@ export class FileSender {
       try {
         await this.#chunks(accepted);
         const { size, sha256 } = await this.#end(accepted);
-        return { size, sha256, resumedFrom, seconds: (this.#clock.now() - started) / 1000 };
+        return { size, sha256, resumedFrom, seconds: (this.#clock.now() - started) / 1000, via: this.#via() };
       } catch (thrown) {
         // What the receiver had wasn't the beginning of this file, and it has thrown that away.
         const spoilt = thrown instanceof ProtoflyError && thrown.code === 'E_CONFLICT' && !fresh && !(await this.#source.changed());
@@ -172,7 +176,8 @@ export class FileSender {
       if (run.outstanding === 0) run.heard = this.#clock.now();
       run.outstanding += 1;
       const end = at + bytes.length;
-      void this.#ask(chunkValue({ kind: 'chunk', transfer, offset: at, bytes }), this.#timeoutMs).then(() => {
+      void this.#ask(chunkValue({ kind: 'chunk', transfer, offset: at, bytes }), this.#timeoutMs).then((response) => {
+        this.#came(response, bytes.length);
         run.outstanding -= 1;
         run.heard = this.#clock.now();
         if (!run.over) this.#told(end);
@@ -200,7 +205,7 @@ export class FileSender {
     this.#checkMs = (digest.size / HASH_RATE) * 1000;
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#ask(endValue({ kind: 'end', transfer, ...digest }), Math.min(this.#stallMs * 2 ** attempt, OFFER_MS));
+        this.#came(await this.#ask(endValue({ kind: 'end', transfer, ...digest }), Math.min(this.#stallMs * 2 ** attempt, OFFER_MS)), 0);
         return digest;
       } catch (thrown) {
         if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT' || attempt === 1) throw thrown;
@@ -212,6 +217,15 @@ export class FileSender {
     const response = await this.#request(value, timeoutMs);
     if (!isSuccess(response)) throw responseError(response);
     return response;
+  }
+
+  /** So many bytes of the file have been answered. */
+  #came({ body: { path } }: Response, bytes: number): void {
+    if (path === 'p2p' || path === 'msg-node' || path === 'local') this.#ways.set(path, (this.#ways.get(path) ?? 0) + bytes);
+  }
+
+  #via(): string | undefined {
+    return [...this.#ways].reduce<readonly [string | undefined, number]>((most, way) => (way[1] > most[1] ? way : most), [undefined, -1])[0];
   }
 
   #told(offset: number): void {

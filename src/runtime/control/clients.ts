@@ -166,10 +166,9 @@ export class Clients {
       if (hyperty === undefined) {
         return isResponse(message) ? undefined : client.link.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is neither this program nor a hyperty of this runtime`)));
       }
-      if (!isResponse(message)) {
-        hyperty.inbox.expectResponse(message.id, client.answer);
-        client.sentAs.add(hyperty);
-      }
+      if (isResponse(message)) return this.#components.bus.post(hyperty.inbox.answered(message), client);
+      hyperty.inbox.expectResponse(message.id, client.answer);
+      client.sentAs.add(hyperty);
     }
     return this.#components.bus.post(message, client);
   }

@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds,
+  asProtoflyError, bodyWith, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds,
   type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
@@ -9,6 +9,7 @@ import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
 import { Queue, type Arrival, type Stored } from './queue.js';
 import { Receipts } from './receipts.js';
+import { Recent } from './recent.js';
 
 export interface Attachment {
   /** The first `count` messages delivered to this program have been taken. */
@@ -43,6 +44,9 @@ export interface InboxInit {
 
 const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
 
+/** Of so many questions at least that programs have yet to answer is it remembered how they came in. */
+const MIN_ASKED = 10_000;
+
 /** A numbered message as it came. */
 interface Came {
   readonly message: Request;
@@ -71,6 +75,8 @@ export class Inbox {
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
   readonly #askers = new Askers();
+  /** How the questions came in that a program has yet to answer. */
+  readonly #asked = new Recent<string, Arrival>(MIN_ASKED);
 
   constructor({ stored, positions, clock, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
@@ -105,11 +111,21 @@ export class Inbox {
     this.#askers.forget(deliver);
   }
 
+  /** What a program answers, as it goes to whoever asked: like a receipt it tells how the question came in, unless the program has a `path` of its own there. */
+  answered(response: Response): Response {
+    const key = keyOf(response.to, response.id);
+    const arrival = this.#asked.get(key);
+    if (arrival === undefined) return response;
+    if (!isProvisional(response)) this.#asked.delete(key);
+    return response.body['path'] === undefined ? ({ ...response, body: bodyWith(response.body, { ...arrival }) } as Response) : response;
+  }
+
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
   receive(message: Message, arrival: Arrival): void {
     if (isResponse(message)) { this.#answer(message); return; }
     if (asks(message)) {
       if (this.#attached.size === 0) throw new ProtoflyError('E_UNAVAILABLE', `no program is attached to ${this.#address}`);
+      if (expectationOf(message) === 'response') this.#asked.set(keyOf(message.from, message.id), arrival);
       this.#admit(message, arrival);
       return;
     }
@@ -232,3 +248,5 @@ export class Inbox {
     if (expectationOf(message) === 'receipt') this.#receipts.add(message, arrival, flow);
   }
 }
+
+const keyOf = (from: Address, id: MessageId): string => `${from} ${String(id)}`;

@@ -85,9 +85,10 @@ export class Router implements Resolver {
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
     // What a data object or a P2P stub answers belongs to a set-up: it goes the way it was asked.
     if (viaNode(from)) return nodes.wayBack(to);
-    // A receipt goes back the way its message came: the sender changes its way first when a connection dies. And
-    // Connection objects speak through message nodes, whatever has become live meanwhile.
-    if (response.body['path'] === 'msg-node' || FUNCTION.test(from)) return nodes.wayBack(to);
+    // What says that its question came through a message node goes back through one, while that is there: the sender
+    // changes its way first when a connection dies. And Connection objects speak through message nodes, whatever has
+    // become live meanwhile.
+    if ((response.body['path'] === 'msg-node' && !nodes.isAway(domainOf(to))) || FUNCTION.test(from)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.wayBack(to);
