@@ -60,7 +60,8 @@ const MUCH_MS = 1000;
 
 /**
  * What follows from what was seen of a connection. Silence counts while something was sent that nothing came after, while
- * this side reads, and while the system takes nothing of what waits for it: that it does shows that the other side's has.
+ * this side reads, and while the system takes nothing of what waits for it: it has room again only when the other side's
+ * system has taken something.
  */
 export const nextVigil = (vigil: Vigil, event: VigilEvent, { everyMs, waitMs, answerMs }: KeepAliveTimes): VigilStep => {
   if (vigil.name === 'gone') return { vigil };
