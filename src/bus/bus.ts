@@ -2,17 +2,7 @@ import {
   asProtoflyError, isProvisional, isResponse, isSuccess, ProtoflyError, recipientsOf, refuse, respond, responseError,
   type Address, type Clock, type Message, type Request, type Response,
 } from '../protocol/index.js';
-
-/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
-export type Pressure = void | Promise<void>;
-
-/** Where a message came in: a link or a component. Compared by identity only. */
-export interface Origin {
-  readonly name: string;
-}
-
-/** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
-export type Listener = (message: Message, origin: Origin | undefined) => Pressure;
+import { Listeners, type Entry, type Listener, type Origin, type Pressure } from './listeners.js';
 
 /**
  * Finds the way to an address that has no listener here. It settles in bounded time: meanwhile what else is sent to
@@ -48,11 +38,6 @@ export interface RequestOptions {
   readonly origin?: Origin;
 }
 
-interface Entry {
-  readonly listener: Listener;
-  readonly owner: Origin | undefined;
-}
-
 interface Posted {
   readonly message: Message;
   readonly origin: Origin | undefined;
@@ -83,8 +68,7 @@ export class MessageBus {
   readonly #timeoutMs: number;
   readonly #maxWaiting: number;
   readonly #onDrop: (message: Message, why: string) => void;
-  readonly #exact = new Map<string, readonly Entry[]>();
-  readonly #subtrees = new Map<string, Entry>();
+  readonly #listeners = new Listeners();
   readonly #pending = new Map<string, Pending>();
   readonly #waiting = new Map<string, Waiting>();
   #nextId: number;
@@ -110,13 +94,7 @@ export class MessageBus {
    * @returns removes it again; idempotent
    */
   addListener(address: Address, listener: Listener, owner?: Origin): () => void {
-    const entry: Entry = { listener, owner };
-    this.#exact.set(address, [...(this.#exact.get(address) ?? []), entry]);
-    return () => {
-      const left = (this.#exact.get(address) ?? []).filter((other) => other !== entry);
-      if (left.length === 0) this.#exact.delete(address);
-      else this.#exact.set(address, left);
-    };
+    return this.#listeners.add(address, { listener, owner });
   }
 
   /**
@@ -124,17 +102,12 @@ export class MessageBus {
    * @throws ProtoflyError `E_CONFLICT` when there is one already
    */
   addSubtreeListener(ancestor: Address, listener: Listener, owner?: Origin): () => void {
-    if (this.#subtrees.has(ancestor)) throw new ProtoflyError('E_CONFLICT', `${ancestor} has a listener already`);
-    const entry: Entry = { listener, owner };
-    this.#subtrees.set(ancestor, entry);
-    return () => {
-      if (this.#subtrees.get(ancestor) === entry) this.#subtrees.delete(ancestor);
-    };
+    return this.#listeners.addSubtree(ancestor, { listener, owner });
   }
 
   /** Whether a message to `address` would be delivered without asking the resolver. */
   isLocal(address: Address): boolean {
-    return this.#find(address, undefined) !== undefined;
+    return this.#listeners.find(address, undefined) !== undefined;
   }
 
   /**
@@ -201,25 +174,11 @@ export class MessageBus {
     return response;
   }
 
-  #find(to: Address, origin: Origin | undefined): readonly Entry[] | undefined {
-    const exact = this.#exact.get(to);
-    if (exact !== undefined) {
-      const others = origin === undefined ? exact : exact.filter((entry) => entry.owner === undefined || entry.owner !== origin);
-      if (others.length > 0) return others;
-    }
-    if (this.#subtrees.size === 0) return undefined;
-    for (let end = to.length; end > 0; end = to.lastIndexOf('/', end - 1)) {
-      const entry = this.#subtrees.get(to.slice(0, end));
-      if (entry !== undefined && (entry.owner === undefined || entry.owner !== origin)) return [entry];
-    }
-    return undefined;
-  }
-
   #deliver(message: Message, to: Address, origin: Origin | undefined): Pressure {
     if (isResponse(message) && this.#settle(message)) return undefined;
     const waiting = this.#waiting.get(to);
     if (waiting !== undefined) return this.#wait(waiting, message, origin);
-    const entries = this.#find(to, origin);
+    const entries = this.#listeners.find(to, origin);
     return entries === undefined ? this.#resolve(message, to, origin) : this.#handAll(entries, message, origin);
   }
 
@@ -272,7 +231,7 @@ export class MessageBus {
     await this.#handWhenFound(found, first);
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { message, origin } = next;
-      const entries = this.#find(to, origin);
+      const entries = this.#listeners.find(to, origin);
       const pressure = entries === undefined ? this.#resolveInTurn(next, to) : this.#handAll(entries, message, origin);
       if (pressure !== undefined) await pressure;
     }
@@ -317,7 +276,7 @@ export class MessageBus {
     }
     const response = refuse(message, error);
     if (this.#settle(response)) return;
-    const entries = this.#find(response.to, undefined);
+    const entries = this.#listeners.find(response.to, undefined);
     if (entries === undefined) this.#answerAfar(response);
     else void this.#handAll(entries, response, undefined);
   }

@@ -1,0 +1,72 @@
+import { ProtoflyError, type Address, type Message } from '../protocol/index.js';
+
+/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
+export type Pressure = void | Promise<void>;
+
+/** Where a message came in: a link or a component. Compared by identity only. */
+export interface Origin {
+  readonly name: string;
+}
+
+/** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
+export type Listener = (message: Message, origin: Origin | undefined) => Pressure;
+
+export interface Entry {
+  readonly listener: Listener;
+  /** The link that it leads to, so that nothing goes back where it came from. */
+  readonly owner: Origin | undefined;
+}
+
+const schemeOf = (address: Address): string => address.slice(0, address.indexOf(':'));
+
+/** Who listens: to an address, several; to all that lies below one, one. What finding them costs doesn't depend on how many there are. */
+export class Listeners {
+  readonly #exact = new Map<string, readonly Entry[]>();
+  readonly #subtrees = new Map<string, Entry>();
+  /** How many subtrees there are of each scheme: most addresses are of one that has none. */
+  readonly #schemes = new Map<string, number>();
+
+  /** @returns removes it again; idempotent */
+  add(address: Address, entry: Entry): () => void {
+    this.#exact.set(address, [...(this.#exact.get(address) ?? []), entry]);
+    return () => {
+      const left = (this.#exact.get(address) ?? []).filter((other) => other !== entry);
+      if (left.length === 0) this.#exact.delete(address);
+      else this.#exact.set(address, left);
+    };
+  }
+
+  /** @returns removes it again; idempotent @throws ProtoflyError `E_CONFLICT` when there is one already */
+  addSubtree(ancestor: Address, entry: Entry): () => void {
+    if (this.#subtrees.has(ancestor)) throw new ProtoflyError('E_CONFLICT', `${ancestor} has a listener already`);
+    this.#subtrees.set(ancestor, entry);
+    this.#count(ancestor, 1);
+    return () => {
+      if (this.#subtrees.get(ancestor) !== entry) return;
+      this.#subtrees.delete(ancestor);
+      this.#count(ancestor, -1);
+    };
+  }
+
+  /** Those at an address, else the nearest above it, but for those that lead to `origin`; undefined when there are none. */
+  find(to: Address, origin: Origin | undefined): readonly Entry[] | undefined {
+    const exact = this.#exact.get(to);
+    if (exact !== undefined) {
+      const others = origin === undefined ? exact : exact.filter((entry) => entry.owner === undefined || entry.owner !== origin);
+      if (others.length > 0) return others;
+    }
+    if (!this.#schemes.has(schemeOf(to))) return undefined;
+    for (let end = to.length; end > 0; end = to.lastIndexOf('/', end - 1)) {
+      const entry = this.#subtrees.get(to.slice(0, end));
+      if (entry !== undefined && (entry.owner === undefined || entry.owner !== origin)) return [entry];
+    }
+    return undefined;
+  }
+
+  #count(ancestor: Address, by: 1 | -1): void {
+    const scheme = schemeOf(ancestor);
+    const count = (this.#schemes.get(scheme) ?? 0) + by;
+    if (count === 0) this.#schemes.delete(scheme);
+    else this.#schemes.set(scheme, count);
+  }
+}
