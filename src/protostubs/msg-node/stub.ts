@@ -27,6 +27,8 @@ export interface StubInit extends StubConfig {
 
 const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
+/** A node that was away for so long is found again before another half of that has passed. */
+const BACKOFF_GROWTH = 1.5;
 /** A connection that was live for less than this counts as one that failed. */
 const STEADY_MS = 5000;
 /** How long opening may take, the connection and the session each. */
@@ -259,7 +261,7 @@ export class MessageNodeStub implements StubInstance {
   }
 
   #backOff(why: string): void {
-    const longest = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** Math.min(this.#failures, 10));
+    const longest = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * BACKOFF_GROWTH ** Math.min(this.#failures, 20));
     this.#failures += 1;
     const pause = longest * (0.5 + 0.5 * (this.#init.random ?? Math.random)());
     this.#state = { name: 'backing-off', timer: this.#components.clock.setTimeout(() => { this.#connect(); }, pause) };
