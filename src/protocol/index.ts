@@ -13,4 +13,5 @@ export * from './limits.js';
 export * from './message.js';
 export * from './protostub.js';
 export * from './record.js';
+export * from './size.js';
 export * from './status.js';

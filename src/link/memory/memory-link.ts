@@ -1,11 +1,9 @@
-import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Timer } from '../../protocol/index.js';
 import { Fifo } from '../fifo.js';
 import { closedError } from '../frame-link.js';
 import { Inlet } from '../inlet.js';
 import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats, type Pressure } from '../link.js';
 import { Relief } from '../relief.js';
-
-import { roughSize } from './rough-size.js';
 
 interface Held<T> {
   readonly item: T;

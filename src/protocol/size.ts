@@ -1,4 +1,5 @@
-import { MAX_DEPTH, ProtoflyError } from '../../protocol/index.js';
+import { ProtoflyError } from './errors.js';
+import { MAX_DEPTH } from './limits.js';
 
 /** Deep enough for a message whose body nests as deep as it may. */
 const DEEPEST = MAX_DEPTH + 10;
