@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import {
-  answerable, asProtoflyError, decodeMessage, decodeToPassOn, descriptionOf, encodeMessage, errorOfStatus, expectationOf, isProvisional, isSuccess, parseAddress, parseMessage,
-  ProtoflyError, recipientsOf, refuse, REQUEST_TYPES, respond, systemClock, viaOf, type Message, type Request, type Response,
+  answerable, asProtoflyError, bodyWith, decodeMessage, decodeToPassOn, descriptionOf, encodeMessage, errorOfStatus, expectationOf, idsOf, isProvisional, isSuccess, parseAddress, parseMessage,
+  ProtoflyError, recipientsOf, refuse, REQUEST_TYPES, respond, systemClock, viaOf, withIds, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
 import { BAD_MESSAGES, GOOD_ADDRESSES, GOOD_MESSAGES } from '../support/vectors.js';
 
@@ -158,4 +158,23 @@ t.test('a very long time is not a very short one', async (t) => {
   }) as typeof setTimeout;
   for (const milliseconds of [2 ** 40, 1000]) systemClock.setTimeout(() => undefined, milliseconds).cancel();
   t.strictSame(asked, [2 ** 31 - 1, 1000]);
+});
+
+t.test('a body with other fields: the rest stays as it was, whatever it is called', (t) => {
+  const body = { value: 1, constructor: 2, toString: 3, path: 'theirs', flow: [] };
+  t.strictSame(bodyWith(body, { path: 'p2p', generation: undefined, flow: undefined }), { value: 1, constructor: 2, toString: 3, path: 'p2p' });
+  t.strictSame(body.path, 'theirs');
+  t.strictSame(bodyWith(undefined, { path: 'local' }), { path: 'local' });
+  t.end();
+});
+
+t.test('one answer to many: each gets its part', (t) => {
+  const response: Response = { id: 9, type: 'response', from: parseAddress('hyperty://b.example/2'), to: parseAddress('hyperty://a.example/1'), body: { code: 200, path: 'p2p', flow: ['e', 1, 3] } };
+  const many = withIds(response, [7, 8, 9]);
+  t.strictSame(many, { ...response, body: { code: 200, path: 'p2p', ids: [7, 8, 9] } });
+  t.strictSame(idsOf(many), [7, 8, 9]);
+  t.strictSame(withIds(many, [8]), { ...response, id: 8, body: { code: 200, path: 'p2p' } });
+  t.strictSame(idsOf(response), [9]);
+  t.strictSame(idsOf({ ...response, body: { code: 200, ids: 'none' } }), [9], 'what makes no sense says nothing');
+  t.end();
 });
