@@ -45,6 +45,11 @@ export class Answers {
     });
   }
 
+  /** Whether somebody still waits for that answer. */
+  has(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
   settle(response: Response): void {
     if (isProvisional(response)) return;
     for (const id of idsOf(response)) {

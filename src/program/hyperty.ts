@@ -5,6 +5,8 @@ import {
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
 import { Answers } from './answers.js';
+import type { Outlet } from './outlet.js';
+import { receiptOf, type Receipt } from './receipt.js';
 
 /** What has come for a hyperty. */
 export interface Received {
@@ -29,22 +31,6 @@ export interface SendOptions {
   readonly timeoutMs?: number;
 }
 
-/** What became of a message. */
-export interface Receipt {
-  /**
-   * `delivered`: taken by the receiver's program, or on disk in its inbox. `queued`: on disk elsewhere, for a receiver
-   * that is away. `relayed`: on its way to a receiver that acknowledges nothing.
-   */
-  readonly state: 'delivered' | 'queued' | 'relayed';
-  /** How it reached the receiver's runtime, or left here when it was relayed. */
-  readonly path: string | undefined;
-  /** Of the P2P connection by which it came there. */
-  readonly generation: number | undefined;
-  /** On whose disk it is queued. */
-  readonly stored: 'domain' | 'runtime' | undefined;
-  readonly rttMs: number;
-}
-
 export interface ReceiveOptions {
   /** Folder for files that are sent to this hyperty; made where it isn't there. @default they are requests like others, for the handler */
   readonly saveFiles?: string;
@@ -65,6 +51,8 @@ export interface SendFileOptions {
 
 export interface HypertyComponents {
   readonly client: Client;
+  /** Of all hyperties of the program. */
+  readonly outlet: Outlet;
   readonly runtime: Address;
   /** What a person types, as an address. */
   readonly find: (typed: string) => Promise<Address>;
@@ -86,18 +74,21 @@ export class Hyperty {
   readonly name: string;
   readonly address: Address;
   readonly #client: Client;
+  readonly #outlet: Outlet;
   readonly #runtime: Address;
   readonly #find: HypertyComponents['find'];
   readonly #addresses = new Map<string, Promise<Address>>();
   readonly #answers: Answers;
+  readonly #isAwaited = ({ id }: Message): boolean => this.#answers.has(String(id));
   #next = 1;
   #taken = 0;
   #declared = 0;
   #handler: ((received: Received) => unknown) | undefined;
   #files: FileReceiver | undefined;
 
-  constructor({ client, runtime, find }: HypertyComponents, { name, address }: HypertyInit) {
+  constructor({ client, outlet, runtime, find }: HypertyComponents, { name, address }: HypertyInit) {
     this.#client = client;
+    this.#outlet = outlet;
     this.#runtime = runtime;
     this.#find = find;
     this.#answers = new Answers({ clock: systemClock, closed: client.closed });
@@ -125,7 +116,7 @@ export class Hyperty {
    */
   send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
     const started = performance.now();
-    return this.#exchange(to, value, 'receipt', options, (response) => receipt(response, started));
+    return this.#exchange(to, value, 'receipt', options, (response) => receiptOf(response, started));
   }
 
   /**
@@ -153,9 +144,13 @@ export class Hyperty {
     }
   }
 
-  /** Sends a value to a full address and hears nothing of it. @returns a promise while there is congestion: wait for it */
+  /**
+   * Sends a value to a full address and hears nothing of it.
+   * @returns a promise while there is congestion: wait for it
+   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE`
+   */
   post(to: Address, value: unknown): void | Promise<void> {
-    return this.#client.post({ id: this.#id(), type: 'create', from: this.address, to, body: { value } });
+    return this.#outlet.send({ id: this.#id(), type: 'create', from: this.address, to, body: { value } });
   }
 
   /** For the node: a message has come. @internal */
@@ -205,10 +200,11 @@ export class Hyperty {
     const id = this.#id();
     const wishes = { ...(p2p === undefined ? {} : { p2p }), ...(store === undefined ? {} : { store }), ...(ttl === undefined ? {} : { ttl }), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
     const answer = this.#answers.wait(id, { from: to, timeoutMs: timeoutMs ?? 30_000 }, read);
+    const notSent = (thrown: unknown): void => { this.#answers.fail(id, asProtoflyError(thrown)); };
     try {
-      void this.#client.post({ id, type: 'create', from: this.address, to, body: { value, expect, ...wishes } });
+      this.#outlet.send({ id, type: 'create', from: this.address, to, body: { value, expect, ...wishes } }, this.#isAwaited)?.catch(notSent);
     } catch (thrown) {
-      this.#answers.fail(id, asProtoflyError(thrown));
+      notSent(thrown);
     }
     return answer;
   }
@@ -231,10 +227,14 @@ export class Hyperty {
 
   /** Answers a request; for the rest it is enough to say that it has been taken. */
   #answer(message: Request, outcome: { readonly value: unknown } | ProtoflyError): void {
-    if (expectationOf(message) === 'response') {
-      this.#post(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
+    if (expectationOf(message) !== 'response') {
+      this.#took();
+      return;
     }
-    this.#took();
+    // Whoever can't get rid of his answers gets no more questions.
+    const pressure = this.#reply(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
+    if (pressure === undefined) this.#took();
+    else void pressure.then(() => { this.#took(); });
   }
 
   #took(): void {
@@ -246,6 +246,20 @@ export class Hyperty {
   #declare(): void {
     this.#declared = 0;
     this.#post({ id: this.#id(), type: 'update', from: this.#client.address, to: uaOf(this.#runtime), body: { resource: this.address, value: { taken: this.#taken } } });
+  }
+
+  /** Sends an answer. One that is too large for any link is refused in its place; after the end of the link there is nobody to answer. */
+  #reply(response: Response): void | Promise<void> {
+    const failed = (thrown: unknown): void => {
+      const error = asProtoflyError(thrown);
+      if (error.code !== 'E_LINK_CLOSED') this.#post({ ...response, body: { code: error.status, description: error.message, error: error.code } });
+    };
+    try {
+      return this.#outlet.send(response)?.catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+      return undefined;
+    }
   }
 
   /** After the end of the link there is nobody to tell. */
@@ -261,14 +275,6 @@ export class Hyperty {
     return `${this.#client.idPrefix}:${this.name}:${String(this.#next++)}`;
   }
 }
-
-const receipt = ({ body: { code, path, generation, stored, relayed } }: Response, started: number): Receipt => ({
-  state: relayed === true ? 'relayed' : code === 202 ? 'queued' : 'delivered',
-  path: typeof path === 'string' ? path : undefined,
-  generation: typeof generation === 'number' ? generation : undefined,
-  stored: stored === 'domain' || stored === 'runtime' ? stored : undefined,
-  rttMs: performance.now() - started,
-});
 
 /** The one address that is meant. @throws ProtoflyError `E_AMBIGUOUS` */
 export const onlyOne = (typed: string, addresses: readonly Address[]): Address => {

@@ -15,8 +15,9 @@ import { Node } from './node.js';
 export { domainHome, type DomainHome } from './domain-home.js';
 export type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../control/client/documents.js';
 export type { SavedFile, SentFile } from '../control/files/index.js';
-export { Hyperty, type Received, type Receipt, type ReceiveOptions, type SendFileOptions, type SendOptions } from './hyperty.js';
+export { Hyperty, type Received, type ReceiveOptions, type SendFileOptions, type SendOptions } from './hyperty.js';
 export { Node, type Criteria, type RegisterOptions } from './node.js';
+export type { Receipt } from './receipt.js';
 
 export interface StartOptions {
   /** The domain: a URL like `http://localhost:9090`, `host:port`, a name of `domains`, or one that DNS knows. */

@@ -5,6 +5,7 @@ import { Runtime as RuntimeView } from '../control/client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
+import { Outlet } from './outlet.js';
 
 export type { Criteria };
 
@@ -35,6 +36,7 @@ export class Node {
   /** The runtime's address. */
   readonly address: Address;
   readonly #client: Client;
+  readonly #outlet: Outlet;
   readonly #view: RuntimeView;
   readonly #init: NodeInit;
   readonly #hyperties = new Map<string, Hyperty>();
@@ -49,6 +51,7 @@ export class Node {
 
   private constructor(client: Client, view: RuntimeView, init: NodeInit) {
     this.#client = client;
+    this.#outlet = new Outlet({ post: (message) => client.post(message) });
     this.#view = view;
     this.#init = init;
     this.address = view.session.runtime;
@@ -65,7 +68,7 @@ export class Node {
   async register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
     const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
     const { url } = known ?? await this.#view.register({ name, ...options });
-    const hyperty = new Hyperty({ client: this.#client, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
+    const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
     this.#hyperties.set(hyperty.address, hyperty);
     return hyperty;
   }

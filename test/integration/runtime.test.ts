@@ -29,6 +29,21 @@ await t.test('RTE-6 messages take the message node until P2P is live, then P2P, 
   await t.rejects(chat.send('bob/in', 'direct or not at all', { p2p: 'require' }), { code: 'E_NOT_DIRECT' });
 });
 
+await t.test('a program that sends more than any link holds, and waits for nothing, keeps its link; all of it arrives, in order', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user, p2p: false })));
+  const out = await alice!.node.register('out');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(Number((value as string).slice(0, 5))); });
+  const count = 900;
+  const padding = 'x'.repeat(100_000);
+  const receipts = await Promise.all(Array.from({ length: count }, (_, index) => out.send('bob/in', `${String(index).padStart(5)}${padding}`, { timeoutMs: 100_000 })));
+  t.ok(receipts.every(({ state }) => state === 'delivered'));
+  t.same(got, Array.from({ length: count }, (_, index) => index));
+  t.equal((await alice!.view.status()).state, 'live');
+});
+
 await t.test('P2P-6 glare: both sides connect at once, and there is one connection', async (t) => {
   const { url } = await startDomain(t);
   const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
