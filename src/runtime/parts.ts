@@ -127,7 +127,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const epoch = randomBytes(6).toString('base64url');
   const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
   const reply = (response: Response): void => { void bus.post(response); };
-  const outgoing = new Outgoing({ clock, route }, { epoch, window });
+  const outgoing = new Outgoing({ clock, route, reply }, { epoch, window });
   const outbox = new Outbox({
     clock, route, reply, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),

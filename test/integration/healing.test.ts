@@ -116,3 +116,26 @@ await t.test('the network of the machine changes: what used the address that is 
   t.notOk(changes.some((change) => /disconnected/.test(change)), 'made before the other was broken');
   t.equal((await alice.view.status()).state, 'live', 'the message node answered');
 });
+
+await t.test('FLW-3 a message-node stub that is lost again and again: what wants a receipt waits for the next one, as long as its sender does', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user, p2p: false })));
+  const chat = await alice!.node.register('chat');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  await chat.send('bob/in', 0);
+  const pid = async (): Promise<number | undefined> => (await alice!.view.protostubs()).find(({ kind }) => kind === 'msg-node')?.pid;
+  const killed = new Set<number>();
+  for (let round = 0; round < 4; round += 1) {
+    await until(async () => { const now = await pid(); return now !== undefined && !killed.has(now); }, 'a stub');
+    const now = (await pid())!;
+    killed.add(now);
+    process.kill(now, 'SIGKILL');
+  }
+  await until(async () => (await pid()) === undefined, 'none: the next one comes after a pause of seconds');
+  const receipts = await Promise.all([1, 2, 3].map((value) => chat.send('bob/in', value, { timeoutMs: 60_000 })));
+  t.same(receipts.map(({ path }) => path), ['msg-node', 'msg-node', 'msg-node']);
+  t.same(got, [0, 1, 2, 3]);
+  await t.rejects(chat.send('hyperty://nowhere.invalid/x', 1, { timeoutMs: 60_000 }), { code: 'E_UNREACHABLE' }, 'where there never was a way nobody waits for one');
+});

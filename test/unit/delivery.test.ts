@@ -349,6 +349,33 @@ void t.test('body.timeout says how long a message may hope for a way', async (t)
   outgoing.close();
 });
 
+void t.test('what has no way is held, goes in order when there is one, and is refused when there is none for too long', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('msg-node', 'node');
+  const refused: Response[] = [];
+  let trouble: ProtoflyError | undefined = new ProtoflyError('E_UNREACHABLE', 'no stub');
+  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), route: () => {
+    if (trouble !== undefined) throw trouble;
+    return lane;
+  } }, { epoch: 'e' });
+  const wait = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second += 1) { clock.advance(1000); await turns(); }
+  };
+  const lasting: Request = { ...message(2), body: { value: 2, expect: 'receipt', timeout: 60_000 } };
+  void outgoing.hold(message(1), bob, trouble);
+  void outgoing.hold(lasting, bob, trouble);
+  await wait(12);
+  t.match(refused, [{ id: 1, from: bob, to: alice, body: { code: 503, error: 'E_UNREACHABLE', description: 'no stub' } }], 'one after 10 s, the other said that it waits longer');
+  trouble = undefined;
+  await wait(1);
+  t.same(lane.queue.map(({ id }) => id), [2], 'within a second');
+  void outgoing.send(message(3), bob, lane);
+  t.same(lane.queue.map((sent) => flowOf(sent)), [{ epoch: 'e.1', seq: 2, base: 2 }, { epoch: 'e.1', seq: 3, base: 2 }]);
+  outgoing.close();
+  t.equal(refused.length, 1);
+  t.equal(clock.pending, 0);
+});
+
 void t.test('a window does what a map would, whatever is added and settled', (t) => {
   fc.assert(fc.property(fc.array(fc.record({ gap: fc.nat(3), settle: fc.array(fc.nat(40), { maxLength: 4 }), from: fc.nat(40), to: fc.nat(40) }), { maxLength: 60 }), (steps) => {
     const window = new Window<{ readonly seq: number; readonly bytes: number }>();

@@ -4,6 +4,7 @@
  * arrives (`Incoming`). Which way a message takes is the registry's business, what a receipt means the inbox's.
  */
 export * from './carrier.js';
+export * from './flow.js';
 export * from './flows.js';
 export * from './incoming.js';
 export * from './outgoing.js';

@@ -1,16 +1,18 @@
 import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, isProvisional, rangeOf, withFlow, withIds, type Address, type Clock, type FlowMark, type Message, type Response, type Timer,
+  asProtoflyError, isProvisional, rangeOf, refuse, responseError, withIds,
+  type Address, type Clock, type FlowMark, type Message, type ProtoflyError, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
+import { Flow, type Outstanding } from './flow.js';
 import { Flows } from './flows.js';
-import { sizeOf } from './size.js';
-import { Window, type Numbered } from './window.js';
 
 export interface OutgoingComponents {
   readonly clock: Clock;
   /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+  /** Answers a sender whose message nothing could carry for too long. @default they are told what carriers say, and no more */
+  readonly reply?: (response: Response) => void;
 }
 
 /** 1 MiB. */
@@ -34,33 +36,6 @@ export interface OutgoingInit {
   readonly patient?: boolean;
 }
 
-interface Outstanding extends Numbered {
-  readonly message: Message;
-  /** What it was given to last; undefined when that couldn't send it. */
-  carrier: Carrier | undefined;
-}
-
-/** One stream: what one sender sends to one receiver with receipts. */
-interface Flow {
-  /** Never used again: a stream that was forgotten and begins anew must not look like a repetition of its beginning. */
-  epoch: string;
-  readonly from: Address;
-  readonly to: Address;
-  nextSeq: number;
-  readonly window: Window<Outstanding>;
-  /** Carriers that were lost while what is outstanding is being sent another way. */
-  readonly lost: Set<Carrier>;
-  /** While what is outstanding is being sent another way: settles when new messages may follow. */
-  moving: Promise<void> | undefined;
-  /** Something couldn't be sent by what carried it. */
-  refused: boolean;
-  /** When the oldest outstanding message became the oldest. */
-  progress: number;
-  resentAt: number;
-  resends: number;
-  room: (() => void)[];
-}
-
 /**
  * The sending half of delivery: numbers the messages that want a receipt, keeps them until it comes, and sends them
  * again when their carrier is lost or nothing is heard. With `Incoming` at the other end a message is taken once and
@@ -69,6 +44,7 @@ interface Flow {
 export class Outgoing {
   readonly #clock: Clock;
   readonly #route: OutgoingComponents['route'];
+  readonly #reply: OutgoingComponents['reply'];
   readonly #init: Required<OutgoingInit>;
   readonly #flows = new Flows<Flow>();
   #sweep: Timer | undefined;
@@ -76,9 +52,10 @@ export class Outgoing {
   /** How many streams have begun. */
   #begun = 0;
 
-  constructor({ clock, route }: OutgoingComponents, init: OutgoingInit) {
+  constructor({ clock, route, reply }: OutgoingComponents, init: OutgoingInit) {
     this.#clock = clock;
     this.#route = route;
+    this.#reply = reply;
     this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 
@@ -94,18 +71,19 @@ export class Outgoing {
    */
   send(message: Message, to: Address, carrier: Carrier, mark?: Pick<FlowMark, 'epoch' | 'seq'>): Pressure {
     const flow = this.#flow(message.from, to);
-    if (flow.window.size === 0) flow.progress = this.#clock.now();
-    if (mark !== undefined) {
-      flow.epoch = mark.epoch;
-      flow.nextSeq = mark.seq;
-    }
-    const entry: Outstanding = { seq: flow.nextSeq++, bytes: sizeOf(message), message, carrier: undefined };
-    flow.window.add(entry);
+    const entry = flow.add(message, mark);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? this.#carry(flow, entry, carrier);
-    if (flow.window.bytes < this.#init.window) return pressure;
-    const room = new Promise<void>((resolve) => flow.room.push(resolve));
-    return pressure === undefined ? room : Promise.all([pressure, room]).then(() => undefined);
+    const { room } = flow;
+    return pressure === undefined || room === undefined ? pressure ?? room : Promise.all([pressure, room]).then(() => undefined);
+  }
+
+  /** Keeps a message for which there is no way now: it goes when there is one, or its sender is told that there was none. */
+  hold(message: Message, to: Address, trouble: ProtoflyError): Pressure {
+    const flow = this.#flow(message.from, to);
+    flow.add(message);
+    flow.trouble = trouble;
+    return flow.room;
   }
 
   /**
@@ -123,10 +101,10 @@ export class Outgoing {
     if (flow === undefined || entry === undefined) return response;
     if (response.body['error'] === 'E_UNREACHABLE' && this.#mayHope(flow, entry)) {
       entry.carrier = undefined;
-      flow.refused = true;
+      flow.trouble = responseError(response);
       return undefined;
     }
-    this.#end(flow, entry);
+    flow.end(entry);
     return response;
   }
 
@@ -134,37 +112,33 @@ export class Outgoing {
   lost(carrier: Carrier): void {
     for (const flow of this.#flows.all()) {
       if (flow.moving !== undefined) flow.lost.add(carrier);
-      else if (flow.refused || wentOver(flow, carrier)) this.#move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
+      else if (flow.trouble !== undefined || flow.wentOver(carrier)) this.#move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
     }
   }
 
   /** There may be ways that weren't there before: what couldn't be sent goes again. */
   wake(): void {
-    for (const flow of this.#flows.all()) if (flow.refused) this.#move(flow, ({ carrier }) => carrier === undefined);
+    for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#move(flow, ({ carrier }) => carrier === undefined);
   }
 
   /** Nothing of a message is to be waited for any more. */
   withdraw(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const flow = this.#flows.get(from, to);
     const entry = flow?.epoch === epoch ? flow.window.get(seq) : undefined;
-    if (flow !== undefined && entry !== undefined) this.#end(flow, entry);
+    if (flow !== undefined && entry !== undefined) flow.end(entry);
   }
 
   close(): void {
     this.#sweep?.cancel();
-    for (const flow of this.#flows.all()) for (const go of flow.room.splice(0)) go();
+    for (const flow of this.#flows.all()) flow.release();
     this.#flows.clear();
   }
 
   #flow(from: Address, to: Address): Flow {
     let flow = this.#flows.get(from, to);
     if (flow === undefined) {
-      const now = this.#clock.now();
       this.#begun += 1;
-      flow = {
-        epoch: `${this.#init.epoch}.${String(this.#begun)}`, from, to, nextSeq: 1, window: new Window(), lost: new Set(), moving: undefined, refused: false,
-        progress: now, resentAt: now, resends: 0, room: [],
-      };
+      flow = new Flow({ clock: this.#clock }, { epoch: `${this.#init.epoch}.${String(this.#begun)}`, from, to, maxBytes: this.#init.window });
       this.#flows.add(flow);
       this.#schedule();
     }
@@ -182,29 +156,14 @@ export class Outgoing {
   }
 
   #settleAll(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
-    for (const entry of entries) this.#end(flow, entry);
+    for (const entry of entries) flow.end(entry);
     return entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
-  }
-
-  #end(flow: Flow, { seq }: Outstanding): void {
-    const { window } = flow;
-    // Receipts come in order: where one is missing, those after it are no progress.
-    if (window.oldest?.seq === seq) {
-      flow.progress = this.#clock.now();
-      flow.resends = 0;
-    }
-    window.delete(seq);
-    if (flow.room.length > 0 && window.bytes < this.#init.window / 2) for (const go of flow.room.splice(0)) go();
-  }
-
-  #marked({ epoch, window }: Flow, { message, seq }: Outstanding): Message {
-    return withFlow(message, { epoch, seq, base: window.oldest?.seq ?? seq });
   }
 
   #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
     entry.carrier = carrier;
     try {
-      return carrier.send(this.#marked(flow, entry));
+      return carrier.send(flow.marked(entry));
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
         flow.window.delete(entry.seq);
@@ -219,10 +178,10 @@ export class Outgoing {
   #move(flow: Flow, fits: (entry: Outstanding) => boolean): void {
     if (flow.moving !== undefined || flow.window.size === 0) return;
     flow.resentAt = this.#clock.now();
-    flow.refused = false;
+    flow.trouble = undefined;
     flow.moving = this.#resend(flow, fits).finally(() => {
       flow.moving = undefined;
-      const lost = [...flow.lost].filter((carrier) => wentOver(flow, carrier));
+      const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
       flow.lost.clear();
       if (lost.length > 0) this.#move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
     });
@@ -239,16 +198,17 @@ export class Outgoing {
         if (window.get(entry.seq) !== entry) continue;
         this.#resent += 1;
         entry.carrier = carrier;
-        await carrier.send(this.#marked(flow, entry));
+        await carrier.send(flow.marked(entry));
       }
       // What was added meanwhile follows in its turn.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
         if (entry.carrier !== undefined) continue;
         entry.carrier = carrier;
-        await carrier.send(this.#marked(flow, entry));
+        await carrier.send(flow.marked(entry));
       }
-    } catch {
+    } catch (thrown) {
       // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
+      flow.trouble = asProtoflyError(thrown);
     }
   }
 
@@ -270,12 +230,12 @@ export class Outgoing {
         continue;
       }
       if (!patient && now - flow.progress > Math.max(forgetMs, this.#patience(oldest.message))) {
-        for (const go of flow.room.splice(0)) go();
+        flow.release();
         this.#flows.delete(flow);
       } else if (now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#move(flow, () => true);
-      } else if (flow.resends > 0 || flow.refused) void this.#detour(flow, oldest);
+      } else if (flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
     }
   }
 
@@ -286,11 +246,19 @@ export class Outgoing {
       const carrier = await this.#route(oldest.message, flow.to);
       const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
       if (flow.window.find(elsewhere) !== undefined) this.#move(flow, elsewhere);
-    } catch {
-      // No way now: there is a next time.
+    } catch (thrown) {
+      flow.trouble = asProtoflyError(thrown);
+      this.#giveUp(flow, flow.trouble);
+    }
+  }
+
+  /** What nothing carries, and may hope no longer, is refused. */
+  #giveUp(flow: Flow, trouble: ProtoflyError): void {
+    if (this.#reply === undefined) return;
+    for (const entry of flow.window.between(0, Number.MAX_SAFE_INTEGER)) {
+      if (entry.carrier !== undefined || this.#mayHope(flow, entry)) continue;
+      flow.end(entry);
+      this.#reply(refuse(entry.message as Request, trouble, flow.to));
     }
   }
 }
-
-/** Whether anything outstanding was given to that carrier last. */
-const wentOver = (flow: Flow, carrier: Carrier): boolean => flow.window.find((entry) => entry.carrier === carrier) !== undefined;

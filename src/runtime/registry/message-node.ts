@@ -51,6 +51,7 @@ export class MessageNode {
   #refusal: NodeRefusal | undefined;
   /** Whether its stub says that it can be asked to look after its connection. */
   #probes = false;
+  #wasLive = false;
   /** Its domain has had another version since this stub was looked for, and it has not been live yet. */
   #outdated = false;
 
@@ -68,6 +69,11 @@ export class MessageNode {
 
   get refusal(): NodeRefusal | undefined {
     return this.#refusal;
+  }
+
+  /** Whether it was ever reached. */
+  get wasLive(): boolean {
+    return this.#wasLive;
   }
 
   /** What failed may be tried again at once. */
@@ -136,7 +142,10 @@ export class MessageNode {
   }
 
   #replaceStuck(status: StubStatus): void {
-    if (status === 'live') this.#outdated = false;
+    if (status === 'live') {
+      this.#outdated = false;
+      this.#wasLive = true;
+    }
     const stub = this.#stub;
     if (!this.#outdated || stub === undefined || (status !== 'disconnected' && status !== 'failed')) return;
     this.#outdated = false;

@@ -124,6 +124,11 @@ export class MessageNodes {
     return status === 'disconnected' || status === 'failed';
   }
 
+  /** Whether the message node of a domain was reached in this life of the runtime. */
+  wasLive(domain: string): boolean {
+    return this.#nodes.get(domain)?.wasLive ?? false;
+  }
+
   /** Gets new addresses from the own domain. @throws ProtoflyError as the node refuses */
   async allocate(scheme: string, number = 1): Promise<Address[]> {
     const response = await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { scheme, value: { number } });

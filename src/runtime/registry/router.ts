@@ -1,6 +1,6 @@
 import type { Listener, Origin, Resolver } from '../../bus/index.js';
 import {
-  DELIVERY, domainOf, expectationOf, isResponse, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
+  asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
   type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Carrier, Outgoing } from '../delivery/index.js';
@@ -47,8 +47,14 @@ export class Router implements Resolver {
     // A runtime is no relay: what others send ends here or nowhere.
     if (cameFromElsewhere(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
     if (isKept(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
-    const carrier = isResponse(message) ? this.#back(message) : this.route(message, to);
-    return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready)) : this.#listener(message, to, carrier);
+    const none = (thrown: unknown): Listener => this.#hold(message, to, asProtoflyError(thrown));
+    let carrier: Carrier | Promise<Carrier>;
+    try {
+      carrier = isResponse(message) ? this.#back(message) : this.route(message, to);
+    } catch (thrown) {
+      return none(thrown);
+    }
+    return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready), none) : this.#listener(message, to, carrier);
   }
 
   /** What carries a message to `to` now. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
@@ -92,6 +98,14 @@ export class Router implements Resolver {
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.wayBack(to);
+  }
+
+  /** What wants a receipt waits for a way that there was before, as long as its sender does. @throws ProtoflyError for the rest */
+  #hold(message: Message, to: Address, error: ProtoflyError): Listener {
+    const { records, nodes, outgoing } = this.#components;
+    const waits = error.code === 'E_UNREACHABLE' && !isResponse(message) && expectationOf(message) === 'receipt' && nodes.wasLive(domainOf(to));
+    if (!waits || offersNoReceipts(records.last(to))) throw error;
+    return (sent) => outgoing.hold(sent, to, error);
   }
 
   /** The outbox finds the way itself, and again later. But it waits for receipts. */

@@ -1,0 +1,102 @@
+import type { Pressure } from '../../bus/index.js';
+import { withFlow, type Address, type Clock, type FlowMark, type Message, type ProtoflyError } from '../../protocol/index.js';
+import type { Carrier } from './carrier.js';
+import { sizeOf } from './size.js';
+import { Window, type Numbered } from './window.js';
+
+export interface Outstanding extends Numbered {
+  readonly message: Message;
+  /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
+  carrier: Carrier | undefined;
+}
+
+export interface FlowInit {
+  /** Never used again: a stream that was forgotten and begins anew must not look like a repetition of its beginning. */
+  readonly epoch: string;
+  readonly from: Address;
+  readonly to: Address;
+  /** Beyond this many unacknowledged bytes its sender is stalled. */
+  readonly maxBytes: number;
+}
+
+/** One stream: what one sender sends to one receiver with receipts, and how far it is. */
+export class Flow {
+  readonly from: Address;
+  readonly to: Address;
+  readonly window = new Window<Outstanding>();
+  /** Carriers that were lost while what is outstanding is being sent another way. */
+  readonly lost = new Set<Carrier>();
+  /** While what is outstanding is being sent another way: settles when new messages may follow. */
+  moving: Promise<void> | undefined;
+  /** Something couldn't be sent: what was last in its way. */
+  trouble: ProtoflyError | undefined;
+  resentAt: number;
+  resends = 0;
+  readonly #clock: Clock;
+  readonly #maxBytes: number;
+  readonly #waiting: (() => void)[] = [];
+  #epoch: string;
+  #nextSeq = 1;
+  #progress: number;
+
+  constructor({ clock }: { readonly clock: Clock }, { epoch, from, to, maxBytes }: FlowInit) {
+    this.#clock = clock;
+    this.#epoch = epoch;
+    this.from = from;
+    this.to = to;
+    this.#maxBytes = maxBytes;
+    this.#progress = this.resentAt = clock.now();
+  }
+
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  /** When the oldest outstanding message became the oldest. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  /** @param mark where it stands, for a caller that keeps count itself */
+  add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>): Outstanding {
+    if (this.window.size === 0) this.#progress = this.#clock.now();
+    if (mark !== undefined) {
+      this.#epoch = mark.epoch;
+      this.#nextSeq = mark.seq;
+    }
+    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined };
+    this.window.add(entry);
+    return entry;
+  }
+
+  /** It is outstanding no longer. */
+  end({ seq }: Outstanding): void {
+    // Receipts come in order: where one is missing, those after it are no progress.
+    if (this.window.oldest?.seq === seq) {
+      this.#progress = this.#clock.now();
+      this.resends = 0;
+    }
+    this.window.delete(seq);
+    if (this.#waiting.length > 0 && this.window.bytes < this.#maxBytes / 2) this.release();
+  }
+
+  /** A promise while the window is full, until half of it is free again. */
+  get room(): Pressure {
+    return this.window.bytes < this.#maxBytes ? undefined : new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Nobody is stalled any longer. */
+  release(): void {
+    for (const go of this.#waiting.splice(0)) go();
+  }
+
+  /** A message as it travels. */
+  marked({ message, seq }: Outstanding): Message {
+    return withFlow(message, { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq });
+  }
+
+  /** Whether anything outstanding was given to that carrier last. */
+  wentOver(carrier: Carrier): boolean {
+    return this.window.find((entry) => entry.carrier === carrier) !== undefined;
+  }
+}
