@@ -376,6 +376,18 @@ void t.test('what has no way is held, goes in order when there is one, and is re
   t.equal(clock.pending, 0);
 });
 
+void t.test('what may only go directly, and lost its connection, is refused for that', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('p2p', 'direct');
+  const refused: Response[] = [];
+  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), route: () => { throw new ProtoflyError('E_NOT_DIRECT', 'no connection'); } }, { epoch: 'e' });
+  void outgoing.send(message(1), bob, lane);
+  outgoing.lost(lane);
+  for (let second = 0; second < 12; second += 1) { clock.advance(1000); await turns(); }
+  t.match(refused, [{ id: 1, body: { code: 503, error: 'E_NOT_DIRECT' } }]);
+  outgoing.close();
+});
+
 void t.test('a window does what a map would, whatever is added and settled', (t) => {
   fc.assert(fc.property(fc.array(fc.record({ gap: fc.nat(3), settle: fc.array(fc.nat(40), { maxLength: 4 }), from: fc.nat(40), to: fc.nat(40) }), { maxLength: 60 }), (steps) => {
     const window = new Window<{ readonly seq: number; readonly bytes: number }>();

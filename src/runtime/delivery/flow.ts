@@ -8,6 +8,8 @@ export interface Outstanding extends Numbered {
   readonly message: Message;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
+  /** It was given to one before. */
+  sent: boolean;
 }
 
 export interface FlowInit {
@@ -64,7 +66,7 @@ export class Flow {
       this.#epoch = mark.epoch;
       this.#nextSeq = mark.seq;
     }
-    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined };
+    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, sent: false };
     this.window.add(entry);
     return entry;
   }

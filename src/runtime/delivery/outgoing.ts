@@ -161,9 +161,8 @@ export class Outgoing {
   }
 
   #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
-    entry.carrier = carrier;
     try {
-      return carrier.send(flow.marked(entry));
+      return this.#give(flow, entry, carrier);
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
         flow.window.delete(entry.seq);
@@ -189,27 +188,26 @@ export class Outgoing {
 
   async #resend(flow: Flow, fits: (entry: Outstanding) => boolean): Promise<void> {
     const { window } = flow;
-    const chosen = window.between(0, Number.MAX_SAFE_INTEGER).filter(fits);
-    const [first] = chosen;
+    for (const entry of window.between(0, Number.MAX_SAFE_INTEGER)) if (fits(entry)) entry.carrier = undefined;
+    const first = window.find(({ carrier }) => carrier === undefined);
     if (first === undefined) return;
     try {
       const carrier = await this.#route(first.message, flow.to);
-      for (const entry of chosen) {
-        if (window.get(entry.seq) !== entry) continue;
-        this.#resent += 1;
-        entry.carrier = carrier;
-        await carrier.send(flow.marked(entry));
-      }
-      // What was added meanwhile follows in its turn.
+      // What is added meanwhile follows in its turn.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
-        if (entry.carrier !== undefined) continue;
-        entry.carrier = carrier;
-        await carrier.send(flow.marked(entry));
+        if (entry.carrier === undefined) await this.#give(flow, entry, carrier);
       }
     } catch (thrown) {
       // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
       flow.trouble = asProtoflyError(thrown);
     }
+  }
+
+  #give(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+    entry.carrier = carrier;
+    if (entry.sent) this.#resent += 1;
+    entry.sent = true;
+    return carrier.send(flow.marked(entry));
   }
 
   #schedule(): void {
