@@ -41,7 +41,7 @@ export interface ResponseBody extends Body {
   readonly code: number;
   readonly description?: unknown;
   /** See `withIds`. */
-  readonly ids?: unknown;
+  readonly receiptOf?: unknown;
 }
 
 interface Header {
@@ -112,17 +112,17 @@ export const refuse = (request: Request, error: ProtoflyError, from?: Address): 
   respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) }, from);
 
 /**
- * A response that answers several requests of one sender at once: `body.ids` lists them, `id` is the last of them. Only
+ * A response that answers several requests of one sender at once: `body.receiptOf` lists them, `id` is the last of them. Only
  * between a runtime and its programs. @see docs/control.md
  */
 export const withIds = (response: Response, ids: readonly MessageId[]): Response => {
   const id = ids.at(-1) ?? response.id;
-  const { flow: _flow, ids: _ids, ...body } = response.body;
-  return { ...response, id, body: ids.length > 1 ? { ...body, ids } : body };
+  const { flow: _flow, receiptOf: _several, ...body } = response.body;
+  return { ...response, id, body: ids.length > 1 ? { ...body, receiptOf: ids } : body };
 };
 
 /** The requests that a response answers. */
-export const idsOf = (response: Response): readonly MessageId[] => (Array.isArray(response.body.ids) ? response.body.ids as readonly MessageId[] : [response.id]);
+export const idsOf = (response: Response): readonly MessageId[] => (Array.isArray(response.body.receiptOf) ? response.body.receiptOf as readonly MessageId[] : [response.id]);
 
 /** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
 export const responseError = (response: Response): ProtoflyError => {

@@ -48,7 +48,7 @@ export class Entrance {
   #answered(answer: Response, origin: Origin): Pressure {
     const { bus, outgoing, outbox, records, log } = this.#components;
     // Nobody answers for others.
-    const response = answer.body.ids === undefined ? answer : withIds(answer, [answer.id]);
+    const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
     // Whoever isn't there any more is looked for anew.
     if (response.body.code === 404 || response.body.code === 408) records.forget(response.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
     const kept = outbox.settle(response);

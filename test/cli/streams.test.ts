@@ -133,7 +133,7 @@ t.test('docs/control.md: a program learns its window, and gets a receipt for eac
   for (const value of [undefined, { receipts: 'many' }]) {
     const program = connect(socket);
     const lines = createInterface({ input: program })[Symbol.asyncIterator]();
-    const next = async () => JSON.parse((await lines.next()).value as string) as { readonly id: string; readonly body: { readonly code: number; readonly ids?: readonly string[]; readonly value: { readonly address: string; readonly window: number } } };
+    const next = async () => JSON.parse((await lines.next()).value as string) as { readonly id: string; readonly body: { readonly code: number; readonly receiptOf?: readonly string[]; readonly value: { readonly address: string; readonly window: number } } };
     program.write(`${JSON.stringify({ id: 'open', type: 'open', from: 'mn:/client', to: 'mn:/session', body: { value } })}\n`);
     const { address: from, window } = (await next()).body.value;
     t.equal(window, 256 * 1024);
@@ -144,7 +144,7 @@ t.test('docs/control.md: a program learns its window, and gets a receipt for eac
     while (heard.length < 100) {
       const { id, body } = await next();
       t.equal(body.code, 200);
-      heard.push(...body.ids ?? [id]);
+      heard.push(...body.receiptOf ?? [id]);
       receipts += 1;
     }
     t.same(heard, ids);

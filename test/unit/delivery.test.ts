@@ -283,12 +283,12 @@ void t.test('FLW-7 one receipt stands for many: their senders hear of each, once
   t.equal(pair.receipts.length, 1, 'what arrives in one go is acknowledged in one go');
   const [receipt] = pair.receipts;
   t.match(receipt, { id: 5, body: { code: 200, path: 'msg-node', flow: ['e1.1', 1, 5] } });
-  t.same(pair.outgoing.settle({ ...receipt!, body: { ...receipt!.body, flow: ['e1.1', 2, 3] } })?.body, { code: 200, path: 'msg-node', ids: [2, 3] });
-  t.match(pair.outgoing.settle(receipt!), { id: 5, body: { ids: [1, 4, 5], flow: undefined } }, 'those that were heard of before are left out');
+  t.same(pair.outgoing.settle({ ...receipt!, body: { ...receipt!.body, flow: ['e1.1', 2, 3] } })?.body, { code: 200, path: 'msg-node', receiptOf: [2, 3] });
+  t.match(pair.outgoing.settle(receipt!), { id: 5, body: { receiptOf: [1, 4, 5], flow: undefined } }, 'those that were heard of before are left out');
   t.equal(pair.outgoing.settle(receipt!), undefined, 'nobody waits for a copy');
   pair.send();
   t.equal(pair.outgoing.settle({ ...receipt!, body: { code: 200, flow: ['e0.1', 1, 2 ** 50] } }), undefined, 'another stream\'s numbers mean nothing here');
-  t.match(pair.outgoing.settle({ ...receipt!, body: { code: 200, flow: ['e1.1', 1, 2 ** 50] } }), { id: 6, body: { code: 200, ids: undefined } }, 'a range costs what is outstanding, not what it says');
+  t.match(pair.outgoing.settle({ ...receipt!, body: { code: 200, flow: ['e1.1', 1, 2 ** 50] } }), { id: 6, body: { code: 200, receiptOf: undefined } }, 'a range costs what is outstanding, not what it says');
   pair.outgoing.close();
 });
 

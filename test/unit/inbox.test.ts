@@ -247,7 +247,7 @@ void t.test('answers to several programs that send as one hyperty find each its 
   const answered: string[] = [];
   const hear = (name: string) => (response: Response): void => { answered.push(`${name}: ${idsOf(response).join(' ')}`); };
   const [one, other] = [hear('one'), hear('other')];
-  const receive = (id: string, ids?: readonly string[]): void => { inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200, ...(ids === undefined ? {} : { ids }) } }, { path: 'p2p' }); };
+  const receive = (id: string, ids?: readonly string[]): void => { inbox.receive({ id, type: 'response', from: alice, to: bob, body: { code: 200, ...(ids === undefined ? {} : { receiptOf: ids }) } }, { path: 'p2p' }); };
   inbox.expectResponse('a', one);
   for (let i = 0; i < 50_000; i++) inbox.expectResponse(`q${String(i)}`, other);
   receive('a');

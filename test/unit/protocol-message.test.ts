@@ -171,10 +171,10 @@ t.test('a body with other fields: the rest stays as it was, whatever it is calle
 t.test('one answer to many: each gets its part', (t) => {
   const response: Response = { id: 9, type: 'response', from: parseAddress('hyperty://b.example/2'), to: parseAddress('hyperty://a.example/1'), body: { code: 200, path: 'p2p', flow: ['e', 1, 3] } };
   const many = withIds(response, [7, 8, 9]);
-  t.strictSame(many, { ...response, body: { code: 200, path: 'p2p', ids: [7, 8, 9] } });
+  t.strictSame(many, { ...response, body: { code: 200, path: 'p2p', receiptOf: [7, 8, 9] } });
   t.strictSame(idsOf(many), [7, 8, 9]);
   t.strictSame(withIds(many, [8]), { ...response, id: 8, body: { code: 200, path: 'p2p' } });
   t.strictSame(idsOf(response), [9]);
-  t.strictSame(idsOf({ ...response, body: { code: 200, ids: 'none' } }), [9], 'what makes no sense says nothing');
+  t.strictSame(idsOf({ ...response, body: { code: 200, receiptOf: 'none' } }), [9], 'what makes no sense says nothing');
   t.end();
 });
