@@ -212,9 +212,12 @@ export class Hyperty {
   /** What was found once is believed until a message to it fails. */
   #addressOf(typed: string): Address | Promise<Address> {
     if (typed.includes('://')) return this.#parse(typed);
-    const known = this.#addresses.get(typed) ?? this.#find(typed);
-    this.#addresses.set(typed, known);
-    return known;
+    const known = this.#addresses.get(typed);
+    if (known !== undefined) return known;
+    const found = this.#find(typed);
+    this.#addresses.set(typed, found);
+    found.catch(() => this.#addresses.delete(typed));
+    return found;
   }
 
   #parse(typed: string): Address | Promise<Address> {

@@ -36,7 +36,10 @@ export class Outlet {
    */
   send(message: Message, isWanted = always): void | Promise<void> {
     if (this.#held === undefined) return this.#hand(message);
-    return new Promise((resolve, reject) => { this.#waiting.push({ message, isWanted, resolve, reject }); });
+    const handed = new Promise<void>((resolve, reject) => { this.#waiting.push({ message, isWanted, resolve, reject }); });
+    // Whoever waits is told; whoever doesn't isn't ended by it.
+    handed.catch(() => undefined);
+    return handed;
   }
 
   #hand(message: Message): void | Promise<void> {

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Client } from '../../src/control/client/client.js';
 import { memoryPair } from '../../src/link/memory/index.js';
@@ -42,6 +43,16 @@ await t.test('a program that sends more than any link holds, and waits for nothi
   t.ok(receipts.every(({ state }) => state === 'delivered'));
   t.same(got, Array.from({ length: count }, (_, index) => index));
   t.equal((await alice!.view.status()).state, 'live');
+});
+
+await t.test('a name that wasn\'t found is looked for again, by files too', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user, p2p: false })));
+  const out = await alice!.node.register('out');
+  const sendFile = (): Promise<unknown> => out.sendFile('bob/late', fileURLToPath(import.meta.url), { timeoutMs: 1000 });
+  await t.rejects(sendFile(), { code: 'E_NOT_FOUND' });
+  await bob!.node.register('late');
+  await t.rejects(sendFile(), { code: 'E_UNAVAILABLE' }, 'found; nobody takes files there');
 });
 
 await t.test('P2P-6 glare: both sides connect at once, and there is one connection', async (t) => {

@@ -388,6 +388,24 @@ void t.test('what may only go directly, and lost its connection, is refused for 
   outgoing.close();
 });
 
+void t.test('a trouble that is over is looked at no more', async (t) => {
+  const clock = new ManualClock();
+  const lane = new Lane('msg-node', 'node');
+  let asked = 0;
+  const outgoing = new Outgoing({ clock, route: () => { asked += 1; return lane; } }, { epoch: 'e', resendMs: 60_000 });
+  void outgoing.send(message(1), bob, lane);
+  outgoing.settle(refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent')));
+  outgoing.wake();
+  await turns();
+  outgoing.settle(refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent')));
+  outgoing.settle(respond(message(1), 200));
+  for (let id = 2; id <= 9; id += 1) void outgoing.send(message(id), bob, lane);
+  asked = 0;
+  for (let look = 0; look < 3; look += 1) { clock.advance(20_000); await turns(); }
+  t.ok(asked <= 2, `the way was asked for ${String(asked)} times`);
+  outgoing.close();
+});
+
 void t.test('a window does what a map would, whatever is added and settled', (t) => {
   fc.assert(fc.property(fc.array(fc.record({ gap: fc.nat(3), settle: fc.array(fc.nat(40), { maxLength: 4 }), from: fc.nat(40), to: fc.nat(40) }), { maxLength: 60 }), (steps) => {
     const window = new Window<{ readonly seq: number; readonly bytes: number }>();

@@ -32,6 +32,18 @@ t.test('what a link doesn\'t take yet waits, in order, and goes when it does', a
   t.same(done.sort(), [3, 4, 5, 6, 7, 8]);
 });
 
+t.test('a program that ignores what became of a message isn\'t ended by it', async (t) => {
+  const { outlet, sent, relieve } = congested();
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown): void => { unhandled.push(reason); };
+  process.on('unhandledRejection', note);
+  t.teardown(() => process.off('unhandledRejection', note));
+  for (const id of [1, 2, 3, 13]) void outlet.send(message(id));
+  await relieve();
+  await new Promise((resolve) => { setImmediate(resolve); });
+  t.same([sent, unhandled], [[1, 2, 3], []]);
+});
+
 t.test('what nobody wants any more isn\'t sent, what can\'t be is told', async (t) => {
   const { outlet, sent, relieve } = congested();
   for (const id of [1, 2, 3]) void outlet.send(message(id));

@@ -155,8 +155,10 @@ export class Sender {
   #settle(response: Response): void {
     // Nobody answers for others.
     if (isProvisional(response) || response.from !== this.#init.to) return;
-    const entries = idsOf(response).map((id) => [id, this.#forget(id)] as const);
-    for (const [id, entry] of entries) if (entry !== undefined) this.#settled(id, response, entry);
+    for (const id of idsOf(response)) {
+      const entry = this.#forget(id);
+      if (entry !== undefined) this.#settled(id, response, entry);
+    }
     this.#rouse();
   }
 

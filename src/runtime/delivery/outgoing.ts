@@ -165,7 +165,7 @@ export class Outgoing {
       return this.#give(flow, entry, carrier);
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
-        flow.window.delete(entry.seq);
+        flow.end(entry);
         throw thrown;
       }
       this.#move(flow, (one) => one.carrier === carrier);
@@ -244,6 +244,7 @@ export class Outgoing {
       const carrier = await this.#route(oldest.message, flow.to);
       const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
       if (flow.window.find(elsewhere) !== undefined) this.#move(flow, elsewhere);
+      else flow.trouble = undefined;
     } catch (thrown) {
       flow.trouble = asProtoflyError(thrown);
       this.#giveUp(flow, flow.trouble);
