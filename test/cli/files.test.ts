@@ -118,7 +118,10 @@ t.test('the receiving program is killed in the middle and started again: the sen
   await kill(tail.child);
   const kept = partSize(folder);
   t.ok(kept < 60 * MB);
-  t.equal((await bob.hyperties()).find(({ name }) => name === 'back')!.inbox.messages, 0, 'no piece of a file waits in the inbox');
+  await until('the runtime has noticed it, and no piece of a file waits in the inbox', async () => {
+    const { attached, inbox } = (await bob.hyperties()).find(({ name }) => name === 'back')!;
+    return attached === 0 && inbox.messages === 0;
+  });
   await saving(t, bob, 'back', folder);
   const { code, stderr } = await sending;
   t.equal(code, 0, stderr);
