@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { MessageBus, type Origin } from '../bus/index.js';
 import {
-  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, runtimeOf,
+  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError,
   type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
@@ -131,10 +131,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const outbox = new Outbox({
     clock, route, reply, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
-    isAway: (to) => {
-      const home = runtimeOf(to) ?? records.last(to)?.runtime;
-      return nodes.isAway(domainOf(to)) && (home === undefined || connections.live(home) === undefined);
-    },
+    isAway: (message, to) => router.isAway(message, to),
   }, { epoch, window });
   const lost = (carrier: Carrier): void => {
     outgoing.lost(carrier);

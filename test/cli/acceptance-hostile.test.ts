@@ -39,7 +39,9 @@ const say = async (path: string, chunks: readonly (string | Buffer)[], enough: (
     rest = lines.pop()!;
     for (const line of lines) if (line !== '') frames.push(JSON.parse(line) as Frame);
   }).on('error', () => { over = true; }).on('close', () => { over = true; });
-  for (const chunk of chunks) if (!socket.write(chunk)) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+  for (const chunk of chunks) {
+    if (!over && !socket.write(chunk)) await until('there is room for more', () => over || !socket.writableNeedDrain);
+  }
   await until('it is answered', () => over || enough(frames));
   socket.destroy();
   return frames;

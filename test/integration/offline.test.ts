@@ -104,6 +104,23 @@ t.test('MAL-5 the domain is away: the runtime keeps messages over its restart, a
   await until(() => outboxOf(second).messages === 0, 'the outbox is empty');
 });
 
+t.test('MAL-5 the domain is away and there is a connection: what may take it goes on, what may not is kept at once', async (t) => {
+  const { server, url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const chat = await alice!.node.register('chat');
+  const relayed = await alice!.node.register('relayed', { p2p: false });
+  await bob!.node.register('in');
+  await read(bob!);
+  await alice!.node.connect('bob/in');
+  await Promise.all([chat.send('bob/in', 'known'), relayed.send('bob/in', 'known')]);
+  await server.close();
+  await until(() => alice!.runtime.status()['state'] === 'degraded', 'alice notices');
+  const kept = { store: true, timeoutMs: 5000 };
+  t.match(await chat.send('bob/in', 1, kept), { state: 'delivered', path: 'p2p' });
+  const receipts = await Promise.all([chat.send('bob/in', 2, { ...kept, p2p: false }), relayed.send('bob/in', 3, kept)]);
+  t.ok(receipts.every(({ state, stored }) => state === 'queued' && stored === 'runtime'));
+});
+
 t.test('EXP-1 EXP-5 a receipt tells the way and the connection; a receiver that acknowledges nothing is relayed to', async (t) => {
   const { url } = await startDomain(t);
   const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));

@@ -233,7 +233,7 @@ class World {
     const { lives } = this;
     return new Outbox({
       clock: this.#aliceClock, messages: this.aliceStore.collection<KeptMessage>('outbox'), pairs: this.aliceStore.collection<KeptPair>('outbox-pairs'), log: () => undefined,
-      route: (sent) => this.#route(sent), isAway: () => !this.isDirect && !this.nodeIsThere,
+      route: (sent) => this.#route(sent), isAway: ({ body }) => !this.nodeIsThere && (!this.isDirect || body?.p2p === false),
       reply: (response) => { if (lives === this.lives) this.#answer(response); },
     }, { epoch: `life${String(lives)}` });
   }
@@ -321,7 +321,7 @@ const alone = (init: Partial<OutboxInit> = {}, away = { value: true }) => {
   const lanes = { [bob]: new Lane('msg-node'), [carol]: new Lane('msg-node') };
   const outbox = new Outbox({
     clock, messages: memoryStore().collection<KeptMessage>('outbox'), pairs: memoryStore().collection<KeptPair>('pairs'), log: () => undefined,
-    route: (_sent, to) => lanes[to]!, isAway: (to) => away.value && to === bob, reply: ({ id, body }) => { answers.push([id, body.code]); },
+    route: (_sent, to) => lanes[to]!, isAway: (_sent, to) => away.value && to === bob, reply: ({ id, body }) => { answers.push([id, body.code]); },
   }, { epoch: 'e', ...init });
   return { outbox, clock, answers, lanes, away };
 };

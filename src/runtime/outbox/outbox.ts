@@ -14,8 +14,8 @@ export interface OutboxComponents {
   readonly clock: Clock;
   /** The way that a message takes now. @throws ProtoflyError where there is none */
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
-  /** Whether anything is known to be in the way of messages to an address: no peer and no message node there. */
-  readonly isAway: (to: Address) => boolean;
+  /** Whether anything is known to be in the way of a message: no message node there, and no peer to which it may go. */
+  readonly isAway: (message: Message, to: Address) => boolean;
   /** Answers a program of this runtime. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -90,7 +90,7 @@ export class Outbox {
     const pair = this.#pair(message.from, to);
     const now = this.#components.clock.now();
     const entry = pair.number(message, this.#spool.nextKey(pair), now);
-    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(to);
+    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(message, to);
     if (waits && !this.#spool.hasRoom(pair, entry)) throw this.#spool.full();
     pair.waiting.push(entry);
     if (waits) this.#spool.keep(pair, entry);
@@ -193,7 +193,7 @@ export class Outbox {
         continue;
       }
       try {
-        if (this.#components.isAway(pair.to)) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
+        if (this.#components.isAway(message, pair.to)) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
         const carrier = await this.#route(message, pair.to);
         // Where there was no way for long, another entry may be the first by now.
         if (pair.waiting[0] !== entry || this.#closed) continue;
@@ -283,8 +283,8 @@ export class Outbox {
         continue;
       }
       const [oldest] = pair.sent.values();
-      const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs;
-      if (late && this.#components.isAway(pair.to)) this.#spool.keepAll(pair);
+      const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs ? oldest.message : undefined;
+      if (late !== undefined && this.#components.isAway(late, pair.to)) this.#spool.keepAll(pair);
       if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }
   }

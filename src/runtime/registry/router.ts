@@ -69,10 +69,22 @@ export class Router implements Resolver {
     return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record));
   }
 
+  /** Whether anything is known to be in the way of a message: no message node there, and no live connection that it may take. */
+  isAway(message: Message, to: Address): boolean {
+    const { records, nodes, connections } = this.#components;
+    const runtime = runtimeOf(to) ?? records.last(to)?.runtime;
+    return nodes.isAway(domainOf(to)) && (runtime === undefined || !this.#mayGoDirectly(message) || connections.live(runtime) === undefined);
+  }
+
+  /** Whether neither it nor its sender has been told never to take P2P. */
+  #mayGoDirectly({ from, body }: Message): boolean {
+    return body?.p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
+  }
+
   #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
-    const { connections, hyperties, nodes } = this.#components;
+    const { connections, nodes } = this.#components;
     const wish = message.body?.p2p;
-    if (wish !== false && hyperties.find(message.from)?.p2p !== false) {
+    if (this.#mayGoDirectly(message)) {
       const live = runtime === undefined ? undefined : connections.live(runtime);
       if (live !== undefined) return live;
       if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
