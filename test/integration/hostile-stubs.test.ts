@@ -128,7 +128,8 @@ await t.test('a stub that makes its own frames for the pipe loses its channel, a
   t.same([scene.count(CARRIED_TO), scene.count(RUNTIME)].map((count) => count > 0), [true, false], 'only the neighbour is heard');
 });
 
-await t.test('a stub that opens ports without end is stopped', (t) => stopped(t, 'opens-ports', /opens too many ports$|floods the bus$/).then(() => undefined));
+// On a busy machine it may be so busy with it that it is found out by its silence.
+await t.test('a stub that opens ports without end is stopped', (t) => stopped(t, 'opens-ports', /opens too many ports$|floods the bus$|no sign of life for 3 s$/).then(() => undefined));
 
 await t.test('what a stub logs without end is left out, and said to be', async (t) => {
   const { scene, stub } = await attack(t, 'floods-the-log', ({ scene }) => scene.until(() => scene.count(RUNTIME) === 1 && scene.logged('more lines') > 0));
