@@ -4,6 +4,7 @@
  * transport. Descriptors (`descriptor.ts`) are imported by their own path, because they bring a validator along.
  */
 export * from './address.js';
+export * from './batch.js';
 export * from './clock.js';
 export * from './connection.js';
 export * from './errors.js';

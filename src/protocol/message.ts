@@ -139,6 +139,8 @@ const malformed = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE',
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+export const isBody = (value: unknown): value is Body => isObject(value) && !ArrayBuffer.isView(value);
+
 /** Refuses what would hurt later: nesting that overflows a stack, keys that reach a prototype. */
 const checkDepth = (value: unknown, depth: number): void => {
   if (typeof value !== 'object' || value === null) return;
@@ -154,7 +156,8 @@ const checkDepth = (value: unknown, depth: number): void => {
   }
 };
 
-const parseId = (id: unknown): MessageId => {
+/** @throws ProtoflyError `E_MESSAGE` */
+export const parseId = (id: unknown): MessageId => {
   if (typeof id === 'number' && Number.isFinite(id)) return id;
   if (typeof id === 'string' && id.length > 0 && id.length <= MAX_ID_LENGTH && id.isWellFormed()) return id;
   throw malformed('id is not a finite number or a string of 1 to 256 characters');
@@ -179,7 +182,7 @@ export const parseMessage = (frame: unknown): Message => {
   const from = parseAddress(frame['from']);
   const to = parseTo(frame['to']);
   const body = frame['body'] ?? undefined;
-  if (body !== undefined && (!isObject(body) || ArrayBuffer.isView(body))) throw malformed('body is not an object');
+  if (body !== undefined && !isBody(body)) throw malformed('body is not an object');
   checkDepth(body, 0);
   if (type !== 'response') return body === undefined ? { id, type, from, to } : { id, type, from, to, body };
   if (typeof to !== 'string') throw malformed('a response goes to one address');

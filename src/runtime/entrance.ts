@@ -1,5 +1,5 @@
 import type { MessageBus, Origin, Pressure } from '../bus/index.js';
-import { asProtoflyError, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, withIds, type Address, type Message, type Response } from '../protocol/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, unbatched, withIds, type Address, type Message, type Request, type Response } from '../protocol/index.js';
 import type { Outgoing } from './delivery/index.js';
 import type { Outbox } from './outbox/index.js';
 import type { Hyperties, Records } from './registry/index.js';
@@ -40,9 +40,23 @@ export class Entrance {
   accept(message: Message, origin: Origin): Pressure {
     const { bus } = this.#components;
     if (isResponse(message)) return this.#answered(message, origin);
-    if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return bus.post(message, origin);
+    if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
     this.#rejected += 1;
     return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+  }
+
+  /** Takes in the messages of a batch. One for nobody here is refused as a whole. */
+  #apart(batch: Request, origin: Origin): Pressure {
+    const { bus } = this.#components;
+    if (typeof batch.to !== 'string' || !bus.isLocal(batch.to)) return bus.post(batch, origin);
+    let messages: readonly Request[];
+    try {
+      messages = unbatched(batch);
+    } catch (thrown) {
+      return bus.post(refuse(batch, asProtoflyError(thrown)));
+    }
+    const pressures = messages.map((message) => bus.post(message, origin)).filter((pressure) => pressure !== undefined);
+    return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
   }
 
   #answered(answer: Response, origin: Origin): Pressure {

@@ -144,6 +144,10 @@ t.test('somebody else\'s program sets up P2P with the documented protocol; what 
       create(me, `${runtime}/ua`, { resource: 'stop' }, 'execute'), create(me, `${runtime}/registry`, { value: { name: 'theirs' } }),
       create(me, `${runtime}/sm`, { schema: 'x', authorise: [], value: {} }), create(me, `${runtime}/registry`, { resource: 'hyperties' }, 'read'),
     ]);
+    const batch = (value: unknown, count: number, to = inbox) => create(me, to, { value, expect: 'receipt', flow: ['e', 1, 1, count] });
+    const malformed = await Promise.all([batch('x', 1), batch([], 0), batch([[1, {}]], 2), batch([[1, 'x']], 1), batch(Array.from({ length: 1025 }, (_, id) => [id, {}]), 1025)]);
+    t.same(malformed.map(({ code }) => code), [400, 400, 400, 400, 400], 'a batch that is none is refused');
+    t.equal((await batch([[1, {}], [2, {}]], 2, 'hyperty://localhost/nobody')).code, 404, 'one for nobody is refused once');
     for (const frame of ['', 'hello', '{}', '[1]', '{"uuid":7}', '{"uuid":"000000000000","data":"a piece of nothing"}', `{"uuid":"a","data":{"textMessage":${'['.repeat(5000)}${']'.repeat(5000)}}}`, '\u0000'.repeat(1000)]) connection.sendText(frame);
     for (let size = 0; size < 64; size++) connection.sendBytes(Buffer.from(Array.from({ length: size }, (_, index) => (index * 37 + size * 11) & 255)));
     t.equal((await connection.ask({ type: 'ping', from: me, to: runtime })).code, 200, 'garbage costs itself only');

@@ -1,13 +1,16 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { flowOf, idsOf, parseAddress, ProtoflyError, rangeOf, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Incoming, Outgoing, Window, type Carrier } from '../../src/runtime/delivery/index.js';
+import { messageCodec } from '../../src/link/index.js';
+import { batchRange, flowOf, idsOf, isBatch, MAX_BATCH, parseAddress, ProtoflyError, rangeOf, refuse, respond, unbatched, type Message, type Request, type Response } from '../../src/protocol/index.js';
+import { Incoming, Outgoing, Window, type Carrier, type OutgoingInit } from '../../src/runtime/delivery/index.js';
 import { Receipts } from '../../src/runtime/inbox/receipts.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const alice = parseAddress('hyperty://example.com/alice');
 const bob = parseAddress('hyperty://example.com/bob');
 const message = (id: number): Request => ({ id, type: 'create', from: alice, to: bob, body: { value: id, expect: 'receipt' } });
+
+const unexpected = (refusal: Response): void => { throw new Error(`refused: ${JSON.stringify(refusal)}`); };
 
 /** A carrier whose other end is let go by hand. */
 class Lane implements Carrier {
@@ -18,6 +21,7 @@ class Lane implements Carrier {
     this.address = parseAddress(`hyperty-runtime://example.com/r/${name}`);
   }
   send(sent: Message): void {
+    if (!this.up) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
     this.queue.push(sent);
   }
 }
@@ -31,13 +35,18 @@ class Pair {
   readonly acknowledged: number[] = [];
   current: 0 | 1 = 0;
   readonly incoming = new Incoming<{ readonly message: Request; readonly path: 'p2p' | 'msg-node' }>({ sizeOf: () => 1 });
-  readonly outgoing = new Outgoing({ clock: this.clock, route: () => this.lanes[this.current] }, { epoch: 'e1' });
+  readonly refusals: Response[] = [];
+  readonly outgoing: Outgoing;
   readonly gathered = new Receipts({ reply: (response) => this.receipts.push(response) }, { address: bob });
   #id = 0;
 
-  send(): void {
+  constructor(init: Partial<OutgoingInit> = {}) {
+    this.outgoing = new Outgoing({ clock: this.clock, route: () => this.lanes[this.current], reply: (response) => this.refusals.push(response) }, { epoch: 'e1', ...init });
+  }
+
+  send(how: { readonly batches?: boolean } = {}): void {
     this.#id += 1;
-    void this.outgoing.send(message(this.#id), bob, this.lanes[this.current]);
+    void this.outgoing.send(message(this.#id), bob, this.lanes[this.current], how);
   }
 
   get sent(): number {
@@ -47,10 +56,14 @@ class Pair {
   arrive(lane: Lane): void {
     const next = lane.queue.shift();
     if (next === undefined) return;
+    for (const one of isBatch(next) ? unbatched(next as Request) : [next as Request]) this.#come(one, lane);
+  }
+
+  #come(next: Request, lane: Lane): void {
     const mark = flowOf(next);
     if (mark === undefined) throw new Error('a message without its flow mark');
-    const sorted = this.incoming.sort({ message: next as Request, path: lane.kind }, next.from, mark);
-    if (sorted.kind === 'repeated') this.gathered.add(next as Request, { path: lane.kind }, mark);
+    const sorted = this.incoming.sort({ message: next, path: lane.kind }, next.from, mark);
+    if (sorted.kind === 'repeated') this.gathered.add(next, { path: lane.kind }, mark);
     if (sorted.kind !== 'ready') return;
     for (const { message: ready, path } of sorted.items) {
       const flow = flowOf(ready)!;
@@ -68,6 +81,7 @@ class Pair {
 
   /** Everything that is under way arrives, and time passes, until nothing moves any more. */
   async settle(): Promise<void> {
+    for (const lane of this.lanes) lane.up = true;
     for (let round = 0; round < 200; round += 1) {
       await turns(2);
       for (const lane of this.lanes) while (lane.queue.length > 0) this.arrive(lane);
@@ -81,22 +95,24 @@ class Pair {
 
 void t.test('whatever happens on the way, every message is taken once and in order', async (t) => {
   const step = fc.oneof(
-    { weight: 6, arbitrary: fc.constant({ act: 'send' as const }) },
+    { weight: 8, arbitrary: fc.record({ act: fc.constant('send' as const), batches: fc.boolean() }) },
     { weight: 6, arbitrary: fc.record({ act: fc.constant('arrive' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 4, arbitrary: fc.constant({ act: 'receipt' as const }) },
     { weight: 1, arbitrary: fc.constant({ act: 'lose receipt' as const }) },
     { weight: 2, arbitrary: fc.constant({ act: 'switch' as const }) },
     { weight: 2, arbitrary: fc.record({ act: fc.constant('cut' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('close or open' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('turn one away' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('drop one' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 1, arbitrary: fc.record({ act: fc.constant('repeat one' as const), lane: fc.constantFrom(0 as const, 1 as const) }) },
     { weight: 4, arbitrary: fc.constant({ act: 'turn' as const }) },
     { weight: 1, arbitrary: fc.constant({ act: 'wait' as const }) },
   );
   const property = fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
-    const pair = new Pair();
+    const pair = new Pair({ giveUpMs: 1_000_000 });
     for (const one of steps) {
       switch (one.act) {
-        case 'send': pair.send(); break;
+        case 'send': pair.send(one); break;
         case 'arrive': pair.arrive(pair.lanes[one.lane]); break;
         case 'receipt': pair.receipt(); break;
         case 'lose receipt': pair.receipts.shift(); break;
@@ -106,6 +122,12 @@ void t.test('whatever happens on the way, every message is taken once and in ord
           pair.current = one.lane === 0 ? 1 : 0;
           pair.outgoing.lost(pair.lanes[one.lane]);
           break;
+        case 'close or open': pair.lanes[one.lane].up = !pair.lanes[one.lane].up; break;
+        case 'turn one away': {
+          const away = pair.lanes[one.lane].queue.shift();
+          if (away !== undefined) pair.outgoing.settle(refuse(away as Request, new ProtoflyError('E_UNREACHABLE', 'not passed on')));
+          break;
+        }
         case 'drop one': pair.lanes[one.lane].queue.shift(); break;
         case 'repeat one': pair.lanes[one.lane].queue.push(...pair.lanes[one.lane].queue.slice(0, 1)); break;
         case 'turn': await turns(1); break;
@@ -144,7 +166,7 @@ void t.test('a refused message leaves no gap that others wait behind', async (t)
 void t.test('a sender is stalled beyond its limit, and goes on when receipts come', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', window: 1000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', window: 1000 });
   t.equal(outgoing.send(message(1), bob, lane), undefined);
   void outgoing.send(message(2), bob, lane);
   void outgoing.send(message(3), bob, lane);
@@ -161,7 +183,7 @@ void t.test('a sender is stalled beyond its limit, and goes on when receipts com
 void t.test('a receipt that was lost is asked for again though later ones come', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', resendMs: 3000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', resendMs: 3000 });
   void outgoing.send(message(1), bob, lane);
   for (let id = 2; id <= 10; id++) {
     void outgoing.send(message(id), bob, lane);
@@ -178,7 +200,7 @@ void t.test('what stands still takes another way when there is one, not when its
   const clock = new ManualClock();
   const [node, direct] = [new Lane('msg-node', 'node'), new Lane('p2p', 'direct')];
   let way = node;
-  const outgoing = new Outgoing({ clock, route: () => way }, { epoch: 'e', resendMs: 3000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => way }, { epoch: 'e', resendMs: 3000 });
   void outgoing.send(message(1), bob, node);
   const wait = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) { clock.advance(1000); await turns(); }
@@ -292,6 +314,119 @@ void t.test('FLW-7 one receipt stands for many: their senders hear of each, once
   pair.outgoing.close();
 });
 
+const BATCHED = { batches: true };
+/** The ids of what is in a lane, those of a batch together. */
+const idsIn = (lane: Lane): unknown[] => lane.queue.map((sent) => (isBatch(sent) ? unbatched(sent as Request).map(({ id }) => id) : sent.id));
+
+void t.test('FLW-8 what is sent in one turn leaves as one, and is what it was', async (t) => {
+  const pair = new Pair();
+  const [lane] = pair.lanes;
+  pair.send(BATCHED);
+  await turns(1);
+  t.match(lane.queue.shift(), { id: 1, body: { flow: ['e1.1', 1, 1] } }, 'one alone as it is');
+  for (let count = 0; count < 3; count += 1) pair.send(BATCHED);
+  t.equal(lane.queue.length, 0);
+  await turns(1);
+  t.same(lane.queue, [{ id: 'e1.1/2-4', type: 'create', from: alice, to: bob, body: { value: [[2, { value: 2 }], [3, { value: 3 }], [4, { value: 4 }]], expect: 'receipt', flow: ['e1.1', 2, 1, 3] } }]);
+  t.same(unbatched(lane.queue[0] as Request), [2, 3, 4].map((id) => ({ ...message(id), body: { value: id, expect: 'receipt', flow: ['e1.1', id, 1] } })));
+  pair.outgoing.close();
+});
+
+void t.test('FLW-8 another way, type or size begins another batch; nothing overtakes', async (t) => {
+  const pair = new Pair({ window: 2 ** 30 });
+  const [node, direct] = pair.lanes;
+  const send = (id: number, other: Partial<Request> = {}, lane = node, how = BATCHED): void => { void pair.outgoing.send({ ...message(id), ...other } as Request, bob, lane, how); };
+  send(1);
+  send(2, { type: 'update' });
+  send(3, {}, direct);
+  send(4, { body: { value: 'x'.repeat(20_000), expect: 'receipt' } }, direct);
+  send(5, {}, direct);
+  send(6, {}, direct, { batches: false });
+  for (let id = 7; id <= 10; id += 1) send(id, { body: { value: 'x'.repeat(15_000), expect: 'receipt' } });
+  send(11, { body: { value: JSON.parse(`${'['.repeat(98)}${']'.repeat(98)}`) as unknown, expect: 'receipt' } });
+  send(12);
+  pair.outgoing.flush(alice, bob);
+  send(13);
+  await turns(1);
+  t.same(idsIn(node), [1, 2, [7, 8], [9, 10], 11, 12, 13]);
+  t.same(idsIn(direct), [3, 4, 5, 6]);
+  for (let id = 14; id < 14 + MAX_BATCH + 2; id += 1) send(id, { body: { expect: 'receipt' } });
+  await turns(1);
+  t.ok(idsIn(node).slice(7).every((ids) => (ids as unknown[]).length <= MAX_BATCH));
+  t.equal(idsIn(node).slice(7).flat().length, MAX_BATCH + 2);
+  pair.outgoing.close();
+});
+
+void t.test('FLW-8 a response to a batch is about each of its messages that are outstanding', async (t) => {
+  const pair = new Pair();
+  const [lane] = pair.lanes;
+  for (let count = 0; count < 4; count += 1) pair.send(BATCHED);
+  await turns(1);
+  const batch = lane.queue.shift() as Request;
+  pair.outgoing.settle(respond(message(2), 429, { error: 'E_TOO_MANY' }));
+  const unsent = refuse(batch, new ProtoflyError('E_UNREACHABLE', 'not passed on'));
+  t.equal(pair.outgoing.settle(unsent), undefined, 'no word of the receiver\'s');
+  pair.clock.advance(3000);
+  await turns();
+  t.same(idsIn(lane), [1, 3, 4], 'they go again');
+  t.same(pair.outgoing.settle(refuse(batch, new ProtoflyError('E_NOT_FOUND', 'nobody is there')))?.body, { code: 404, error: 'E_NOT_FOUND', description: 'nobody is there', receiptOf: [1, 3, 4] });
+  t.equal(pair.outgoing.settle(refuse({ ...batch, id: 'e0.1/1-4' }, new ProtoflyError('E_NOT_FOUND', 'nobody is there')))?.body['receiptOf'], undefined, 'another stream\'s means nothing here');
+  pair.outgoing.close();
+});
+
+void t.test('FLW-8 what can\'t be sent is refused alone; what a closed carrier doesn\'t take goes another way', async (t) => {
+  const pair = new Pair();
+  const [node, direct] = pair.lanes;
+  const send = node.send.bind(node);
+  node.send = (sent) => {
+    messageCodec.encode(sent);
+    send(sent);
+  };
+  pair.send(BATCHED);
+  void pair.outgoing.send({ ...message(100), body: { value: 1n, expect: 'receipt' } }, bob, node, BATCHED);
+  pair.send(BATCHED);
+  await turns(1);
+  t.same(idsIn(node), [1, 2]);
+  t.match(pair.refusals, [{ id: 100, body: { code: 400 } }]);
+  for (let count = 0; count < 3; count += 1) pair.send(BATCHED);
+  node.up = false;
+  node.send = send;
+  pair.current = 1;
+  await turns();
+  t.same(idsIn(direct), [1, 2, 3, 4, 5], 'with what had gone there, in order');
+  pair.outgoing.close();
+});
+
+void t.test('what waited for a way and no carrier takes is refused, and holds nothing up', async (t) => {
+  const pair = new Pair();
+  const [lane] = pair.lanes;
+  const send = lane.send.bind(lane);
+  lane.send = (sent) => {
+    if (sent.id === 1) throw new ProtoflyError('E_TOO_LARGE', 'too large');
+    send(sent);
+  };
+  const none = new ProtoflyError('E_UNREACHABLE', 'no way');
+  for (const id of [1, 2]) void pair.outgoing.hold(message(id), bob, none);
+  pair.outgoing.wake();
+  await turns();
+  t.same(idsIn(lane), [2]);
+  t.match(pair.refusals, [{ id: 1, body: { code: 413 } }]);
+  pair.outgoing.close();
+});
+
+void t.test('FLW-8 batches that make no sense', (t) => {
+  const batch = (value: unknown, flow: unknown[]): Request => ({ ...message(1), body: { value, expect: 'receipt', flow } });
+  for (const [value, flow] of [
+    [undefined, ['e', 1, 1, 1]], [[], ['e', 1, 1, 0]], [[[1, {}]], ['e', 1, 1, 2]], [[[1, {}]], ['e', 'x', 1, 1]], [[[1, {}]], ['e', 1, null, 1]], [[[1]], ['e', 1, 1, 1]], [[[1, {}, 3]], ['e', 1, 1, 1]],
+    [[1], ['e', 1, 1, 1]], [[[1, []]], ['e', 1, 1, 1]], [[[1, null]], ['e', 1, 1, 1]], [[[{}, {}]], ['e', 1, 1, 1]], [[['', {}]], ['e', 1, 1, 1]], [Array.from({ length: MAX_BATCH + 1 }, (_, id) => [id, {}]), ['e', 1, 1, MAX_BATCH + 1]],
+  ] as const) t.throws(() => unbatched(batch(value, [...flow])), { code: 'E_MESSAGE' }, JSON.stringify(value)?.slice(0, 50));
+  t.same(unbatched(batch([[1, { flow: ['mine', 1, 1], expect: 'response' }]], ['e', 3, 2, 1])).map(({ body }) => body), [{ expect: 'receipt', flow: ['e', 3, 2] }], 'a message says nothing of that itself');
+  t.equal(flowOf(unbatched(batch([[1, {}]], [7, 1, 1, 1]))[0]!), undefined, 'a number that is none is none');
+  for (const id of [7, '', 'x', 'e/1', 'e/0-1', 'e/1-2-3', '/1-2', 'e/01-2', `${'x'.repeat(65)}/1-2`]) t.equal(batchRange(id), undefined, String(id));
+  t.same(batchRange('a/b/1-2'), { epoch: 'a/b', first: 1, last: 2 });
+  t.end();
+});
+
 void t.test('FLW-7 a change of the way, or a gap, begins another receipt', async (t) => {
   const replies: Response[] = [];
   const receipts = new Receipts({ reply: (response) => replies.push(response) }, { address: bob });
@@ -315,7 +450,7 @@ void t.test('ranges from elsewhere are numbers that make sense, or nothing', (t)
 void t.test('a sender may have so many bytes outstanding, and one message more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e', window: 4000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', window: 4000 });
   const large = (id: number): Request => ({ ...message(id), body: { value: 'x'.repeat(1500), expect: 'receipt' } });
   t.equal(outgoing.send(large(1), bob, lane), undefined);
   t.equal(outgoing.send(large(2), bob, lane), undefined);
@@ -334,7 +469,7 @@ void t.test('a sender may have so many bytes outstanding, and one message more',
 void t.test('body.timeout says how long a message may hope for a way', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('msg-node', 'node');
-  const outgoing = new Outgoing({ clock, route: () => lane }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e' });
   const lasting: Request = { ...message(1), body: { value: 1, expect: 'receipt', timeout: 300_000 } };
   const unsent = refuse(lasting, new ProtoflyError('E_UNREACHABLE', 'not sent'));
   void outgoing.send(lasting, bob, lane);
@@ -392,7 +527,7 @@ void t.test('a trouble that is over is looked at no more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('msg-node', 'node');
   let asked = 0;
-  const outgoing = new Outgoing({ clock, route: () => { asked += 1; return lane; } }, { epoch: 'e', resendMs: 60_000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => { asked += 1; return lane; } }, { epoch: 'e', resendMs: 60_000 });
   void outgoing.send(message(1), bob, lane);
   outgoing.settle(refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent')));
   outgoing.wake();

@@ -1,16 +1,10 @@
 import type { Pressure } from '../../bus/index.js';
-import { withFlow, type Address, type Clock, type FlowMark, type Message, type ProtoflyError } from '../../protocol/index.js';
+import { batchOf, withFlow, type Address, type Clock, type FlowMark, type Message, type ProtoflyError, type Request } from '../../protocol/index.js';
+import type { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
+import type { Outstanding } from './outstanding.js';
 import { sizeOf } from './size.js';
-import { Window, type Numbered } from './window.js';
-
-export interface Outstanding extends Numbered {
-  readonly message: Message;
-  /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
-  carrier: Carrier | undefined;
-  /** It was given to one before. */
-  sent: boolean;
-}
+import { Window } from './window.js';
 
 export interface FlowInit {
   /** Never used again: a stream that was forgotten and begins anew must not look like a repetition of its beginning. */
@@ -30,6 +24,10 @@ export class Flow {
   readonly lost = new Set<Carrier>();
   /** While what is outstanding is being sent another way: settles when new messages may follow. */
   moving: Promise<void> | undefined;
+  /** What leaves together at the end of this turn. */
+  batch: Batch | undefined;
+  /** While the carrier of the last batch takes no more. */
+  pressure: Promise<void> | undefined;
   /** Something couldn't be sent: what was last in its way. */
   trouble: ProtoflyError | undefined;
   resentAt: number;
@@ -87,14 +85,25 @@ export class Flow {
     return this.window.bytes < this.#maxBytes ? undefined : new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  /** The carrier of what is sent takes no more until then. */
+  press(pressure: Pressure): void {
+    if (pressure === undefined) return;
+    this.pressure = pressure;
+    void pressure.then(() => {
+      if (this.pressure === pressure) this.pressure = undefined;
+    });
+  }
+
   /** Nobody is stalled any longer. */
   release(): void {
     for (const go of this.#waiting.splice(0)) go();
   }
 
-  /** A message as it travels. */
-  marked({ message, seq }: Outstanding): Message {
-    return withFlow(message, { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq });
+  /** One message, or several that follow each other, as they travel. */
+  marked(entries: readonly [Outstanding, ...Outstanding[]]): Message {
+    const [{ message, seq }] = entries;
+    const mark = { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq };
+    return entries.length === 1 ? withFlow(message, mark) : batchOf(entries.map((entry) => entry.message as Request), mark);
   }
 
   /** Whether anything outstanding was given to that carrier last. */

@@ -1,18 +1,21 @@
 import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, isProvisional, rangeOf, refuse, responseError, withIds,
+  asProtoflyError, batchRange, isProvisional, rangeOf, refuse, responseError, withIds,
   type Address, type Clock, type FlowMark, type Message, type ProtoflyError, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
+import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
-import { Flow, type Outstanding } from './flow.js';
+import { Dispatch } from './dispatch.js';
+import { Flow } from './flow.js';
 import { Flows } from './flows.js';
+import type { Outstanding } from './outstanding.js';
 
 export interface OutgoingComponents {
   readonly clock: Clock;
   /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
-  /** Answers a sender whose message nothing could carry for too long. @default they are told what carriers say, and no more */
-  readonly reply?: (response: Response) => void;
+  /** Answers a sender whose message nothing could carry, or not for too long. */
+  readonly reply: (response: Response) => void;
 }
 
 /** 1 MiB. */
@@ -36,6 +39,13 @@ export interface OutgoingInit {
   readonly patient?: boolean;
 }
 
+export interface SendOptions {
+  /** Where it stands, for a caller that keeps count itself: ascending within an epoch, and of one epoch only while anything of the pair is outstanding. */
+  readonly mark?: Pick<FlowMark, 'epoch' | 'seq'>;
+  /** Whether its receiver takes several messages as one (FLW-8). @default false */
+  readonly batches?: boolean;
+}
+
 /**
  * The sending half of delivery: numbers the messages that want a receipt, keeps them until it comes, and sends them
  * again when their carrier is lost or nothing is heard. With `Incoming` at the other end a message is taken once and
@@ -47,8 +57,8 @@ export class Outgoing {
   readonly #reply: OutgoingComponents['reply'];
   readonly #init: Required<OutgoingInit>;
   readonly #flows = new Flows<Flow>();
+  readonly #dispatch: Dispatch;
   #sweep: Timer | undefined;
-  #resent = 0;
   /** How many streams have begun. */
   #begun = 0;
 
@@ -56,26 +66,29 @@ export class Outgoing {
     this.#clock = clock;
     this.#route = route;
     this.#reply = reply;
+    this.#dispatch = new Dispatch({ clock, route, reply });
     this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 
   /** How many messages were sent more than once. */
   get resent(): number {
-    return this.#resent;
+    return this.#dispatch.resent;
   }
 
-  /**
-   * Sends a message that wants a receipt over `carrier`.
-   * @param mark where it stands, for a caller that keeps count itself: ascending within an epoch, and of one epoch only
-   * while anything of the pair is outstanding
-   */
-  send(message: Message, to: Address, carrier: Carrier, mark?: Pick<FlowMark, 'epoch' | 'seq'>): Pressure {
+  /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
+  send(message: Message, to: Address, carrier: Carrier, { mark, batches = false }: SendOptions = {}): Pressure {
     const flow = this.#flow(message.from, to);
     const entry = flow.add(message, mark);
     // What is being sent another way takes this message along.
-    const pressure = flow.moving ?? this.#carry(flow, entry, carrier);
+    const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, carrier) : this.#dispatch.carry(flow, entry, carrier));
     const { room } = flow;
     return pressure === undefined || room === undefined ? pressure ?? room : Promise.all([pressure, room]).then(() => undefined);
+  }
+
+  /** What is sent from now on to `to` doesn't overtake what was sent before, even where that leaves at the end of this turn. */
+  flush(from: Address, to: Address): void {
+    const flow = this.#dispatch.isGathering ? this.#flows.get(from, to) : undefined;
+    if (flow !== undefined) this.#dispatch.leave(flow);
   }
 
   /** Keeps a message for which there is no way now: it goes when there is one, or its sender is told that there was none. */
@@ -88,7 +101,7 @@ export class Outgoing {
 
   /**
    * Takes note of a response from elsewhere: what it stands for is no longer outstanding.
-   * @returns what its sender is to hear: of a receipt for many (FLW-7) one that lists their ids; nothing of one for which
+   * @returns what its sender is to hear: of a response about many (FLW-7, FLW-8) one that lists their ids; nothing of one for which
    * nobody waits, or when the message is nevertheless outstanding: a carrier's or node's word that it couldn't pass it on
    * is no refusal by the receiver. It goes again a little later, another way if there is one
    */
@@ -97,13 +110,14 @@ export class Outgoing {
     const flow = this.#flows.get(response.to, response.from);
     const range = rangeOf(response);
     if (range !== undefined) return flow?.epoch === range.epoch ? this.#settleAll(flow, response, flow.window.between(range.first, range.last)) : undefined;
+    const batch = batchRange(response.id);
+    if (flow !== undefined && flow.epoch === batch?.epoch) {
+      const entries = flow.window.between(batch.first, batch.last);
+      return this.#settleAll(flow, response, entries.filter((entry) => !this.#hopes(flow, entry, response)));
+    }
     const entry = flow?.window.find(({ message }) => message.id === response.id);
     if (flow === undefined || entry === undefined) return response;
-    if (response.body['error'] === 'E_UNREACHABLE' && this.#mayHope(flow, entry)) {
-      entry.carrier = undefined;
-      flow.trouble = responseError(response);
-      return undefined;
-    }
+    if (this.#hopes(flow, entry, response)) return undefined;
     flow.end(entry);
     return response;
   }
@@ -112,13 +126,13 @@ export class Outgoing {
   lost(carrier: Carrier): void {
     for (const flow of this.#flows.all()) {
       if (flow.moving !== undefined) flow.lost.add(carrier);
-      else if (flow.trouble !== undefined || flow.wentOver(carrier)) this.#move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
+      else if (flow.trouble !== undefined || flow.wentOver(carrier)) this.#dispatch.move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
     }
   }
 
   /** There may be ways that weren't there before: what couldn't be sent goes again. */
   wake(): void {
-    for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#move(flow, ({ carrier }) => carrier === undefined);
+    for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#dispatch.move(flow, ({ carrier }) => carrier === undefined);
   }
 
   /** Nothing of a message is to be waited for any more. */
@@ -145,6 +159,14 @@ export class Outgoing {
     return flow;
   }
 
+  /** Whether a message stays outstanding in spite of a response, because that only says that it wasn't passed on. */
+  #hopes(flow: Flow, entry: Outstanding, response: Response): boolean {
+    if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
+    entry.carrier = undefined;
+    flow.trouble = responseError(response);
+    return true;
+  }
+
   #mayHope(flow: Flow, { message }: Outstanding): boolean {
     return this.#init.patient || this.#clock.now() - flow.progress < this.#patience(message);
   }
@@ -158,56 +180,6 @@ export class Outgoing {
   #settleAll(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
     for (const entry of entries) flow.end(entry);
     return entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
-  }
-
-  #carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
-    try {
-      return this.#give(flow, entry, carrier);
-    } catch (thrown) {
-      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
-        flow.end(entry);
-        throw thrown;
-      }
-      this.#move(flow, (one) => one.carrier === carrier);
-      return flow.moving;
-    }
-  }
-
-  /** Sends again what is outstanding and fits. What is sent meanwhile follows it. */
-  #move(flow: Flow, fits: (entry: Outstanding) => boolean): void {
-    if (flow.moving !== undefined || flow.window.size === 0) return;
-    flow.resentAt = this.#clock.now();
-    flow.trouble = undefined;
-    flow.moving = this.#resend(flow, fits).finally(() => {
-      flow.moving = undefined;
-      const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
-      flow.lost.clear();
-      if (lost.length > 0) this.#move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
-    });
-  }
-
-  async #resend(flow: Flow, fits: (entry: Outstanding) => boolean): Promise<void> {
-    const { window } = flow;
-    for (const entry of window.between(0, Number.MAX_SAFE_INTEGER)) if (fits(entry)) entry.carrier = undefined;
-    const first = window.find(({ carrier }) => carrier === undefined);
-    if (first === undefined) return;
-    try {
-      const carrier = await this.#route(first.message, flow.to);
-      // What is added meanwhile follows in its turn.
-      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
-        if (entry.carrier === undefined) await this.#give(flow, entry, carrier);
-      }
-    } catch (thrown) {
-      // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
-      flow.trouble = asProtoflyError(thrown);
-    }
-  }
-
-  #give(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
-    entry.carrier = carrier;
-    if (entry.sent) this.#resent += 1;
-    entry.sent = true;
-    return carrier.send(flow.marked(entry));
   }
 
   #schedule(): void {
@@ -232,7 +204,7 @@ export class Outgoing {
         this.#flows.delete(flow);
       } else if (now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
-        this.#move(flow, () => true);
+        this.#dispatch.move(flow, () => true);
       } else if (flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
     }
   }
@@ -243,7 +215,7 @@ export class Outgoing {
     try {
       const carrier = await this.#route(oldest.message, flow.to);
       const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
-      if (flow.window.find(elsewhere) !== undefined) this.#move(flow, elsewhere);
+      if (flow.window.find(elsewhere) !== undefined) this.#dispatch.move(flow, elsewhere);
       else flow.trouble = undefined;
     } catch (thrown) {
       flow.trouble = asProtoflyError(thrown);
@@ -253,7 +225,6 @@ export class Outgoing {
 
   /** What nothing carries, and may hope no longer, is refused. */
   #giveUp(flow: Flow, trouble: ProtoflyError): void {
-    if (this.#reply === undefined) return;
     for (const entry of flow.window.between(0, Number.MAX_SAFE_INTEGER)) {
       if (entry.carrier !== undefined || this.#mayHope(flow, entry)) continue;
       flow.end(entry);

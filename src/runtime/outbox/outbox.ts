@@ -61,7 +61,8 @@ export class Outbox {
   constructor(components: OutboxComponents, init: OutboxInit) {
     this.#components = components;
     this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, ...init };
-    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to) }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
+    const reply = (refusal: Response): void => { for (const heard of this.settle(refusal) ?? []) components.reply(heard); };
+    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     this.#spool = new Spool(components, this.#init);
     this.#spool.load((from, to) => this.#pair(from, to), components.clock.now());
   }
@@ -200,7 +201,7 @@ export class Outbox {
         pair.waiting.shift();
         pair.sent.set(entry.id, entry);
         entry.sentAt = this.#components.clock.now();
-        await this.#outgoing.send(expecting(message), pair.to, carrier, entry);
+        await this.#outgoing.send(expecting(message), pair.to, carrier, { mark: entry });
         pair.went();
       } catch (thrown) {
         if (!this.#couldNotSend(pair, entry, message, asProtoflyError(thrown))) return;

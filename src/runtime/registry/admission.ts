@@ -31,7 +31,7 @@ export class Admission {
   /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
   admit(message: Message, connection: P2pConnection): Pressure {
     const { from } = message;
-    connection.used();
+    connection.brought(message);
     if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
     if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.refuse(message, connection);
     return this.#components.hostOf(from).then((host) => {

@@ -1,6 +1,6 @@
 import type { Origin, Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
-import { ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type RegistryRecord } from '../../protocol/index.js';
+import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type RegistryRecord } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 
 export interface P2pConnectionInit {
@@ -36,6 +36,9 @@ export class P2pConnection implements Origin, Carrier {
   /** Senders that were found to live in the remote runtime. */
   readonly verified = new Set<Address>();
   readonly #clock: Clock;
+  /** How many messages it has carried, those of batches included. */
+  #sent = 0;
+  #received = 0;
 
   constructor({ clock }: { readonly clock: Clock }, init: P2pConnectionInit) {
     this.#clock = clock;
@@ -63,24 +66,26 @@ export class P2pConnection implements Origin, Carrier {
     return this.health === 'suspect';
   }
 
-  /** It carries a message. */
-  used(): void {
+  /** A message came over it. */
+  brought(message: Message): void {
     this.usedAt = this.#clock.now();
+    this.#received += countOf(message);
   }
 
   send(message: Message): Pressure {
     if (this.link === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
-    this.used();
+    this.usedAt = this.#clock.now();
+    this.#sent += countOf(message);
     return this.link.send(message);
   }
 
   /** @see docs/control.md */
   view(): Record<string, unknown> {
-    const { address, stub, role, remoteRuntime, status, reason, since, generation, details, health, link } = this;
+    const { address, stub, role, remoteRuntime, status, reason, since, generation, details, health } = this;
     return {
       address, stub, role, remoteRuntime, status, reason, since: new Date(since).toISOString(), generation,
       health, rttMs: health === undefined ? undefined : details['rttMs'],
-      pair: details['pair'], setupMs: details['setupMs'], framing: details['framing'], sent: link?.stats.sent ?? 0, received: link?.stats.received ?? 0,
+      pair: details['pair'], setupMs: details['setupMs'], framing: details['framing'], sent: this.#sent, received: this.#received,
     };
   }
 }

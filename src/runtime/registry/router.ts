@@ -144,9 +144,17 @@ export class Router implements Resolver {
 
   #listener(message: Message, to: Address, carrier: Carrier): Listener {
     if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only way to ${to} is the one that the message came`);
-    if (isResponse(message) || expectationOf(message) !== 'receipt') return (sent) => carrier.send(sent);
-    if (offersNoReceipts(this.#components.records.known(to))) return (sent) => this.#relay(sent as Request, to, carrier);
-    return (sent) => this.#components.outgoing.send(sent, to, carrier);
+    const { outgoing, records } = this.#components;
+    if (isResponse(message) || expectationOf(message) !== 'receipt') {
+      return (sent) => {
+        outgoing.flush(sent.from, to);
+        return carrier.send(sent);
+      };
+    }
+    const record = records.known(to);
+    if (offersNoReceipts(record)) return (sent) => this.#relay(sent as Request, to, carrier);
+    const how = { batches: record?.delivery === DELIVERY };
+    return (sent) => outgoing.send(sent, to, carrier, how);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Link, Pressure } from '../../link/index.js';
-import { isWithin, type Address, type Clock, type Message } from '../../protocol/index.js';
+import { countOf, isWithin, type Address, type Clock, type Message } from '../../protocol/index.js';
 
 export interface ConductInit {
   /** The stub's own address. */
@@ -72,7 +72,7 @@ export class Conduct {
 
   #pressure(message: Message, receiver: (message: Message) => Pressure): Pressure {
     const own = isWithin(message.from, this.#init.url) && !this.#spend() ? this.#hold() : undefined;
-    const turn = this.#takeTurn();
+    const turn = this.#takeTurn(countOf(message));
     const given = receiver(message);
     if (own === undefined && turn === undefined) return given;
     return Promise.all([given, own, turn]).then(() => undefined);
@@ -104,8 +104,8 @@ export class Conduct {
     return this.#held;
   }
 
-  #takeTurn(): Pressure {
-    this.#taken += 1;
+  #takeTurn(messages: number): Pressure {
+    this.#taken += messages;
     this.#turn ??= new Promise((resolve) => {
       setImmediate(() => {
         this.#turn = undefined;

@@ -1,0 +1,58 @@
+import { ProtoflyError } from './errors.js';
+import type { FlowMark, FlowRange } from './flow.js';
+import { bodyWith, isBody, parseId, type Body, type Message, type MessageId, type Request } from './message.js';
+
+/** How many messages a batch may have. */
+export const MAX_BATCH = 1024;
+
+const ID = /^(.{1,64})\/([1-9]\d{0,15})-([1-9]\d{0,15})$/s;
+
+/**
+ * Several messages that follow each other in one stream, as one: `body.value` lists ids and bodies, `body.flow` says
+ * where the first stands and how many they are. @see docs/protocol.md, FLW-8
+ * @param messages at least one, all of one type, that want a receipt
+ * @param mark that of the first
+ */
+export const batchOf = (messages: readonly Request[], { epoch, seq, base }: FlowMark): Request => {
+  const { type, from, to } = messages[0]!;
+  const value = messages.map(({ id, body }) => [id, bodyWith(body, { expect: undefined })]);
+  return {
+    id: `${epoch}/${String(seq)}-${String(seq + messages.length - 1)}`, type, from, to,
+    body: { value, expect: 'receipt', flow: [epoch, seq, base, messages.length] },
+  };
+};
+
+/** Whether a message is a batch, be it one that makes sense or not. */
+export const isBatch = ({ body }: Message): boolean => Array.isArray(body?.['flow']) && body['flow'].length === 4;
+
+/** How many messages travel as this one. */
+export const countOf = (message: Message): number => (isBatch(message) && Array.isArray(message.body?.value) ? Math.max(1, message.body.value.length) : 1);
+
+/** The messages of a batch that came from elsewhere, each with its number. @throws ProtoflyError `E_MESSAGE` */
+export const unbatched = ({ type, from, to, body }: Request): readonly Request[] => {
+  const [epoch, first, base, count] = body?.['flow'] as unknown[];
+  const list = body?.value;
+  if (!Array.isArray(list) || list.length === 0 || list.length > MAX_BATCH || list.length !== count) throw malformed(`it doesn't list its messages, 1 to ${String(MAX_BATCH)}`);
+  if (!isNumber(first) || !isNumber(base)) throw malformed('its flow has no numbers');
+  return list.map((item: unknown, index) => {
+    const [id, itemBody] = pairOf(item);
+    return { id, type, from, to, body: bodyWith(itemBody, { expect: 'receipt', flow: [epoch, first + index, base] }) };
+  });
+};
+
+/** The messages that the response to a batch is about; undefined for other ids. */
+export const batchRange = (id: MessageId): FlowRange | undefined => {
+  const [, epoch, first, last] = (typeof id === 'string' ? ID.exec(id) : null) ?? [];
+  return epoch === undefined ? undefined : { epoch, first: Number(first), last: Number(last) };
+};
+
+const malformed = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `malformed batch: ${why}`);
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value);
+
+const pairOf = (item: unknown): readonly [MessageId, Body] => {
+  if (!Array.isArray(item) || item.length !== 2) throw malformed('a message is no pair of id and body');
+  const [id, body] = item as unknown[];
+  if (!isBody(body)) throw malformed('a body is not an object');
+  return [parseId(id), body];
+};

@@ -1,0 +1,160 @@
+import type { Pressure } from '../../bus/index.js';
+import { asProtoflyError, refuse, type Address, type Clock, type Message, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { Batch } from './batch.js';
+import type { Carrier } from './carrier.js';
+import type { Flow } from './flow.js';
+import type { Outstanding } from './outstanding.js';
+
+export interface DispatchComponents {
+  readonly clock: Clock;
+  /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
+  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+  /** Answers the sender of what can't be sent at all. */
+  readonly reply: (response: Response) => void;
+}
+
+/** Gives what is outstanding to carriers: alone or together (docs/protocol.md, FLW-8), and again another way. */
+export class Dispatch {
+  readonly #components: DispatchComponents;
+  /** Streams with something that leaves at the end of this turn. */
+  readonly #gathering = new Set<Flow>();
+  #resent = 0;
+
+  constructor(components: DispatchComponents) {
+    this.#components = components;
+  }
+
+  /** How many messages were given more than once. */
+  get resent(): number {
+    return this.#resent;
+  }
+
+  /** Whether any stream has gathered something. */
+  get isGathering(): boolean {
+    return this.#gathering.size > 0;
+  }
+
+  /** Sends a message at once. @throws ProtoflyError `E_TOO_LARGE`, `E_MESSAGE` */
+  carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+    this.leave(flow);
+    if (flow.moving !== undefined) return flow.moving;
+    try {
+      return this.#give(flow, [entry], carrier);
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
+        flow.end(entry);
+        throw thrown;
+      }
+      this.move(flow, (one) => one.carrier === carrier);
+      return flow.moving;
+    }
+  }
+
+  /** Sends a message with what else is sent in this turn. */
+  gather(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+    if (flow.batch?.takes(entry, carrier) === false) this.leave(flow);
+    if (flow.moving !== undefined) return flow.moving;
+    if (this.#gathering.size === 0) queueMicrotask(() => { for (const one of this.#gathering) this.leave(one); });
+    this.#gathering.add(flow);
+    flow.batch ??= new Batch(carrier);
+    flow.batch.add(entry);
+    return flow.pressure;
+  }
+
+  /** Sends what has been gathered. */
+  leave(flow: Flow): void {
+    const { batch } = flow;
+    flow.batch = undefined;
+    this.#gathering.delete(flow);
+    if (batch === undefined) return;
+    // Some may have been given up meanwhile.
+    const entries = batch.entries.filter((entry) => flow.window.get(entry.seq) === entry);
+    try {
+      if (isTogether(entries)) flow.press(this.#give(flow, entries, batch.carrier));
+      else for (const entry of entries) flow.press(this.#give(flow, [entry], batch.carrier));
+    } catch (thrown) {
+      this.#couldNotLeave(flow, entries, batch.carrier, asProtoflyError(thrown));
+    }
+  }
+
+  #couldNotLeave(flow: Flow, entries: readonly Outstanding[], carrier: Carrier, error: ProtoflyError): void {
+    if (error.code === 'E_LINK_CLOSED') {
+      this.move(flow, (one) => one.carrier === carrier || one.carrier === undefined);
+      return;
+    }
+    // One of them is no good. Each by itself shows which.
+    for (const entry of entries) {
+      try {
+        flow.press(this.carry(flow, entry, carrier));
+      } catch (thrown) {
+        this.#refuse(flow, entry, thrown);
+      }
+    }
+  }
+
+  /** Sends again what is outstanding and fits. What is sent meanwhile follows it. */
+  move(flow: Flow, fits: (entry: Outstanding) => boolean): void {
+    if (flow.moving !== undefined || flow.window.size === 0) return;
+    flow.resentAt = this.#components.clock.now();
+    flow.trouble = undefined;
+    // What was about to leave goes along, and nobody waits for the way before.
+    flow.batch = undefined;
+    flow.pressure = undefined;
+    this.#gathering.delete(flow);
+    flow.moving = this.#resend(flow, fits).finally(() => {
+      flow.moving = undefined;
+      const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
+      flow.lost.clear();
+      if (lost.length > 0) this.move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
+    });
+  }
+
+  async #resend(flow: Flow, fits: (entry: Outstanding) => boolean): Promise<void> {
+    const { window } = flow;
+    for (const entry of window.between(0, Number.MAX_SAFE_INTEGER)) if (fits(entry)) entry.carrier = undefined;
+    const first = window.find(({ carrier }) => carrier === undefined);
+    if (first === undefined) return;
+    try {
+      const carrier = await this.#components.route(first.message, flow.to);
+      // What is added meanwhile follows in its turn.
+      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
+        if (entry.carrier === undefined) await this.#giveAgain(flow, entry, carrier);
+      }
+    } catch (thrown) {
+      // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
+      flow.trouble = asProtoflyError(thrown);
+    }
+  }
+
+  /** @throws ProtoflyError `E_LINK_CLOSED` */
+  #giveAgain(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+    try {
+      return this.#give(flow, [entry], carrier);
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code === 'E_LINK_CLOSED') throw thrown;
+      // No carrier would take it, and others wait behind it.
+      this.#refuse(flow, entry, thrown);
+      return undefined;
+    }
+  }
+
+  #refuse(flow: Flow, entry: Outstanding, thrown: unknown): void {
+    flow.end(entry);
+    this.#components.reply(refuse(entry.message as Request, asProtoflyError(thrown), flow.to));
+  }
+
+  #give(flow: Flow, entries: readonly [Outstanding, ...Outstanding[]], carrier: Carrier): Pressure {
+    for (const entry of entries) {
+      entry.carrier = carrier;
+      if (entry.sent) this.#resent += 1;
+      entry.sent = true;
+    }
+    return carrier.send(flow.marked(entries));
+  }
+}
+
+/** Whether no number is missing between them. */
+const isTogether = (entries: readonly Outstanding[]): entries is readonly [Outstanding, ...Outstanding[]] => {
+  const [first] = entries;
+  return first !== undefined && entries.at(-1)!.seq - first.seq + 1 === entries.length;
+};
