@@ -72,7 +72,7 @@ void t.test('every acknowledged write survives SIGKILL, transactions whole', asy
   const path = folder(t);
   const writer = fileURLToPath(new URL('../support/store-writer.ts', import.meta.url));
   const acknowledged = new Map<string, number>();
-  const rounds = 12;
+  const rounds = 6;
   for (let round = 0; round < rounds; round += 1) {
     const child = spawn(process.execPath, [...process.execArgv, writer, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => { child.once('exit', resolve); });
@@ -81,7 +81,7 @@ void t.test('every acknowledged write survives SIGKILL, transactions whole', asy
       const [key = '', value = ''] = line.split(' ');
       acknowledged.set(key, Number(value));
       lines += 1;
-      if (lines === 40 + round * 17) child.kill('SIGKILL');
+      if (lines === 40 + round * 37) child.kill('SIGKILL');
     }
     await ended;
     t.ok(lines >= 40, `round ${String(round)}: ${String(lines)} acknowledged`);

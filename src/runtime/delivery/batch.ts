@@ -1,4 +1,4 @@
-import { MAX_BATCH, MAX_DEPTH, type Message } from '../../protocol/index.js';
+import { MAX_BATCH, MAX_DEPTH } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
 import type { Outstanding } from './outstanding.js';
 
@@ -34,10 +34,11 @@ export class Batch {
   }
 }
 
-/** Whether a message is small and shallow enough to be one of many. */
-export const isBatchable = ({ bytes, message: { body } }: Outstanding): boolean => bytes <= MAX_BYTES / 2 && !nestsBeyond(body, MAX_DEPTH - DEEPER);
+/** Whether a message is small and shallow enough to be one of many, and nobody on the way has to look into it. */
+export const isBatchable = ({ bytes, message: { body } }: Outstanding): boolean =>
+  bytes <= MAX_BYTES / 2 && body?.via === undefined && !nestsBeyond(body, MAX_DEPTH - DEEPER);
 
-const nestsBeyond = (value: Message['body'] | unknown, depth: number): boolean => {
+const nestsBeyond = (value: unknown, depth: number): boolean => {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
   if (depth < 0) return true;
   for (const key in value) if (nestsBeyond((value as Record<string, unknown>)[key], depth - 1)) return true;
