@@ -45,6 +45,27 @@ await t.test('a program that sends more than any link holds, and waits for nothi
   t.equal((await alice!.view.status()).state, 'live');
 });
 
+await t.test('FLW-8 with and without receipts, and requests: what one program sends another comes in that order, whatever of it travels as one', async (t) => {
+  const { url } = await startDomain(t);
+  const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));
+  const out = await alice!.node.register('out');
+  const inbox = await bob!.node.register('in');
+  const got: unknown[] = [];
+  await inbox.receive(({ value }) => { got.push(value); });
+  await alice!.node.connect('bob/in');
+  await out.send('bob/in', 0);
+  const sent = [];
+  for (let value = 1; value <= 400; value += 1) {
+    if (value % 50 === 0) sent.push(out.request(inbox.address, value));
+    else if (value % 7 === 0) void out.post(inbox.address, value);
+    else sent.push(out.send(inbox.address, value));
+  }
+  await Promise.all(sent);
+  t.same(got, Array.from({ length: 401 }, (_, index) => index));
+  const [connection] = await alice!.view.connections();
+  t.ok((connection?.sent ?? 0) >= 401, `each counts: ${String(connection?.sent)}`);
+});
+
 await t.test('a name that wasn\'t found is looked for again, by files too', async (t) => {
   const { url } = await startDomain(t);
   const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user, p2p: false })));
