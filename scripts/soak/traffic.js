@@ -2,6 +2,8 @@
 
 /** How many numbers of a pair may be without an answer. */
 const OUTSTANDING = 64;
+/** What is sent at a time: mostly one, now and then some, which may travel as one. */
+const BURSTS = [1, 1, 1, 8];
 /** How many messages to one hyperty may be under way to its program. */
 const WINDOW = 256;
 
@@ -69,8 +71,11 @@ export class Traffic {
   start(ms) {
     let turn = 0;
     this.#timer = setInterval(() => {
-      const pair = this.#pairs[turn++ % this.#pairs.length];
-      if (pair.sender.program !== undefined && pair.outstanding.size < OUTSTANDING) void this.#send(pair);
+      const pair = this.#pairs[turn % this.#pairs.length];
+      // Each pair has its own place among the bursts, and another in the next round.
+      const burst = BURSTS[(turn + Math.floor(turn / this.#pairs.length)) % BURSTS.length];
+      turn += 1;
+      for (let count = 0; count < burst && pair.sender.program !== undefined && pair.outstanding.size < OUTSTANDING; count += 1) void this.#send(pair);
     }, ms / this.#pairs.length);
   }
 
