@@ -1,9 +1,7 @@
 import { ProtoflyError } from './errors.js';
 import type { FlowMark, FlowRange } from './flow.js';
+import { MAX_BATCH } from './limits.js';
 import { bodyWith, isBody, parseId, type Body, type Message, type MessageId, type Request } from './message.js';
-
-/** How many messages a batch may have. */
-export const MAX_BATCH = 1024;
 
 const ID = /^(.{1,64})\/([1-9]\d{0,15})-([1-9]\d{0,15})$/s;
 

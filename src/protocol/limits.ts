@@ -10,3 +10,5 @@ export const MAX_ID_LENGTH = 256;
 export const MAX_RECIPIENTS = 1000;
 /** How deep a message body may nest. */
 export const MAX_DEPTH = 100;
+/** How many messages may travel as one. */
+export const MAX_BATCH = 1024;
