@@ -6,8 +6,8 @@
 //
 // Needs a build, and /proc. The first prints a JSON document with the figures of every process after the warm-up and at
 // the end; the second a table, or with --json a document too. Exit 1 when a process has grown, or something that was
-// acknowledged was lost, or came twice or out of order, or something got no answer. The seed determines which faults
-// are chosen and when; what they meet is up to the machine.
+// acknowledged was lost, or came twice or out of order, or something got no answer, or a runtime doesn't come back. The
+// seed determines which faults are chosen and when; what they meet is up to the machine.
 import { parseArgs } from 'node:util';
 import { soakConnections } from './soak/connections.js';
 import { Home } from './soak/home.js';

@@ -39,9 +39,10 @@ class Peer {
     return (await this.program.registry('create', { value: { name } })).url;
   }
 
-  async isLive() {
-    const { value } = await this.program.ask(`${this.program.runtime}/ua`, 'read', { resource: 'status' });
-    return value.state === 'live';
+  /** Why it isn't live, or undefined. */
+  async notLive() {
+    const { value: { state, reason } } = await this.program.ask(`${this.program.runtime}/ua`, 'read', { resource: 'status' });
+    return state === 'live' ? undefined : `${this.user} is ${state}: ${reason}`;
   }
 }
 
@@ -72,7 +73,7 @@ class Domain {
   }
 }
 
-/** Strikes once a second for `ms`, then lets everything come to rest. */
+/** Strikes once a second for `ms`, then lets everything come to rest. @returns the runtimes that don't come back, and why */
 const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
   traffic.start(intervalMs);
   for (const end = performance.now() + ms; performance.now() < end;) {
@@ -82,12 +83,11 @@ const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
   traffic.pause();
   const failed = await faults.settle();
   if (failed.length > 0) throw new Error(failed[0]);
-  const rested = async () => traffic.outstanding === 0 && (await Promise.all(peers.map((peer) => peer.isLive()))).every(Boolean);
+  const notLive = async () => (await Promise.all(peers.map((peer) => peer.notLive()))).filter((why) => why !== undefined);
+  const rested = async () => traffic.outstanding === 0 && (await notLive()).length === 0;
   // What has no answer by then is in the report.
-  await until('all is answered, and the runtimes are live', rested, SETTLE_MS, signal).catch((thrown) => {
-    signal.throwIfAborted();
-    process.stderr.write(`${thrown.message}\n`);
-  });
+  await until('all is answered, and the runtimes are live', rested, SETTLE_MS, signal).catch(() => { signal.throwIfAborted(); });
+  return notLive();
 };
 
 /** Figures of the runtimes after a warm-up and at the end, and what became of the messages. */
@@ -95,11 +95,11 @@ const measure = async (parts, { minutes, intervalMs }, signal) => {
   const { faults, traffic, peers } = parts;
   const look = () => peers.map(({ pid }) => ({ pid, ...figuresOf(pid) }));
   const warmUpMs = Math.min(minutes * 60_000 / 3, 120_000);
-  await storm(parts, warmUpMs, intervalMs, signal);
+  const notLive = await storm(parts, warmUpMs, intervalMs, signal);
   const first = look();
   const steps = Math.max(1, Math.round(minutes / 5));
   for (let step = 1; step <= steps; step += 1) {
-    await storm(parts, (minutes * 60_000 - warmUpMs) / steps, intervalMs, signal);
+    notLive.push(...await storm(parts, (minutes * 60_000 - warmUpMs) / steps, intervalMs, signal));
     process.stderr.write(`${String(step)} of ${String(steps)}: ${look().map(({ rssMiB }) => rssMiB).join(', ')} MiB\n`);
   }
   let last = look();
@@ -114,7 +114,7 @@ const measure = async (parts, { minutes, intervalMs }, signal) => {
   return {
     minutes, faults: faults.counts, traffic: report, tolerance: TOLERANCE,
     processes: peers.map(({ user }, index) => ({ name: user, replaced: last[index].pid !== first[index].pid, after: first[index], end: last[index] })),
-    grown: grown(), passed: lost + repeated + reordered + unanswered === 0 && grown().length === 0,
+    grown: grown(), notLive, passed: lost + repeated + reordered + unanswered + notLive.length === 0 && grown().length === 0,
   };
 };
 
@@ -145,7 +145,7 @@ export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, ki
 };
 
 /** The report for reading. */
-export const tableOf = ({ seed, faults, traffic, processes, grown, passed }) => {
+export const tableOf = ({ seed, faults, traffic, processes, grown, notLive, passed }) => {
   const rows = [
     ['seed', String(seed)],
     ...Object.entries(faults).map(([kind, count]) => [kind, String(count)]),
@@ -155,6 +155,7 @@ export const tableOf = ({ seed, faults, traffic, processes, grown, passed }) => 
     ['wait for a receipt, ms', `p50 ${String(traffic.receiptMs.p50)}, p99 ${String(traffic.receiptMs.p99)}, longest ${String(traffic.receiptMs.longest)}`],
     ...processes.map(({ name, replaced, after, end }) => [name, replaced ? 'was replaced' : ['rssMiB', 'threads', 'descriptors'].map((figure) => `${figure} ${String(after[figure])} → ${String(end[figure])}`).join(', ')]),
     ['grown', grown.length === 0 ? 'nothing' : grown.join('; ')],
+    ['not live afterwards', notLive.length === 0 ? 'none' : notLive.join('; ')],
     ['verdict', passed ? 'passed' : 'FAILED'],
   ];
   const width = Math.max(...rows.map(([head]) => head.length));

@@ -86,7 +86,7 @@ export interface Host {
   /** Something that its status tells has changed. */
   onChange(): void;
   /** The node of a domain knows nothing of this runtime but its URL: a session was opened anew. */
-  onSession(domain: string): void;
+  onSession(domain: string): Promise<void>;
   /** What others need for a P2P set-up to here is known now, or another. */
   onOffer(): void;
   /** The network of this machine has changed, in words. `onChange` follows when everybody has been told. */
@@ -145,7 +145,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     bus, clock, stubs, log,
     accept: (message, origin) => entrance.accept(message, origin),
     isOwn: (address) => entrance.isOwn(address),
-    onSession: (name) => { host.onSession(name); },
+    onSession: (name) => host.onSession(name),
     onLost: lost,
     onChange: () => { host.onChange(); },
   }, { runtime, domain });

@@ -53,8 +53,8 @@ export class Runtime {
     this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
     const host: Host = {
       onChange: () => { this.#changed(); },
-      onSession: (name) => { this.#renew(name); },
-      onOffer: () => { this.#announce(); },
+      onSession: (name) => this.#renew(name),
+      onOffer: () => { this.#announce().catch(() => { this.#parts.nodes.refresh(this.domain); }); },
       onNetworkChange: (change) => {
         this.#networkChange = { at: new Date(components.clock.now()).toISOString(), change };
       },
@@ -166,32 +166,32 @@ export class Runtime {
     for (const listener of [...this.#statusListeners]) listener();
   }
 
-  /** In a new session the own domain has to be told again what lives here. */
-  #renew(domain: string): void {
-    const { syncManager, ice } = this.#parts;
-    syncManager.resubscribe(domain).catch((thrown: unknown) => {
-      this.#components.log('warn', `data objects at ${domain} not followed again: ${asProtoflyError(thrown).message}`);
-    });
-    if (domain !== this.domain) return;
-    void ice.renew();
-    // Whoever learns of this runtime may connect at once: its stubs know their servers by then.
-    void ice.ready().then(() => { if (this.#stopping === undefined) this.#announce(); });
+  /** In a new session a domain has to be told again what is followed there, and the own one what lives here. @throws ProtoflyError as they refuse */
+  async #renew(domain: string): Promise<void> {
+    const { syncManager } = this.#parts;
+    await Promise.all([syncManager.resubscribe(domain), ...(domain === this.domain ? [this.#introduce()] : [])]);
   }
 
-  /** Has the own domain know the hyperties of this runtime, as they are now. */
-  #announce(): void {
+  async #introduce(): Promise<void> {
+    const { ice } = this.#parts;
+    void ice.renew();
+    // Whoever learns of this runtime may connect at once: its stubs know their servers by then.
+    await ice.ready();
+    if (this.#stopping === undefined) await this.#announce();
+  }
+
+  /** Has the own domain know the hyperties of this runtime, as they are now. @throws ProtoflyError as it refuses */
+  async #announce(): Promise<void> {
     const { syncManager, hyperties } = this.#parts;
-    hyperties.renew().then(
-      () => {
-        this.#failure = undefined;
-        syncManager.start();
-        this.#changed();
-      },
-      (thrown: unknown) => {
-        this.#failure = `hyperties are not registered: ${asProtoflyError(thrown).message}`;
-        this.#components.log('warn', this.#failure);
-        this.#changed();
-      },
-    );
+    try {
+      await hyperties.renew();
+    } catch (thrown) {
+      this.#failure = `hyperties are not registered: ${asProtoflyError(thrown).message}`;
+      this.#changed();
+      throw thrown;
+    }
+    this.#failure = undefined;
+    syncManager.start();
+    this.#changed();
   }
 }

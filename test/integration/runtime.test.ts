@@ -166,6 +166,27 @@ await t.test('the domain server restarts: sessions are resumed and nothing is re
   t.equal(alice!.log.filter((text) => text.includes('hyperties are not registered')).length, 0);
 });
 
+await t.test('what a session has to bring back and can\'t is tried again: the runtime becomes live when it can', async (t) => {
+  const first = await startDomain(t);
+  const store = memoryStore();
+  const before = await startTestRuntime(t, { domainUrl: first.url, user: 'alice', p2p: false }, store);
+  const { address } = await before.node.register('chat');
+  await before.runtime.stop();
+  await first.server.close();
+  // A domain that has forgotten everything, and somebody who has the address now.
+  const { url } = await startDomain(t, 'localhost', { listen: { host: '127.0.0.1', port: Number(new URL(first.url).port) } });
+  const other = await DomainClient.open(url, 'hyperty-runtime://localhost/other');
+  const allocation = 'domain://msg-node.localhost/address-allocation';
+  t.equal(await other.code('create', allocation, { value: { addresses: [address] } }), 200);
+  const log: string[] = [];
+  const starting = startTestRuntime(t, { domainUrl: url, user: 'alice', p2p: false }, store, undefined, { log: (_level, text) => { log.push(text); } });
+  await until(() => log.some((text) => text.startsWith('the session at localhost: ') && text.includes('next try in')), 'it was refused');
+  t.equal(await other.code('delete', allocation, { childrenResources: [address] }), 200);
+  const after = await starting;
+  t.equal((await (await after.program()).register('chat')).address, address);
+  t.match(await after.view.status(), { state: 'live' });
+});
+
 await t.test('the domain is away: P2P goes on, names that were looked up are known, and what needs the domain says so', async (t) => {
   const { server, url } = await startDomain(t);
   const [alice, bob] = await Promise.all(['alice', 'bob'].map((user) => startTestRuntime(t, { domainUrl: url, user })));

@@ -32,7 +32,7 @@ export interface TestRuntime {
 
 /** A runtime in this process, with sandboxes that are processes; live, and stopped with the test. */
 export const startTestRuntime = async (
-  t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Pick<RuntimeComponents, 'interfaces'> = {},
+  t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Partial<Pick<RuntimeComponents, 'interfaces' | 'log'>> = {},
 ): Promise<TestRuntime> => {
   const entries: string[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };

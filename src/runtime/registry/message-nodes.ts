@@ -6,6 +6,7 @@ import {
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+import { Renewal } from './renewal.js';
 
 export interface MessageNodesComponents {
   readonly bus: MessageBus;
@@ -14,8 +15,8 @@ export interface MessageNodesComponents {
   /** Takes a message in that a stub may bring. */
   readonly accept: (message: Message, origin: Origin) => Pressure;
   readonly isOwn: (address: Address) => boolean;
-  /** A session was opened anew: the node knows nothing of this runtime but its URL. */
-  readonly onSession: (domain: string) => void;
+  /** A session was opened anew: the node knows nothing of this runtime but its URL. What rejects is asked for again later. */
+  readonly onSession: (domain: string) => Promise<void>;
   /** What was on its way over this carrier may be lost. */
   readonly onLost: (carrier: Carrier) => void;
   readonly onChange: () => void;
@@ -39,6 +40,8 @@ export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, MessageNode>();
+  /** Of the sessions at nodes, by domain. */
+  readonly #renewals = new Map<string, Renewal>();
   /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
   readonly #visitors = new Map<Address, MessageNode>();
   /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
@@ -158,6 +161,11 @@ export class MessageNodes {
     }
   }
 
+  /** Something that the node of a domain has to know may not have come there: it is told all of it again. */
+  refresh(domain: string): void {
+    if (!this.#closed) this.#renewal(this.#node(domain)).start();
+  }
+
   async unsubscribe(addresses: readonly Address[], source: Address = child(this.#init.runtime, 'sm')): Promise<void> {
     for (const [domain, group] of byDomain(addresses)) {
       const node = this.#node(domain);
@@ -179,6 +187,21 @@ export class MessageNodes {
   close(): void {
     this.#closed = true;
     this.#again?.cancel();
+    for (const renewal of this.#renewals.values()) renewal.close();
+  }
+
+  #renewal(node: MessageNode): Renewal {
+    const { clock, onSession, log } = this.#components;
+    let renewal = this.#renewals.get(node.domain);
+    if (renewal === undefined) {
+      const renew = async (): Promise<void> => {
+        // The next stub begins another session.
+        if (node.stub !== undefined) await Promise.all([this.#resubscribe(node), onSession(node.domain)]);
+      };
+      renewal = new Renewal({ clock, renew, log }, { name: `the session at ${node.domain}` });
+      this.#renewals.set(node.domain, renewal);
+    }
+    return renewal;
   }
 
   #node(domain: string): MessageNode {
@@ -226,12 +249,11 @@ export class MessageNodes {
   }
 
   #status(node: MessageNode, event: StatusEvent): void {
-    const { onSession, onLost, onChange, log } = this.#components;
+    const { onLost, onChange } = this.#components;
     if (event.status === 'live' && node.stub !== undefined) {
-      if (event.session !== 'resumed') {
-        this.#resubscribe(node).catch((thrown: unknown) => { log('warn', `subscriptions at ${node.domain} not renewed: ${asProtoflyError(thrown).message}`); });
-        onSession(node.domain);
-      }
+      const renewal = this.#renewal(node);
+      if (event.session === 'resumed') renewal.resume();
+      else renewal.start();
       onLost(node.stub);
     }
     onChange();

@@ -116,7 +116,10 @@ export class P2pHandler {
     if (JSON.stringify(ice.current) !== JSON.stringify(current)) this.#stub.configure(ice.current);
     this.#missing = false;
     onChange();
-    nodes.subscribe([this.address], this.address).catch((thrown: unknown) => { log('warn', `the path of ${this.address} is not set: ${asProtoflyError(thrown).message}`); });
+    nodes.subscribe([this.address], this.address).catch((thrown: unknown) => {
+      log('warn', `the path of ${this.address} is not set: ${asProtoflyError(thrown).message}`);
+      nodes.refresh(domain);
+    });
   }
 
   /** @returns the stub that the domain takes for a handler. @throws ProtoflyError `E_DESCRIPTOR` */
