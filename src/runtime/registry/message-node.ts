@@ -2,6 +2,7 @@ import type { MessageBus, Pressure } from '../../bus/index.js';
 import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type StubStatus } from '../../protocol/index.js';
 import { Backoff } from './backoff.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+import { Renewal } from './renewal.js';
 
 export interface MessageNodeComponents {
   readonly bus: MessageBus;
@@ -10,6 +11,8 @@ export interface MessageNodeComponents {
   /** Whether the runtime is stopping: nothing is deployed any more. */
   readonly isClosed: () => boolean;
   readonly admit: (node: MessageNode, message: Message, stub: Protostub) => Pressure;
+  /** Tells the node what it has to know in a new session. @throws ProtoflyError as it refuses */
+  readonly renew: (node: MessageNode) => Promise<void>;
   readonly onStatus: (node: MessageNode, event: StatusEvent) => void;
   /** Its stub has ended without having been told to by the runtime's stopping; it isn't deployed again for so many milliseconds. */
   readonly onEnd: (node: MessageNode, lost: Protostub, pauseMs: number) => void;
@@ -41,6 +44,8 @@ export class MessageNode {
   readonly origin: Address;
   /** Addresses that this runtime wants to receive for there, and for whom. */
   readonly subscribed = new Map<Address, Address>();
+  /** Of what it has to know in a new session. */
+  readonly renewal: Renewal;
   readonly #components: MessageNodeComponents;
   readonly #runtime: Address;
   readonly #backoff = new Backoff(BACKOFF);
@@ -60,6 +65,9 @@ export class MessageNode {
     this.#runtime = runtime;
     this.domain = domain;
     this.origin = catalogueAddress(domain, 'protocolstub', 'default');
+    // Without a stub there is nothing to be told: the next one begins another session.
+    const renew = async (): Promise<void> => { if (this.#stub !== undefined) await components.renew(this); };
+    this.renewal = new Renewal({ clock: components.clock, log: components.log, renew }, { name: `the session at ${domain}` });
   }
 
   /** While it is deployed. */

@@ -6,7 +6,6 @@ import {
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
-import { Renewal } from './renewal.js';
 
 export interface MessageNodesComponents {
   readonly bus: MessageBus;
@@ -40,8 +39,6 @@ export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, MessageNode>();
-  /** Of the sessions at nodes, by domain. */
-  readonly #renewals = new Map<string, Renewal>();
   /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
   readonly #visitors = new Map<Address, MessageNode>();
   /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
@@ -163,7 +160,7 @@ export class MessageNodes {
 
   /** Something that the node of a domain has to know may not have come there: it is told all of it again. */
   refresh(domain: string): void {
-    if (!this.#closed) this.#renewal(this.#node(domain)).start();
+    if (!this.#closed) this.#node(domain).renewal.start();
   }
 
   async unsubscribe(addresses: readonly Address[], source: Address = child(this.#init.runtime, 'sm')): Promise<void> {
@@ -187,21 +184,7 @@ export class MessageNodes {
   close(): void {
     this.#closed = true;
     this.#again?.cancel();
-    for (const renewal of this.#renewals.values()) renewal.close();
-  }
-
-  #renewal(node: MessageNode): Renewal {
-    const { clock, onSession, log } = this.#components;
-    let renewal = this.#renewals.get(node.domain);
-    if (renewal === undefined) {
-      const renew = async (): Promise<void> => {
-        // The next stub begins another session.
-        if (node.stub !== undefined) await Promise.all([this.#resubscribe(node), onSession(node.domain)]);
-      };
-      renewal = new Renewal({ clock, renew, log }, { name: `the session at ${node.domain}` });
-      this.#renewals.set(node.domain, renewal);
-    }
-    return renewal;
+    for (const { renewal } of this.#nodes.values()) renewal.close();
   }
 
   #node(domain: string): MessageNode {
@@ -211,6 +194,7 @@ export class MessageNodes {
         ...this.#components,
         isClosed: () => this.#closed,
         admit: (from, message, stub) => this.#admit(from, message, stub),
+        renew: (of) => this.#renew(of),
         onStatus: (of, event) => { this.#status(of, event); },
         onEnd: (of, lost, pauseMs) => { this.#ended(of, lost, pauseMs); },
       }, { runtime: this.#init.runtime, domain });
@@ -251,12 +235,15 @@ export class MessageNodes {
   #status(node: MessageNode, event: StatusEvent): void {
     const { onLost, onChange } = this.#components;
     if (event.status === 'live' && node.stub !== undefined) {
-      const renewal = this.#renewal(node);
-      if (event.session === 'resumed') renewal.resume();
-      else renewal.start();
+      if (event.session === 'resumed') node.renewal.resume();
+      else node.renewal.start();
       onLost(node.stub);
     }
     onChange();
+  }
+
+  async #renew(node: MessageNode): Promise<void> {
+    await Promise.all([this.#resubscribe(node), this.#components.onSession(node.domain)]);
   }
 
   async #resubscribe(node: MessageNode): Promise<void> {
