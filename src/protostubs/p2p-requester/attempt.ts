@@ -82,11 +82,6 @@ export class Attempt {
     return this.#controller.hasEnded;
   }
 
-  /** Whether the other side has answered the offer. */
-  get wasAnswered(): boolean {
-    return this.#answeredAt !== undefined;
-  }
-
   /** The code with which the other side refused it, if it did. */
   get refusedWith(): number | undefined {
     return this.#refusedWith;

@@ -110,6 +110,7 @@ export class P2PRequester implements StubInstance {
   #invited(invitation: Invitation): void {
     if (!isWithin(invitation.source, this.#init.remote)) invitation.refuse(403, 'not the runtime that was asked');
     else if (this.#next?.take(invitation) !== true) invitation.refuse(409, 'no set-up waits for that');
+    else if (this.#next !== undefined) this.#progress({ answered: true });
   }
 
   #live(attempt: Attempt, details: LiveDetails): void {
@@ -143,15 +144,18 @@ export class P2PRequester implements StubInstance {
     }
     if (this.#next === undefined) for (const message of this.#held.splice(0)) this.#unsent(message, reason);
     // A connection that was live once and could not be re-established is what it was: disconnected.
-    const { refusedWith, wasAnswered: answered } = attempt;
-    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, details: { answered, orderly, ...(refusedWith === undefined ? {} : { refusedWith }) } });
+    const { refusedWith } = attempt;
+    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, details: { orderly, ...(refusedWith === undefined ? {} : { refusedWith }) } });
   }
 
-  /** The first set-up is under way. Told once, and in any case before `live`: that the object has been made may be heard later. */
-  #progress(): void {
-    if (this.#wasLive || this.#inProgress) return;
+  /**
+   * The first set-up is under way. Told once, and in any case before `live`: that the object has been made may be heard
+   * later; told again with what is known besides.
+   */
+  #progress(details?: Readonly<Record<string, unknown>>): void {
+    if (this.#wasLive || (this.#inProgress && details === undefined)) return;
     this.#inProgress = true;
-    this.#report('in-progress', this.#fields);
+    this.#report('in-progress', { ...this.#fields, ...(details === undefined ? {} : { details }) });
   }
 
   #release(): void {

@@ -4,8 +4,8 @@ import {
   type Address, type Clock, type ErrorCode, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import { Client } from '../control/clients.js';
-import type { ConnectionChange, P2pConnection } from '../registry/index.js';
 import type { NetworkReport } from '../stun/index.js';
+import { isRelayed, tryConnection, type TrialComponents, type Tried } from './trial.js';
 import { VERDICTS, verdictOf, type Facts, type Side, type Trial, type Verdict } from './verdict.js';
 
 export interface DoctorComponents {
@@ -19,11 +19,7 @@ export interface DoctorComponents {
   readonly p2p: () => { readonly on: boolean; readonly relayOnly: boolean };
   /** The record of the runtime that is meant. @throws ProtoflyError */
   readonly host: (what: string) => Promise<RegistryRecord>;
-  readonly connections: {
-    live(remoteRuntime: Address): P2pConnection | undefined;
-    connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection>;
-    onChange(listener: (change: ConnectionChange) => void): () => void;
-  };
+  readonly connections: TrialComponents;
 }
 
 export interface DoctorInit {
@@ -50,16 +46,7 @@ export interface Diagnosis {
   readonly reason?: string;
 }
 
-interface Tried {
-  readonly trial: Trial;
-  readonly connection?: P2pConnection;
-  readonly reason?: string;
-}
-
 const WINDOW_MS = 10_000;
-/** How long the stub's own word on a set-up that took too long is waited for, in milliseconds. */
-const LAST_WORD_MS = 1500;
-
 /** Errors that say that a domain isn't reached, not that somebody in it isn't. */
 const AWAY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_TIMEOUT', 'E_LINK_CLOSED']);
 
@@ -72,13 +59,6 @@ const sideIn = (value: unknown): Side | undefined => {
   const { p2p, udp, mapping, turn } = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
   if (typeof p2p !== 'boolean') return undefined;
   return { p2p, udp: oneOf(KINDS.udp, udp) ?? 'unknown', mapping: oneOf(KINDS.mapping, mapping) ?? 'unknown', turn: oneOf(KINDS.turn, turn) ?? 'none' };
-};
-
-const isRelay = (end: unknown): boolean => typeof end === 'string' && end.endsWith(' relay');
-
-const isRelayed = ({ details }: P2pConnection): boolean => {
-  const { local, remote } = (details['pair'] ?? {}) as { readonly local?: unknown; readonly remote?: unknown };
-  return isRelay(local) || isRelay(remote);
 };
 
 /** `<runtime>/doctor`: what is in the way of this runtime, for its programs and, in four words, for other runtimes. */
@@ -202,32 +182,10 @@ export class Doctor {
   }
 
   async #try(record: RegistryRecord, connect: boolean, signal: AbortSignal): Promise<Tried> {
-    const { connections, clock, p2p } = this.#components;
-    const found = connections.live(record.runtime);
-    if (found !== undefined) return { trial: { result: 'live', relayed: isRelayed(found) }, connection: found };
-    if (!connect || !p2p().on || record.p2pHandler === undefined || record.status !== 'live') return { trial: { result: 'none' } };
-    let last: P2pConnection | undefined;
-    let heard: () => void = () => undefined;
-    const stop = connections.onChange(({ connection, now }) => {
-      if (connection.remoteRuntime !== record.runtime || now !== 'failed') return;
-      last = connection;
-      heard();
-    });
-    try {
-      const connection = await connections.connect(record, () => undefined, signal);
-      return { trial: { result: 'live', relayed: isRelayed(connection) }, connection };
-    } catch (thrown) {
-      const error = asProtoflyError(thrown);
-      if (error.code === 'E_TIMEOUT' && last === undefined) {
-        await new Promise<void>((resolve) => {
-          const timer = clock.setTimeout(resolve, LAST_WORD_MS);
-          heard = () => { timer.cancel(); resolve(); };
-        });
-      }
-      return { trial: { result: 'failed', answered: last?.details['answered'] === true || last?.role === 'handler' }, reason: error.message };
-    } finally {
-      stop();
-    }
+    const { connections, p2p } = this.#components;
+    const isPossible = connect && p2p().on && record.p2pHandler !== undefined && record.status === 'live';
+    if (isPossible || connections.live(record.runtime) !== undefined) return tryConnection(connections, record, signal);
+    return { trial: { result: 'none' } };
   }
 
   /** A relay of the other side's can look like any address from here. */

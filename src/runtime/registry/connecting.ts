@@ -1,7 +1,6 @@
 import { asProtoflyError, ProtoflyError, type Address, type Clock, type RegistryRecord, type Timer } from '../../protocol/index.js';
 import type { ConnectionChange } from './connection-list.js';
 import type { P2pConnection } from './p2p-connection.js';
-import { GLARE } from './repairs.js';
 
 export interface ConnectingComponents {
   readonly clock: Clock;
@@ -49,7 +48,7 @@ export const connecting = ({ clock, isBusy, setUp, onChange: changes }: Connecti
         // A set-up of the other side that failed says nothing of one from here.
         if (change.connection.role === 'handler') begin();
         // It gave way to one of the other side's that may not have come here yet.
-        else if (change.connection.details['refusedWith'] === GLARE) glare ??= clock.setTimeout(() => { if (!isBusy(remoteRuntime)) begin(); }, GLARE_MS);
+        else if (change.connection.hasYielded) glare ??= clock.setTimeout(() => { if (!isBusy(remoteRuntime)) begin(); }, GLARE_MS);
         else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
       }
     });

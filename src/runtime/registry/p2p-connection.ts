@@ -13,6 +13,9 @@ export interface P2pConnectionInit {
   readonly record?: RegistryRecord;
 }
 
+/** The code with which a handler refuses a set-up that has to give way. */
+const GLARE = 486;
+
 /** One P2P connection, as the events about it tell. */
 export class P2pConnection implements Origin, Carrier {
   readonly kind = 'p2p';
@@ -31,7 +34,7 @@ export class P2pConnection implements Origin, Carrier {
   usedAt: number;
   details: Readonly<Record<string, unknown>> = {};
   link: Link<Message> | undefined;
-  /** It failed because the other side's set-up goes on instead. */
+  /** It was ended here because the other side's set-up goes on instead. */
   gaveWay = false;
   /** Senders that were found to live in the remote runtime. */
   readonly verified = new Set<Address>();
@@ -64,6 +67,11 @@ export class P2pConnection implements Origin, Carrier {
   /** Live by its state, but nothing is heard of the other side. */
   get isSuspect(): boolean {
     return this.health === 'suspect';
+  }
+
+  /** It failed because the other side's set-up goes on instead: that one has come here, or the other side says so. */
+  get hasYielded(): boolean {
+    return this.gaveWay || this.details['refusedWith'] === GLARE;
   }
 
   /** A message came over it. */

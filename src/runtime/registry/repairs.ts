@@ -34,8 +34,6 @@ interface Repair {
   timer: Timer | undefined;
 }
 
-/** The code with which a handler refuses a set-up that has to give way. */
-export const GLARE = 486;
 /** A connection that lasted so long has not failed, in milliseconds. */
 const STEADY_MS = 10_000;
 /** How long after it was ended by hand a message doesn't bring a connection back. */
@@ -132,7 +130,7 @@ export class Repairs {
     const repair = this.#repair(connection.remoteRuntime);
     if (repair.until > this.#components.clock.now()) this.#setUpLater(repair, connection);
     // One that gave way to the other side's has not failed.
-    else if (!connection.gaveWay && connection.details['refusedWith'] !== GLARE) repair.notBefore = this.#components.clock.now() + this.#pause(repair);
+    else if (!connection.hasYielded) repair.notBefore = this.#components.clock.now() + this.#pause(repair);
   }
 
   #setUpLater(repair: Repair, { record, remoteRuntime }: P2pConnection): void {
