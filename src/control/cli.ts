@@ -27,7 +27,7 @@ const report = async (thrown: unknown, argv: readonly string[], development: boo
   if (hasSwitch(argv, '--json')) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
   else {
     const { printable } = await import('./io/table.js');
-    process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}protofly: ${printable(failure.message)}${failure.hint === undefined ? '' : `\n  ${printable(failure.hint)}`}\n`);
+    process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}protofly: ${printable(failure.message)}${failure.uncertain === true ? '; it may have arrived all the same' : ''}${failure.hint === undefined ? '' : `\n  ${printable(failure.hint)}`}\n`);
   }
   if (development || hasSwitch(argv, '--verbose')) {
     const { inspect } = await import('node:util');

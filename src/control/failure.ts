@@ -8,6 +8,8 @@ export interface Failure {
   readonly exit: number;
   readonly message: string;
   readonly hint?: string;
+  /** What failed may have happened all the same. */
+  readonly uncertain?: true;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
@@ -26,9 +28,9 @@ const tidy = (message: string): string => {
 
 export const asFailureError = (thrown: unknown, usage?: string): ProtoflyError => {
   if (!(thrown instanceof ProtoflyError) && !isParserError(thrown)) return asProtoflyError(thrown);
-  const { code, hint } = thrown instanceof ProtoflyError ? thrown : { code: 'E_USAGE' as const, hint: undefined };
+  const { code, hint, uncertain } = thrown instanceof ProtoflyError ? thrown : { code: 'E_USAGE' as const, hint: undefined, uncertain: false };
   const advice = hint ?? (code === 'E_USAGE' && usage !== undefined ? `see ${usage} --help` : undefined);
-  return new ProtoflyError(code, tidy(thrown.message), { cause: thrown, ...(advice === undefined ? {} : { hint: advice }) });
+  return new ProtoflyError(code, tidy(thrown.message), { cause: thrown, uncertain, ...(advice === undefined ? {} : { hint: advice }) });
 };
 
 /** @param usage the command, for the hint of a usage error */
@@ -36,7 +38,7 @@ export const failureOf = (thrown: unknown, usage?: string): Failure => {
   const error = asFailureError(thrown, usage);
   const exit = isInterruption(thrown) && thrown.by !== 'SIGINT' ? EXIT.terminated : EXIT_OF[error.code];
   const hint = error.hint ?? (error.code === 'E_INTERNAL' ? 'this is a bug; run it again with --verbose and report what it prints' : undefined);
-  return { code: error.code, exit, message: error.message, ...(hint === undefined ? {} : { hint }) };
+  return { code: error.code, exit, message: error.message, ...(hint === undefined ? {} : { hint }), ...(error.uncertain ? { uncertain: true } : {}) };
 };
 
 /** The error that a daemon's JSON `{code, message, hint}` stands for. */

@@ -28,7 +28,7 @@ export class Answers {
     this.#clock = clock;
     void closed.then(({ reason }) => {
       this.#timer?.cancel();
-      for (const { fail } of this.#waiting.values()) fail(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`));
+      for (const { fail } of this.#waiting.values()) fail(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`, { uncertain: true }));
       this.#waiting.clear();
     });
   }
@@ -81,7 +81,7 @@ export class Answers {
       if (until > now) next = Math.min(next, until);
       else {
         this.#waiting.delete(id);
-        fail(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`));
+        fail(new ProtoflyError('E_TIMEOUT', `the time is up: ${String(timeoutMs)} ms`, { uncertain: true }));
       }
     }
     this.#due = Number.POSITIVE_INFINITY;

@@ -41,17 +41,22 @@ export interface ErrorDetails {
   /** What the reader can do next, one sentence. */
   readonly hint?: string;
   readonly cause?: unknown;
+  /** What failed may have happened all the same: nobody knows. @default false */
+  readonly uncertain?: boolean;
 }
 
 export class ProtoflyError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** The message that it is about may have arrived all the same. */
+  readonly uncertain: boolean;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'ProtoflyError';
     this.code = code;
     this.hint = details.hint;
+    this.uncertain = details.uncertain === true;
   }
 
   /** Every bundle holds a copy of this class, and a sandbox may have a realm of its own; each recognises the errors of the others. */

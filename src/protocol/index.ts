@@ -12,6 +12,7 @@ export * from './flow.js';
 export * from './ice.js';
 export * from './limits.js';
 export * from './message.js';
+export * from './outcome.js';
 export * from './protostub.js';
 export * from './record.js';
 export * from './size.js';

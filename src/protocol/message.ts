@@ -109,7 +109,10 @@ export const respond = (request: Request, code: number, body: Body = {}, from?: 
 
 /** The response that tells of an error. */
 export const refuse = (request: Request, error: ProtoflyError, from?: Address): Response =>
-  respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) }, from);
+  respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }), ...(error.uncertain ? { uncertain: true } : {}) }, from);
+
+/** A refusal of a message that may have arrived all the same. */
+export const asUncertain = (refusal: Response): Response => ({ ...refusal, body: { ...refusal.body, uncertain: true } });
 
 /**
  * A response that answers several requests of one sender at once: `body.receiptOf` lists them, `id` is the last of them. Only
@@ -126,8 +129,8 @@ export const idsOf = (response: Response): readonly MessageId[] => (Array.isArra
 
 /** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
 export const responseError = (response: Response): ProtoflyError => {
-  const { code, hint, error } = response.body;
-  const details = typeof hint === 'string' ? { hint } : {};
+  const { code, hint, error, uncertain } = response.body;
+  const details = { ...(typeof hint === 'string' ? { hint } : {}), uncertain: uncertain === true };
   const text = descriptionOf(response);
   if (isErrorCode(error) && ERROR_STATUS[error] === code) return new ProtoflyError(error, text ?? error, details);
   return errorOfStatus(code, text, details);

@@ -128,6 +128,18 @@ t.test('with a domain and two runtimes', async (t) => {
     t.match(stderr, /0 of 3 messages came in 200 ms/);
     t.equal((await home.pfly(['runtime', 'status', '--watch', '--timeout', '100ms'], alice)).code, 5);
   });
+  await t.test('5: what became of a message is unknown, and that is said', async (t) => {
+    const { pid } = JSON.parse((await home.pfly(['runtime', 'status', '--json'], { profile: 'bob' })).stdout) as { pid: number };
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const { code, stdout } = await home.pfly(['msg', 'send', 'bob/in', 'hi', '--receipt', '--json', '--timeout', '1s'], alice);
+      t.equal(code, 5);
+      t.match(stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as object), [{ state: 'unknown', reason: 'no receipt for 1000 ms' }, { error: { code: 'E_TIMEOUT', uncertain: true } }]);
+      t.match((await home.pfly(['msg', 'send', 'bob/in', 'hi', '--timeout', '1s'], alice)).stderr, /^protofly: no receipt for 1000 ms; it may have arrived all the same\n/);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+  });
   await t.test('7: not direct', (t) => fails(t, ['msg', 'send', 'bob/in', 'hi', '--require-direct', '--timeout', '5s'], 7, 'E_NOT_DIRECT', alice));
   await t.test('8: partly done, and stderr says how much', async (t) => {
     const { code, stderr } = await home.pfly(['msg', 'send', 'bob/in', '-', '--split', 'json'], { ...alice, input: '1 {"two":2}\n{nonsense}' });

@@ -124,7 +124,7 @@ const pump = async (sender: Sender, batches: AsyncGenerator<readonly string[]>, 
       for (const text of next.value) {
         while (!sender.hasRoom && sender.over === undefined) await sender.change();
         if (printer.isFull) await printer.flushed();
-        if (sender.over !== undefined || (sender.delivered === 0 && sender.failed >= HOPELESS)) return undefined;
+        if (sender.over !== undefined || (sender.delivered === 0 && sender.failed + sender.unknown >= HOPELESS)) return undefined;
         sender.send(asJson ? parseValue(text, input.text.length > 0 && input.text[0] !== '-' ? 'TEXT' : `message ${String(sender.sent + 1)}`) : text, text.length);
       }
     }
@@ -169,7 +169,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
     });
     const inputError = await pump(sender, batchesOf(context, input), input, printer);
-    while (sender.unknown > 0 && sender.over === undefined) await sender.change();
+    while (sender.outstanding > 0 && sender.over === undefined) await sender.change();
     sender.close();
     await printer.flushed();
     judge(sender, inputError);

@@ -1,12 +1,11 @@
 import type { Address, Body, Clock, Message, RequestType, Response } from '../../protocol/index.js';
-import { idsOf, isProvisional, isSuccess, ProtoflyError, responseError, systemClock } from '../../protocol/index.js';
+import { idsOf, isProvisional, isSuccess, outcomeOf, ProtoflyError, responseError, systemClock, type Outcome } from '../../protocol/index.js';
 import type { Client } from '../client/client.js';
 
 /** What became of one message, as `--receipt` prints it. */
 export interface Receipt {
   readonly id: string;
-  /** `relayed`: its receiver acknowledges nothing. `queued`: on disk, for a receiver that is away. */
-  readonly state: 'delivered' | 'relayed' | 'queued' | 'failed';
+  readonly state: Outcome['state'];
   readonly via?: string;
   readonly rtt_ms: number;
   /** Of the P2P connection by which the receiver got it. */
@@ -66,6 +65,7 @@ export class Sender {
   #next = 1;
   #delivered = 0;
   #failed = 0;
+  #unknown = 0;
   #firstError: ProtoflyError | undefined;
   /** Why nothing more can come: the link has ended, the time is up, or the signal. */
   #over: ProtoflyError | undefined;
@@ -85,7 +85,7 @@ export class Sender {
     this.#idPrefix = `${client.idPrefix}-`;
     this.#lastProgress = clock.now();
     client.onResponse((response) => { this.#settle(response); });
-    void client.closed.then(({ reason }) => { this.#end(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`)); });
+    void client.closed.then(({ reason }) => { this.#end(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`, { uncertain: true })); });
     const { signal } = init;
     if (signal?.aborted === true) this.#end(signal.reason as ProtoflyError);
     signal?.addEventListener('abort', () => { this.#end(signal.reason as ProtoflyError); }, { once: true });
@@ -93,10 +93,13 @@ export class Sender {
   }
 
   get delivered(): number { return this.#delivered; }
+  /** Refused, and not delivered. */
   get failed(): number { return this.#failed; }
+  /** Refused, or given up by `close`, and may have arrived all the same. */
+  get unknown(): number { return this.#unknown; }
   get sent(): number { return this.#next - 1; }
-  /** Sent, and nothing heard. */
-  get unknown(): number { return this.#outstanding.size; }
+  /** How many wait for their receipts. */
+  get outstanding(): number { return this.#outstanding.size; }
   /** What the first refused message was refused with. */
   get firstError(): ProtoflyError | undefined { return this.#firstError; }
   get over(): ProtoflyError | undefined { return this.#over; }
@@ -130,9 +133,13 @@ export class Sender {
     });
   }
 
-  /** Stops watching the time. Idempotent. */
+  /** It is over: nobody waits for what has no receipt yet. Idempotent. */
   close(): void {
     this.#closed = true;
+    const reason = this.#over?.message ?? 'given up';
+    for (const [id, { sentAt }] of this.#outstanding) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
+    this.#outstanding.clear();
+    this.#size = 0;
   }
 
   #post(message: Message): void | Promise<void> {
@@ -164,12 +171,15 @@ export class Sender {
 
   #settled(id: Message['id'], response: Response, entry: Outstanding): void {
     this.#lastProgress = this.#clock.now();
-    if (isSuccess(response)) this.#delivered += 1;
-    else {
-      this.#failed += 1;
-      this.#firstError ??= responseError(response);
-    }
-    this.#init.onReceipt?.(receipt(id, response, entry));
+    if (!isSuccess(response)) this.#firstError ??= responseError(response);
+    this.#count(receipt(id, response, entry));
+  }
+
+  #count(receipt: Receipt): void {
+    if (receipt.state === 'unknown') this.#unknown += 1;
+    else if (receipt.state === 'failed') this.#failed += 1;
+    else this.#delivered += 1;
+    this.#init.onReceipt?.(receipt);
   }
 
   /** One timer for all messages: time is up when none of those under way has been heard of for so long. */
@@ -178,7 +188,7 @@ export class Sender {
     const timeoutMs = this.#init.timeoutMs ?? 30_000;
     const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
     if (left <= 0) {
-      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status' }));
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status', uncertain: true }));
       return;
     }
     if (this.#over === undefined) this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));
@@ -197,16 +207,17 @@ export class Sender {
   }
 }
 
-const receipt = (id: Message['id'], response: Response, entry: Outstanding): Receipt => {
-  const { path, generation, stored, relayed } = response.body;
-  const state = !isSuccess(response) ? 'failed' : relayed === true ? 'relayed' : response.body.code === 202 ? 'queued' : 'delivered';
+const elapsed = (since: number): number => Math.round((monotonic() - since) * 1000) / 1000;
+
+const receipt = (id: Message['id'], response: Response, { sentAt }: Outstanding): Receipt => {
+  const { state, path, generation, stored } = outcomeOf(response);
   return {
     id: String(id),
     state,
-    ...(typeof path === 'string' ? { via: path } : {}),
-    rtt_ms: Math.round((monotonic() - entry.sentAt) * 1000) / 1000,
-    ...(typeof generation === 'number' ? { generation } : {}),
-    ...(stored === 'domain' || stored === 'runtime' ? { stored } : {}),
-    ...(state === 'failed' ? { reason: responseError(response).message } : {}),
+    ...(path === undefined ? {} : { via: path }),
+    rtt_ms: elapsed(sentAt),
+    ...(generation === undefined ? {} : { generation }),
+    ...(stored === undefined ? {} : { stored }),
+    ...(isSuccess(response) ? {} : { reason: responseError(response).message }),
   };
 };

@@ -318,11 +318,11 @@ export class MessageNode {
     const waited = session.end();
     this.#visitors.forget(session);
     const removed = this.directory.remove(session);
-    for (const message of waited) {
+    for (const { message, inDoubt = false } of waited) {
       if (isResponse(message)) { this.#drop(); continue; }
       const to = recipientsOf(message)[0];
       if (to === undefined || !isAddress(message.from)) continue;
-      const answer = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} did not come back`));
+      const answer = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} did not come back`, { uncertain: inDoubt }));
       for (const asker of this.#senders(message.from)) void this.#hand(asker, answer);
     }
     await removed;

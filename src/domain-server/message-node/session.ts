@@ -21,6 +21,8 @@ export interface Carrier {
 export interface Leftover {
   readonly message: Message;
   readonly bytes: number;
+  /** The other side may have it: it was sent there, and nothing was heard. @default false */
+  readonly inDoubt?: boolean;
 }
 
 /** What holds senders up while the link is congested. */
@@ -112,7 +114,7 @@ export class Session {
   }
 
   /** Releases what it holds. @returns what waited */
-  end(): Message[] {
+  end(): readonly Leftover[] {
     this.#reclaim();
     this.#leave();
     this.#state = { at: 'ended' };
@@ -143,7 +145,7 @@ export class Session {
       this.#state.held = false;
       this.#components.onFlowing?.(this);
     }
-    for (const message of this.#take()) {
+    for (const { message } of this.#take()) {
       try {
         void this.deliver(message);
       } catch {
@@ -175,12 +177,12 @@ export class Session {
     }
   }
 
-  #take(): Message[] {
+  #take(): readonly Leftover[] {
     const taken = this.#waiting;
     this.#waiting = [];
     this.#components.budget.bytes -= this.#waitingBytes;
     this.#waitingBytes = 0;
-    return taken.map(({ message }) => message);
+    return taken;
   }
 
   #away(): State {

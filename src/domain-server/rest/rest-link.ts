@@ -87,7 +87,7 @@ export class RestLink implements Link<Message>, Carrier {
       try {
         const message = decodeMessage(frame);
         this.ledger.keep(message, number);
-        return [{ message, bytes: size }];
+        return [{ message, bytes: size, inDoubt: true }];
       } catch (thrown) {
         this.#reject(asProtoflyError(thrown));
         return [];

@@ -64,7 +64,7 @@ export class Sender {
     const { batch } = progress;
     if (how === 'new' && batch?.uncertain === true) {
       progress.batch = undefined;
-      for (const { message } of batch.items) this.#events.onRefused(message, new ProtoflyError('E_UNREACHABLE', 'the session was lost before the message node had confirmed it'));
+      for (const { message } of batch.items) this.#events.onRefused(message, new ProtoflyError('E_UNREACHABLE', 'the session was lost before the message node had confirmed it', { uncertain: true }));
     }
     if (this.#state === 'waiting') this.#state = 'idle';
     this.#wake();

@@ -148,8 +148,9 @@ export class MessageNodeStub implements StubInstance {
     }
   }
 
+  /** What has left, and nobody has confirmed, may have arrived. */
   #abandon(why: string): void {
-    for (const message of this.#components.transport.abandon()) this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why));
+    for (const message of this.#components.transport.abandon()) this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why, { uncertain: true }));
   }
 
   // --- the connection -------------------------------------------------------------------------------------------

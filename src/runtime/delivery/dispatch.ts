@@ -1,9 +1,9 @@
 import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, refuse, type Address, type Clock, type Message, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type Message, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
 import { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Flow } from './flow.js';
-import type { Outstanding } from './outstanding.js';
+import { give, giveBack, isInDoubt, type Outstanding } from './outstanding.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
@@ -87,7 +87,7 @@ export class Dispatch {
       try {
         flow.press(this.carry(flow, entry, carrier));
       } catch (thrown) {
-        this.#refuse(flow, entry, thrown);
+        this.refuse(flow, entry, asProtoflyError(thrown));
       }
     }
   }
@@ -133,23 +133,29 @@ export class Dispatch {
     } catch (thrown) {
       if (asProtoflyError(thrown).code === 'E_LINK_CLOSED') throw thrown;
       // No carrier would take it, and others wait behind it.
-      this.#refuse(flow, entry, thrown);
+      this.refuse(flow, entry, asProtoflyError(thrown));
       return undefined;
     }
   }
 
-  #refuse(flow: Flow, entry: Outstanding, thrown: unknown): void {
+  /** It is given up: its sender is told why, and whether it may have arrived. */
+  refuse(flow: Flow, entry: Outstanding, error: ProtoflyError): void {
     flow.end(entry);
-    this.#components.reply(refuse(entry.message as Request, asProtoflyError(thrown), flow.to));
+    const refusal = refuse(entry.message as Request, error, flow.to);
+    this.#components.reply(isInDoubt(entry) ? asUncertain(refusal) : refusal);
   }
 
   #give(flow: Flow, entries: readonly [Outstanding, ...Outstanding[]], carrier: Carrier): Pressure {
     for (const entry of entries) {
-      entry.carrier = carrier;
-      if (entry.sent) this.#resent += 1;
-      entry.sent = true;
+      if (entry.given > 0) this.#resent += 1;
+      give(entry, carrier);
     }
-    return carrier.send(flow.marked(entries));
+    try {
+      return carrier.send(flow.marked(entries));
+    } catch (thrown) {
+      for (const entry of entries) giveBack(entry);
+      throw thrown;
+    }
   }
 }
 

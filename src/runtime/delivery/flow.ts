@@ -64,7 +64,7 @@ export class Flow {
       this.#epoch = mark.epoch;
       this.#nextSeq = mark.seq;
     }
-    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, sent: false };
+    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, given: 0, returned: 0 };
     this.window.add(entry);
     return entry;
   }

@@ -1,14 +1,14 @@
 import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, batchRange, isProvisional, rangeOf, refuse, responseError, withIds,
-  type Address, type Clock, type FlowMark, type Message, type ProtoflyError, type Request, type Response, type Timer,
+  asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, rangeOf, responseError, withIds,
+  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type ProtoflyError, type Response, type Timer,
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
 import { Dispatch } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
-import type { Outstanding } from './outstanding.js';
+import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
 
 export interface OutgoingComponents {
   readonly clock: Clock;
@@ -45,6 +45,9 @@ export interface SendOptions {
   /** Whether its receiver takes several messages as one (FLW-8). @default false */
   readonly batches?: boolean;
 }
+
+/** What says that a message could be given to nobody, not that its receiver doesn't want it. */
+const NOBODY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_NOT_FOUND']);
 
 /**
  * The sending half of delivery: numbers the messages that want a receipt, keeps them until it comes, and sends them
@@ -109,17 +112,11 @@ export class Outgoing {
     if (isProvisional(response)) return response;
     const flow = this.#flows.get(response.to, response.from);
     const range = rangeOf(response);
-    if (range !== undefined) return flow?.epoch === range.epoch ? this.#settleAll(flow, response, flow.window.between(range.first, range.last)) : undefined;
+    if (range !== undefined) return flow?.epoch === range.epoch ? this.#settled(flow, response, flow.window.between(range.first, range.last)) : undefined;
     const batch = batchRange(response.id);
-    if (flow !== undefined && flow.epoch === batch?.epoch) {
-      const entries = flow.window.between(batch.first, batch.last);
-      return this.#settleAll(flow, response, entries.filter((entry) => !this.#hopes(flow, entry, response)));
-    }
+    if (flow !== undefined && flow.epoch === batch?.epoch) return this.#settled(flow, response, flow.window.between(batch.first, batch.last));
     const entry = flow?.window.find(({ message }) => message.id === response.id);
-    if (flow === undefined || entry === undefined) return response;
-    if (this.#hopes(flow, entry, response)) return undefined;
-    flow.end(entry);
-    return response;
+    return flow === undefined || entry === undefined ? response : this.#settled(flow, response, [entry]);
   }
 
   /** What went over `carrier` and is outstanding goes again, over whatever way there is now, and so does what couldn't be sent. */
@@ -159,6 +156,26 @@ export class Outgoing {
     return flow;
   }
 
+  /** @returns what the sender of these messages hears of a response that is about all of them */
+  #settled(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
+    if (!isSuccess(response)) return this.#refused(flow, response, entries);
+    for (const entry of entries) flow.end(entry);
+    return aboutAll(response, entries);
+  }
+
+  #refused(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
+    const { code, uncertain } = responseError(response);
+    if (NOBODY.has(code) && !uncertain) for (const entry of entries) giveBack(entry);
+    const ended = entries.filter((entry) => !this.#hopes(flow, entry, response));
+    for (const entry of ended) flow.end(entry);
+    // Its receiver itself has refused it, or it is nowhere else.
+    const isCertain = (entry: Outstanding): boolean => !NOBODY.has(code) || !isInDoubt(entry);
+    const clear = aboutAll(response, ended.filter(isCertain));
+    const unclear = aboutAll(asUncertain(response), ended.filter((entry) => !isCertain(entry)));
+    if (clear !== undefined && unclear !== undefined) this.#reply(unclear);
+    return clear ?? unclear;
+  }
+
   /** Whether a message stays outstanding in spite of a response, because that only says that it wasn't passed on. */
   #hopes(flow: Flow, entry: Outstanding, response: Response): boolean {
     if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
@@ -175,11 +192,6 @@ export class Outgoing {
   #patience(message: Message): number {
     const timeout = message.body?.timeout;
     return typeof timeout === 'number' && timeout > 0 ? timeout : this.#init.giveUpMs;
-  }
-
-  #settleAll(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
-    for (const entry of entries) flow.end(entry);
-    return entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
   }
 
   #schedule(): void {
@@ -227,8 +239,11 @@ export class Outgoing {
   #giveUp(flow: Flow, trouble: ProtoflyError): void {
     for (const entry of flow.window.between(0, Number.MAX_SAFE_INTEGER)) {
       if (entry.carrier !== undefined || this.#mayHope(flow, entry)) continue;
-      flow.end(entry);
-      this.#reply(refuse(entry.message as Request, trouble, flow.to));
+      this.#dispatch.refuse(flow, entry, trouble);
     }
   }
 }
+
+/** One response for several messages; undefined where there are none. */
+const aboutAll = (response: Response, entries: readonly Outstanding[]): Response | undefined =>
+  entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));

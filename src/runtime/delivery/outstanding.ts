@@ -7,6 +7,21 @@ export interface Outstanding extends Numbered {
   readonly message: Message;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
-  /** It was given to one before. */
-  sent: boolean;
+  /** How often it was given to a carrier. */
+  given: number;
+  /** How often of these it is known to have gone nowhere. */
+  returned: number;
 }
+
+export const give = (entry: Outstanding, carrier: Carrier): void => {
+  entry.carrier = carrier;
+  entry.given += 1;
+};
+
+/** The carrier that it was given to, or a message node behind that, says that it went no further. */
+export const giveBack = (entry: Outstanding): void => {
+  entry.returned = Math.min(entry.returned + 1, entry.given);
+};
+
+/** Whether its receiver may have it. */
+export const isInDoubt = ({ given, returned }: Outstanding): boolean => given > returned;
