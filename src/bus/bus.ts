@@ -1,8 +1,8 @@
 import {
-  asProtoflyError, isProvisional, isResponse, isSuccess, ProtoflyError, recipientsOf, refuse, respond, responseError,
-  type Address, type Clock, type Message, type Request, type Response,
+  asProtoflyError, isProvisional, isResponse, isSuccess, pressureOf, ProtoflyError, recipientsOf, refuse, respond, responseError,
+  type Address, type Clock, type Message, type Request, type Pressure, type Response,
 } from '../protocol/index.js';
-import { Listeners, type Entry, type Listener, type Origin, type Pressure } from './listeners.js';
+import { Listeners, type Entry, type Listener, type Origin } from './listeners.js';
 
 /**
  * Finds the way to an address that has no listener here. It settles in bounded time: meanwhile what else is sent to
@@ -116,8 +116,7 @@ export class MessageBus {
    */
   post(message: Message, origin?: Origin): Pressure {
     if (typeof message.to === 'string') return this.#deliver(message, message.to, origin);
-    const pressures = recipientsOf(message).map((to) => this.#deliver({ ...message, to } as Message, to, origin)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+    return pressureOf(recipientsOf(message).map((to) => this.#deliver({ ...message, to } as Message, to, origin)));
   }
 
   /**
@@ -184,8 +183,7 @@ export class MessageBus {
 
   #handAll(entries: readonly Entry[], message: Message, origin: Origin | undefined): Pressure {
     if (entries.length === 1) return this.#hand(entries[0]!.listener, message, origin);
-    const pressures = entries.map((entry) => this.#hand(entry.listener, message, origin)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+    return pressureOf(entries.map((entry) => this.#hand(entry.listener, message, origin)));
   }
 
   #settle(response: Response): boolean {

@@ -1,7 +1,4 @@
-import { ProtoflyError, type Address, type Message } from '../protocol/index.js';
-
-/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
-export type Pressure = void | Promise<void>;
+import { ProtoflyError, type Address, type Message, type Pressure } from '../protocol/index.js';
 
 /** Where a message came in: a link or a component. Compared by identity only. */
 export interface Origin {

@@ -1,5 +1,5 @@
-import { asProtoflyError, type ProtoflyError } from '../protocol/index.js';
-import type { LinkStats, Pressure } from './link.js';
+import { asProtoflyError, type Pressure, type ProtoflyError } from '../protocol/index.js';
+import type { LinkStats } from './link.js';
 
 export interface InletEvents<T> {
   /** The next item at hand; undefined when there is none. */

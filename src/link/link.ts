@@ -1,15 +1,9 @@
-import type { Clock, ProtoflyError } from '../protocol/index.js';
+import type { Clock, Pressure, ProtoflyError } from '../protocol/index.js';
 
 /**
  * The Link port: an ordered, reliable, two-way stream of items (messages, unless said otherwise) to exactly one
  * other party. It says nothing of addresses.
  */
-
-/**
- * How congestion is told: nothing means "go on"; a promise means "taken, but give me no more until it settles".
- * The promise never rejects.
- */
-export type Pressure = void | Promise<void>;
 
 /** Why a link ended. `gone`: the other side vanished or broke the framing; `closed`: either side closed it in order. */
 export interface LinkEnd {

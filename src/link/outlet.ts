@@ -1,4 +1,4 @@
-import type { Pressure } from './link.js';
+import type { Pressure } from '../protocol/index.js';
 import { Relief } from './relief.js';
 
 export interface OutletInit {

@@ -1,5 +1,5 @@
-import type { MessageBus, Origin, Pressure } from '../bus/index.js';
-import { asProtoflyError, isBatch, isResponse, isWithin, ProtoflyError, recipientsOf, refuse, unbatched, withIds, type Address, type Message, type Request, type Response } from '../protocol/index.js';
+import type { MessageBus, Origin } from '../bus/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, pressureOf, ProtoflyError, recipientsOf, refuse, unbatched, withIds, type Address, type Message, type Pressure, type Request, type Response } from '../protocol/index.js';
 import type { Outgoing } from './delivery/index.js';
 import type { Outbox } from './outbox/index.js';
 import type { Hyperties, Records } from './registry/index.js';
@@ -55,8 +55,7 @@ export class Entrance {
     } catch (thrown) {
       return bus.post(refuse(batch, asProtoflyError(thrown)));
     }
-    const pressures = messages.map((message) => bus.post(message, origin)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
+    return pressureOf(messages.map((message) => bus.post(message, origin)));
   }
 
   #answered(answer: Response, origin: Origin): Pressure {

@@ -1,8 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { parentLink } from '../../src/link/pipe/index.js';
 import { Mux } from '../../src/link/mux/index.js';
-import { messageCodec, textCodec, type Pressure } from '../../src/link/index.js';
-import type { Message } from '../../src/protocol/index.js';
+import { messageCodec, textCodec } from '../../src/link/index.js';
+import type { Message, Pressure } from '../../src/protocol/index.js';
 
 /** The child of the tests of `pipe/`: its first argument says what it does. */
 const [, , task] = process.argv;

@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
-import type { Link, LinkEnd, LinkInit, Pressure } from '../../src/link/index.js';
-import type { Address, Message, ProtoflyError } from '../../src/protocol/index.js';
+import type { Link, LinkEnd, LinkInit } from '../../src/link/index.js';
+import type { Address, Message, Pressure, ProtoflyError } from '../../src/protocol/index.js';
 
 /** Two ends of a link, and the means to break it. */
 export interface Pair {

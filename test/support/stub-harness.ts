@@ -5,10 +5,9 @@
 import {
   child, isResponse, parseAddress, respond, systemClock, ProtoflyError,
   type Address, type DataChange, type DataObserver, type DataReporter, type Invitation, type Message, type Request, type Response, type StubBus, type StubPort, type StubRequest,
-  type Syncher,
+  type Pressure, type Syncher,
 } from '../../src/protocol/index.js';
 
-type Pressure = void | Promise<void>;
 type Listener = (message: Message) => Pressure;
 
 /** Waits until `check` gives something; looks again after each `poke`. */

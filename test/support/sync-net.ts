@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { MessageBus, type Origin, type Pressure } from '../../src/bus/index.js';
+import { MessageBus, type Origin } from '../../src/bus/index.js';
 import {
   child, decodeMessage, encodeMessage, isProvisional, isResponse, isWithin, parseAddress, ProtoflyError, recipientsOf, refuse,
-  type Address, type Clock, type Message, type Response,
+  type Address, type Clock, type Message, type Pressure, type Response,
 } from '../../src/protocol/index.js';
 import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncManagerInit, type SyncRoutes } from '../../src/runtime/syncher/index.js';
 

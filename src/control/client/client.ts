@@ -1,8 +1,8 @@
 import { connectSocket } from '../../link/socket/connect.js';
-import type { Link, LinkEnd, Pressure } from '../../link/link.js';
+import type { Link, LinkEnd } from '../../link/link.js';
 import {
   child, isProvisional, isResponse, isSuccess, parseAddress, ProtoflyError, responseError, SESSION, systemClock, UNNAMED_CLIENT,
-  type Address, type Body, type Clock, type Message, type Request, type RequestType, type Response,
+  type Address, type Body, type Clock, type Message, type Pressure, type Request, type RequestType, type Response,
 } from '../../protocol/index.js';
 import type { Session } from './documents.js';
 

@@ -1,8 +1,8 @@
 import type { Link, LinkInit } from '../../link/link.js';
 import {
-  answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response,
+  answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Pressure,
 } from '../../protocol/index.js';
-import type { Carrier, Pressure, Session } from './session.js';
+import type { Carrier, Session } from './session.js';
 
 /** Makes a client's link with the `onReject` it is given. */
 export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => Carrier;

@@ -1,6 +1,6 @@
 import {
-  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
-  type Address, type Clock, type Message, type Request,
+  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, pressureOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
+  type Address, type Clock, type Message, type Pressure, type Request,
 } from '../../protocol/index.js';
 import type { Store } from '../../store/store.js';
 import { Mailbox, type MailLimits } from '../mailbox/index.js';
@@ -9,7 +9,7 @@ import { Directory } from './directory.js';
 import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
 import { NODE_LIMITS, type NodeLimits } from './limits.js';
 import { Meter } from './meter.js';
-import type { Pressure, Session } from './session.js';
+import type { Session } from './session.js';
 import { Sessions } from './sessions.js';
 import { Visitors } from './visitors.js';
 
@@ -33,8 +33,6 @@ export interface MessageNodeInit {
   readonly limits?: Partial<NodeLimits>;
   readonly mail?: Partial<MailLimits>;
 }
-
-const nothing = (): void => undefined;
 
 /** What somebody has to answer now, so that it is of no use to keep it. */
 const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
@@ -146,8 +144,7 @@ export class MessageNode {
       return this.#refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is not an address of ${session.runtime}`), connection);
     }
     if (typeof message.to === 'string') return this.#route(connection, session, message, message.to);
-    const pressures = recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+    return pressureOf(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
   }
 
   /** Requests to the session manager are answered in order: nothing more is read meanwhile. */
@@ -167,8 +164,7 @@ export class MessageNode {
     const { scheme } = partsOf(to);
     if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
     if (!isResponse(message)) return this.#pass(connection, session, message, to);
-    const pressures = this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(nothing);
+    return pressureOf(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
   }
 
   /** Hands a message on to whoever has its address, or keeps it for him. */
@@ -233,15 +229,15 @@ export class MessageNode {
 
   #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Pressure {
     let refusal: ProtoflyError | undefined;
-    const pressures: Promise<void>[] = [];
+    const pressures: Pressure[] = [];
     for (const receiver of receivers) {
       const pressure = this.#hand(receiver, message);
       if (pressure instanceof ProtoflyError) refusal = pressure;
-      else if (pressure !== undefined) pressures.push(pressure);
+      else pressures.push(pressure);
     }
     // Where some of several got it, it has been delivered.
     if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
-    return pressures.length === 0 ? undefined : pressures.length === 1 ? pressures[0] : Promise.all(pressures).then(nothing);
+    return pressureOf(pressures);
   }
 
   /** Hands a message to a session, or says why not. */

@@ -1,8 +1,6 @@
 import type { Link } from '../../link/link.js';
-import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Timer } from '../../protocol/index.js';
+import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Pressure, type Timer } from '../../protocol/index.js';
 import type { NodeLimits } from './limits.js';
-
-export type Pressure = void | Promise<void>;
 
 /** The bytes that wait in this process, for all sessions together. */
 export interface Budget {

@@ -1,5 +1,5 @@
-import type { Pressure } from '../../link/link.js';
 import { Relief } from '../../link/relief.js';
+import type { Pressure } from '../../protocol/index.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
 

@@ -1,9 +1,9 @@
 import { checkedSize, closedError } from '../../link/frame-link.js';
 import { messageCodec } from '../../link/index.js';
 import { Inlet } from '../../link/inlet.js';
-import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats, type Pressure } from '../../link/link.js';
+import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../../link/link.js';
 import {
-  asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer,
+  asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer, type Pressure,
 } from '../../protocol/index.js';
 import type { Carrier, Leftover } from '../message-node/session.js';
 import { IdleWatch } from './idle.js';

@@ -1,8 +1,8 @@
-import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Pressure, type Timer } from '../../protocol/index.js';
 import { Fifo } from '../fifo.js';
 import { closedError } from '../frame-link.js';
 import { Inlet } from '../inlet.js';
-import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats, type Pressure } from '../link.js';
+import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../link.js';
 import { Relief } from '../relief.js';
 
 interface Held<T> {

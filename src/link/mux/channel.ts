@@ -1,8 +1,8 @@
-import { asProtoflyError, type ProtoflyError, type Clock, type Message, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, type Clock, type Message, type Pressure, type ProtoflyError, type Timer } from '../../protocol/index.js';
 import { Fifo } from '../fifo.js';
 import { checkedSize, closedError } from '../frame-link.js';
 import { Inlet } from '../inlet.js';
-import type { Codec, Link, LinkEnd, LinkStats, Pressure } from '../link.js';
+import type { Codec, Link, LinkEnd, LinkStats } from '../link.js';
 import { Relief } from '../relief.js';
 import { closeFrame, creditFrame, MAX_CREDIT, messagePrefix } from './frames.js';
 

@@ -1,5 +1,4 @@
-import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Clock, type Message, type StubSandbox } from '../../protocol/index.js';
-import type { Pressure } from '../msg-node/index.js';
+import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Clock, type Message, type Pressure, type StubSandbox } from '../../protocol/index.js';
 import { EventLines, numberOf } from './event-lines.js';
 import { wordsOf, type Deadline, type Exchange } from './exchange.js';
 import type { Progress } from './progress.js';

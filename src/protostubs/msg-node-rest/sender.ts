@@ -1,5 +1,5 @@
-import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Timer } from '../../protocol/index.js';
-import type { Item, Pressure } from '../msg-node/index.js';
+import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Pressure, type Timer } from '../../protocol/index.js';
+import type { Item } from '../msg-node/index.js';
 import { wordsOf, type Answer, type Exchange } from './exchange.js';
 import type { Batch, Progress } from './progress.js';
 

@@ -1,8 +1,8 @@
 import {
   asProtoflyError, decodeMessage, encodeMessage, isResponse, ProtoflyError, respond, SESSION,
-  type Clock, type Message, type Request, type StubSandbox,
+  type Clock, type Message, type Pressure, type Request, type StubSandbox,
 } from '../../protocol/index.js';
-import type { Connection, ConnectionEvents, Item, Pressure, Transport } from '../msg-node/index.js';
+import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
 import { Exchange, wordsOf, type Answer } from './exchange.js';
 import { startOfProgress, type Progress } from './progress.js';
 import { Receiver, type Receive } from './receiver.js';

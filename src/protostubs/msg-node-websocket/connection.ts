@@ -1,8 +1,8 @@
 import {
   asProtoflyError, decodeToPassOn, encodeMessage,
-  type Clock, type Message, type Request, type StubSandbox, type Timer, type WebSocketLike,
+  type Clock, type Message, type Pressure, type Request, type StubSandbox, type Timer, type WebSocketLike,
 } from '../../protocol/index.js';
-import type { Connection, ConnectionEvents, Item, Pressure, Transport } from '../msg-node/index.js';
+import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
 import { Inbox, type Pausable } from './inbox.js';
 
 export interface WebSocketComponents {

@@ -1,5 +1,4 @@
-import { MAX_MESSAGE_BYTES } from '../../protocol/index.js';
-import type { Pressure } from '../msg-node/index.js';
+import { MAX_MESSAGE_BYTES, type Pressure } from '../../protocol/index.js';
 
 /** What may wait here for a congested runtime, in UTF-16 units, where the socket can't be told to stop reading. */
 const MAX_SIZE = 2 * MAX_MESSAGE_BYTES;

@@ -1,10 +1,10 @@
 import {
   asProtoflyError, child, encodeMessage, expectationOf, isResponse, partsOf, ProtoflyError, recipientsOf, refuse, respond,
-  type Address, type Body, type Clock, type Message, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
+  type Address, type Body, type Clock, type Message, type Pressure, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import { Session, type Opened } from './session.js';
 import { Silence } from './silence.js';
-import type { Connection, ConnectionEvents, Item, Pressure, Transport } from './transport.js';
+import type { Connection, ConnectionEvents, Item, Transport } from './transport.js';
 import { Waiting } from './waiting.js';
 
 export interface StubComponents {

@@ -1,7 +1,4 @@
-import type { Message, ProtoflyError, Request } from '../../protocol/index.js';
-
-/** Nothing, or a promise while the other side has enough; it never rejects. */
-export type Pressure = void | Promise<void>;
+import type { Message, Pressure, ProtoflyError, Request } from '../../protocol/index.js';
 
 /** A message on its way out, with its encoding. */
 export interface Item {

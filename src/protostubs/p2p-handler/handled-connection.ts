@@ -1,8 +1,8 @@
 import {
   asProtoflyError, isResponse, respond,
-  type Address, type Body, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type Pressure, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, ConnectionController, healthFields, Signalling, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { answerUnsent, ConnectionController, healthFields, Signalling, type Log, type Report } from '../p2p/index.js';
 
 export interface HandledComponents {
   readonly bus: StubBus;

@@ -1,8 +1,8 @@
 import {
   asProtoflyError, parseConnection,
-  type Address, type Clock, type IceServer, type Invitation, type Message, type Syncher, type WebRtcEngine,
+  type Address, type Clock, type IceServer, type Invitation, type Message, type Pressure, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { ConnectionController, Signalling, type ConnectionEnd, type HealthReport, type LiveDetails, type Log, type Pressure } from '../p2p/index.js';
+import { ConnectionController, Signalling, type ConnectionEnd, type HealthReport, type LiveDetails, type Log } from '../p2p/index.js';
 
 export interface AttemptComponents {
   readonly engine: WebRtcEngine;

@@ -1,8 +1,8 @@
 import {
   isWithin, ProtoflyError, refuse, respond, asProtoflyError,
-  type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Pressure, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
-import { answerUnsent, commandOf, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Pressure, type Report } from '../p2p/index.js';
+import { answerUnsent, commandOf, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Report } from '../p2p/index.js';
 import { Attempt } from './attempt.js';
 
 export interface RequesterComponents {

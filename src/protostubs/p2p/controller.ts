@@ -1,9 +1,9 @@
 import {
   CHANNEL_LABEL, FRAMINGS, ProtoflyError, asProtoflyError, isIceCandidate,
   type CandidatePair, type Clock, type ConnectionValue, type Framing as FramingName, type IceCandidate, type IceServer, type Message, type Timer, type WebRtcEngine,
-  type WebRtcEvents, type WebRtcPeer,
+  type Pressure, type WebRtcEvents, type WebRtcPeer,
 } from '../../protocol/index.js';
-import type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+import type { Framing, FramingComponents, Log } from './framing.js';
 import type { HealthReport } from './health.js';
 import { ProtoflyFraming } from './protofly-framing.js';
 import { RethinkFraming } from './rethink-framing.js';

@@ -1,8 +1,5 @@
-import type { Clock, Message } from '../../protocol/index.js';
+import type { Clock, Message, Pressure } from '../../protocol/index.js';
 import type { HealthReport } from './health.js';
-
-/** Nothing: go on. A promise: taken, but give no more until it settles. It never rejects. */
-export type Pressure = void | Promise<void>;
 
 export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
 

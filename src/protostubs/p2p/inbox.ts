@@ -1,5 +1,5 @@
-import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message } from '../../protocol/index.js';
-import type { FramingStats, Log, Pressure } from './framing.js';
+import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message, type Pressure } from '../../protocol/index.js';
+import type { FramingStats, Log } from './framing.js';
 import { LaneReader } from './lanes.js';
 import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
 

@@ -3,7 +3,7 @@
  * framings of its data channel. It decides nothing about which connections there are; that is the stubs' business.
  */
 export { ConnectionController, chooseFraming, type ConnectionEnd, type ControllerComponents, type ControllerInit, type LiveDetails } from './controller.js';
-export type { Framing, FramingComponents, Log, Pressure } from './framing.js';
+export type { Framing, FramingComponents, Log } from './framing.js';
 export { iceServersIn } from './ice.js';
 export { HealthMonitor, nextHealth, type Health, type HealthEvent, type HealthLimits, type HealthReport } from './health.js';
 export { ProtoflyFraming } from './protofly-framing.js';

@@ -1,5 +1,5 @@
-import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message } from '../../protocol/index.js';
-import { Gate, MAX_QUEUED, type Pressure } from './framing.js';
+import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message, type Pressure } from '../../protocol/index.js';
+import { Gate, MAX_QUEUED } from './framing.js';
 import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
 

@@ -1,5 +1,5 @@
-import { ProtoflyError, type Message, type Timer } from '../../protocol/index.js';
-import type { Framing, FramingComponents, FramingStats, Pressure, Stopped } from './framing.js';
+import { ProtoflyError, type Message, type Pressure, type Timer } from '../../protocol/index.js';
+import type { Framing, FramingComponents, FramingStats, Stopped } from './framing.js';
 import { HealthMonitor, type HealthMonitorInit } from './health.js';
 import { Inbox } from './inbox.js';
 import { Outbox } from './outbox.js';

@@ -1,5 +1,5 @@
-import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message } from '../../protocol/index.js';
-import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Pressure, type Stopped } from './framing.js';
+import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Pressure } from '../../protocol/index.js';
+import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
 
 /** Content travels in pieces of this many UTF-16 units (or bytes, when it is binary). */
 const PIECE = 16_384;

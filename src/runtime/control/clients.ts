@@ -1,8 +1,8 @@
-import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, idsOf, isResponse, ProtoflyError, refuse, respond, SESSION, withIds,
-  type Address, type Message, type Request, type Response,
+  asProtoflyError, child, idsOf, isResponse, pressureOf, ProtoflyError, refuse, respond, SESSION, withIds,
+  type Address, type Message, type Request, type Pressure, type Response,
 } from '../../protocol/index.js';
 import type { Attachment } from '../inbox/index.js';
 import { notHere, type Hyperties, type Hyperty } from '../registry/index.js';
@@ -37,8 +37,7 @@ export class Client implements Origin {
     const ids = idsOf(response);
     const answers = ids.length === 1 || this.receipts === 'many' ? [response] : ids.map((id) => withIds(response, [id]));
     try {
-      const pressures = answers.map((answer) => this.link.send(answer)).filter((pressure) => pressure !== undefined);
-      return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
+      return pressureOf(answers.map((answer) => this.link.send(answer)));
     } catch (thrown) {
       this.#log('debug', `${this.address}: ${asProtoflyError(thrown).message}`);
       return undefined;

@@ -1,5 +1,4 @@
-import type { Pressure } from '../../bus/index.js';
-import type { Address, Message } from '../../protocol/index.js';
+import type { Address, Message, Pressure } from '../../protocol/index.js';
 
 /** Something that carries messages to elsewhere: a message-node stub, or one P2P connection. */
 export interface Carrier {

@@ -1,5 +1,4 @@
-import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type Message, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type Message, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
 import { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Flow } from './flow.js';

@@ -1,5 +1,4 @@
-import type { Pressure } from '../../bus/index.js';
-import { batchOf, withFlow, type Address, type Clock, type FlowMark, type Message, type ProtoflyError, type Request } from '../../protocol/index.js';
+import { batchOf, withFlow, type Address, type Clock, type FlowMark, type Message, type Pressure, type ProtoflyError, type Request } from '../../protocol/index.js';
 import type { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Outstanding } from './outstanding.js';

@@ -1,7 +1,6 @@
-import type { Pressure } from '../../bus/index.js';
 import {
-  asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, rangeOf, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type ProtoflyError, type Response, type Timer,
+  asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, pressureOf, rangeOf, responseError, withIds,
+  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type ProtoflyError, type Response, type Timer,
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
@@ -84,8 +83,7 @@ export class Outgoing {
     const entry = flow.add(message, mark);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, carrier) : this.#dispatch.carry(flow, entry, carrier));
-    const { room } = flow;
-    return pressure === undefined || room === undefined ? pressure ?? room : Promise.all([pressure, room]).then(() => undefined);
+    return pressure === undefined ? flow.room : pressureOf([pressure, flow.room]);
   }
 
   /** What is sent from now on to `to` doesn't overtake what was sent before, even where that leaves at the end of this turn. */

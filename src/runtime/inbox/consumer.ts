@@ -1,5 +1,4 @@
-import type { Pressure } from '../../bus/index.js';
-import { asProtoflyError, bodyWith, type Message, type Request } from '../../protocol/index.js';
+import { asProtoflyError, bodyWith, type Message, type Pressure, type Request } from '../../protocol/index.js';
 import type { Arrival, Queue } from './queue.js';
 
 /** A program that wants a hyperty's messages. */

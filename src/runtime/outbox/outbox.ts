@@ -1,7 +1,6 @@
-import type { Pressure } from '../../bus/index.js';
 import {
   asProtoflyError, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type Message, type Request, type Response, type Timer,
+  type Address, type Clock, type ErrorCode, type Message, type Pressure, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { Outgoing, WINDOW, type Carrier } from '../delivery/index.js';

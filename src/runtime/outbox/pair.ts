@@ -1,5 +1,4 @@
-import type { Pressure } from '../../bus/index.js';
-import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Request } from '../../protocol/index.js';
+import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Pressure, type Request } from '../../protocol/index.js';
 import { sizeOf } from '../delivery/index.js';
 
 /** How long anything is kept, in seconds, and how long where nobody says: a week. */

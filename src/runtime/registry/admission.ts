@@ -1,5 +1,5 @@
-import type { Origin, Pressure } from '../../bus/index.js';
-import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message } from '../../protocol/index.js';
+import type { Origin } from '../../bus/index.js';
+import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Pressure } from '../../protocol/index.js';
 import { P2pConnection } from './p2p-connection.js';
 import type { Protostub } from './protostubs.js';
 

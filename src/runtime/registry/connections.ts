@@ -1,8 +1,8 @@
-import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, child, isWithin, ProtoflyError,
-  type Address, type Clock, type Message, type RegistryRecord,
+  type Address, type Clock, type Message, type Pressure, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';

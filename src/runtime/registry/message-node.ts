@@ -1,5 +1,5 @@
-import type { MessageBus, Pressure } from '../../bus/index.js';
-import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type StubStatus } from '../../protocol/index.js';
+import type { MessageBus } from '../../bus/index.js';
+import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type Pressure, type StubStatus } from '../../protocol/index.js';
 import { Backoff } from './backoff.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
 import { Renewal } from './renewal.js';

@@ -1,7 +1,7 @@
-import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type StubStatus, type Timer,
+  type Address, type Clock, type Message, type Pressure, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';

@@ -1,6 +1,6 @@
-import type { Origin, Pressure } from '../../bus/index.js';
+import type { Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
-import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type RegistryRecord } from '../../protocol/index.js';
+import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type Pressure, type RegistryRecord } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 
 export interface P2pConnectionInit {

@@ -1,6 +1,5 @@
-import type { Pressure } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
-import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Pressure, type Timer } from '../../protocol/index.js';
 import type { StubCatalogue } from '../loader/index.js';
 import type { Ice } from '../ice/index.js';
 import { Backoff } from './backoff.js';

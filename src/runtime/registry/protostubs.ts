@@ -1,8 +1,8 @@
-import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, child, ICE_RESOURCE, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
-  type Address, type Clock, type Message, type StubConfig, type StubStatus,
+  type Address, type Clock, type Message, type Pressure, type StubConfig, type StubStatus,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';

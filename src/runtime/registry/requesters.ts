@@ -1,5 +1,5 @@
-import type { MessageBus, Pressure } from '../../bus/index.js';
-import { asProtoflyError, child, domainOf, ProtoflyError, type Address, type Clock, type Message, type RegistryRecord } from '../../protocol/index.js';
+import type { MessageBus } from '../../bus/index.js';
+import { asProtoflyError, child, domainOf, ProtoflyError, type Address, type Clock, type Message, type Pressure, type RegistryRecord } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Ice } from '../ice/index.js';
 import type { ConnectionList } from './connection-list.js';

@@ -1,5 +1,5 @@
-import type { Link, Pressure } from '../../link/index.js';
-import { countOf, isWithin, type Address, type Clock, type Message } from '../../protocol/index.js';
+import type { Link } from '../../link/index.js';
+import { countOf, isWithin, type Address, type Clock, type Message, type Pressure } from '../../protocol/index.js';
 
 export interface ConductInit {
   /** The stub's own address. */

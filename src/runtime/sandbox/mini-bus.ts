@@ -1,7 +1,7 @@
 import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
 import {
-  isProvisional, isResponse, isWithin, ProtoflyError, refuse,
+  isProvisional, isResponse, isWithin, pressureOf, ProtoflyError, refuse,
   type Address, type Clock, type Message, type Response, type StubBus, type StubPort, type StubRequest, type StubSandbox,
 } from '../../protocol/index.js';
 import { wordsOf } from './words.js';
@@ -100,8 +100,7 @@ export class MiniBus implements StubBus {
       return undefined;
     }
     if (listeners.length === 1) return this.#hand(listeners[0]!, message);
-    const pressures = listeners.map((listener) => this.#hand(listener, message)).filter((pressure) => pressure !== undefined);
-    return pressures.length === 0 ? undefined : Promise.all(pressures).then(() => undefined);
+    return pressureOf(listeners.map((listener) => this.#hand(listener, message)));
   }
 
   #hand(listener: Listener, message: Message): void | Promise<void> {

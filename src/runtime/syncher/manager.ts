@@ -1,7 +1,7 @@
-import type { Origin, Pressure } from '../../bus/index.js';
+import type { Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, domainOf, isAddress, isResponse, MAX_RECIPIENTS, parseAddress, ProtoflyError, refuse, respond,
-  type Address, type Body, type Message, type Request,
+  type Address, type Body, type Message, type Pressure, type Request,
 } from '../../protocol/index.js';
 import { AddressPool, allocate, routesOf } from './address-pool.js';
 import { ObservedObject } from './observed-object.js';

@@ -1,9 +1,9 @@
-import type { Origin, Pressure } from '../../bus/index.js';
+import type { Origin } from '../../bus/index.js';
 import {
-  asProtoflyError, child, isResponse, isSuccess, ProtoflyError, responseError, type Address, type Message,
+  asProtoflyError, child, isResponse, isSuccess, pressureOf, ProtoflyError, responseError, type Address, type Message, type Pressure,
 } from '../../protocol/index.js';
 import { applyChange, diff, type Change, type DataObject } from './data-object.js';
-import { pause, pressureOf, type SyncContext } from './ports.js';
+import { pause, type SyncContext } from './ports.js';
 import { parseChange, parseSnapshot, type Snapshot } from './wire.js';
 
 export interface ObservedInit {

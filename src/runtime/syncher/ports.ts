@@ -1,5 +1,5 @@
-import type { MessageBus, Origin, Pressure } from '../../bus/index.js';
-import type { Address, Clock, Message, Request } from '../../protocol/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
+import type { Address, Clock, Message, Pressure, Request } from '../../protocol/index.js';
 
 /** The message-node side of the runtime, as far as data objects need it. What waits here has a time limit of its own. */
 export interface SyncRoutes {
@@ -32,12 +32,6 @@ export interface SyncContext extends SyncComponents {
   /** Tells a client here: always from the manager's address to the client's own. */
   readonly tell: (client: Address, type: Request['type'], body: Request['body']) => Pressure;
 }
-
-/** Pressure of several. */
-export const pressureOf = (pressures: readonly Pressure[]): Pressure => {
-  const pending = pressures.filter((pressure) => pressure !== undefined);
-  return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
-};
 
 /** Waits `milliseconds`, or until `signal` is aborted. */
 export const pause = (clock: Clock, milliseconds: number, signal: AbortSignal): Promise<void> =>

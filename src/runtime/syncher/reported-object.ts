@@ -1,10 +1,10 @@
-import type { Origin, Pressure } from '../../bus/index.js';
+import type { Origin } from '../../bus/index.js';
 import {
-  asProtoflyError, child, descriptionOf, isAddress, isResponse, parseAddress, ProtoflyError, refuse, respond, runtimeOf,
-  type Address, type Message, type Request, type Response,
+  asProtoflyError, child, descriptionOf, isAddress, isResponse, parseAddress, pressureOf, ProtoflyError, refuse, respond, runtimeOf,
+  type Address, type Message, type Request, type Pressure, type Response,
 } from '../../protocol/index.js';
 import { applyChange, type Change, type DataObject } from './data-object.js';
-import { pressureOf, type SyncContext } from './ports.js';
+import type { SyncContext } from './ports.js';
 import { checkWritable, parseChange, type Meta } from './wire.js';
 
 export interface ReportedInit {
