@@ -10,13 +10,14 @@ const ID = /^(.{1,64})\/([1-9]\d{0,15})-([1-9]\d{0,15})$/s;
  * where the first stands and how many they are. @see docs/protocol.md, FLW-8
  * @param messages at least one, all of one type, that want a receipt
  * @param mark that of the first
+ * @param ack the body of a receipt that they take along (FLW-9)
  */
-export const batchOf = (messages: readonly Request[], { epoch, seq, base }: FlowMark): Request => {
+export const batchOf = (messages: readonly Request[], { epoch, seq, base }: FlowMark, ack?: Body): Request => {
   const { type, from, to } = messages[0]!;
   const value = messages.map(({ id, body }) => [id, bodyWith(body, { expect: undefined })]);
   return {
     id: `${epoch}/${String(seq)}-${String(seq + messages.length - 1)}`, type, from, to,
-    body: { value, expect: 'receipt', flow: [epoch, seq, base, messages.length] },
+    body: { value, expect: 'receipt', flow: [epoch, seq, base, messages.length], ...(ack === undefined ? {} : { ack }) },
   };
 };
 

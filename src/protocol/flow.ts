@@ -1,4 +1,4 @@
-import { bodyWith, type Message, type Response } from './message.js';
+import { bodyWith, isBody, type Body, type Message, type Request, type Response } from './message.js';
 
 /**
  * `body.flow` of a message whose sender waits for a receipt: where it stands in the stream from its sender to its
@@ -38,8 +38,9 @@ export const flowOf = (message: Message): FlowMark | undefined => {
   return base >= 1 && seq >= base ? { epoch, seq, base } : undefined;
 };
 
-export const withFlow = ({ id, type, from, to, body }: Message, { epoch, seq, base }: FlowMark): Message =>
-  ({ id, type, from, to, body: bodyWith(body, { flow: [epoch, seq, base] }) }) as Message;
+/** @param ack the body of a receipt that the message takes along (FLW-9) */
+export const withFlow = ({ id, type, from, to, body }: Message, { epoch, seq, base }: FlowMark, ack?: Body): Message =>
+  ({ id, type, from, to, body: bodyWith(body, { flow: [epoch, seq, base], ack }) }) as Message;
 
 /** Reads which messages a receipt from elsewhere stands for; undefined where its id alone says so. */
 export const rangeOf = (receipt: Response): FlowRange | undefined => {
@@ -48,6 +49,16 @@ export const rangeOf = (receipt: Response): FlowRange | undefined => {
   const [epoch, first, last] = flow;
   return first >= 1 && last >= first ? { epoch, first, last } : undefined;
 };
+
+/** The receipt that a message from elsewhere has taken along; undefined where there is none that makes sense. @see docs/protocol.md, FLW-9 */
+export const receiptIn = ({ id, from, to, body }: Request): Response | undefined => {
+  const ack = body?.['ack'];
+  if (!isBody(ack) || typeof to !== 'string') return undefined;
+  const receipt: Response = { id, type: 'response', from, to, body: { ...ack, code: 200 } };
+  return rangeOf(receipt) === undefined ? undefined : receipt;
+};
+
+export const withoutReceipt = ({ id, type, from, to, body }: Request): Request => ({ id, type, from, to, body: bodyWith(body, { ack: undefined }) });
 
 export const isWithinRange = ({ epoch, first, last }: FlowRange, mark: Pick<FlowMark, 'epoch' | 'seq'>): boolean =>
   mark.epoch === epoch && mark.seq >= first && mark.seq <= last;

@@ -1,5 +1,5 @@
 import type { MessageBus, Origin } from '../bus/index.js';
-import { asProtoflyError, isBatch, isResponse, isWithin, pressureOf, ProtoflyError, recipientsOf, refuse, unbatched, withIds, type Address, type Message, type Pressure, type Request, type Response } from '../protocol/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, pressureOf, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Pressure, type Request, type Response } from '../protocol/index.js';
 import type { Outgoing } from './delivery/index.js';
 import type { Outbox } from './outbox/index.js';
 import type { Hyperties, Records } from './registry/index.js';
@@ -38,8 +38,14 @@ export class Entrance {
   }
 
   accept(message: Message, origin: Origin): Pressure {
-    const { bus } = this.#components;
     if (isResponse(message)) return this.#answered(message, origin);
+    const receipt = receiptIn(message);
+    if (receipt === undefined) return this.#asked(message, origin);
+    return pressureOf([this.#answered(receipt, origin), this.#asked(withoutReceipt(message), origin)]);
+  }
+
+  #asked(message: Request, origin: Origin): Pressure {
+    const { bus } = this.#components;
     if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
     this.#rejected += 1;
     return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));

@@ -8,11 +8,10 @@ import {
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
-import { Outgoing, WINDOW, type Carrier } from './delivery/index.js';
+import { Outgoing, Receipts, WINDOW, type Arrival, type Carrier } from './delivery/index.js';
 import { Doctor } from './doctor/index.js';
 import { Entrance } from './entrance.js';
 import { IceConfiguration } from './ice/index.js';
-import type { Arrival } from './inbox/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
 import {
@@ -72,6 +71,7 @@ export interface Parts {
   readonly hyperties: Hyperties;
   readonly connections: Connections;
   readonly outgoing: Outgoing;
+  readonly receipts: Receipts;
   readonly outbox: Outbox;
   readonly ice: IceConfiguration;
   readonly network: NetworkMonitor;
@@ -127,7 +127,8 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const epoch = randomBytes(6).toString('base64url');
   const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
   const reply = (response: Response): void => { void bus.post(response); };
-  const outgoing = new Outgoing({ clock, route, reply }, { epoch, window });
+  const receipts = new Receipts({ reply });
+  const outgoing = new Outgoing({ clock, route, reply, receipts }, { epoch, window });
   const outbox = new Outbox({
     clock, route, reply, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
@@ -149,7 +150,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onLost: lost,
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
-  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, log, arrivalOf }, {
+  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, receipts, log, arrivalOf }, {
     runtime, domain, user, guid, offer: () => connections.offer,
   });
   const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
@@ -207,7 +208,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     },
   }, { runtime, domain, isOutside: cameFromElsewhere, log });
   const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user, window });
-  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, outbox, ice, network, records, syncManager, clients, entrance };
+  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, entrance };
   addServices(parts, components, { runtime, domain });
   return parts;
 };

@@ -128,9 +128,10 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox, network } = this.#parts;
+    const { clients, receipts, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox, network } = this.#parts;
     network.close();
     await clients.close();
+    receipts.flush();
     await syncManager.close();
     stubs.close();
     nodes.close();

@@ -148,6 +148,10 @@ t.test('somebody else\'s program sets up P2P with the documented protocol; what 
     const malformed = await Promise.all([batch('x', 1), batch([], 0), batch([[1, {}]], 2), batch([[1, 'x']], 1), batch(Array.from({ length: 1025 }, (_, id) => [id, {}]), 1025)]);
     t.same(malformed.map(({ code }) => code), [400, 400, 400, 400, 400], 'a batch that is none is refused');
     t.equal((await batch([[1, {}], [2, {}]], 2, 'hyperty://localhost/nobody')).code, 404, 'one for nobody is refused once');
+    const aside = await bob.register('aside');
+    const claims = [{ flow: ['e', 1, 1000] }, { flow: ['e', 5, 1] }, { flow: [1e999, 1, 1] }, { flow: {} }, { flow: ['e', 1, Number.MAX_SAFE_INTEGER] }, [], 'all of it', null];
+    const claimed = await Promise.all(claims.map((ack, index) => create(me, aside, { value: 'x', expect: 'receipt', flow: [`claims ${String(index)}`, 1, 1], ack })));
+    t.same(claimed.map(({ code }) => code), claims.map(() => 200), 'a receipt for what was never sent is nothing, and its message is taken');
     for (const frame of ['', 'hello', '{}', '[1]', '{"uuid":7}', '{"uuid":"000000000000","data":"a piece of nothing"}', `{"uuid":"a","data":{"textMessage":${'['.repeat(5000)}${']'.repeat(5000)}}}`, '\u0000'.repeat(1000)]) connection.sendText(frame);
     for (let size = 0; size < 64; size++) connection.sendBytes(Buffer.from(Array.from({ length: size }, (_, index) => (index * 37 + size * 11) & 255)));
     t.equal((await connection.ask({ type: 'ping', from: me, to: runtime })).code, 200, 'garbage costs itself only');

@@ -46,7 +46,9 @@ const valueOf = (message: Message): unknown => message.body?.value;
 
 await t.test('two stubs connect, report every state, and carry messages both ways', async (t) => {
   const { requester, handler, address, port, network, close } = await connect();
-  t.same(requester.bus.statuses.map(({ value }) => value), ['created', 'in-progress', 'live']);
+  const said = requester.bus.statuses;
+  t.same(said.map(({ value }) => value).filter((value, index, all) => value !== all[index - 1]), ['created', 'in-progress', 'live']);
+  t.match(said.findLast(({ value }) => value === 'in-progress')?.body, { details: { answered: true } }, 'STB-5');
   t.same(handler.bus.statuses[0], { type: 'update', value: 'live', body: { value: 'live' } }, 'the handler itself');
   // A set-up that the library lost is made once more; it has an address of its own.
   const own = handler.bus.statuses.filter(({ body }) => body['connection'] === address);

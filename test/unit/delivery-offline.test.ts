@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Mailbox } from '../../src/domain-server/mailbox/index.js';
 import { asProtoflyError, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import type { Carrier } from '../../src/runtime/delivery/index.js';
+import { Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
 import { Inbox, type KeptPosition, type Stored } from '../../src/runtime/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/outbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
@@ -248,12 +248,13 @@ class World {
   }
 
   #startBob(): Inbox {
+    const reply = (response: Response): void => {
+      if (inbox !== this.inbox) return;
+      if (response.body['path'] === 'p2p') { if (this.isDirect) this.directToAlice.push(response); } else if (this.bobIsThere) this.toAlice.push(...this.mailbox.settle(response));
+    };
     const inbox: Inbox = new Inbox({
       stored: this.bobStore.collection<Stored>('inbox'), positions: this.bobStore.collection<KeptPosition>('positions'), clock: this.#bobClock, log: () => undefined,
-      reply: (response) => {
-        if (inbox !== this.inbox) return;
-        if (response.body['path'] === 'p2p') { if (this.isDirect) this.directToAlice.push(response); } else if (this.bobIsThere) this.toAlice.push(...this.mailbox.settle(response));
-      },
+      receipts: new Receipts({ reply }), reply,
     }, { address: bob, positionMs: POSITION_MS });
     inbox.attach({ deliver: ({ body }) => {
       this.taken.push(body?.value as number);

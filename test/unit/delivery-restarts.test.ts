@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { idsOf, isBatch, parseAddress, unbatched, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Outgoing, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type Attachment, type KeptPosition, type Path, type Stored } from '../../src/runtime/inbox/index.js';
+import { Outgoing, Receipts, type Carrier, type Path } from '../../src/runtime/delivery/index.js';
+import { Inbox, type Attachment, type KeptPosition, type Stored } from '../../src/runtime/inbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -153,12 +153,13 @@ class World {
         return timer;
       },
     };
+    const reply = (response: Response): void => {
+      // A life that is over says nothing any more.
+      if (life === this.receiverLife) this.lanes[response.body['path'] === 'p2p' ? 'p2p' : 'msg-node'].receipts.push(response);
+    };
     return new Inbox({
       stored: this.store.collection<Stored>('inbox'), positions: this.store.collection<KeptPosition>('positions'), clock, log: () => undefined,
-      reply: (response) => {
-        // A life that is over says nothing any more.
-        if (life === this.receiverLife) this.lanes[response.body['path'] === 'p2p' ? 'p2p' : 'msg-node'].receipts.push(response);
-      },
+      receipts: new Receipts({ reply }), reply,
     }, { address: bob, positionMs: POSITION_MS });
   }
 }

@@ -2,8 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { messageCodec } from '../../src/link/index.js';
 import { batchRange, flowOf, idsOf, isBatch, MAX_BATCH, parseAddress, ProtoflyError, rangeOf, refuse, respond, unbatched, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Incoming, Outgoing, Window, type Carrier, type OutgoingInit } from '../../src/runtime/delivery/index.js';
-import { Receipts } from '../../src/runtime/inbox/receipts.js';
+import { Incoming, Outgoing, Receipts, Window, type Carrier, type OutgoingInit } from '../../src/runtime/delivery/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const alice = parseAddress('hyperty://example.com/alice');
@@ -37,7 +36,7 @@ class Pair {
   readonly incoming = new Incoming<{ readonly message: Request; readonly path: 'p2p' | 'msg-node' }>({ sizeOf: () => 1 });
   readonly refusals: Response[] = [];
   readonly outgoing: Outgoing;
-  readonly gathered = new Receipts({ reply: (response) => this.receipts.push(response) }, { address: bob });
+  readonly gathered = new Receipts({ reply: (response) => this.receipts.push(response) });
   #id = 0;
 
   constructor(init: Partial<OutgoingInit> = {}) {
@@ -63,13 +62,13 @@ class Pair {
     const mark = flowOf(next);
     if (mark === undefined) throw new Error('a message without its flow mark');
     const sorted = this.incoming.sort({ message: next, path: lane.kind }, next.from, mark);
-    if (sorted.kind === 'repeated') this.gathered.add(next, { path: lane.kind }, mark);
+    if (sorted.kind === 'repeated') this.gathered.add(bob, next, { path: lane.kind }, mark);
     if (sorted.kind !== 'ready') return;
     for (const { message: ready, path } of sorted.items) {
       const flow = flowOf(ready)!;
       this.taken.push(ready.body!.value as number);
       this.incoming.taken(ready.from, flow);
-      this.gathered.add(ready, { path }, flow);
+      this.gathered.add(bob, ready, { path }, flow);
     }
   }
 
@@ -429,9 +428,9 @@ void t.test('FLW-8 batches that make no sense', (t) => {
 
 void t.test('FLW-7 a change of the way, or a gap, begins another receipt', async (t) => {
   const replies: Response[] = [];
-  const receipts = new Receipts({ reply: (response) => replies.push(response) }, { address: bob });
+  const receipts = new Receipts({ reply: (response) => replies.push(response) });
   const take = (seq: number, path: 'p2p' | 'msg-node', generation?: number, epoch = 'e'): void => {
-    receipts.add(message(seq), { path, ...(generation === undefined ? {} : { generation }) }, { epoch, seq, base: 1 });
+    receipts.add(bob, message(seq), { path, ...(generation === undefined ? {} : { generation }) }, { epoch, seq, base: 1 });
   };
   take(1, 'msg-node'); take(2, 'msg-node'); take(3, 'p2p', 1); take(4, 'p2p', 2); take(5, 'p2p', 2); take(7, 'p2p', 2); take(8, 'p2p', 2, 'f');
   await turns(1);

@@ -3,6 +3,8 @@ import { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Flow } from './flow.js';
 import { give, giveBack, isInDoubt, type Outstanding } from './outstanding.js';
+import type { Receipts } from './receipts.js';
+import { atEndOfTurn } from './turn.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
@@ -10,6 +12,8 @@ export interface DispatchComponents {
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
   /** Answers the sender of what can't be sent at all. */
   readonly reply: (response: Response) => void;
+  /** What of the other direction is to be acknowledged, and may go along. @default nothing */
+  readonly receipts?: Pick<Receipts, 'take'>;
 }
 
 /** Gives what is outstanding to carriers: alone or together (docs/protocol.md, FLW-8), and again another way. */
@@ -53,7 +57,7 @@ export class Dispatch {
   gather(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
     if (flow.batch?.takes(entry, carrier) === false) this.leave(flow);
     if (flow.moving !== undefined) return flow.moving;
-    if (this.#gathering.size === 0) queueMicrotask(() => { for (const one of this.#gathering) this.leave(one); });
+    if (this.#gathering.size === 0) atEndOfTurn(() => { for (const one of this.#gathering) this.leave(one); });
     this.#gathering.add(flow);
     flow.batch ??= new Batch(carrier);
     flow.batch.add(entry);
@@ -68,6 +72,9 @@ export class Dispatch {
     if (batch === undefined) return;
     // Some may have been given up meanwhile.
     const entries = batch.entries.filter((entry) => flow.window.get(entry.seq) === entry);
+    const [first] = entries;
+    // What takes a receipt along does so as often as it is sent.
+    if (first !== undefined) first.ack = this.#components.receipts?.take(flow.from, flow.to);
     try {
       if (isTogether(entries)) flow.press(this.#give(flow, entries, batch.carrier));
       else for (const entry of entries) flow.press(this.#give(flow, [entry], batch.carrier));

@@ -63,7 +63,7 @@ export class Flow {
       this.#epoch = mark.epoch;
       this.#nextSeq = mark.seq;
     }
-    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, given: 0, returned: 0 };
+    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, ack: undefined, given: 0, returned: 0 };
     this.window.add(entry);
     return entry;
   }
@@ -100,9 +100,9 @@ export class Flow {
 
   /** One message, or several that follow each other, as they travel. */
   marked(entries: readonly [Outstanding, ...Outstanding[]]): Message {
-    const [{ message, seq }] = entries;
+    const [{ message, seq, ack }] = entries;
     const mark = { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq };
-    return entries.length === 1 ? withFlow(message, mark) : batchOf(entries.map((entry) => entry.message as Request), mark);
+    return entries.length === 1 ? withFlow(message, mark, ack) : batchOf(entries.map((entry) => entry.message as Request), mark, ack);
   }
 
   /** Whether anything outstanding was given to that carrier last. */

@@ -1,12 +1,15 @@
 /**
  * Delivery between a sender and a receiver that live in different runtimes: a message that wants a receipt is numbered
  * on its way out (`Outgoing`), sent again when its carrier is lost, and put in order and freed of repetitions where it
- * arrives (`Incoming`). Which way a message takes is the registry's business, what a receipt means the inbox's.
+ * arrives (`Incoming`); that it has been taken is told by `Receipts`. Which way a message takes is the registry's
+ * business, what a receipt means the inbox's.
  */
+export * from './arrival.js';
 export * from './carrier.js';
 export * from './flow.js';
 export * from './flows.js';
 export * from './incoming.js';
 export * from './outgoing.js';
+export * from './receipts.js';
 export * from './size.js';
 export * from './window.js';

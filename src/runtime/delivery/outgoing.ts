@@ -4,18 +4,13 @@ import {
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
-import { Dispatch } from './dispatch.js';
+import { Dispatch, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
 import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
 
-export interface OutgoingComponents {
-  readonly clock: Clock;
-  /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
-  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
-  /** Answers a sender whose message nothing could carry, or not for too long. */
-  readonly reply: (response: Response) => void;
-}
+/** `reply` answers a sender whose message nothing could carry, or not for too long, too. */
+export type OutgoingComponents = DispatchComponents;
 
 /** 1 MiB. */
 export const WINDOW = 1024 * 1024;
@@ -41,7 +36,7 @@ export interface OutgoingInit {
 export interface SendOptions {
   /** Where it stands, for a caller that keeps count itself: ascending within an epoch, and of one epoch only while anything of the pair is outstanding. */
   readonly mark?: Pick<FlowMark, 'epoch' | 'seq'>;
-  /** Whether its receiver takes several messages as one (FLW-8). @default false */
+  /** Whether its receiver takes several messages as one (FLW-8), and receipts that come with them (FLW-9). @default false */
   readonly batches?: boolean;
 }
 
@@ -64,11 +59,12 @@ export class Outgoing {
   /** How many streams have begun. */
   #begun = 0;
 
-  constructor({ clock, route, reply }: OutgoingComponents, init: OutgoingInit) {
+  constructor(components: OutgoingComponents, init: OutgoingInit) {
+    const { clock, route, reply } = components;
     this.#clock = clock;
     this.#route = route;
     this.#reply = reply;
-    this.#dispatch = new Dispatch({ clock, route, reply });
+    this.#dispatch = new Dispatch(components);
     this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 

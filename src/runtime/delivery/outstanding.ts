@@ -1,4 +1,4 @@
-import type { Message } from '../../protocol/index.js';
+import type { Body, Message } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
 import type { Numbered } from './window.js';
 
@@ -7,6 +7,8 @@ export interface Outstanding extends Numbered {
   readonly message: Message;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
+  /** What it takes along: the body of a receipt for messages of the other direction (docs/protocol.md, FLW-9). True whenever it arrives. */
+  ack: Body | undefined;
   /** How often it was given to a carrier. */
   given: number;
   /** How often of these it is known to have gone nowhere. */

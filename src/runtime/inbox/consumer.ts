@@ -1,5 +1,6 @@
 import { asProtoflyError, bodyWith, type Message, type Pressure, type Request } from '../../protocol/index.js';
-import type { Arrival, Queue } from './queue.js';
+import type { Arrival } from '../delivery/index.js';
+import type { Queue } from './queue.js';
 
 /** A program that wants a hyperty's messages. */
 export interface Program {

@@ -3,12 +3,11 @@ import {
   type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { Incoming, sizeOf } from '../delivery/index.js';
+import { Incoming, sizeOf, type Arrival, type Receipts } from '../delivery/index.js';
 import { Askers, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
-import { Queue, type Arrival, type Stored } from './queue.js';
-import { Receipts } from './receipts.js';
+import { Queue, type Stored } from './queue.js';
 import { Recent } from './recent.js';
 
 export interface Attachment {
@@ -23,7 +22,8 @@ export interface InboxComponents {
   /** How far senders' messages have been taken. @default that isn't kept: a later life takes again what is sent again */
   readonly positions?: Collection<KeptPosition>;
   readonly clock: Clock;
-  /** Sends a receipt or refusal on its way. */
+  readonly receipts: Receipts;
+  /** Sends a refusal on its way. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -78,11 +78,11 @@ export class Inbox {
   /** How the questions came in that a program has yet to answer. */
   readonly #asked = new Recent<string, Arrival>(MIN_ASKED);
 
-  constructor({ stored, positions, clock, reply, log }: InboxComponents, init: InboxInit) {
+  constructor({ stored, positions, clock, receipts, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
     this.#log = log;
     this.#address = init.address;
-    this.#receipts = new Receipts({ reply }, init);
+    this.#receipts = receipts;
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
     this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
     this.#queue = new Queue({
@@ -245,7 +245,7 @@ export class Inbox {
   }
 
   #receipt(message: Request, arrival: Arrival, flow: FlowMark | undefined): void {
-    if (expectationOf(message) === 'receipt') this.#receipts.add(message, arrival, flow);
+    if (expectationOf(message) === 'receipt') this.#receipts.add(this.#address, message, arrival, flow);
   }
 }
 

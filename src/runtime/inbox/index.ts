@@ -5,4 +5,4 @@
 export type { Program } from './consumer.js';
 export * from './inbox.js';
 export * from './positions.js';
-export type { Arrival, Path, Stored } from './queue.js';
+export type { Stored } from './queue.js';

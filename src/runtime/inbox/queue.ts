@@ -1,16 +1,6 @@
 import { asProtoflyError, ProtoflyError, type Address, type Clock, type FlowMark, type Request } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { sizeOf } from '../delivery/index.js';
-
-/** How a message came in. */
-export type Path = 'p2p' | 'msg-node' | 'local';
-
-/** What is known of how a message came in, and told to its sender. */
-export interface Arrival {
-  readonly path: Path;
-  /** Of the P2P connection over which it came. */
-  readonly generation?: number;
-}
+import { sizeOf, type Arrival, type Path } from '../delivery/index.js';
 
 /** What the store keeps of a message that waits. */
 export interface Stored {

@@ -4,7 +4,8 @@ import {
   type Address, type Clock, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
-import { Inbox, type Arrival, type KeptPosition, type Stored } from '../inbox/index.js';
+import type { Arrival, Receipts } from '../delivery/index.js';
+import { Inbox, type KeptPosition, type Stored } from '../inbox/index.js';
 import type { P2pOffer } from './p2p-handler.js';
 import type { MessageNodes } from './message-nodes.js';
 
@@ -28,6 +29,7 @@ export interface HypertiesComponents {
   readonly nodes: MessageNodes;
   /** How a message came in. */
   readonly arrivalOf: (origin: Origin | undefined) => Arrival;
+  readonly receipts: Receipts;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -166,9 +168,9 @@ export class Hyperties {
   }
 
   #add(kept: Kept): Hyperty {
-    const { bus, clock, store, arrivalOf, log } = this.#components;
+    const { bus, clock, store, arrivalOf, receipts, log } = this.#components;
     const inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, log,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, log,
       reply: (response) => { void bus.post(response); },
     }, { address: kept.url });
     const hyperty: Hyperty = { ...kept, inbox, registered: false };
