@@ -116,11 +116,16 @@ t.test('with a domain and two runtimes', async (t) => {
   await t.test('3: nobody has that address', async (t) => {
     await fails(t, ['msg', 'send', 'bob/nothing', 'hi'], 3, 'E_NOT_FOUND', alice);
     await fails(t, ['msg', 'send', 'hyperty://localhost/nothing', 'hi'], 3, 'E_NOT_FOUND', alice);
+    t.match((await home.pfly(['msg', 'send', 'hyperty://localhost/nothing', 'hi'], alice)).stderr, /hyperty discover/, 'and how to find out who is there');
     await fails(t, ['msg', 'send', 'bob/in', 'hi', '--from', 'nothing'], 3, 'E_NOT_FOUND', alice);
     await fails(t, ['msg', 'tail', 'nothing'], 3, 'E_NOT_FOUND', alice);
     await fails(t, ['p2p', 'status', 'bob'], 3, 'E_NOT_FOUND', alice);
   });
   await t.test('4: known, but no program is attached', (t) => fails(t, ['msg', 'request', 'bob/in', 'hi'], 4, 'E_UNAVAILABLE', alice));
+  await t.test('4: a domain that nobody knows, and what to do about it', async (t) => {
+    await fails(t, ['msg', 'send', 'hyperty://nowhere.invalid/x', 'hi'], 4, 'E_UNREACHABLE', alice);
+    t.match((await home.pfly(['msg', 'send', 'hyperty://nowhere.invalid/x', 'hi'], alice)).stderr, /domain add nowhere\.invalid URL/);
+  });
   await t.test('5: time is up', (t) => fails(t, ['msg', 'tail', 'in', '--timeout', '200ms'], 5, 'E_TIMEOUT', { profile: 'bob' }));
   await t.test('5: time is up, and how much has come by then', async (t) => {
     const { code, stderr } = await home.pfly(['msg', 'tail', 'in', '--count', '3', '--timeout', '200ms'], { profile: 'bob' });

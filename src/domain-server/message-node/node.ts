@@ -224,7 +224,7 @@ export class MessageNode {
   #unknown(to: Address): ProtoflyError {
     if (domainOf(to) !== this.domain) return new ProtoflyError('E_NOT_FOUND', `${to} belongs to another domain; this is the message node of ${this.domain}`);
     if (this.#registeredBy(to) !== undefined) return new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} is not connected`);
-    return new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
+    return new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`, { hint: 'protofly hyperty discover shows who is there' });
   }
 
   #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Pressure {

@@ -34,7 +34,11 @@ export class Domains {
 
   /** By name; what was learned earlier serves when the domain is away. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
   async info(domain: string): Promise<DomainInfo> {
-    const info = await this.at(this.base(domain));
+    const info = await this.at(this.base(domain)).catch((thrown: unknown) => {
+      const error = asProtoflyError(thrown);
+      if (error.code !== 'E_UNREACHABLE' || this.#urls[domain] !== undefined) throw error;
+      throw new ProtoflyError(error.code, error.message, { hint: `is that its name? where DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
+    });
     if (info.domain !== domain) throw new ProtoflyError('E_DESCRIPTOR', `the server for ${domain} says that it is ${info.domain}`);
     return info;
   }
