@@ -174,13 +174,19 @@ t.test('FLW-9 both ways at once: every message is taken once, in order, and ackn
   t.ok(carried > 1000, `${String(carried)} messages took a receipt along`);
 });
 
-t.test('FLW-9 an answer takes along that its question was taken: nothing else is said', async (t) => {
+/** Alice has sent Bob a message, who has taken it and answered with one. */
+const asked = async (): Promise<World> => {
   const world = new World();
   world.bob.answers(true);
   world.alice.send(1);
   await turns(1);
   world.arrive('alice', 'p2p');
   await turns(2);
+  return world;
+};
+
+t.test('FLW-9 an answer takes along that its question was taken: nothing else is said', async (t) => {
+  const world = await asked();
   t.match(world.bob.lanes.p2p.queue, [{ id: 1, type: 'create', body: { value: 1, expect: 'receipt', flow: [`${BOB}.1`, 1, 1], ack: { flow: [`${ALICE}.1`, 1, 1], path: 'p2p' } } }]);
   t.equal(world.bob.lanes.p2p.queue.length, 1);
   world.arrive('bob', 'p2p');
@@ -190,12 +196,7 @@ t.test('FLW-9 an answer takes along that its question was taken: nothing else is
 });
 
 t.test('FLW-9 a message that is sent again takes its receipt along again', async (t) => {
-  const world = new World();
-  world.bob.answers(true);
-  world.alice.send(1);
-  await turns(1);
-  world.arrive('alice', 'p2p');
-  await turns(2);
+  const world = await asked();
   world.cut();
   await turns(2);
   t.match(world.bob.lanes['msg-node'].queue, [{ id: 1, body: { ack: { flow: [`${ALICE}.1`, 1, 1], path: 'p2p' } } }], 'and says how that came in, not how this goes');
