@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import t from 'tap';
 import { DomainClient, type Frame } from '../support/domain-client.js';
 import { startServer, until } from '../support/domain-server.js';
-import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
+import { forEachProtocol } from '../support/protocols.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
