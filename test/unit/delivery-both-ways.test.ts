@@ -11,6 +11,7 @@ const BOB = parseAddress('hyperty://example.com/bob');
 
 /** One direction of one way. */
 class Lane implements Carrier {
+  isAway = false;
   readonly address;
   queue: Message[] = [];
   constructor(readonly kind: 'p2p' | 'msg-node') {

@@ -8,6 +8,7 @@ const alice = parseAddress('hyperty://example.com/alice');
 const bob = parseAddress('hyperty://example.com/bob');
 
 class Lane implements Carrier {
+  isAway = false;
   readonly kind = 'msg-node';
   readonly address;
   readonly queue: Message[] = [];

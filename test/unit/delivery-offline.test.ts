@@ -36,6 +36,7 @@ class LifeClock {
 }
 
 class Lane implements Carrier {
+  isAway = false;
   readonly address;
   messages: Message[] = [];
   constructor(readonly kind: 'p2p' | 'msg-node') {

@@ -12,6 +12,7 @@ const POSITION_MS = 50;
 
 /** A way between two runtimes, each direction let go by hand. */
 class Lane implements Carrier {
+  isAway = false;
   readonly address;
   messages: Message[] = [];
   receipts: Response[] = [];

@@ -45,7 +45,7 @@ export class Dispatch {
       return this.#give(flow, [entry], carrier);
     } catch (thrown) {
       if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') {
-        flow.end(entry);
+        flow.drop(entry);
         throw thrown;
       }
       this.move(flow, (one) => one.carrier === carrier);
@@ -146,7 +146,7 @@ export class Dispatch {
 
   /** It is given up: its sender is told why, and whether it may have arrived. */
   refuse(flow: Flow, entry: Outstanding, error: ProtoflyError): void {
-    flow.end(entry);
+    flow.drop(entry);
     const refusal = refuse(entry.message as Request, error, flow.to);
     this.#components.reply(isInDoubt(entry) ? asUncertain(refusal) : refusal);
   }

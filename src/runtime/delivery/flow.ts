@@ -51,7 +51,7 @@ export class Flow {
     return this.#epoch;
   }
 
-  /** When the oldest outstanding message became the oldest. */
+  /** When the last receipt for what was oldest came, or when something became outstanding after a time without. */
   get progress(): number {
     return this.#progress;
   }
@@ -63,18 +63,23 @@ export class Flow {
       this.#epoch = mark.epoch;
       this.#nextSeq = mark.seq;
     }
-    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, carrier: undefined, ack: undefined, given: 0, returned: 0 };
+    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, since: this.#clock.now(), carrier: undefined, ack: undefined, given: 0, returned: 0 };
     this.window.add(entry);
     return entry;
   }
 
-  /** It is outstanding no longer. */
-  end({ seq }: Outstanding): void {
+  /** Its receipt has come. */
+  acknowledge(entry: Outstanding): void {
     // Receipts come in order: where one is missing, those after it are no progress.
-    if (this.window.oldest?.seq === seq) {
+    if (this.window.oldest?.seq === entry.seq) {
       this.#progress = this.#clock.now();
       this.resends = 0;
     }
+    this.drop(entry);
+  }
+
+  /** It is outstanding no longer, and that says nothing of the others. */
+  drop({ seq }: Outstanding): void {
     this.window.delete(seq);
     if (this.#waiting.length > 0 && this.window.bytes < this.#maxBytes / 2) this.release();
   }

@@ -25,7 +25,7 @@ export interface OutgoingInit {
   /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
   readonly forgetMs?: number;
   /**
-   * After how many milliseconds without any receipt a carrier's word that it couldn't send is passed on to the sender,
+   * After how many milliseconds of waiting without any receipt a carrier's word that it couldn't send is passed on to the sender,
    * unless the message says how long that waits (`body.timeout`). @default 10_000
    */
   readonly giveUpMs?: number;
@@ -130,7 +130,7 @@ export class Outgoing {
   withdraw(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const flow = this.#flows.get(from, to);
     const entry = flow?.epoch === epoch ? flow.window.get(seq) : undefined;
-    if (flow !== undefined && entry !== undefined) flow.end(entry);
+    if (flow !== undefined && entry !== undefined) flow.acknowledge(entry);
   }
 
   close(): void {
@@ -153,7 +153,7 @@ export class Outgoing {
   /** @returns what the sender of these messages hears of a response that is about all of them */
   #settled(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
     if (!isSuccess(response)) return this.#refused(flow, response, entries);
-    for (const entry of entries) flow.end(entry);
+    for (const entry of entries) flow.acknowledge(entry);
     return aboutAll(response, entries);
   }
 
@@ -161,7 +161,7 @@ export class Outgoing {
     const { code, uncertain } = responseError(response);
     if (NOBODY.has(code) && !uncertain) for (const entry of entries) giveBack(entry);
     const ended = entries.filter((entry) => !this.#hopes(flow, entry, response));
-    for (const entry of ended) flow.end(entry);
+    for (const entry of ended) flow.drop(entry);
     // Its receiver itself has refused it, or it is nowhere else.
     const isCertain = (entry: Outstanding): boolean => !NOBODY.has(code) || !isInDoubt(entry);
     const clear = aboutAll(response, ended.filter(isCertain));
@@ -178,8 +178,13 @@ export class Outgoing {
     return true;
   }
 
-  #mayHope(flow: Flow, { message }: Outstanding): boolean {
-    return this.#init.patient || this.#clock.now() - flow.progress < this.#patience(message);
+  #mayHope(flow: Flow, entry: Outstanding): boolean {
+    return this.#init.patient || this.#silence(flow, entry) < this.#patience(entry.message);
+  }
+
+  /** For how long a message has waited without any receipt of its stream. */
+  #silence(flow: Flow, { since }: Outstanding): number {
+    return this.#clock.now() - Math.max(flow.progress, since);
   }
 
   /** How long no receipt may come before it is no use to try on. */
@@ -205,13 +210,14 @@ export class Outgoing {
         if (now - flow.progress > forgetMs) this.#flows.delete(flow);
         continue;
       }
-      if (!patient && now - flow.progress > Math.max(forgetMs, this.#patience(oldest.message))) {
+      const isAway = oldest.carrier?.isAway === true;
+      if (!patient && this.#silence(flow, oldest) > Math.max(forgetMs, this.#patience(oldest.message))) {
         flow.release();
         this.#flows.delete(flow);
-      } else if (now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
+      } else if (!isAway && now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#dispatch.move(flow, () => true);
-      } else if (flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
+      } else if (isAway || flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
     }
   }
 

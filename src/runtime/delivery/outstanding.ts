@@ -5,6 +5,8 @@ import type { Numbered } from './window.js';
 /** A message that awaits its receipt. */
 export interface Outstanding extends Numbered {
   readonly message: Message;
+  /** When it was to be sent first. */
+  readonly since: number;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
   /** What it takes along: the body of a receipt for messages of the other direction (docs/protocol.md, FLW-9). True whenever it arrives. */

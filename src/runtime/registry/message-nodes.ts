@@ -120,8 +120,7 @@ export class MessageNodes {
 
   /** Whether the stub of a domain says that its message node can't be reached. */
   isAway(domain: string): boolean {
-    const status = this.deployed(domain)?.status;
-    return status === 'disconnected' || status === 'failed';
+    return this.deployed(domain)?.isAway === true;
   }
 
   /** Whether the message node of a domain was reached in this life of the runtime. */

@@ -19,6 +19,8 @@ const GLARE = 486;
 /** One P2P connection, as the events about it tell. */
 export class P2pConnection implements Origin, Carrier {
   readonly kind = 'p2p';
+  /** One that is keeps nothing: it is over. */
+  readonly isAway = false;
   readonly address: Address;
   readonly stub: Address;
   readonly role: 'requester' | 'handler';

@@ -66,6 +66,10 @@ export class Protostub implements Origin, Carrier {
     this.since = deployedAt;
   }
 
+  get isAway(): boolean {
+    return this.status === 'disconnected' || this.status === 'failed';
+  }
+
   get name(): string {
     return this.address;
   }
