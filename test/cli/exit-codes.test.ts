@@ -140,6 +140,7 @@ t.test('with a domain and two runtimes', async (t) => {
       const { code, stdout } = await home.pfly(['msg', 'send', 'bob/in', 'hi', '--receipt', '--json', '--timeout', '1s'], alice);
       t.equal(code, 5);
       t.match(stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as object), [{ state: 'unknown', reason: 'no receipt for 1000 ms' }, { error: { code: 'E_TIMEOUT', uncertain: true } }]);
+      t.match(JSON.parse((await home.pfly(['msg', 'request', 'bob/in', 'hi?', '--json', '--timeout', '1s'], alice)).stdout), { error: { code: 'E_TIMEOUT', uncertain: true } });
       t.match((await home.pfly(['msg', 'send', 'bob/in', 'hi', '--timeout', '1s'], alice)).stderr, /^protofly: no receipt for 1000 ms; it may have arrived all the same\n/);
     } finally {
       process.kill(pid, 'SIGCONT');

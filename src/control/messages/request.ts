@@ -1,4 +1,4 @@
-import type { Response } from '../../protocol/index.js';
+import { ProtoflyError, type Response } from '../../protocol/index.js';
 import { withRuntime } from '../client/runtime.js';
 import { findAddress } from '../client/target.js';
 import type { Context } from '../context.js';
@@ -25,6 +25,13 @@ const valueOf = async (context: Context, { text, jsonBody }: RequestInput): Prom
   return jsonBody ? parseValue(words, 'TEXT') : words;
 };
 
+/** Who wasn't answered in time doesn't know whether he was heard. */
+const unanswered = (thrown: unknown): never => {
+  if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT') throw thrown;
+  const { code, message, hint } = thrown;
+  throw new ProtoflyError(code, message, { cause: thrown, uncertain: true, ...(hint === undefined ? {} : { hint }) });
+};
+
 /**
  * Sends one request to a program and returns its response.
  * @throws ProtoflyError that the response's code stands for; `E_TIMEOUT` when none comes
@@ -37,6 +44,6 @@ export const requestResponse = async (context: Context, input: RequestInput): Pr
     return runtime.client.ask(to, type, { ...(value === undefined ? {} : { value }), expect: 'response', ...(input.p2p ? {} : { p2p: false }) }, {
       from,
       onProvisional: (response) => { context.output.progress(`${String(response.body.code)} from ${response.from}`); },
-    });
+    }).catch(unanswered);
   });
 };
