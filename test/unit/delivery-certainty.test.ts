@@ -121,6 +121,7 @@ const step = fc.oneof(
   act(2, 'cut', { lane }),
   act(1, 'drop', { lane }),
   act(1, 'close or open', { lane }),
+  act(1, 'away or not', { lane }),
   act(2, 'reach or not'),
   act(2, 'wait', { seconds: fc.integer({ min: 1, max: 12 }) }),
   act(4, 'turn'),
@@ -139,6 +140,7 @@ t.test('EXP-6 what a sender hears is true: delivered was taken, refused never is
         case 'cut': world.cut(world.lanes[one.lane]); break;
         case 'drop': world.lanes[one.lane].queue.shift(); break;
         case 'close or open': world.lanes[one.lane].up = !world.lanes[one.lane].up; break;
+        case 'away or not': world.lanes[one.lane].isAway = !world.lanes[one.lane].isAway; break;
         case 'reach or not': world.reachable = !world.reachable; break;
         case 'wait': await world.wait(one.seconds); break;
         case 'turn': await turns(1);
