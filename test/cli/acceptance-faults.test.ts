@@ -135,3 +135,21 @@ t.test('a runtime is killed while messages come: it is who it was, and what had 
   t.same(faultsIn(tail.all, 900), []);
   t.equal(JSON.parse(await alice.run('msg', 'send', 'bob/kept', '--receipt', 'after')).state, 'delivered');
 });
+
+t.test('the receiver and the domain are gone for good: each message is refused when its time is up, all at once and for certain', async (t) => {
+  await world.alice.run('msg', 'send', 'bob/kept', 'the last one');
+  const { pid } = await world.bob.status();
+  await murder((await domainStatus()).pid);
+  await murder(pid);
+  await until('alice knows', async () => (await world.alice.status()).state === 'degraded' && (await world.alice.live()).length === 0);
+  const sender = new Lines(home.start(['msg', 'send', 'bob/kept', '-', '--receipt', '--timeout', '4s'], { profile: 'alice', input: seq(40) }));
+  const code = await sender.ended;
+  const receipts = sender.all.map((line) => JSON.parse(line) as Receipt);
+  t.equal(code, 5, sender.stderr);
+  t.equal(receipts.length, 40);
+  t.same([...new Set(receipts.map(({ state }) => state))], ['unknown'], 'they wait with a stub that may still send them');
+  const patient = new Lines(home.start(['msg', 'send', 'bob/kept', '-', '--receipt'], { profile: 'alice', input: seq(40) }));
+  t.equal(await patient.ended, 4, patient.stderr);
+  t.equal(patient.all.length, 40);
+  t.ok(patient.all.every((line) => (JSON.parse(line) as Receipt).state === 'failed'), 'nobody has them, and nobody will');
+});
