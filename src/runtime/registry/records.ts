@@ -46,6 +46,10 @@ const MAX_MISSING = 10_000;
 const MAX_KEPT_LENGTH = 400;
 /** How long a registry that is away may take nevertheless, in milliseconds. */
 const AWAY_MS = 2000;
+/** How long a registry may take where an old record would do, in milliseconds: whoever sends waits for it. */
+const OLD_MS = 1000;
+/** How long that old record does then, without asking again, in milliseconds. */
+const AGAIN_MS = 5000;
 /** How many records are kept in the form in which they are used. */
 const MAX_AT_HAND = 10_000;
 
@@ -84,7 +88,7 @@ export class Records {
   }
 
   /**
-   * The record of an address: what is known, else what its domain's registry says; an old one when that is away.
+   * The record of an address: what is known, else what its domain's registry says; an old one when that is away, or slow.
    * Undefined when there is none.
    */
   find(address: Address): Promise<RegistryRecord | undefined> {
@@ -195,12 +199,13 @@ export class Records {
   }
 
   async #ask(address: Address): Promise<RegistryRecord | undefined> {
+    const old = this.#cached(address);
     const response = await this.#bus.request({
       type: 'read',
       from: child(this.#init.runtime, 'registry'),
       to: registryAddress(domainOf(address)),
       body: { resource: address },
-    }, this.#patience(domainOf(address)));
+    }, old === undefined ? this.#patience(domainOf(address)) : { timeoutMs: OLD_MS });
     const now = this.#clock.now();
     if (response.body.code === 404) {
       if (this.#missing.size >= MAX_MISSING) this.#missing.clear();
@@ -210,7 +215,12 @@ export class Records {
     }
     const [record] = readable(response.body.value);
     // A registry can only speak of what was asked: another address in the answer is not believed.
-    if (record === undefined || !isWithin(address, record.url)) return this.#cached(address)?.record;
+    if (record === undefined || !isWithin(address, record.url)) {
+      const last = this.#cached(address);
+      // Unless it has proved wrong meanwhile.
+      if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - this.#init.freshMs + AGAIN_MS });
+      return last?.record;
+    }
     await this.#keep(address, { record, at: now });
     return record;
   }

@@ -1,0 +1,60 @@
+import t from 'tap';
+import { MessageBus } from '../../src/bus/index.js';
+import { isResponse, parseAddress, registryAddress, respond, type RegistryRecord } from '../../src/protocol/index.js';
+import { Records, type Cached } from '../../src/runtime/registry/records.js';
+import { memoryStore } from '../../src/store/index.js';
+import { ManualClock, turns } from '../support/manual-clock.js';
+
+const BOB = parseAddress('hyperty://example.com/bob');
+const record: RegistryRecord = { url: BOB, runtime: parseAddress('hyperty-runtime://example.com/r2'), dataSchemes: [], resources: [], status: 'live', expires: 3600 };
+
+const world = () => {
+  const clock = new ManualClock();
+  const bus = new MessageBus({ clock }, { firstId: 1 });
+  const state = { answers: true, asked: 0 };
+  bus.addListener(registryAddress('example.com'), (message) => {
+    if (isResponse(message)) return;
+    state.asked += 1;
+    if (state.answers) void bus.post(respond(message, 200, { value: record }));
+  });
+  const records = new Records(
+    { bus, clock, cache: memoryStore().collection<Cached>('records'), isAway: () => false },
+    { runtime: parseAddress('hyperty-runtime://example.com/r1'), domain: 'example.com', user: parseAddress('user://example.com/alice') },
+  );
+  return { clock, records, state };
+};
+
+t.test('a registry that is slow holds nobody up for long who has an old record, and isn\'t asked again at once', async (t) => {
+  const { clock, records, state } = world();
+  t.match(await records.find(BOB), record);
+  clock.advance(61_000);
+  t.equal(records.known(BOB), undefined, 'no longer fresh');
+  state.answers = false;
+  let found: RegistryRecord | undefined;
+  void records.find(BOB).then((old) => { found = old; });
+  clock.advance(900);
+  await turns(2);
+  t.equal(found, undefined);
+  clock.advance(100);
+  await turns(2);
+  t.match(found, record, 'after a second');
+  t.match(records.known(BOB), record, 'and at once for a while');
+  t.equal(state.asked, 2);
+  clock.advance(5000);
+  t.equal(records.known(BOB), undefined);
+  state.answers = true;
+  t.match(await records.find(BOB), record);
+  t.equal(state.asked, 3);
+});
+
+t.test('an old record that proves wrong while its registry is asked is not believed again', async (t) => {
+  const { clock, records, state } = world();
+  await records.find(BOB);
+  clock.advance(61_000);
+  state.answers = false;
+  const finding = records.find(BOB);
+  await records.forget(BOB);
+  clock.advance(1000);
+  t.equal(await finding, undefined);
+  t.equal(records.known(BOB), undefined);
+});
