@@ -520,15 +520,18 @@ void t.test('each waits as long as it may: that one is refused is no reason to h
   const hear = (response: Response | undefined): void => { if (response !== undefined) refused.push([response.id, Math.round((clock.now() - began) / 1000), response.body['uncertain']]); };
   const outgoing = new Outgoing({ clock, reply: hear, route: () => lane }, { epoch: 'e' });
   /** Like a stub that isn't connected: it keeps what it is given for ten seconds. */
-  const kept: { readonly message: Message; readonly until: number }[] = [];
+  let kept: readonly { readonly message: Message; readonly until: number }[] = [];
   let given = 0;
   for (let second = 0; second < 30; second += 1) {
     if (second < 5) void outgoing.send(message(second + 1), bob, lane);
-    for (const sent of lane.queue.splice(0)) { given += 1; kept.push({ message: sent, until: clock.now() + 10_000 }); }
+    const came = lane.queue.splice(0);
+    given += came.length;
+    kept = [...kept, ...came.map((sent) => ({ message: sent, until: clock.now() + 10_000 }))];
     clock.advance(1000);
     await turns();
-    for (const { message: waiting } of kept.filter(({ until }) => until <= clock.now())) hear(outgoing.settle(refuse(waiting as Request, new ProtoflyError('E_UNREACHABLE', 'the message node could not be reached in time'))));
-    kept.splice(0, kept.findIndex(({ until }) => until > clock.now()) === -1 ? kept.length : kept.findIndex(({ until }) => until > clock.now()));
+    const over = kept.filter(({ until }) => until <= clock.now());
+    kept = kept.filter(({ until }) => until > clock.now());
+    for (const { message: waited } of over) hear(outgoing.settle(refuse(waited as Request, new ProtoflyError('E_UNREACHABLE', 'the message node could not be reached in time'))));
   }
   t.same(refused, [[1, 10, undefined], [2, 11, undefined], [3, 12, undefined], [4, 13, undefined], [5, 14, undefined]], 'each after ten seconds, and for certain');
   t.equal(given, 5, 'what waits with its carrier isn\'t given to it again');
