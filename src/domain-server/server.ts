@@ -185,7 +185,7 @@ export class DomainServer {
       throw thrown;
     }
     const url = `${this.#init.tls === undefined ? 'http' : 'https'}://${this.#authority()}`;
-    this.#state = { at: 'running', url, startedAt: new Date(this.#clock.now()).toISOString() };
+    this.#state = { at: 'running', url, startedAt: new Date(this.#clock.date()).toISOString() };
     this.#registry.start();
     this.#log('serving', { domain: this.domain, url });
     return url;

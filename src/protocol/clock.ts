@@ -1,7 +1,12 @@
 /** Time, as it is handed in to whatever needs it. */
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /**
+   * Steady time in milliseconds, for durations and deadlines: it never goes back, and setting the machine's clock doesn't
+   * change it. It starts at the date of the process's start, so a deadline on disk means about the same to a later process.
+   */
   now(): number;
+  /** The machine's clock in milliseconds since 1970, for dates that people or other machines read. It may jump either way. */
+  date(): number;
   /** Runs once after `milliseconds` (at most 24 days). A pending timer doesn't keep the process alive. */
   setTimeout(run: () => void, milliseconds: number): Timer;
 }
@@ -13,12 +18,14 @@ export interface Timer {
 
 declare const setTimeout: (run: () => void, milliseconds: number) => { unref?: () => void };
 declare const clearTimeout: (timer: unknown) => void;
+declare const performance: { readonly timeOrigin: number; now(): number };
 
-/** What lies beyond would run at once. */
+/** The longest delay in milliseconds that `setTimeout` keeps to; a longer one runs at once. */
 const LONGEST = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => Math.floor(performance.timeOrigin + performance.now()),
+  date: () => Date.now(),
   setTimeout: (run, milliseconds) => {
     const timer = setTimeout(run, Math.min(milliseconds, LONGEST));
     timer.unref?.();

@@ -47,7 +47,7 @@ export class Runtime {
   private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity) {
     this.#components = components;
     this.#init = init;
-    this.#startedAt = components.clock.now();
+    this.#startedAt = components.clock.date();
     this.domain = own.domain;
     this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.runtimeId });
     this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
@@ -56,7 +56,7 @@ export class Runtime {
       onSession: (name) => this.#renew(name),
       onOffer: () => { this.#announce().catch(() => { this.#parts.nodes.refresh(this.domain); }); },
       onNetworkChange: (change) => {
-        this.#networkChange = { at: new Date(components.clock.now()).toISOString(), change };
+        this.#networkChange = { at: new Date(components.clock.date()).toISOString(), change };
       },
       status: () => this.status(),
       onStatus: (listener) => this.onStatus(listener),

@@ -63,7 +63,7 @@ const fetched = async (url: string, path: string, keys: readonly PublicKey[]): P
 /** A clock that is ahead by as much as is said. */
 const aheadClock = (): { clock: Clock; ahead: (ms: number) => void } => {
   let offset = 0;
-  return { clock: { now: () => Date.now() + offset, setTimeout: systemClock.setTimeout }, ahead: (ms) => { offset += ms; } };
+  return { clock: { now: () => systemClock.now() + offset, date: () => systemClock.date() + offset, setTimeout: systemClock.setTimeout }, ahead: (ms) => { offset += ms; } };
 };
 
 const DAY = 24 * 3600 * 1000;

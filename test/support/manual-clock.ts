@@ -4,10 +4,21 @@ import type { Clock } from '../../src/protocol/index.js';
 export class ManualClock implements Clock {
   #now = 1_000_000;
   #next = 1;
+  /** How far the date is ahead of steady time. */
+  #ahead = 0;
   readonly #timers = new Map<number, { readonly at: number; readonly run: () => void }>();
 
   now(): number {
     return this.#now;
+  }
+
+  date(): number {
+    return this.#now + this.#ahead;
+  }
+
+  /** Somebody sets the machine's clock forward, or back. */
+  setBy(milliseconds: number): void {
+    this.#ahead += milliseconds;
   }
 
   get pending(): number {

@@ -15,6 +15,10 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
+  date(): number {
+    return this.#now;
+  }
+
   setTimeout(run: () => void, milliseconds: number): { cancel(): void } {
     const timer = { at: this.#now + milliseconds, run };
     this.#timers.add(timer);

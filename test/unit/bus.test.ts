@@ -7,6 +7,7 @@ class HandClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ at: number; run: () => void }>();
   now(): number { return this.#now; }
+  date(): number { return this.#now; }
   setTimeout(run: () => void, milliseconds: number): { cancel(): void } {
     const timer = { at: this.#now + milliseconds, run };
     this.#timers.add(timer);

@@ -25,6 +25,9 @@ class LifeClock {
   now(): number {
     return this.#clock.now();
   }
+  date(): number {
+    return this.#clock.date();
+  }
   setTimeout(run: () => void, milliseconds: number): { cancel(): void } {
     const timer = this.#clock.setTimeout(run, milliseconds);
     this.#timers.push(timer);

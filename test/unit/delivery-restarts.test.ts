@@ -148,6 +148,7 @@ class World {
     const life = this.receiverLife += 1;
     const clock = {
       now: () => this.clock.now(),
+      date: () => this.clock.date(),
       setTimeout: (act: () => void, milliseconds: number) => {
         const timer = this.clock.setTimeout(act, milliseconds);
         this.#timers.push(timer);

@@ -5,7 +5,7 @@ import { parseRecord, type Address, type Clock, type RegistryRecord } from '../.
 import { memoryStore } from '../../src/store/index.js';
 
 const timeAt = (start: number): Clock & { time: number } => {
-  const clock = { time: start, now: () => clock.time, setTimeout: () => ({ cancel: () => undefined }) };
+  const clock = { time: start, now: () => clock.time, date: () => clock.time, setTimeout: () => ({ cancel: () => undefined }) };
   return clock;
 };
 

@@ -51,7 +51,7 @@ const watched = (init = {}) => {
   const state = { there: true, asked: 0, lateMs: 0 };
   const monitor = new HealthMonitor({
     // Timers that run late, as in a process that gets no turn.
-    clock: { now: () => clock.now(), setTimeout: (run, milliseconds) => clock.setTimeout(run, milliseconds + state.lateMs) },
+    clock: { now: () => clock.now(), date: () => clock.date(), setTimeout: (run, milliseconds) => clock.setTimeout(run, milliseconds + state.lateMs) },
     ask: (nonce) => {
       state.asked += 1;
       if (state.there) clock.setTimeout(() => { monitor.heard(); monitor.answered(nonce); }, 20);

@@ -173,7 +173,7 @@ t.test('network: addresses that come and go are told, those of the link alone ar
   let addresses: (readonly [string, boolean])[] | undefined = [['127.0.0.1', true], ['10.0.0.1', false]];
   const warnings: string[] = [];
   const monitor = new NetworkMonitor({
-    clock: { now: () => clock.now() + away, setTimeout: (run, milliseconds) => clock.setTimeout(run, milliseconds) },
+    clock: { now: () => clock.now(), date: () => clock.date() + away, setTimeout: (run, milliseconds) => clock.setTimeout(run, milliseconds) },
     interfaces: () => {
       if (addresses === undefined) throw new Error('not allowed');
       return { eth0: addresses.map(([address, internal]) => ({ address, internal })) };

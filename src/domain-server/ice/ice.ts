@@ -45,7 +45,7 @@ export class IceOffer {
   for(runtime: Address): IceServer[] {
     const open = this.#stun.map((url) => ({ urls: [url] }));
     if (this.#turn.length === 0) return open;
-    const username = `${String(Math.floor(this.#clock.now() / 1000) + this.ttlS)}:${partsOf(runtime).path}`;
+    const username = `${String(Math.floor(this.#clock.date() / 1000) + this.ttlS)}:${partsOf(runtime).path}`;
     return [...open, { urls: [...this.#turn], username, credential: createHmac('sha1', this.#secret).update(username).digest('base64') }];
   }
 }

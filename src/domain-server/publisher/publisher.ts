@@ -113,7 +113,7 @@ export class Publisher {
     const [previous, ...earlier] = this.#counting();
     const current = await generatePublisherKey();
     const endorsement = await endorse(before, this.#domain, current);
-    const until = new Date(this.#clock.now() + overlapMs).toISOString();
+    const until = new Date(this.#clock.date() + overlapMs).toISOString();
     // No key outlives the one after it: that would break the chain of endorsements.
     const ending = [previous!, ...earlier].map((kept) => ({ ...kept, until: kept.until !== undefined && kept.until < until ? kept.until : until }));
     const all = [{ key: publicHalf(current), endorsement, since: this.#now() }, ...ending].slice(0, MAX_KEYS);
@@ -122,7 +122,7 @@ export class Publisher {
   }
 
   #counting(): readonly Kept[] {
-    const now = this.#clock.now();
+    const now = this.#clock.date();
     return this.#loaded().all.filter(({ until }) => until === undefined || Date.parse(until) > now);
   }
 
@@ -132,7 +132,7 @@ export class Publisher {
   }
 
   #now(): string {
-    return new Date(this.#clock.now()).toISOString();
+    return new Date(this.#clock.date()).toISOString();
   }
 
   async #keep(keys: Keys): Promise<void> {

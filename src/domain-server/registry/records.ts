@@ -139,7 +139,7 @@ export class Records {
   }
 
   #now(): string {
-    return new Date(this.#clock.now()).toISOString();
+    return new Date(this.#clock.date()).toISOString();
   }
 
   /** Called inside a transaction. */

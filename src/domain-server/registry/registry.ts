@@ -187,7 +187,7 @@ export class DomainRegistry {
   }
 
   #now(): string {
-    return new Date(this.#components.clock.now()).toISOString();
+    return new Date(this.#components.clock.date()).toISOString();
   }
 
   #schedule(at: number): void {

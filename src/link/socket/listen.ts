@@ -72,7 +72,7 @@ const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): 
   } catch (thrown) {
     if (codeOf(thrown) !== 'EEXIST') throw thrown;
     const left = await lstat(lock).catch(() => undefined);
-    if (left === undefined || clock.now() - left.mtimeMs < LOCK_MS) throw taken(path);
+    if (left === undefined || clock.date() - left.mtimeMs < LOCK_MS) throw taken(path);
     await rm(lock, { force: true });
     return repair(path, clock, rebind);
   }

@@ -120,7 +120,7 @@ export class RethinkFraming implements Framing {
   #encode(message: Message): string[] {
     const uuid = (++this.#counter).toString(36).padStart(UUID_UNITS, '0').slice(-UUID_UNITS);
     const head = (dataSize: number, text: string): string =>
-      `{"uuid":"${uuid}","data":{"uuid":"${uuid}","sendingTime":${String(this.#components.clock.now())},"dataSize":${String(dataSize)},"textMessage":${text}}}`;
+      `{"uuid":"${uuid}","data":{"uuid":"${uuid}","sendingTime":${String(this.#components.clock.date())},"dataSize":${String(dataSize)},"textMessage":${text}}}`;
     const text = encodeMessage(message);
     if (text.length > MAX_MESSAGE_BYTES) throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);
     const part = text.length > PIECE ? contentOf(message) : undefined;

@@ -112,7 +112,7 @@ export class RegistryService {
 
   async #ping(runtime: Address): Promise<unknown> {
     const { bus, clock } = this.#components;
-    const sent = clock.now();
+    const sent = clock.date();
     const started = performance.now();
     const response = await bus.ask({ type: 'ping', from: this.#address, to: runtime }, { timeoutMs: 5000 });
     const rttMs = Math.round((performance.now() - started) * 1000) / 1000;

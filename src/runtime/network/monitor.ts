@@ -65,12 +65,13 @@ export class NetworkMonitor {
 
   #arm(): void {
     if (this.#closed) return;
-    this.#due = this.#components.clock.now() + this.#pollMs;
+    this.#due = this.#components.clock.date() + this.#pollMs;
     this.#timer = this.#components.clock.setTimeout(() => { this.#poll(); }, this.#pollMs);
   }
 
   #poll(): void {
-    const late = this.#components.clock.now() - this.#due;
+    // The steady clock may stand still while the machine sleeps; the date doesn't.
+    const late = this.#components.clock.date() - this.#due;
     const now = this.#look();
     const before = this.#known;
     this.#known = now ?? before;

@@ -100,7 +100,7 @@ export class Publishers {
     return this.#inTurn(domain, async () => {
       const ids = new Set(chosen.map(({ kid }) => kid));
       const others = which === undefined ? [] : this.#keys(domain).filter(({ key }) => !ids.has(key.kid));
-      const added = chosen.map((key): KeptKey => ({ key, since: this.#components.clock.now(), how: 'added', byHand: true }));
+      const added = chosen.map((key): KeptKey => ({ key, since: this.#components.clock.date(), how: 'added', byHand: true }));
       await this.#components.kept.put(domain, { keys: [...added, ...others] });
       return added.map((kept) => view(domain, kept));
     });
@@ -127,7 +127,7 @@ export class Publishers {
   }
 
   #firstUse(domain: string, listed: readonly Listed[]): KeptKey[] {
-    const since = this.#components.clock.now();
+    const since = this.#components.clock.date();
     this.#components.log('info', `the publisher of ${domain} is believed at first sight: ${listed.map(({ key }) => key.kid).join(', ')}`);
     return listed.map(({ key }) => ({ key, since, how: 'first-use', byHand: false }));
   }
@@ -148,7 +148,7 @@ export class Publishers {
   async #successors(domain: string, listed: readonly Listed[], known: readonly KeptKey[]): Promise<KeptKey[]> {
     const found: KeptKey[] = [];
     const isKnown = (kid: string): boolean => [...known, ...found].some(({ key }) => key.kid === kid);
-    const since = this.#components.clock.now();
+    const since = this.#components.clock.date();
     // Each round adds one at least, or is the last: the list is short, and in whatever order it likes.
     for (let before = -1; before < found.length;) {
       before = found.length;

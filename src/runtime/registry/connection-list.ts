@@ -95,9 +95,9 @@ export class ConnectionList {
     if (details !== undefined) connection.details = { ...connection.details, ...details };
     connection.status = status;
     connection.reason = reason;
-    connection.since = clock.now();
+    connection.since = clock.date();
     if (status === 'live') {
-      connection.liveSince = connection.since;
+      connection.liveSince = clock.now();
       this.carries(connection);
     } else this.#leaveLive(connection);
     log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${was} → ${status}${reason === undefined ? '' : ` (${reason})`}`);

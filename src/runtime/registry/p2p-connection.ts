@@ -29,6 +29,7 @@ export class P2pConnection implements Origin, Carrier {
   generation: number;
   status: ConnectionStatus = 'created';
   reason: string | undefined;
+  /** When its status last changed, in milliseconds since 1970. */
   since: number;
   /** When it last became live. */
   liveSince = 0;
@@ -53,7 +54,8 @@ export class P2pConnection implements Origin, Carrier {
     this.remoteRuntime = init.remoteRuntime;
     this.generation = init.generation;
     this.record = init.record;
-    this.since = this.usedAt = clock.now();
+    this.since = clock.date();
+    this.usedAt = clock.now();
   }
 
   get name(): string {

@@ -55,15 +55,19 @@ export class Protostub implements Origin, Carrier {
   readonly address: Address;
   status: StubStatus = 'created';
   description: string | undefined;
+  /** When its status last changed, in milliseconds since 1970. */
   since: number;
+  /** When it was deployed, in steady time. */
+  readonly deployedAt: number;
   /** Messages that it brought and may not bring. */
   refused = 0;
   #ending = false;
 
-  constructor(readonly init: StubInit, readonly loaded: Loaded, private readonly log: ProtostubsComponents['log'], readonly deployedAt: number) {
+  constructor(readonly init: StubInit, readonly loaded: Loaded, private readonly log: ProtostubsComponents['log'], clock: Clock) {
+    this.deployedAt = clock.now();
     this.kind = init.kind === 'msg-node' ? 'msg-node' : 'p2p';
     this.address = init.url;
-    this.since = deployedAt;
+    this.since = clock.date();
   }
 
   get isAway(): boolean {
@@ -124,7 +128,7 @@ export class Protostubs {
     if (this.#stubs.has(init.url)) throw new ProtoflyError('E_CONFLICT', `${init.url} is deployed already`);
     const { bus, loader, clock, log } = this.#components;
     const loaded = await loader.deploy(init);
-    const stub = new Protostub(init, loaded, log, clock.now());
+    const stub = new Protostub(init, loaded, log, clock);
     this.#stubs.set(init.url, stub);
     this.#fallen.delete(init.url);
     const remove = bus.addListener(init.url, (message) => stub.send(message), stub);
@@ -135,7 +139,7 @@ export class Protostubs {
       this.#stubs.delete(init.url);
       log(stub.ending || this.#closed ? 'info' : 'warn', `protostub ${init.url} ended: ${reason}`);
       // One that was to stay is listed until it is back.
-      if (!stub.ending && init.kind !== 'p2p-requester') this.#fallen.set(init.url, { ...view(stub), status: 'failed', description: reason, pid: undefined, since: new Date(clock.now()).toISOString() });
+      if (!stub.ending && init.kind !== 'p2p-requester') this.#fallen.set(init.url, { ...view(stub), status: 'failed', description: reason, pid: undefined, since: new Date(clock.date()).toISOString() });
       init.onEnd(reason);
       this.#components.onEnd(init.url);
     });
@@ -181,7 +185,7 @@ export class Protostubs {
           log('info', `${stub.address} is ${event.status}${event.description === undefined ? '' : `: ${event.description}`}`);
           stub.status = event.status;
           stub.description = event.description;
-          stub.since = clock.now();
+          stub.since = clock.date();
         }
       }
       stub.init.onStatus(event);

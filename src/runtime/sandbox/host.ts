@@ -127,6 +127,7 @@ const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox[
 /** What a stub's timers throw is the stub's. */
 const guarded = (clock: Clock, attempt: StubContext['attempt']): Clock => ({
   now: () => clock.now(),
+  date: () => clock.date(),
   setTimeout: (run, milliseconds) => {
     const timer = clock.setTimeout(() => { attempt(run); }, milliseconds);
     return { cancel: () => { timer.cancel(); } };

@@ -35,7 +35,7 @@ export class MiniBus implements StubBus {
     this.#log = log;
     this.#owner = owner;
     // An id of an earlier life of the same address must not come again.
-    this.#nextId = (clock.now() % 1e9) * 1e6;
+    this.#nextId = (clock.date() % 1e9) * 1e6;
     link.receive((message) => this.#receive(message));
   }
 

@@ -58,7 +58,7 @@ export class ReportedObject {
     this.#subscription = child(init.url, 'subscription');
     this.#authorised = new Set(init.authorised);
     this.#object = init.object;
-    this.#created = this.#lastModified = new Date(context.clock.now()).toISOString();
+    this.#created = this.#lastModified = new Date(context.clock.date()).toISOString();
     this.#unlisten = context.bus.addSubtreeListener(init.url, (message, origin) => this.#receive(message, origin));
   }
 
@@ -99,7 +99,7 @@ export class ReportedObject {
     checkWritable(change);
     this.#object = applyChange(this.#object, change);
     this.#version += 1;
-    this.#lastModified = new Date(this.#context.clock.now()).toISOString();
+    this.#lastModified = new Date(this.#context.clock.date()).toISOString();
     const body = { ...change, version: this.#version };
     return pressureOf([
       ...[...this.#here].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...body })),
