@@ -5,13 +5,13 @@ import {
 import type { Collection, Store } from '../../store/store.js';
 import { keyOf } from '../keys.js';
 import { MAIL_LIMITS, type MailLimits } from './limits.js';
-import { nameOf, type Card, type Mail } from './mail.js';
+import { contentOf, nameOf, type Card, type Mail } from './mail.js';
 import { Quota } from './quota.js';
 import { Streams } from './streams.js';
 
 /** The mail of one receiver. */
 interface Box {
-  /** By sender and id, in order. */
+  /** By name, in order. */
   readonly mail: Map<string, Mail>;
   readonly streams: Streams;
   /** The receiver had no room: not given anything until then. */
@@ -34,8 +34,8 @@ export interface MailboxInit {
   readonly limits?: Partial<MailLimits>;
 }
 
-/** Refusals after which a message is offered again. */
-const PASSING: ReadonlySet<number> = new Set([408, 429, 503, 507]);
+/** Whether a message is offered again after a refusal: the receiver has no room, or no disk, or is away. */
+const isPassing = (code: number): boolean => code === 408 || code === 429 || code >= 500;
 
 /**
  * Mail of the receivers of one domain, in order. A message is given in each session of its receiver until that has
@@ -72,8 +72,11 @@ export class Mailbox {
 
   /** Brings back what was there when the node stopped. */
   load(): void {
+    const { clock } = this.#components;
     for (const [key, card] of this.#cards.entries()) {
-      this.#add({ ...card, key, durable: undefined, given: false });
+      // A clock that was set back makes nothing stay longer than it may.
+      const left = Math.min(card.until - clock.date(), this.#limits.ttl * 1000);
+      this.#add({ ...card, key, deadline: clock.now() + left, durable: undefined, given: false });
       this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
     }
   }
@@ -100,9 +103,12 @@ export class Mailbox {
    */
   keep(message: Request, to: Address, sender: Address): Promise<void> {
     const box = this.#boxes.get(to);
-    const known = box?.mail.get(nameOf(message.from, message.id));
-    if (known !== undefined) return known.durable ?? Promise.resolve();
     const mark = flowOf(message);
+    const numbering = mark === undefined
+      ? { numbered: 'here', epoch: `${this.#epoch}.mail`, seq: this.#last + 1, content: contentOf(message) } as const
+      : { numbered: 'by its sender', epoch: mark.epoch, seq: mark.seq } as const;
+    const known = box?.mail.get(nameOf({ ...numbering, from: message.from, id: message.id }));
+    if (known !== undefined) return known.durable ?? Promise.resolve();
     if (mark !== undefined && !(box?.streams ?? new Streams()).isNext(message.from, mark)) {
       throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
     }
@@ -112,9 +118,10 @@ export class Mailbox {
     const number = this.#last;
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, this.#limits.ttl) : this.#limits.ttl;
-    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: this.#components.clock.now() + seconds * 1000, asked: expectationOf(message) === 'receipt', numbered: mark === undefined ? 'here' : 'by its sender', epoch: mark?.epoch ?? `${this.#epoch}.mail`, seq: mark?.seq ?? number };
+    const { clock } = this.#components;
+    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: clock.date() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...numbering };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
-    const mail: Mail = { ...card, key, durable: undefined, given: false };
+    const mail: Mail = { ...card, key, deadline: clock.now() + seconds * 1000, durable: undefined, given: false };
     // Without a receipt nobody would know that it has arrived, without a number nobody that it has come before.
     const body = { ...message.body, expect: 'receipt' };
     const durable = this.#components.store.transaction(() => {
@@ -136,11 +143,11 @@ export class Mailbox {
     const acknowledges = this.#components.acknowledges(to);
     for (const mail of box.mail.values()) {
       if (mail.given) continue;
-      if (mail.until <= this.#components.clock.now()) { this.#expire(mail); continue; }
+      if (mail.deadline <= this.#components.clock.now()) { this.#expire(mail); continue; }
       const message = this.#messages.get(mail.key);
       if (message === undefined) { this.#remove(mail); continue; }
       mail.given = this.#give(mail, box.streams.withBase(message, mail));
-      if (!mail.given) { if (box.mail.has(nameOf(mail.from, mail.id))) return; continue; }
+      if (!mail.given) { if (box.mail.has(nameOf(mail))) return; continue; }
       if (!acknowledges) this.#end(mail, 'delivered');
     }
   }
@@ -163,7 +170,8 @@ export class Mailbox {
     if (box === undefined) return [response];
     const range = rangeOf(response);
     if (range === undefined) {
-      const mail = box.mail.get(nameOf(response.to, response.id));
+      const meant = [...box.mail.values()].filter(({ from, id }) => from === response.to && id === response.id);
+      const mail = meant.find(({ given }) => given) ?? meant[0];
       return mail === undefined || this.#settleOne(mail, response) ? [response] : [];
     }
     const mails = [...box.mail.values()].filter((mail) => mail.from === response.to && isWithinRange(range, mail));
@@ -184,7 +192,7 @@ export class Mailbox {
   #settleOne(mail: Mail, response: Response): boolean {
     if (isProvisional(response)) return mail.asked;
     if (isSuccess(response)) this.#end(mail, 'delivered');
-    else if (PASSING.has(response.body.code)) {
+    else if (isPassing(response.body.code)) {
       this.#hold(mail);
       return false;
     } else this.#end(mail, 'refused');
@@ -217,10 +225,10 @@ export class Mailbox {
   #add(mail: Mail): void {
     let box = this.#boxes.get(mail.to);
     if (box === undefined) this.#boxes.set(mail.to, box = { mail: new Map(), streams: new Streams(), retry: undefined });
-    box.mail.set(nameOf(mail.from, mail.id), mail);
+    box.mail.set(nameOf(mail), mail);
     box.streams.add(mail.from, mail);
     this.#quota.add(mail);
-    this.#watch(mail.until);
+    this.#watch(mail.deadline);
   }
 
   #end(mail: Mail, how: 'delivered' | 'refused'): void {
@@ -236,7 +244,7 @@ export class Mailbox {
 
   #remove(mail: Mail): void {
     const box = this.#boxes.get(mail.to);
-    if (box?.mail.delete(nameOf(mail.from, mail.id)) !== true) return;
+    if (box?.mail.delete(nameOf(mail)) !== true) return;
     this.#quota.remove(mail);
     box.streams.delete(mail.from, mail);
     if (box.mail.size === 0) {
@@ -259,8 +267,8 @@ export class Mailbox {
       let next = Number.POSITIVE_INFINITY;
       for (const { mail } of [...this.#boxes.values()]) {
         for (const one of [...mail.values()]) {
-          if (one.until <= clock.now()) this.#expire(one);
-          else next = Math.min(next, one.until);
+          if (one.deadline <= clock.now()) this.#expire(one);
+          else next = Math.min(next, one.deadline);
         }
       }
       if (next !== Number.POSITIVE_INFINITY) this.#watch(next);

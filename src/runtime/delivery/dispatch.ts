@@ -1,4 +1,4 @@
-import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type Message, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type FlowMark, type Message, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
 import { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Flow } from './flow.js';
@@ -10,8 +10,8 @@ export interface DispatchComponents {
   readonly clock: Clock;
   /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
   readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
-  /** Answers the sender of what can't be sent at all. */
-  readonly reply: (response: Response) => void;
+  /** Answers the sender of what can't be sent at all. @param mark the number of that message */
+  readonly reply: (response: Response, mark: Pick<FlowMark, 'epoch' | 'seq'>) => void;
   /** What of the other direction is to be acknowledged, and may go along. @default nothing */
   readonly receipts?: Pick<Receipts, 'take'>;
 }
@@ -107,29 +107,35 @@ export class Dispatch {
     flow.batch = undefined;
     flow.pressure = undefined;
     this.#gathering.delete(flow);
-    flow.moving = this.#resend(flow, fits).finally(() => {
-      flow.moving = undefined;
-      const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
-      flow.lost.clear();
-      if (lost.length > 0) this.move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
-    });
+    for (const entry of flow.window.all()) if (fits(entry)) entry.carrier = undefined;
+    const first = flow.window.find(({ carrier }) => carrier === undefined);
+    if (first === undefined) return;
+    let moved: () => void = () => undefined;
+    flow.moving = new Promise((resolve) => { moved = resolve; });
+    void this.#resend(flow, first).then(moved);
   }
 
-  async #resend(flow: Flow, fits: (entry: Outstanding) => boolean): Promise<void> {
+  /** Ends with `#moved`, without a pause after the last message: what is sent from then on leaves by itself. Never rejects. */
+  async #resend(flow: Flow, first: Outstanding): Promise<void> {
     const { window } = flow;
-    for (const entry of window.between(0, Number.MAX_SAFE_INTEGER)) if (fits(entry)) entry.carrier = undefined;
-    const first = window.find(({ carrier }) => carrier === undefined);
-    if (first === undefined) return;
     try {
       const carrier = await this.#components.route(first.message, flow.to);
-      // What is added meanwhile follows in its turn.
-      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq)) {
+      // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
+      for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier === undefined) await this.#giveAgain(flow, entry, carrier);
       }
     } catch (thrown) {
       // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
       flow.trouble = asProtoflyError(thrown);
     }
+    this.#moved(flow);
+  }
+
+  #moved(flow: Flow): void {
+    flow.moving = undefined;
+    const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
+    flow.lost.clear();
+    if (lost.length > 0) this.move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
   }
 
   /** @throws ProtoflyError `E_LINK_CLOSED` */
@@ -148,7 +154,7 @@ export class Dispatch {
   refuse(flow: Flow, entry: Outstanding, error: ProtoflyError): void {
     flow.drop(entry);
     const refusal = refuse(entry.message as Request, error, flow.to);
-    this.#components.reply(isInDoubt(entry) ? asUncertain(refusal) : refusal);
+    this.#components.reply(isInDoubt(entry) ? asUncertain(refusal) : refusal, { epoch: flow.epoch, seq: entry.seq });
   }
 
   #give(flow: Flow, entries: readonly [Outstanding, ...Outstanding[]], carrier: Carrier): Pressure {
@@ -164,6 +170,8 @@ export class Dispatch {
     }
   }
 }
+
+const wasNeverGiven = ({ given }: Outstanding): boolean => given === 0;
 
 /** Whether no number is missing between them. */
 const isTogether = (entries: readonly Outstanding[]): entries is readonly [Outstanding, ...Outstanding[]] => {

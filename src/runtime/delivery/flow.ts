@@ -1,4 +1,4 @@
-import { batchOf, withFlow, type Address, type Clock, type FlowMark, type Message, type Pressure, type ProtoflyError, type Request } from '../../protocol/index.js';
+import { batchOf, bodyWith, ProtoflyError, withFlow, type Address, type Clock, type FlowMark, type Message, type Pressure, type Request } from '../../protocol/index.js';
 import type { Batch } from './batch.js';
 import type { Carrier } from './carrier.js';
 import type { Outstanding } from './outstanding.js';
@@ -56,15 +56,20 @@ export class Flow {
     return this.#progress;
   }
 
-  /** @param mark where it stands, for a caller that keeps count itself */
-  add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>): Outstanding {
-    if (this.window.size === 0) this.#progress = this.#clock.now();
-    if (mark !== undefined) {
-      this.#epoch = mark.epoch;
-      this.#nextSeq = mark.seq;
-    }
-    const entry: Outstanding = { seq: this.#nextSeq++, bytes: sizeOf(message), message, since: this.#clock.now(), carrier: undefined, ack: undefined, given: 0, returned: 0 };
+  /**
+   * @param mark where it stands, for a caller that keeps count itself
+   * @param until see `Outstanding`
+   * @throws ProtoflyError `E_INTERNAL` for a number that isn't above those in the window, or another epoch than theirs
+   */
+  add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>, until?: number): Outstanding {
+    const now = this.#clock.now();
+    const { epoch, seq } = mark ?? { epoch: this.#epoch, seq: this.#nextSeq };
+    if (epoch !== this.#epoch && this.window.size > 0) throw new ProtoflyError('E_INTERNAL', `epoch ${epoch} begins while ${String(this.window.size)} messages of ${this.#epoch} are in flight`);
+    const entry: Outstanding = { seq, bytes: sizeOf(message), message, since: now, until, carrier: undefined, ack: undefined, given: 0, returned: 0 };
+    if (this.window.size === 0) this.#progress = now;
     this.window.add(entry);
+    this.#epoch = epoch;
+    this.#nextSeq = seq + 1;
     return entry;
   }
 
@@ -105,9 +110,15 @@ export class Flow {
 
   /** One message, or several that follow each other, as they travel. */
   marked(entries: readonly [Outstanding, ...Outstanding[]]): Message {
-    const [{ message, seq, ack }] = entries;
+    const [{ seq, ack }] = entries;
     const mark = { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq };
-    return entries.length === 1 ? withFlow(message, mark, ack) : batchOf(entries.map((entry) => entry.message as Request), mark, ack);
+    return entries.length === 1 ? withFlow(this.#aged(entries[0]), mark, ack) : batchOf(entries.map((entry) => entry.message as Request), mark, ack);
+  }
+
+  /** A message with what is left of its time: a domain that keeps it begins to count when it comes. */
+  #aged({ message, until }: Outstanding): Message {
+    if (until === undefined) return message;
+    return { ...message, body: bodyWith(message.body, { ttl: Math.max(0, until - this.#clock.now()) / 1000 }) } as Message;
   }
 
   /** Whether anything outstanding was given to that carrier last. */

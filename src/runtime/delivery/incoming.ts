@@ -6,134 +6,173 @@ export interface IncomingComponents<T> {
 }
 
 export interface IncomingInit {
-  /** How many messages of one stream may wait for one before them. @default 8192 */
+  /** How many messages of one flow may wait for one before them. @default 8192 */
   readonly maxHeld?: number;
-  /** How many bytes of all streams together. @default 32 MiB */
+  /** How many bytes of all flows together. @default 32 MiB */
   readonly maxHeldBytes?: number;
   /** How many senders are remembered; the one that was quiet longest is forgotten beyond. @default 4096 */
   readonly maxSenders?: number;
-  /** How many streams of one sender are. @default 32 */
+  /** How many flows of one sender are remembered; the one that was quiet longest is forgotten beyond. @default 1024 */
   readonly maxStreams?: number;
+  /** How many flows of all senders are remembered; beyond, the sender with the most loses one. @default 16_384 */
+  readonly maxAllStreams?: number;
 }
 
-/** How far the stream of a sender has been taken: what has to outlive the receiver, so that it takes nothing twice. */
+/** How far the flow of a sender has been taken: must outlive the receiver, or messages are taken twice or never. */
 export interface Position {
   readonly from: string;
   readonly epoch: string;
-  /** Everything below has been taken, or is kept. */
+  /** The first number of which anything is known. */
+  readonly first: number;
+  /** The first number that has not been settled. From `first` on everything below has been taken, or is listed here. */
   readonly next: number;
-  /** But for these, which were refused and may come again. */
-  readonly missing: readonly number[];
+  /** Numbers above `next` that have been taken. */
+  readonly ahead: readonly number[];
+  /** Numbers that were refused for good. */
+  readonly refused: readonly number[];
+  /** Numbers below `next` that were never handed on: their sender had gone on without them. */
+  readonly skipped: readonly number[];
 }
 
 interface Stream<T> {
   readonly from: string;
   readonly epoch: string;
+  /** Below it nothing is known. */
+  first: number;
   /** The seq that is handed on next. */
   next: number;
+  /** Waits for a number before it. */
   readonly held: Map<number, T>;
-  /** Handed on, and not taken yet. */
+  /** Handed on in order, and not settled yet. */
   readonly open: Set<number>;
-  /** Handed on and refused for now: its next copy is no repetition. */
-  readonly again: Set<number>;
-  /** Handed on and refused for good: its next copy is refused as well. */
+  /** Handed on late, and not settled yet. */
+  readonly late: Set<number>;
+  /** At or above `next`, and taken already. */
+  readonly ahead: Set<number>;
   readonly refused: Set<number>;
+  readonly skipped: Set<number>;
+  /** Orders flows by their last use. */
+  used: number;
 }
 
 /** What becomes of a message that came in. */
 export type Sorted<T> =
   | { readonly kind: 'ready'; readonly items: readonly T[] }
-  /** Somebody before it, or its own first copy, hasn't been taken yet. */
+  /** A number before it, or its own first copy, hasn't been settled yet. */
   | { readonly kind: 'held' }
   /** It has been taken before. */
   | { readonly kind: 'repeated' }
   /** It has been refused before. */
   | { readonly kind: 'refused' }
+  /** It was never handed on, and its sender has gone on without it. */
+  | { readonly kind: 'late' }
   | { readonly kind: 'overflow' };
 
 /**
- * The receiving half of delivery, for one receiver: puts the messages of each stream in order and drops what has come
- * before. Knows numbers only; what an item is, and whether it was taken, is the inbox's business, which says so.
+ * The receiving half of delivery, for one receiver: puts the messages of each flow in order and drops those that have come
+ * before. Knows numbers only; the inbox knows what an item is, and says whether it was taken.
  */
 export class Incoming<T> {
   readonly #sizeOf: (item: T) => number;
   readonly #senders = new Map<string, Map<string, Stream<T>>>();
-  readonly #maxHeld: number;
-  readonly #maxHeldBytes: number;
-  readonly #maxSenders: number;
-  readonly #maxStreams: number;
-  /** Streams whose position has changed since `changes`. */
+  readonly #init: Required<IncomingInit>;
+  /** Flows whose position has changed since `changes`. */
   #changed = new Set<Stream<T>>();
   #forgotten: Stream<T>[] = [];
   #heldBytes = 0;
+  #streams = 0;
+  #uses = 0;
 
   constructor({ sizeOf }: IncomingComponents<T>, init: IncomingInit = {}) {
     this.#sizeOf = sizeOf;
-    this.#maxHeldBytes = init.maxHeldBytes ?? 32 * 1024 * 1024;
-    this.#maxHeld = init.maxHeld ?? 8192;
-    this.#maxSenders = init.maxSenders ?? 4096;
-    this.#maxStreams = init.maxStreams ?? 32;
+    this.#init = { maxHeld: 8192, maxHeldBytes: 32 * 1024 * 1024, maxSenders: 4096, maxStreams: 1024, maxAllStreams: 16_384, ...init };
   }
 
-  sort(item: T, from: string, mark: FlowMark): Sorted<T> {
+  /** @param isMail its domain has promised to deliver it: then it is handed on late rather than not at all */
+  sort(item: T, from: string, mark: FlowMark, isMail = false): Sorted<T> {
     const stream = this.#stream(from, mark.epoch, mark.base);
     const ready: T[] = [];
-    // What the sender no longer waits for will not come: go on behind it.
+    // The sender no longer waits for what is below: go on behind it.
     if (stream.next < mark.base) this.#skip(stream, ready, mark.base);
-    if (stream.again.delete(mark.seq)) {
-      stream.open.add(mark.seq);
-      ready.push(item);
-    } else if (mark.seq === stream.next) {
+    if (stream.refused.size > 0) for (const seq of stream.refused) if (seq < mark.base) stream.refused.delete(seq);
+    const own = this.#place(stream, item, mark.seq, ready, isMail);
+    return ready.length > 0 ? { kind: 'ready', items: ready } : { kind: own };
+  }
+
+  /** @returns what became of this one, which is in `ready` where it is `ready` */
+  #place(stream: Stream<T>, item: T, seq: number, ready: T[], isMail: boolean): Exclude<Sorted<T>['kind'], 'ready'> {
+    if (seq === stream.next) {
       this.#hand(stream, item, ready);
-      for (let held = stream.held.get(stream.next); held !== undefined; held = stream.held.get(stream.next)) this.#release(stream, held, ready);
-    } else if (mark.seq > stream.next) {
-      const isHeld = stream.held.has(mark.seq) || this.#hold(stream, mark.seq, item);
-      if (ready.length === 0) return { kind: isHeld ? 'held' : 'overflow' };
+      this.#goOn(stream, ready);
+      return 'held';
     }
-    if (ready.length > 0) return { kind: 'ready', items: ready };
-    if (stream.refused.has(mark.seq)) return { kind: 'refused' };
-    // A copy of one that isn't taken yet says nothing new.
-    return { kind: stream.open.has(mark.seq) ? 'held' : 'repeated' };
+    if (seq > stream.next) {
+      if (stream.ahead.has(seq)) return 'repeated';
+      if (stream.refused.has(seq)) return 'refused';
+      return stream.held.has(seq) || this.#hold(stream, seq, item) ? 'held' : 'overflow';
+    }
+    // A copy of one that isn't settled yet says nothing new.
+    if (stream.open.has(seq) || stream.late.has(seq)) return 'held';
+    if (stream.refused.has(seq)) return 'refused';
+    if (seq >= stream.first && !stream.skipped.has(seq)) return 'repeated';
+    if (!isMail || seq < stream.first - this.#init.maxHeld) return 'late';
+    for (; stream.first > seq; stream.first -= 1) remember(stream.skipped, stream.first - 1, this.#init.maxHeld);
+    stream.skipped.delete(seq);
+    stream.late.add(seq);
+    ready.push(item);
+    return 'held';
   }
 
   /** A message that was handed on has been taken, or kept. */
-  taken(from: string, { epoch, seq }: FlowMark): void {
+  taken(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const stream = this.#find(from, epoch);
-    if (stream?.open.delete(seq) === true) this.#changed.add(stream);
+    if (stream !== undefined && settle(stream, seq)) this.#changed.add(stream);
   }
 
-  /**
-   * A message that was handed on has been refused: for good, or for now, so that its next copy is handed on, though others
-   * have overtaken it.
-   */
-  refused(from: string, { epoch, seq }: FlowMark, how: 'for good' | 'for now'): void {
+  /** A message that was handed on has been refused for good: its copies are refused as well. */
+  refused(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const stream = this.#find(from, epoch);
-    if (stream?.open.delete(seq) !== true) return;
-    const numbers = how === 'for now' ? stream.again : stream.refused;
-    numbers.add(seq);
-    if (numbers.size > this.#maxHeld) {
-      const [oldest] = numbers;
-      numbers.delete(oldest!);
-    }
+    if (stream === undefined || !settle(stream, seq)) return;
+    remember(stream.refused, seq, this.#init.maxHeld);
     this.#changed.add(stream);
   }
 
-  /** Goes on behind a message that was handed on in an earlier life and is kept. */
+  /**
+   * A message that was handed on has been refused for now. The flow goes back: that message and those after it that are
+   * not taken yet are handed on again when they come again.
+   */
+  goBack(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
+    const stream = this.#find(from, epoch);
+    if (stream?.late.delete(seq) === true) stream.skipped.add(seq);
+    if (stream?.open.has(seq) !== true) return;
+    for (let number = seq + 1; number < stream.next; number += 1) {
+      if (!stream.open.delete(number) && isTaken(stream, number)) stream.ahead.add(number);
+    }
+    stream.open.delete(seq);
+    stream.next = Math.min(stream.next, seq);
+    this.#changed.add(stream);
+  }
+
+  /** A message that was handed on in an earlier life is kept. */
   resume(from: string, mark: FlowMark): void {
     const stream = this.#stream(from, mark.epoch, mark.base);
-    stream.again.delete(mark.seq);
-    stream.next = Math.max(stream.next, mark.seq + 1);
+    stream.skipped.delete(mark.seq);
+    if (mark.seq >= stream.next) stream.ahead.add(mark.seq);
+    this.#goOn(stream, []);
     this.#changed.add(stream);
   }
 
   /** Goes on where an earlier life was. */
-  restore({ from, epoch, next, missing }: Position): void {
-    const stream = this.#stream(from, epoch, next);
-    stream.next = Math.max(stream.next, next);
-    for (const seq of missing) stream.again.add(seq);
+  restore(position: Position): void {
+    const stream = this.#stream(position.from, position.epoch, position.first);
+    stream.next = Math.max(stream.next, position.next);
+    for (const [numbers, kept] of [[stream.ahead, position.ahead], [stream.refused, position.refused], [stream.skipped, position.skipped]] as const) {
+      for (const seq of kept) numbers.add(seq);
+    }
+    this.#goOn(stream, []);
   }
 
-  /** The positions that have changed since this was asked last, and the streams that have been forgotten. */
+  /** The positions that have changed since this was asked last, and the flows that have been forgotten. */
   changes(): { readonly changed: readonly Position[]; readonly forgotten: readonly Pick<Position, 'from' | 'epoch'>[] } {
     const changed = [...this.#changed].filter((stream) => this.#find(stream.from, stream.epoch) === stream).map(positionOf);
     const forgotten = this.#forgotten.filter(({ from, epoch }) => this.#find(from, epoch) === undefined);
@@ -148,54 +187,86 @@ export class Incoming<T> {
 
   #stream(from: string, epoch: string, base: number): Stream<T> {
     let streams = this.#senders.get(from);
+    const used = (this.#uses += 1);
     const known = streams?.get(epoch);
-    if (known !== undefined) return known;
-    // Beginning a stream is what makes a sender the newest: that is rare, and messages are many.
-    if (streams !== undefined) this.#senders.delete(from);
-    this.#senders.set(from, streams ??= new Map());
-    const stream: Stream<T> = { from, epoch, next: base, held: new Map(), open: new Set(), again: new Set(), refused: new Set() };
-    streams.set(epoch, stream);
-    const [oldestEpoch] = streams.keys();
-    if (streams.size > this.#maxStreams) this.#forget(streams, oldestEpoch!);
-    const [oldestSender] = this.#senders;
-    if (this.#senders.size > this.#maxSenders && oldestSender !== undefined) {
-      for (const name of [...oldestSender[1].keys()]) this.#forget(oldestSender[1], name);
-      this.#senders.delete(oldestSender[0]);
+    if (known !== undefined) {
+      known.used = used;
+      return known;
     }
+    const stream: Stream<T> = { from, epoch, first: base, next: base, held: new Map(), open: new Set(), late: new Set(), ahead: new Set(), refused: new Set(), skipped: new Set(), used };
+    if (streams === undefined) this.#senders.set(from, streams = new Map());
+    streams.set(epoch, stream);
+    this.#streams += 1;
+    this.#makeRoom(from, streams);
     return stream;
   }
 
-  #forget(streams: Map<string, Stream<T>>, epoch: string): void {
-    const stream = streams.get(epoch);
-    streams.delete(epoch);
+  /** Forgets what is too much: only a flow's beginning leads here, and that is rare. */
+  #makeRoom(from: string, streams: Map<string, Stream<T>>): void {
+    const { maxStreams, maxSenders, maxAllStreams } = this.#init;
+    if (streams.size > maxStreams) this.#forget(quietest(streams.values()));
+    if (this.#senders.size > maxSenders) {
+      const others = [...this.#senders].filter(([name]) => name !== from).map(([, theirs]) => ({ theirs, used: Math.max(...[...theirs.values()].map(({ used }) => used)) }));
+      for (const stream of quietest(others)?.theirs.values() ?? []) this.#forget(stream);
+    }
+    if (this.#streams <= maxAllStreams) return;
+    let most = streams;
+    for (const theirs of this.#senders.values()) if (theirs.size > most.size) most = theirs;
+    this.#forget(quietest(most.values()));
+  }
+
+  #forget(stream: Stream<T> | undefined): void {
     if (stream === undefined) return;
+    const streams = this.#senders.get(stream.from);
+    if (streams?.delete(stream.epoch) !== true) return;
+    if (streams.size === 0) this.#senders.delete(stream.from);
+    this.#streams -= 1;
     for (const held of stream.held.values()) this.#heldBytes -= this.#sizeOf(held);
     this.#forgotten.push(stream);
   }
 
   /** Goes on to `base`, over the held messages below it. */
   #skip(stream: Stream<T>, ready: T[], base: number): void {
-    for (const seq of [...stream.held.keys()].filter((held) => held < base).sort((a, b) => a - b)) {
+    // Of a very large gap the end is remembered.
+    const from = Math.max(stream.next, base - this.#init.maxHeld);
+    for (const seq of [...stream.held.keys()].filter((held) => held < from).sort((a, b) => a - b)) {
       stream.next = seq;
-      this.#release(stream, stream.held.get(seq)!, ready);
+      this.#release(stream, ready);
     }
-    stream.next = Math.max(stream.next, base);
-    for (const seq of stream.refused) if (seq < base) stream.refused.delete(seq);
-    // What was held behind the gap follows.
-    for (let held = stream.held.get(stream.next); held !== undefined; held = stream.held.get(stream.next)) this.#release(stream, held, ready);
+    for (stream.next = Math.max(stream.next, from); stream.next < base;) {
+      if (stream.held.has(stream.next)) this.#release(stream, ready);
+      else {
+        if (!stream.ahead.delete(stream.next) && !stream.refused.has(stream.next)) remember(stream.skipped, stream.next, this.#init.maxHeld);
+        stream.next += 1;
+      }
+    }
+    for (const seq of stream.ahead) if (seq < base) stream.ahead.delete(seq);
+    this.#changed.add(stream);
+    this.#goOn(stream, ready);
+  }
+
+  /** Hands on what was held behind the last number, and passes over numbers that are settled. */
+  #goOn(stream: Stream<T>, ready: T[]): void {
+    for (;;) {
+      if (stream.held.has(stream.next)) this.#release(stream, ready);
+      else if (stream.ahead.delete(stream.next) || stream.refused.has(stream.next)) stream.next += 1;
+      else return;
+    }
   }
 
   /** @returns whether there was room for it */
   #hold(stream: Stream<T>, seq: number, item: T): boolean {
     const size = this.#sizeOf(item);
-    if (stream.held.size >= this.#maxHeld || this.#heldBytes + size > this.#maxHeldBytes) return false;
+    if (stream.held.size >= this.#init.maxHeld || this.#heldBytes + size > this.#init.maxHeldBytes) return false;
     stream.held.set(seq, item);
     this.#heldBytes += size;
     return true;
   }
 
-  /** Hands on what was held as the next. */
-  #release(stream: Stream<T>, item: T, ready: T[]): void {
+  /** Hands on the held item of the next number. */
+  #release(stream: Stream<T>, ready: T[]): void {
+    const item = stream.held.get(stream.next);
+    if (item === undefined) return;
     stream.held.delete(stream.next);
     this.#heldBytes -= this.#sizeOf(item);
     this.#hand(stream, item, ready);
@@ -208,8 +279,31 @@ export class Incoming<T> {
   }
 }
 
-const positionOf = ({ from, epoch, next, open, again }: Stream<unknown>): Position => {
+/** Whether a number below `next` that isn't open was taken. */
+const isTaken = ({ late, refused, skipped }: Stream<unknown>, seq: number): boolean => !late.has(seq) && !refused.has(seq) && !skipped.has(seq);
+
+/** Ends that a number is unsettled. @returns whether it was */
+const settle = ({ open, late }: Stream<unknown>, seq: number): boolean => open.delete(seq) || late.delete(seq);
+
+/** Adds a number to a bounded set; the one that is there longest goes. */
+const remember = (numbers: Set<number>, seq: number, most: number): void => {
+  numbers.add(seq);
+  const [oldest] = numbers;
+  if (numbers.size > most && oldest !== undefined) numbers.delete(oldest);
+};
+
+const quietest = <S extends { readonly used: number }>(streams: Iterable<S>): S | undefined => {
+  let found: S | undefined;
+  for (const stream of streams) if (found === undefined || stream.used < found.used) found = stream;
+  return found;
+};
+
+/** Handed on doesn't count: a message that isn't taken yet has to come again in the next life. */
+const positionOf = (stream: Stream<unknown>): Position => {
+  const { from, epoch, first, next, open, late, ahead, refused, skipped } = stream;
   let lowest = next;
   for (const seq of open) lowest = Math.min(lowest, seq);
-  return { from, epoch, next: lowest, missing: [...again].filter((seq) => seq < lowest) };
+  const taken = [...ahead];
+  for (let seq = lowest; seq < next; seq += 1) if (!open.has(seq) && isTaken(stream, seq)) taken.push(seq);
+  return { from, epoch, first, next: lowest, ahead: taken, refused: [...refused], skipped: [...skipped, ...late] };
 };

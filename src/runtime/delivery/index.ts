@@ -6,6 +6,7 @@
  */
 export * from './arrival.js';
 export * from './carrier.js';
+export * from './dispatch.js';
 export * from './flow.js';
 export * from './flows.js';
 export * from './incoming.js';

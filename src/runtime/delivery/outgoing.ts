@@ -1,6 +1,6 @@
 import {
   asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, pressureOf, rangeOf, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type ProtoflyError, type Response, type Timer,
+  ProtoflyError, type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type Response, type Timer,
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
@@ -36,6 +36,8 @@ export interface OutgoingInit {
 export interface SendOptions {
   /** Where it stands, for a caller that keeps count itself: ascending within an epoch, and of one epoch only while anything of the pair is outstanding. */
   readonly mark?: Pick<FlowMark, 'epoch' | 'seq'>;
+  /** When its `ttl` ends, in steady time: it travels with the rest of it. @default its `ttl`, if any, travels as it is */
+  readonly until?: number;
   /** Whether its receiver takes several messages as one (FLW-8), and receipts that come with them (FLW-9). @default false */
   readonly batches?: boolean;
 }
@@ -74,9 +76,9 @@ export class Outgoing {
   }
 
   /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
-  send(message: Message, to: Address, carrier: Carrier, { mark, batches = false }: SendOptions = {}): Pressure {
+  send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Pressure {
     const flow = this.#flow(message.from, to);
-    const entry = flow.add(message, mark);
+    const entry = flow.add(message, mark, until);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, carrier) : this.#dispatch.carry(flow, entry, carrier));
     return pressure === undefined ? flow.room : pressureOf([pressure, flow.room]);
@@ -126,17 +128,35 @@ export class Outgoing {
     for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#dispatch.move(flow, ({ carrier }) => carrier === undefined);
   }
 
-  /** Nothing of a message is to be waited for any more. */
-  withdraw(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
-    const flow = this.#flows.get(from, to);
-    const entry = flow?.epoch === epoch ? flow.window.get(seq) : undefined;
-    if (flow !== undefined && entry !== undefined) flow.acknowledge(entry);
+  /** The receipt of a message has come, for a caller that keeps count itself. */
+  acknowledge(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): void {
+    const { flow, entry } = this.#at(from, to, mark);
+    if (entry !== undefined) flow?.acknowledge(entry);
+  }
+
+  /** A carrier, or a node behind it, says that a message went no further: it stays in flight. */
+  giveBack(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): void {
+    const { entry } = this.#at(from, to, mark);
+    if (entry !== undefined) giveBack(entry);
+  }
+
+  /** Gives a message up: it isn't sent any more. @returns whether its receiver may have it */
+  withdraw(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): boolean {
+    const { flow, entry } = this.#at(from, to, mark);
+    if (entry === undefined) return false;
+    flow?.drop(entry);
+    return isInDoubt(entry);
   }
 
   close(): void {
     this.#sweep?.cancel();
     for (const flow of this.#flows.all()) flow.release();
     this.#flows.clear();
+  }
+
+  #at(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): { readonly flow: Flow | undefined; readonly entry: Outstanding | undefined } {
+    const flow = this.#flows.get(from, to);
+    return { flow, entry: flow?.epoch === epoch ? flow.window.get(seq) : undefined };
   }
 
   #flow(from: Address, to: Address): Flow {
@@ -166,7 +186,7 @@ export class Outgoing {
     const isCertain = (entry: Outstanding): boolean => !NOBODY.has(code) || !isInDoubt(entry);
     const clear = aboutAll(response, ended.filter(isCertain));
     const unclear = aboutAll(asUncertain(response), ended.filter((entry) => !isCertain(entry)));
-    if (clear !== undefined && unclear !== undefined) this.#reply(unclear);
+    if (clear !== undefined && unclear !== undefined) this.#reply(unclear, { epoch: flow.epoch, seq: entries[0]!.seq });
     return clear ?? unclear;
   }
 
@@ -211,14 +231,23 @@ export class Outgoing {
         continue;
       }
       const isAway = oldest.carrier?.isAway === true;
-      if (!patient && this.#silence(flow, oldest) > Math.max(forgetMs, this.#patience(oldest.message))) {
-        flow.release();
-        this.#flows.delete(flow);
+      if (!patient && this.#isForgotten(flow, oldest)) {
+        this.#forget(flow);
       } else if (!isAway && now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
         this.#dispatch.move(flow, () => true);
       } else if (isAway || flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
     }
+  }
+
+  #isForgotten(flow: Flow, entry: Outstanding): boolean {
+    return this.#silence(flow, entry) > Math.max(this.#init.forgetMs, this.#patience(entry.message));
+  }
+
+  /** Gives up messages that have waited too long for a receipt, and tells their senders. */
+  #forget(flow: Flow): void {
+    const error = new ProtoflyError('E_TIMEOUT', `${flow.to} acknowledged nothing for too long`);
+    for (const entry of flow.window.all()) if (this.#isForgotten(flow, entry)) this.#dispatch.refuse(flow, entry, error);
   }
 
   /** What stands still takes another way as soon as there is one, and what couldn't be sent any. */
@@ -237,7 +266,7 @@ export class Outgoing {
 
   /** What nothing carries, and may hope no longer, is refused. */
   #giveUp(flow: Flow, trouble: ProtoflyError): void {
-    for (const entry of flow.window.between(0, Number.MAX_SAFE_INTEGER)) {
+    for (const entry of flow.window.all()) {
       if (entry.carrier !== undefined || this.#mayHope(flow, entry)) continue;
       this.#dispatch.refuse(flow, entry, trouble);
     }

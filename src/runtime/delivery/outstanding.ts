@@ -7,6 +7,8 @@ export interface Outstanding extends Numbered {
   readonly message: Message;
   /** When it was to be sent first. */
   readonly since: number;
+  /** In steady time: it travels with what is left of its `ttl` until then. Undefined: with the `ttl` that it has, if any. */
+  readonly until: number | undefined;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
   /** What it takes along: the body of a receipt for messages of the other direction (docs/protocol.md, FLW-9). True whenever it arrives. */

@@ -1,3 +1,5 @@
+import { ProtoflyError } from '../../protocol/index.js';
+
 /** Something that awaits its receipt. */
 export interface Numbered {
   readonly seq: number;
@@ -8,11 +10,11 @@ export interface Numbered {
 const SLACK = 1024;
 
 /**
- * What of one stream awaits its receipt, by number. Entries come with ascending numbers and go in any order; none of it
- * costs more because there are many, but for `find`.
+ * The messages of one flow that await their receipts, by number. Entries come with ascending numbers and go in any order;
+ * no call but `find` costs more because there are many.
  */
 export class Window<T extends Numbered> {
-  /** The entry of number `#start + i` is `#entries[i]`; settled ones, and numbers that were left out, are undefined. */
+  /** The entry of number `#start + i` is `#entries[i]`; settled ones, and numbers that were left out, are undefined. The last is an entry. */
   #entries: (T | undefined)[] = [];
   #start = 1;
   /** Index of the oldest entry. */
@@ -32,14 +34,16 @@ export class Window<T extends Numbered> {
     return this.#entries[this.#head];
   }
 
-  /** Adds an entry whose number is above all that were added since the window was empty. */
+  /** Adds an entry whose number is above all that are here. @throws ProtoflyError `E_INTERNAL` when it isn't */
   add(entry: T): void {
     if (this.#size === 0) {
       this.#entries = [];
       this.#head = 0;
       this.#start = entry.seq;
     }
-    while (this.#start + this.#entries.length < entry.seq) this.#entries.push(undefined);
+    const index = entry.seq - this.#start;
+    if (index < this.#entries.length) throw new ProtoflyError('E_INTERNAL', `number ${String(entry.seq)} comes after ${String(this.#start + this.#entries.length - 1)} in a window`);
+    while (this.#entries.length < index) this.#entries.push(undefined);
     this.#entries.push(entry);
     this.#size += 1;
     this.#bytes += entry.bytes;
@@ -55,6 +59,7 @@ export class Window<T extends Numbered> {
     this.#entries[seq - this.#start] = undefined;
     this.#size -= 1;
     this.#bytes -= entry.bytes;
+    while (this.#entries.length > 0 && this.#entries.at(-1) === undefined) this.#entries.pop();
     while (this.#head < this.#entries.length && this.#entries[this.#head] === undefined) this.#head += 1;
     if (this.#head > SLACK && this.#head * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#head);
@@ -69,6 +74,11 @@ export class Window<T extends Numbered> {
     const from = Math.max(first - this.#start, this.#head);
     const end = Math.min(last - this.#start + 1, this.#entries.length);
     return from < end ? this.#entries.slice(from, end).filter((entry) => entry !== undefined) : [];
+  }
+
+  /** All entries, the oldest first. */
+  all(): T[] {
+    return this.#entries.slice(this.#head).filter((entry) => entry !== undefined);
   }
 
   /** The next entry above a number. */

@@ -7,7 +7,7 @@ import { Incoming, sizeOf, type Arrival, type Receipts } from '../delivery/index
 import { Askers, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
-import { Queue, type Stored } from './queue.js';
+import { Queue, type Stored, type Taken } from './queue.js';
 import { Recent } from './recent.js';
 
 export interface Attachment {
@@ -88,7 +88,7 @@ export class Inbox {
     this.#queue = new Queue({
       stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,
       onStored: ({ flow, arrival }, message) => { this.#taken(message, arrival, flow); },
-      onDropped: ({ flow }, message, error) => { this.#refuse(message, flow, error); },
+      onDropped: ({ flow }, message, error) => { this.#turnAway(message, flow, error); },
     }, { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init });
     this.#queue.load((message, flow) => { if (flow !== undefined) this.#incoming.resume(message.from, flow); });
   }
@@ -131,17 +131,24 @@ export class Inbox {
     }
     const flow = arrival.path === 'local' ? undefined : flowOf(message);
     if (flow === undefined) { this.#admit(message, arrival); return; }
-    const sorted = this.#incoming.sort({ message, arrival, flow }, message.from, flow);
+    const sorted = this.#incoming.sort({ message, arrival, flow }, message.from, flow, isKept(message));
     switch (sorted.kind) {
       case 'ready':
-        for (const ready of sorted.items) this.#admit(ready.message, ready.arrival, ready.flow);
+        this.#admitAll(sorted.items);
         return;
       case 'repeated':
         this.#receipt(message, arrival, flow);
         return;
-      case 'refused': throw this.#queue.full();
-      // It passes: who hears this sends again.
-      case 'overflow': throw new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`);
+      case 'refused':
+        this.#refuse(message, flow, this.#queue.full());
+        return;
+      case 'late':
+        this.#refuse(message, flow, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
+        return;
+      case 'overflow':
+        // It passes: its sender sends the message again.
+        this.#refuse(message, flow, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
+        return;
       case 'held': return;
     }
   }
@@ -201,26 +208,49 @@ export class Inbox {
     else for (const consumer of this.#attached) consumer.pass(response);
   }
 
-  #admit(message: Request, arrival: Arrival, flow?: FlowMark): void {
-    if (this.#queue.isFull) {
-      this.#turnedAway(message, flow);
-      this.#reply(refuse(message, this.#queue.full(), this.#address));
-      return;
+  #admitAll(items: readonly Came[]): void {
+    // Kept messages of one flow stay in order: behind one that was turned away there is no room for others.
+    let isBlocked = false;
+    for (const { message, arrival, flow } of items) {
+      if (isBlocked && isKept(message)) this.#refuse(message, flow, this.#queue.full());
+      else if (!this.#admit(message, arrival, flow)) isBlocked = true;
     }
-    const item = this.#queue.add(message, arrival, flow);
-    if (this.#attached.size === 0) this.#queue.keep(item);
+  }
+
+  /** @returns whether there was room */
+  #admit(message: Request, arrival: Arrival, flow?: FlowMark): boolean {
+    if (this.#queue.isFull) {
+      this.#turnAway(message, flow, this.#queue.full());
+      return false;
+    }
+    this.#queue.add(message, arrival, flow);
+    if (this.#attached.size === 0) this.#queue.keepOn();
     else for (const consumer of this.#attached) consumer.pump();
+    return true;
   }
 
   /** Ends the items that every attached program has taken; those below `upTo` in any case. */
   #settle(upTo?: number): void {
     const done = upTo ?? Math.min(...[...this.#attached].map(({ taken }) => taken));
     if (!Number.isFinite(done) || done <= this.#queue.first) return;
-    const items = this.#queue.take(done);
-    for (const { message, state, arrival, flow } of items) if (message !== undefined && state !== 'stored') this.#taken(message, arrival, flow);
-    // What goes from the disk there must go together with the news that it has been taken.
-    if (items.some(({ state }) => state !== 'here')) this.#positions?.write();
+    const taken = this.#queue.take(done);
+    for (const { item: { message, arrival, flow }, was } of taken) if (message !== undefined && was === 'here') this.#taken(message, arrival, flow);
+    if (taken.some(({ erased }) => erased !== undefined)) this.#takenFromDisk(taken.filter(({ erased }) => erased !== undefined));
     for (const consumer of this.#attached) consumer.catchUp();
+  }
+
+  /**
+   * Messages go from the disk in one step with the news that they have been taken. Those that were still on their way there
+   * have had no receipt: it follows that step, or a later life would hand them on again.
+   */
+  #takenFromDisk(taken: readonly Taken[]): void {
+    const unheard = taken.flatMap(({ item: { message, arrival, flow }, was }) => (message !== undefined && was === 'storing' ? [{ message, arrival, flow }] : []));
+    for (const { message, flow } of unheard) if (flow !== undefined) this.#incoming.taken(message.from, flow);
+    const written = this.#positions?.write().catch(() => undefined);
+    if (unheard.length === 0) return;
+    void Promise.all([written, ...taken.map(({ erased }) => erased)]).then(() => {
+      for (const { message, arrival, flow } of unheard) this.#receipt(message, arrival, flow);
+    });
   }
 
   /** By a program, or by the disk. */
@@ -232,21 +262,44 @@ export class Inbox {
     this.#receipt(message, arrival, flow);
   }
 
-  #refuse(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
-    this.#turnedAway(message, flow);
-    this.#reply(refuse(message, error, this.#address));
+  /**
+   * There is no room for a message. A kept one comes again until it is taken, and those behind it in its flow have to wait
+   * for it: they go back as well. For others a refusal is the end.
+   */
+  #turnAway(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
+    if (flow === undefined) {
+      this.#refuse(message, flow, error);
+    } else if (isKept(message)) {
+      const behind = this.#attached.size === 0 ? this.#queue.takeBack(message.from, flow) : [];
+      this.#incoming.goBack(message.from, flow);
+      for (const one of [message, ...behind]) this.#refuse(one, flowOf(one), error);
+      this.#positions?.note();
+    } else {
+      this.#incoming.refused(message.from, flow);
+      this.#refuseForGood(message, flow, error);
+    }
   }
 
-  /** For want of room. Who keeps a message sends it again until it is taken; for others a refusal is the end. */
-  #turnedAway(message: Request, flow: FlowMark | undefined): void {
-    if (flow === undefined) return;
-    this.#incoming.refused(message.from, flow, message.body?.store === true ? 'for now' : 'for good');
-    this.#positions?.note();
+  /** The refusal leaves when it is on disk: a later life must not take a copy of a message whose sender was told that it won't be. */
+  #refuseForGood(message: Request, flow: FlowMark, error: ProtoflyError): void {
+    if (this.#positions === undefined) this.#refuse(message, flow, error);
+    else this.#positions.writeSoon().then(() => { this.#refuse(message, flow, error); }, () => { this.#refuse(message, flow, withDoubt(error)); });
+  }
+
+  #refuse(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
+    const refusal = refuse(message, error, this.#address);
+    this.#reply(flow === undefined ? refusal : { ...refusal, body: { ...refusal.body, flow: [flow.epoch, flow.seq, flow.seq] } });
   }
 
   #receipt(message: Request, arrival: Arrival, flow: FlowMark | undefined): void {
     if (expectationOf(message) === 'receipt') this.#receipts.add(this.#address, message, arrival, flow);
   }
 }
+
+/** Whether a runtime or a domain keeps a message until it is taken, and sends it again. */
+const isKept = (message: Request): boolean => message.body?.store === true;
+
+const withDoubt = ({ code, message, hint }: ProtoflyError): ProtoflyError =>
+  new ProtoflyError(code, message, { uncertain: true, ...(hint === undefined ? {} : { hint }) });
 
 const keyOf = (from: Address, id: MessageId): string => `${from} ${String(id)}`;

@@ -23,8 +23,8 @@ export interface PositionsInit {
   readonly positionMs?: number;
 }
 
-/** Nothing is sent again for longer: what is kept for a receiver, anywhere, is kept for a week. */
-const KEPT_MS = 8 * 24 * 3600 * 1000;
+/** The lists of a position that was written without them. */
+const NO_LISTS = { first: 1, ahead: [], refused: [], skipped: [] };
 
 /**
  * Keeps on disk how far the streams to one receiver have been taken, a little later than it happens: all that
@@ -35,35 +35,48 @@ export class Positions {
   readonly #prefix: string;
   readonly #positionMs: number;
   #timer: Timer | undefined;
+  #soon: Promise<void> | undefined;
 
   constructor(components: PositionsComponents, { address, positionMs = 50 }: PositionsInit) {
     this.#components = components;
     this.#prefix = `${address} `;
     this.#positionMs = positionMs;
-    const { kept, clock, incoming, onFailed } = components;
-    for (const [key, position] of [...kept.entries({ prefix: this.#prefix })].sort(([, a], [, b]) => a.at - b.at)) {
-      if (clock.now() - position.at > KEPT_MS) kept.delete(key).catch(onFailed);
-      else incoming.restore(position);
-    }
+    const { kept, incoming } = components;
+    // However old: setting the clock forward must not make a message come twice. Their number is bounded.
+    for (const [, position] of [...kept.entries({ prefix: this.#prefix })].sort(([, a], [, b]) => a.at - b.at)) incoming.restore({ ...NO_LISTS, ...position });
   }
 
   /** Something has been taken. */
   note(): void {
-    this.#timer ??= this.#components.clock.setTimeout(() => { this.write(); }, this.#positionMs);
+    this.#timer ??= this.#components.clock.setTimeout(() => { this.write().catch(() => undefined); }, this.#positionMs);
   }
 
-  /** Writes now what has changed. */
-  write(): void {
+  /** Writes now what has changed. @returns when it is on disk. @throws ProtoflyError `E_STORE`, as a rejection that is logged already */
+  write(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { kept, clock, incoming, onFailed } = this.#components;
+    const { onFailed } = this.#components;
+    const written = this.#writeAll();
+    written.catch(onFailed);
+    return written;
+  }
+
+  /** Writes at the end of this turn what has changed by then. @returns, throws as `write` */
+  writeSoon(): Promise<void> {
+    this.#soon ??= Promise.resolve().then(() => {
+      this.#soon = undefined;
+      return this.write();
+    });
+    return this.#soon;
+  }
+
+  async #writeAll(): Promise<void> {
+    const { kept, clock, incoming } = this.#components;
     const { changed, forgotten } = incoming.changes();
-    try {
-      for (const position of changed) kept.put(this.#key(position), { ...position, at: clock.now() }).catch(onFailed);
-      for (const stream of forgotten) kept.delete(this.#key(stream)).catch(onFailed);
-    } catch (thrown) {
-      onFailed(thrown);
-    }
+    await Promise.all([
+      ...changed.map((position) => kept.put(this.#key(position), { ...position, at: clock.date() })),
+      ...forgotten.map((stream) => kept.delete(this.#key(stream))),
+    ]);
   }
 
   async discard(): Promise<void> {
@@ -75,7 +88,7 @@ export class Positions {
   }
 
   close(): void {
-    if (this.#timer !== undefined) this.write();
+    if (this.#timer !== undefined) this.write().catch(() => undefined);
   }
 
   #key({ from, epoch }: Pick<Position, 'from' | 'epoch'>): string {

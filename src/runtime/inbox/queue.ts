@@ -1,4 +1,4 @@
-import { asProtoflyError, ProtoflyError, type Address, type Clock, type FlowMark, type Request } from '../../protocol/index.js';
+import { asProtoflyError, ProtoflyError, type Address, type Clock, type FlowMark, type Request, type Timer } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import { sizeOf, type Arrival, type Path } from '../delivery/index.js';
 
@@ -11,6 +11,14 @@ export interface Stored {
   readonly flow?: FlowMark;
 }
 
+/** A message that has left the queue. */
+export interface Taken {
+  readonly item: Item;
+  readonly was: Item['state'];
+  /** Settles when it is gone from the disk. Undefined: it never went there. */
+  readonly erased: Promise<unknown> | undefined;
+}
+
 /** A message that waits. */
 export interface Item {
   readonly key: string;
@@ -20,7 +28,7 @@ export interface Item {
   readonly flow: FlowMark | undefined;
   /** Absent when it is on disk only. */
   message: Request | undefined;
-  state: 'here' | 'storing' | 'stored';
+  state: 'here' | 'storing' | 'stored' | 'gone';
 }
 
 export interface QueueComponents {
@@ -62,7 +70,13 @@ export class Queue {
   readonly #items: Item[] = [];
   #first = 0;
   #bytes = 0;
+  /** So many items from the first on are on disk, or on their way there. */
+  #kept = 0;
+  #keptBytes = 0;
   #lastKey = 0;
+  #unattendedSince = 0;
+  /** Ends the patience with the first item that has no room. */
+  #timer: Timer | undefined;
   #closed = false;
 
   constructor(components: QueueComponents, init: QueueInit) {
@@ -90,6 +104,8 @@ export class Queue {
     const { stored, clock } = this.#components;
     for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
       this.#push({ key, bytes, arrival: { path }, flow, arrived: clock.now(), message: undefined, state: 'stored' });
+      this.#kept += 1;
+      this.#keptBytes += bytes;
       each(message, flow);
       this.#lastKey = Number(key.slice(this.#prefix.length));
     }
@@ -117,28 +133,43 @@ export class Queue {
   }
 
   /** Takes the items with numbers below `end` from here, and from the disk. */
-  take(end: number): readonly Item[] {
+  take(end: number): readonly Taken[] {
     const items = this.#items.splice(0, end - this.#first);
     this.#first += items.length;
-    for (const item of items) {
-      this.#bytes -= item.bytes;
-      if (item.state !== 'here') this.#components.stored.delete(item.key).catch(this.#components.onFailed);
-    }
-    return items;
+    for (const { bytes } of items.slice(0, this.#kept)) this.#keptBytes -= bytes;
+    this.#kept = Math.max(0, this.#kept - items.length);
+    return items.map((item) => ({ item, was: item.state, erased: this.#end(item) }));
   }
 
-  /** Puts the newest item on disk, if there is room. */
-  keep(item: Item): void {
-    this.#keep(item, this.#items.length, this.#bytes);
-  }
-
-  /** Puts on disk what waits, as far as there is room. */
+  /** Nobody takes messages from now on: as many as there is room for go to disk, the others have `stallMs` to find a program. */
   keepAll(): void {
-    let bytes = 0;
-    for (const [index, item] of [...this.#items].entries()) {
-      bytes += item.bytes;
-      if (item.state === 'here') this.#keep(item, index + 1, bytes);
+    this.#unattendedSince = this.#components.clock.now();
+    this.keepOn();
+  }
+
+  /** Puts messages on disk in their order, as far as there is room. */
+  keepOn(): void {
+    const { asks } = this.#components;
+    for (let item = this.#items[this.#kept]; item !== undefined; item = this.#items[this.#kept]) {
+      if (item.message !== undefined && item.state === 'here') {
+        if (asks(item.message)) {
+          this.#drop(item, new ProtoflyError('E_UNAVAILABLE', `the program that was attached to ${this.#init.address} is gone`));
+          continue;
+        }
+        if (this.#kept >= this.#init.maxMessages || this.#keptBytes + item.bytes > this.#init.maxBytes) break;
+        void this.#store(item, item.message);
+      }
+      this.#kept += 1;
+      this.#keptBytes += item.bytes;
     }
+    this.#awaitRoom();
+  }
+
+  /** Takes back the messages of a flow behind a number that are on nobody's disk yet. Not while anybody takes messages. */
+  takeBack(from: Address, { epoch, seq }: FlowMark): readonly Request[] {
+    const items = this.#items.filter((item) => item.state !== 'stored' && item.flow?.epoch === epoch && item.flow.seq > seq && item.message?.from === from);
+    for (const item of items) this.#remove(item);
+    return items.flatMap(({ message }) => message ?? []);
   }
 
   full(): ProtoflyError {
@@ -150,7 +181,8 @@ export class Queue {
     const items = this.#items.splice(0);
     this.#first += items.length;
     this.#bytes = 0;
-    this.#closed = true;
+    this.#keepOnly(0);
+    this.close();
     const { stored } = this.#components;
     await Promise.all([...stored.entries({ prefix: this.#prefix })].map(([key]) => stored.delete(key)));
     return items.length;
@@ -159,6 +191,8 @@ export class Queue {
   /** From now on nobody is told of what reaches the disk. */
   close(): void {
     this.#closed = true;
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   #push(item: Item): void {
@@ -166,46 +200,69 @@ export class Queue {
     this.#bytes += item.bytes;
   }
 
-  /** Puts one item on disk if there is room for so many messages and bytes; else it has `stallMs` to find a program. */
-  #keep(item: Item, messages: number, bytes: number): void {
-    const { maxMessages, maxBytes, stallMs } = this.#init;
+  /** The first message without room has `stallMs` from when it came, or from when the last program left. */
+  #awaitRoom(): void {
+    const item = this.#items[this.#kept];
+    if (item === undefined || this.#timer !== undefined || this.#closed) return;
     const { clock, isAttended } = this.#components;
-    if (messages <= maxMessages && bytes <= maxBytes) {
-      if (item.message !== undefined) void this.#store(item, item.message);
-      return;
-    }
-    const left = item.arrived + stallMs - clock.now();
-    clock.setTimeout(() => {
-      if (item.state === 'here' && !isAttended()) this.#drop(item, this.full());
-    }, Math.max(left, 0));
+    const deadline = Math.max(item.arrived, this.#unattendedSince) + this.#init.stallMs;
+    this.#timer = clock.setTimeout(() => {
+      this.#timer = undefined;
+      if (isAttended() || this.#closed) return;
+      if (this.#items[this.#kept] === item && clock.now() >= deadline) this.#drop(item, this.full());
+      this.keepOn();
+    }, Math.max(deadline - clock.now(), 0));
   }
 
   async #store(item: Item, message: Request): Promise<void> {
-    const { stored, asks, isAttended, onStored, onFailed } = this.#components;
-    if (asks(message)) {
-      this.#drop(item, new ProtoflyError('E_UNAVAILABLE', `the program that was attached to ${this.#init.address} is gone`));
-      return;
-    }
+    const { stored, isAttended, onStored, onFailed } = this.#components;
     item.state = 'storing';
     try {
       await stored.put(item.key, { message, path: item.arrival.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
     } catch (thrown) {
       onFailed(thrown);
+      if (item.state !== 'storing') return;
       item.state = 'here';
-      if (!isAttended()) this.#drop(item, asProtoflyError(thrown));
+      const index = this.#items.indexOf(item);
+      if (index >= 0 && index < this.#kept) this.#keepOnly(index);
+      if (!isAttended() && !this.#closed) this.#drop(item, asProtoflyError(thrown));
       return;
     }
-    if (this.#closed || !this.#items.includes(item)) return;
+    if (this.#closed || item.state !== 'storing') return;
     item.state = 'stored';
     item.message = undefined;
     onStored(item, message);
   }
 
   #drop(item: Item, error: ProtoflyError): void {
+    const { message } = item;
+    if (this.#remove(item) && message !== undefined) this.#components.onDropped(item, message, error);
+  }
+
+  #remove(item: Item): boolean {
     const index = this.#items.indexOf(item);
-    if (index < 0) return;
+    if (index < 0) return false;
+    if (index < this.#kept) {
+      this.#kept -= 1;
+      this.#keptBytes -= item.bytes;
+    }
     this.#items.splice(index, 1);
+    void this.#end(item);
+    return true;
+  }
+
+  /** An item waits no longer. @returns when the disk knows that, too */
+  #end(item: Item): Promise<unknown> | undefined {
     this.#bytes -= item.bytes;
-    if (item.message !== undefined) this.#components.onDropped(item, item.message, error);
+    const wasHere = item.state === 'here';
+    item.state = 'gone';
+    return wasHere ? undefined : this.#components.stored.delete(item.key).catch(this.#components.onFailed);
+  }
+
+  /** Only the first `count` items are on disk, or on their way there. */
+  #keepOnly(count: number): void {
+    this.#kept = count;
+    this.#keptBytes = 0;
+    for (const { bytes } of this.#items.slice(0, count)) this.#keptBytes += bytes;
   }
 }

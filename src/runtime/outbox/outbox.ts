@@ -1,9 +1,9 @@
 import {
-  asProtoflyError, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type Message, type Pressure, type Request, type Response, type Timer,
+  asProtoflyError, asUncertain, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, respond, responseError, withIds,
+  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type Request, type Response, type Timer,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { Outgoing, WINDOW, type Carrier } from '../delivery/index.js';
+import { Outgoing, WINDOW, type Carrier, type DispatchComponents } from '../delivery/index.js';
 import { pairKey, Pair, type Entry } from './pair.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
@@ -29,20 +29,27 @@ export interface OutboxInit {
   readonly maxBytes?: number;
   /** How many from one sender to one receiver. @default 5000 */
   readonly maxPerPair?: number;
-  /** How many of a pair are under way at a time. @default 256 */
+  /** How many of a pair are in flight at a time. @default 256 */
   readonly maxUnderWay?: number;
   /** Beyond how many unacknowledged bytes a pair waits. @default WINDOW */
   readonly window?: number;
   /** @default 3000 */
   readonly resendMs?: number;
-  /** How long a message may be under way while its receiver is away before it is put on disk, in milliseconds. @default 1000 */
+  /** How long a message may be in flight while its receiver is away before it is put on disk, in milliseconds. @default 1000 */
   readonly patienceMs?: number;
+  /** How long the numbers of a pair without messages go on, in milliseconds, before its next message begins anew. @default 120_000 */
+  readonly idleMs?: number;
 }
 
-/** What passes: the receiver, or the way, is not there now. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED', 'E_TIMEOUT', 'E_NOT_DIRECT', 'E_ABORTED']);
-/** What passes for a message that is kept here: there is no room at the other side now. */
-const NO_ROOM: ReadonlySet<ErrorCode> = new Set(['E_TOO_MANY', 'E_QUOTA']);
+/** How many pairs without messages are remembered. */
+const MAX_IDLE = 4096;
+
+/** Refusals that pass: the receiver or the route is away now, or there is no room at the other side. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED', 'E_TIMEOUT', 'E_NOT_DIRECT', 'E_ABORTED', 'E_TOO_MANY', 'E_QUOTA', 'E_STORE',
+]);
+/** Refusals that say that a message went no further. */
+const WENT_NOWHERE: ReadonlySet<ErrorCode> = new Set(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED']);
 
 /** Messages that wait when nobody can be reached, pair by pair: no pair waits for another. */
 export class Outbox {
@@ -59,11 +66,16 @@ export class Outbox {
 
   constructor(components: OutboxComponents, init: OutboxInit) {
     this.#components = components;
-    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, ...init };
-    const reply = (refusal: Response): void => { for (const heard of this.settle(refusal) ?? []) components.reply(heard); };
+    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
+    const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
     this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
-    this.#spool = new Spool(components, this.#init);
-    this.#spool.load((from, to) => this.#pair(from, to), components.clock.now());
+    const { messages, pairs, clock, log } = components;
+    this.#spool = new Spool({
+      messages, pairs, clock, log,
+      onStored: (pair, entry, message) => { this.#stored(pair, entry, message); },
+      onFailed: (pair, entry, error) => { this.#returnToSender(pair, entry, error); },
+    }, this.#init);
+    this.#spool.load((from, to) => this.#pair(from, to));
   }
 
   /** What is on disk. */
@@ -110,12 +122,12 @@ export class Outbox {
     const mail = pair.atDomain;
     const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
     if (isAboutMail && isFinal(response)) this.#passed(pair);
-    const entries = range === undefined ? pair.sentWithId(response.id) : pair.sentWithin(range);
+    const entries = range === undefined ? pair.inFlightWithId(response.id) : pair.inFlightWithin(range);
     if (entries.length === 0) return isAboutMail ? [response] : undefined;
     if (isProvisional(response)) return [response];
-    const before = pair.sent.size;
+    const before = pair.inFlight;
     const tell = entries.filter((entry) => this.#settleOne(pair, entry, response)).map(({ id }) => withIds(response, [id]));
-    if (pair.sent.size < before) this.#pump(pair);
+    if (pair.inFlight < before) this.#pump(pair);
     return tell;
   }
 
@@ -147,19 +159,20 @@ export class Outbox {
     const told = entry.state === 'stored';
     if (isSuccess(response)) {
       const atDomain = response.body['stored'] === 'domain';
-      this.#done(pair, entry);
-      if (atDomain) this.#noteMail(pair, entry);
+      this.#outgoing.acknowledge(pair.from, pair.to, entry);
+      if (atDomain) this.#spool.noteMail(pair, pair.withMail(entry));
       else if (pair.isBehindMail(entry)) this.#passed(pair);
+      this.#remove(pair, entry);
       return entry.asked && !(told && atDomain);
     }
-    const { code } = responseError(response);
-    if (PASSING.has(code)) {
-      this.#spool.keepAll(pair);
+    const error = responseError(response);
+    if (PASSING.has(error.code)) {
+      if (WENT_NOWHERE.has(error.code) && !error.uncertain) this.#outgoing.giveBack(pair.from, pair.to, entry);
+      this.#keepAll(pair);
       return false;
     }
-    if (told && NO_ROOM.has(code)) return false;
-    this.#done(pair, entry);
-    if (told) this.#giveUp(entry, 'refused', responseError(response).message);
+    this.#remove(pair, entry);
+    if (told) this.#giveUp(entry, 'refused', error.message);
     return true;
   }
 
@@ -168,7 +181,7 @@ export class Outbox {
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       this.#begun += 1;
-      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxUnderWay: this.#init.maxUnderWay });
+      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxInFlight: this.#init.maxUnderWay }, this.#components.clock.now());
       this.#pairs.set(key, pair);
       this.#schedule();
     }
@@ -197,10 +210,8 @@ export class Outbox {
         const carrier = await this.#route(message, pair.to);
         // Where there was no way for long, another entry may be the first by now.
         if (pair.waiting[0] !== entry || this.#closed) continue;
-        pair.waiting.shift();
-        pair.sent.set(entry.id, entry);
-        entry.sentAt = this.#components.clock.now();
-        await this.#outgoing.send(expecting(message), pair.to, carrier, { mark: entry });
+        pair.depart(this.#components.clock.now());
+        await this.#outgoing.send(expecting(message), pair.to, carrier, { mark: entry, until: entry.until });
         pair.went();
       } catch (thrown) {
         if (!this.#couldNotSend(pair, entry, message, asProtoflyError(thrown))) return;
@@ -211,52 +222,81 @@ export class Outbox {
   /** @returns whether to go on with the next one */
   #couldNotSend(pair: Pair, entry: Entry, message: Request, error: ProtoflyError): boolean {
     if (PASSING.has(error.code)) {
-      if (pair.sent.delete(entry.id)) {
-        this.#outgoing.withdraw(pair.from, pair.to, entry);
-        pair.waiting.unshift(entry);
-      }
-      entry.sentAt = undefined;
+      this.#outgoing.withdraw(pair.from, pair.to, entry);
+      pair.comeBack(entry);
       pair.pause(this.#components.clock.now());
-      this.#spool.keepAll(pair);
+      this.#keepAll(pair);
       return false;
     }
     const told = entry.state === 'stored';
-    this.#spool.remove(pair, entry);
+    this.#remove(pair, entry);
     if (told) this.#giveUp(entry, 'refused', error.message);
     this.#components.reply(refuse(message, error, pair.to));
     return true;
   }
 
+  /** A message that was to be sent again can't be carried by anything. */
+  #couldNotResend(refusal: Response, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
+    const pair = this.#pairs.get(pairKey(refusal.to, refusal.from));
+    if (pair === undefined) return;
+    for (const entry of pair.inFlightWithin({ epoch, first: seq, last: seq })) {
+      if (this.#settleOne(pair, entry, refusal)) this.#components.reply(refusal);
+    }
+    this.#pump(pair);
+  }
+
   #route(message: Message, to: Address): Carrier | Promise<Carrier> {
     const pair = this.#pairs.get(pairKey(message.from, to));
     // What waits at the domain is not to be overtaken.
-    const viaNode = pair?.atDomain !== undefined && pair.atDomain.until > this.#components.clock.now();
+    const viaNode = pair?.hasMail(this.#components.clock.now()) === true;
     return this.#components.route(viaNode ? ({ ...message, body: { ...message.body, p2p: false } } as Message) : message, to);
   }
 
-  /** It has been taken, refused for good, or is somebody else's to keep. */
-  #done(pair: Pair, entry: Entry): void {
-    this.#outgoing.withdraw(pair.from, pair.to, entry);
-    this.#spool.remove(pair, entry);
+  /** A message is on disk: its sender is told so. */
+  #stored(pair: Pair, entry: Entry, message: Request): void {
+    if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
+    pair.relieve();
+  }
+
+  /** Nobody is there for this pair: its messages in memory go to disk as far as there is room; the rest goes back. */
+  #keepAll(pair: Pair): void {
+    for (const entry of pair.entries) {
+      if (entry.state !== 'here') continue;
+      if (this.#spool.hasRoom(pair, entry)) this.#spool.keep(pair, entry);
+      else this.#returnToSender(pair, entry, this.#spool.full());
+    }
+  }
+
+  /** Refuses a message that can't be kept. It isn't sent any more, but its receiver may have it already. */
+  #returnToSender(pair: Pair, entry: Entry, error: ProtoflyError): void {
+    const { message } = entry;
+    const isInDoubt = this.#remove(pair, entry);
+    if (message === undefined) return;
+    const refusal = refuse(message, error, pair.to);
+    this.#components.reply(isInDoubt ? asUncertain(refusal) : refusal);
+  }
+
+  /** Forgets a message everywhere: its pair, the disk, and what is in flight. @returns whether its receiver may have it */
+  #remove(pair: Pair, entry: Entry): boolean {
+    const isInDoubt = this.#outgoing.withdraw(pair.from, pair.to, entry);
+    pair.remove(entry, this.#components.clock.now());
+    this.#spool.discard(pair, entry);
+    pair.relieve();
+    return isInDoubt;
   }
 
   #expire(pair: Pair, entry: Entry, message: Request | undefined): void {
     const told = entry.state === 'stored';
-    this.#done(pair, entry);
+    const isInDoubt = this.#remove(pair, entry);
     this.#giveUp(entry, 'expired', 'its time is up');
-    if (message !== undefined && !told) this.#components.reply(refuse(message, new ProtoflyError('E_UNAVAILABLE', `${pair.to} was not reached in time`), pair.to));
+    if (message === undefined || told) return;
+    this.#components.reply(refuse(message, new ProtoflyError('E_UNAVAILABLE', `${pair.to} was not reached in time`, { uncertain: isInDoubt }), pair.to));
   }
 
   #giveUp(entry: Entry, how: 'expired' | 'refused', why: string): void {
     if (how === 'expired') this.#expired += 1;
     else this.#refused += 1;
     this.#components.log('warn', `message ${String(entry.id)} of the outbox was given up: ${why}`);
-  }
-
-  #noteMail(pair: Pair, entry: Entry): void {
-    if (pair.atDomain !== undefined && !pair.isBehindMail(entry)) return;
-    const { id, epoch, seq, until } = entry;
-    this.#spool.noteMail(pair, { id, epoch, seq, until });
   }
 
   /** The domain hands on in order: what it kept of this pair has been taken. */
@@ -273,18 +313,22 @@ export class Outbox {
     }, this.#init.patienceMs);
   }
 
-  /** Puts on disk what is under way to somebody who has gone, ends what is too old, and tries again what may be tried again. */
+  /** Puts messages in flight on disk when their receiver has gone, ends those that are too old, and tries again. */
   #look(): void {
     const now = this.#components.clock.now();
+    let idle = 0;
     for (const [key, pair] of this.#pairs) {
-      for (const entry of pair.entries) if (entry.until <= now) this.#expire(pair, entry, entry.message);
+      for (const entry of pair.entries) if (entry.until <= now) this.#expire(pair, entry, this.#spool.read(entry));
       if (pair.size === 0) {
-        if (pair.atDomain === undefined || pair.atDomain.until <= now) this.#pairs.delete(key);
+        if (pair.hasMail(now)) continue;
+        this.#passed(pair);
+        idle += 1;
+        if (idle > MAX_IDLE || now - pair.usedAt >= this.#init.idleMs) this.#pairs.delete(key);
         continue;
       }
-      const [oldest] = pair.sent.values();
+      const { oldest } = pair;
       const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs ? oldest.message : undefined;
-      if (late !== undefined && this.#components.isAway(late, pair.to)) this.#spool.keepAll(pair);
+      if (late !== undefined && this.#components.isAway(late, pair.to)) this.#keepAll(pair);
       if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }
   }

@@ -2,16 +2,21 @@ import { expectationOf, isWithinRange, type Address, type FlowRange, type Messag
 import { sizeOf } from '../delivery/index.js';
 
 /** How long anything is kept, in seconds, and how long where nobody says: a week. */
-const MAX_TTL = 7 * 24 * 3600;
+export const MAX_TTL = 7 * 24 * 3600;
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 60_000;
 
-/** The newest of what a domain keeps of one pair. */
+/** A domain counts a message's time from when it comes: so much later, in milliseconds, than it was sent at most. */
+const LATE_MS = 60_000;
+
+/** Where the mail of one pair ends that the receiver's domain keeps. */
 export interface LastMail {
+  /** The newest of it. */
   readonly id: MessageId;
   readonly epoch: string;
   readonly seq: number;
+  /** When the last of it to expire does, in steady time. */
   readonly until: number;
 }
 
@@ -25,8 +30,9 @@ export interface Entry {
   readonly epoch: string;
   readonly seq: number;
   readonly bytes: number;
+  /** When it expires, in steady time. */
   readonly until: number;
-  /** Since when it has been under way, in milliseconds; undefined while it waits. */
+  /** Since when it has been in flight, in steady time; undefined while it waits. */
   sentAt: number | undefined;
   state: 'here' | 'storing' | 'stored';
   /** Absent when it waits on disk. */
@@ -34,56 +40,69 @@ export interface Entry {
 }
 
 export interface PairInit {
-  /** Names the stream of the messages that come next. */
+  /** Names the flow of the messages that come next. */
   readonly epoch: string;
-  /** How many may be under way at a time. */
-  readonly maxUnderWay: number;
+  /** How many may be in flight at a time. */
+  readonly maxInFlight: number;
 }
 
-/** What one sender sends to one receiver, in order and at its own pace: first what is under way, then what waits for that. */
+/** The stored messages of one sender to one receiver, in order: first those in flight, then those that wait behind them. */
 export class Pair {
   readonly waiting: Entry[] = [];
-  readonly sent = new Map<MessageId, Entry>();
+  /** Messages in flight by number. All of them are of one epoch. */
+  readonly #inFlight = new Map<number, Entry>();
   /** Sending is being tried. */
   pumping = false;
-  /** What of it is on disk, or on its way there. */
+  /** How many messages are on disk, or on their way there. */
   kept = 0;
   bytes = 0;
-  /** The last message that waits at the receiver's domain: until it has been taken, what follows has to pass there, too. */
+  /** Until the mail at the receiver's domain has been taken, later messages also go through that domain, or they would overtake it. */
   atDomain: LastMail | undefined;
+  /** When a message was last here, in steady time. */
+  usedAt: number;
 
   readonly #init: PairInit;
   #nextSeq = 1;
   /** Something has changed while sending was being tried. */
   #woken = false;
-  /** Not before this is a way looked for again, unless something has changed. */
+  /** Earliest time of the next try in steady time; `wake()` clears it. */
   #notBefore = 0;
   #failures = 0;
   #relief: Promise<void> | undefined;
   #relieve: () => void = () => undefined;
 
-  constructor(readonly from: Address, readonly to: Address, init: PairInit) {
+  constructor(readonly from: Address, readonly to: Address, init: PairInit, now: number) {
     this.#init = init;
+    this.usedAt = now;
   }
 
   get size(): number {
-    return this.waiting.length + this.sent.size;
+    return this.waiting.length + this.#inFlight.size;
   }
 
-  /** Everything, what is under way first. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** The message that has been in flight longest. */
+  get oldest(): Entry | undefined {
+    const [oldest] = this.#inFlight.values();
+    return oldest;
+  }
+
+  /** All entries, those in flight first. */
   get entries(): readonly Entry[] {
-    return [...this.sent.values(), ...this.waiting];
+    return [...this.#inFlight.values(), ...this.waiting];
   }
 
-  /** What is under way of that id. */
-  sentWithId(id: MessageId): readonly Entry[] {
-    const entry = this.sent.get(id);
-    return entry === undefined ? [] : [entry];
+  /** The oldest entry in flight with that id, which its program chose and may have chosen twice. */
+  inFlightWithId(id: MessageId): readonly Entry[] {
+    for (const entry of this.#inFlight.values()) if (entry.id === id) return [entry];
+    return [];
   }
 
-  /** What is under way of those numbers. */
-  sentWithin(range: FlowRange): readonly Entry[] {
-    return [...this.sent.values()].filter((entry) => isWithinRange(range, entry));
+  inFlightWithin(range: FlowRange): readonly Entry[] {
+    return [...this.#inFlight.values()].filter((entry) => isWithinRange(range, entry));
   }
 
   /** The next number for a message. @param key where it goes in the store, should it have to */
@@ -96,41 +115,69 @@ export class Pair {
     };
   }
 
-  /** Takes an entry from wherever it is. */
-  remove(entry: Entry): void {
-    this.sent.delete(entry.id);
+  /** Takes the first entry that waits into flight. */
+  depart(now: number): void {
+    const entry = this.waiting.shift();
+    if (entry === undefined) return;
+    entry.sentAt = now;
+    this.#inFlight.set(entry.seq, entry);
+  }
+
+  /** Puts an entry in flight that could not be sent back in front of those that wait. */
+  comeBack(entry: Entry): void {
+    if (!this.#isInFlight(entry)) return;
+    this.#inFlight.delete(entry.seq);
+    entry.sentAt = undefined;
+    this.waiting.unshift(entry);
+  }
+
+  /** Takes an entry from wherever it is. @returns whether it was here */
+  remove(entry: Entry, now: number): boolean {
+    this.usedAt = now;
+    if (this.#isInFlight(entry)) return this.#inFlight.delete(entry.seq);
     const at = this.waiting.indexOf(entry);
     if (at >= 0) this.waiting.splice(at, 1);
+    return at >= 0;
   }
 
-  /** Whether there is room for one more under way. A stream follows another only when that has been settled. */
+  /** Whether there is room for one more in flight. A flow follows another only when that has been settled. */
   maySend({ epoch }: Entry): boolean {
-    if (this.sent.size >= this.#init.maxUnderWay) return false;
-    const [under] = this.sent.values();
-    return under === undefined || under.epoch === epoch;
+    if (this.#inFlight.size >= this.#init.maxInFlight) return false;
+    return this.oldest === undefined || this.oldest.epoch === epoch;
   }
 
-  /** Whether a message comes after all that the domain keeps. A stream follows another when that has been settled. */
+  /** Whether mail of this pair may still wait at the receiver's domain. */
+  hasMail(now: number): boolean {
+    return this.atDomain !== undefined && this.atDomain.until > now;
+  }
+
+  /** Whether a message comes after all mail at the domain. A flow follows another when that has been settled. */
   isBehindMail({ epoch, seq }: Pick<Entry, 'epoch' | 'seq'>): boolean {
     return this.atDomain === undefined || epoch !== this.atDomain.epoch || seq > this.atDomain.seq;
+  }
+
+  /** Where the mail at the domain ends when that keeps one more message. */
+  withMail(entry: Entry): LastMail {
+    const { id, epoch, seq } = this.atDomain === undefined || this.isBehindMail(entry) ? entry : this.atDomain;
+    return { id, epoch, seq, until: Math.max(entry.until + LATE_MS, this.atDomain?.until ?? 0) };
   }
 
   isPausing(now: number): boolean {
     return this.#notBefore > now;
   }
 
-  /** There was no way: waits before the next try, longer each time. */
+  /** There was no route: waits before the next try, longer each time. */
   pause(now: number): void {
     this.#notBefore = now + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 10));
     this.#failures += 1;
   }
 
-  /** There was a way. */
+  /** There was a route. */
   went(): void {
     this.#failures = 0;
   }
 
-  /** Something has changed: a way may be looked for at once. */
+  /** Something has changed: a route may be looked for at once. */
   wake(): void {
     this.#notBefore = 0;
     this.#failures = 0;
@@ -148,20 +195,24 @@ export class Pair {
 
   /** Settles when its sender may go on; undefined when it may now. */
   get pressure(): Pressure {
-    if (this.#inMemory < this.#init.maxUnderWay * 2) return undefined;
+    if (this.#inMemory < this.#init.maxInFlight * 2) return undefined;
     this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
     return this.#relief;
   }
 
   /** Lets the sender go on if there is room. */
   relieve(): void {
-    if (this.#inMemory < this.#init.maxUnderWay) this.release();
+    if (this.#inMemory < this.#init.maxInFlight) this.release();
   }
 
   /** Lets the sender go on in any case. */
   release(): void {
     this.#relieve();
     this.#relief = undefined;
+  }
+
+  #isInFlight(entry: Entry): boolean {
+    return this.#inFlight.get(entry.seq) === entry;
   }
 
   /** How many are in memory only. */

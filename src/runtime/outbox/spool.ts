@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
-import {
-  asProtoflyError, expectationOf, ProtoflyError, refuse, respond, type Address, type Request, type Response,
-} from '../../protocol/index.js';
+import { asProtoflyError, expectationOf, ProtoflyError, type Address, type Clock, type Request } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { pairKey, type Entry, type LastMail, type Pair } from './pair.js';
+import { MAX_TTL, pairKey, type Entry, type LastMail, type Pair } from './pair.js';
 
-/** What the store keeps of a message that waits. */
+/** A message as the store keeps it. */
 export interface KeptMessage {
   readonly message: Request;
   readonly to: Address;
@@ -20,14 +18,18 @@ export interface KeptMessage {
 export interface KeptPair {
   readonly from: Address;
   readonly to: Address;
+  /** `until` is in milliseconds since 1970. */
   readonly last: LastMail;
 }
 
 export interface SpoolComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
-  /** Answers a program of this runtime. */
-  readonly reply: (response: Response) => void;
+  readonly clock: Clock;
+  /** A message is on disk. */
+  readonly onStored: (pair: Pair, entry: Entry, message: Request) => void;
+  /** A message could not be written: it is in memory as before. */
+  readonly onFailed: (pair: Pair, entry: Entry, error: ProtoflyError) => void;
   readonly log: (level: 'warn', text: string) => void;
 }
 
@@ -39,7 +41,7 @@ export interface SpoolInit {
   readonly maxPerPair: number;
 }
 
-/** What of the outbox is on disk, within bounds; and what a sender hears of it: that its message is kept, or can't be. */
+/** The outbox's messages on disk, within bounds. It answers nobody: whoever owns it is told how a write ended. */
 export class Spool {
   readonly #components: SpoolComponents;
   readonly #init: SpoolInit;
@@ -58,17 +60,18 @@ export class Spool {
   }
 
   /** Brings back what an earlier life of the runtime kept. */
-  load(pairOf: (from: Address, to: Address) => Pair, now: number): void {
-    const { messages, pairs } = this.#components;
+  load(pairOf: (from: Address, to: Address) => Pair): void {
+    const { messages, pairs, clock } = this.#components;
     for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
       const pair = pairOf(message.from, to);
-      pair.waiting.push({ id: message.id, asked: expectationOf(message) === 'receipt', key, epoch, seq, bytes, until, sentAt: undefined, state: 'stored', message: undefined });
+      pair.waiting.push({ id: message.id, asked: expectationOf(message) === 'receipt', key, epoch, seq, bytes, until: this.#steady(until), sentAt: undefined, state: 'stored', message: undefined });
       this.#count(pair, 1, bytes);
       this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
     }
     for (const [key, { from, to, last }] of pairs.entries()) {
-      if (last.until < now) pairs.delete(key).catch((thrown: unknown) => { this.#failed(thrown); });
-      else pairOf(from, to).atDomain = last;
+      const until = this.#steady(last.until);
+      if (until <= clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#warn(thrown); });
+      else pairOf(from, to).atDomain = { ...last, until };
     }
   }
 
@@ -88,7 +91,7 @@ export class Spool {
     return entry.message ?? this.#components.messages.get(entry.key)?.message;
   }
 
-  /** Puts one message on disk, then tells its sender. */
+  /** Begins to put one message on disk; `onStored` or `onFailed` follows, unless the entry is removed before. */
   keep(pair: Pair, entry: Entry): void {
     const { message } = entry;
     if (entry.state !== 'here' || message === undefined) return;
@@ -96,53 +99,39 @@ export class Spool {
     this.#count(pair, 1, entry.bytes);
     const { key, epoch, seq, bytes, until } = entry;
     const failed = (thrown: unknown): void => {
-      this.#failed(thrown);
+      this.#warn(thrown);
       if (entry.state !== 'storing') return;
-      this.remove(pair, entry);
-      this.#components.reply(refuse(message, asProtoflyError(thrown), pair.to));
+      entry.state = 'here';
+      this.#count(pair, -1, -entry.bytes);
+      if (!this.#closed) this.#components.onFailed(pair, entry, asProtoflyError(thrown));
     };
     try {
-      this.#components.messages.put(key, { message, to: pair.to, epoch, seq, bytes, until }).then(() => {
+      this.#components.messages.put(key, { message, to: pair.to, epoch, seq, bytes, until: this.#date(until) }).then(() => {
         if (this.#closed || entry.state !== 'storing') return;
         entry.state = 'stored';
         if (entry.sentAt === undefined) entry.message = undefined;
-        if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
-        pair.relieve();
+        this.#components.onStored(pair, entry, message);
       }, failed);
     } catch (thrown) {
       failed(thrown);
     }
   }
 
-  /** Nobody is there for this pair: what isn't on disk goes there, as far as there is room; the rest is refused, or under way. */
-  keepAll(pair: Pair): void {
-    for (const entry of pair.entries) {
-      if (entry.state !== 'here') continue;
-      if (this.hasRoom(pair, entry)) this.keep(pair, entry);
-      else {
-        this.remove(pair, entry);
-        if (entry.message !== undefined) this.#components.reply(refuse(entry.message, this.full(), pair.to));
-      }
-    }
-  }
-
-  /** Takes an entry from its pair, and from the disk if it is there. */
-  remove(pair: Pair, entry: Entry): void {
-    pair.remove(entry);
+  /** Takes an entry from the disk, if it is there or on its way there. */
+  discard(pair: Pair, entry: Entry): void {
     if (entry.state !== 'here') {
       this.#count(pair, -1, -entry.bytes);
-      this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#failed(thrown); });
+      this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#warn(thrown); });
     }
     entry.state = 'here';
-    pair.relieve();
   }
 
-  /** Remembers what the receiver's domain keeps of a pair. */
+  /** Remembers where the mail of a pair ends that the receiver's domain keeps. */
   noteMail(pair: Pair, last: LastMail | undefined): void {
     pair.atDomain = last;
     const { pairs } = this.#components;
-    const written = last === undefined ? pairs.delete(digestOf(pair)) : pairs.put(digestOf(pair), { from: pair.from, to: pair.to, last });
-    written.catch((thrown: unknown) => { this.#failed(thrown); });
+    const written = last === undefined ? pairs.delete(digestOf(pair)) : pairs.put(digestOf(pair), { from: pair.from, to: pair.to, last: { ...last, until: this.#date(last.until) } });
+    written.catch((thrown: unknown) => { this.#warn(thrown); });
   }
 
   full(): ProtoflyError {
@@ -161,7 +150,19 @@ export class Spool {
     pair.bytes += bytes;
   }
 
-  #failed(thrown: unknown): void {
+  /** A deadline in steady time as a date, for a later life. */
+  #date(until: number): number {
+    const { clock } = this.#components;
+    return until - clock.now() + clock.date();
+  }
+
+  /** A deadline on disk in steady time. A clock that was set back makes nothing stay longer than a week. */
+  #steady(date: number): number {
+    const { clock } = this.#components;
+    return clock.now() + Math.min(date - clock.date(), MAX_TTL * 1000);
+  }
+
+  #warn(thrown: unknown): void {
     this.#components.log('warn', `the outbox can't be written: ${asProtoflyError(thrown).message}`);
   }
 }
