@@ -85,6 +85,84 @@ t.test('the runtime\'s socket: every frame that is no message, or not for this p
   t.ok(await rejected() - before >= garbage.length, `counted: ${String(await rejected() - before)}`);
 });
 
+/** How long a hostile program goes on, in seconds. A minute, or an hour, is for whoever asks for it. */
+const HOSTILE_S = Number(process.env['PROTOFLY_HOSTILE_SECONDS'] ?? 5);
+
+/** Pseudo-random numbers below 1, the same for the same seed. */
+const randomOf = (seed: number) => (): number => {
+  seed = (seed + 0x6d2b79f5) | 0;
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+};
+
+/** Frames of a program that knows the protocol and means no good: well-formed or not, with ids, flows and receipts of its own invention. */
+const hostileFrames = (random: () => number, { runtime, own, victims }: { readonly runtime: string; readonly own: readonly string[]; readonly victims: readonly string[] }) => {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+  const chance = (share: number): boolean => random() < share;
+  const addresses = [...own, ...victims, ...['ua', 'registry', 'sm', 'catalogue', 'doctor', 'nowhere'].map((part) => `${runtime}/${part}`), runtime, 'mn:/session', 'domain://registry.localhost', 'domain://msg-node.localhost/sm', 'hyperty://localhost/nobody', 'hyperty://elsewhere.invalid/x', 'user://localhost/bob', 'x'];
+  const value = (): unknown => pick([1, 'text', null, true, [], {}, { status: 'live' }, 'x'.repeat(chance(0.05) ? 500_000 : 2000), { taken: -1 }, { taken: 1e300 }, { window: 0 }, { name: `h${String(Math.floor(random() * 30))}` }, JSON.parse(`${'['.repeat(90)}${']'.repeat(90)}`)]);
+  const body = (): Record<string, unknown> => ({
+    value: value(),
+    ...(chance(0.5) ? { expect: pick(['receipt', 'response', 'nothing', 7]) } : {}),
+    ...(chance(0.4) ? { store: pick([true, 'yes']) } : {}),
+    ...(chance(0.3) ? { ttl: pick([0, 1, 1e9, -1, '1']) } : {}),
+    ...(chance(0.3) ? { flow: pick([['e', 1, 1], ['e', 5, 2, 3], ['e', 2 ** 53, 1], 'flow']) } : {}),
+    ...(chance(0.2) ? { ack: { flow: ['e', 1, 1000], path: 'p2p' } } : {}),
+    ...(chance(0.2) ? { p2p: pick([true, false, 'require']) } : {}),
+    ...(chance(0.2) ? { via: pick([own, 'x', 7]) } : {}),
+    ...(chance(0.2) ? { receiptOf: [1, 2, 3], code: pick([100, 200, 202, 404, 999]) } : {}),
+    // Nothing is asked of the runtime that only ends it, or takes from others what any program of this user may.
+    ...(chance(0.3) ? { resource: pick([...own, 'status', '/p2p/list', 'nothing', 7, `h${String(Math.floor(random() * 30))}`]) } : {}),
+  });
+  return (): string => {
+    if (chance(0.02)) return pick(['{', 'null', '[1,2]', '\u0000', '{"id":1}', '{"id":1e999,"type":"create"}']) + '\n';
+    const to = chance(0.9) ? pick(addresses) : Array.from({ length: 1 + Math.floor(random() * 40) }, () => pick(addresses));
+    return `${JSON.stringify({
+      id: pick([1, 1, 1, '1', Math.floor(random() * 50), 'x'.repeat(200)]), type: pick(['create', 'create', 'create', 'read', 'update', 'delete', 'subscribe', 'unsubscribe', 'execute', 'forward', 'response', 'ping', 'nonsense']),
+      from: chance(0.9) ? pick(own) : pick(addresses), to, body: body(),
+    })}\n`;
+  };
+};
+
+t.test('a program that does whatever it likes on both sockets: two others exchange their messages all the same', async (t) => {
+  const seed = Number(process.env['PROTOFLY_SEED'] ?? Date.now() % 2 ** 31);
+  t.comment(`seed ${String(seed)}`);
+  const random = randomOf(seed);
+  // Messages to the others' own hyperty would be theirs to count.
+  const victim = await world.bob.register('victim');
+  const { codes, faults, result } = await beside(async () => {
+    let frames = 0;
+    const attack = async (who: World['bob'], victims: readonly string[]): Promise<void> => {
+      const path = await who.socket();
+      const { runtime } = await who.status();
+      for (const end = Date.now() + HOSTILE_S * 1000; Date.now() < end;) {
+        const program = await Program.open(path);
+        const made = await program.ask(`${runtime}/registry`, 'create', { value: { name: `hostile${String(frames)}` } });
+        const own = [program.address, ...(typeof (made.value as { url?: unknown } | undefined)?.url === 'string' ? [(made.value as { url: string }).url] : [])];
+        program.close();
+        const socket = await connected(path);
+        let over = false;
+        socket.on('error', () => { over = true; }).on('close', () => { over = true; }).resume();
+        socket.write('{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n');
+        const next = hostileFrames(random, { runtime, own, victims });
+        for (let n = 0; n < 2000 && !over && Date.now() < end; n += 1) {
+          frames += 1;
+          if (!socket.write(next())) await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+        }
+        socket.destroy();
+      }
+    };
+    await Promise.all([attack(world.alice, [victim]), attack(world.bob, [victim])]);
+    return frames;
+  });
+  t.comment(`${String(result)} frames`);
+  t.ok(result > 100);
+  t.same(codes, [0, 0], 'both programs end well');
+  t.same(faults, [], 'every message of theirs came once and in order');
+  for (const who of [world.alice, world.bob]) t.equal((await who.status()).state, 'live', 'the runtime is live');
+});
+
 t.test('two thousand connections to the socket, half of them half open: they cost descriptors while they are there, and nothing after', async (t) => {
   const path = await world.bob.socket();
   const { pid } = await world.bob.status();
