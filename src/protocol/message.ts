@@ -109,7 +109,13 @@ export const respond = (request: Request, code: number, body: Body = {}, from?: 
 
 /** The response that tells of an error. */
 export const refuse = (request: Request, error: ProtoflyError, from?: Address): Response =>
-  respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }), ...(error.uncertain ? { uncertain: true } : {}) }, from);
+  respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }), ...(error.uncertain ? { uncertain: true } : {}), ...numberIn(request) }, from);
+
+/** The number of a message in its flow, as a refusal names it (docs/protocol.md, FLW-6): an id may be of several messages. */
+const numberIn = ({ body }: Request): { readonly flow?: readonly unknown[] } => {
+  const flow = body?.['flow'];
+  return Array.isArray(flow) && flow.length === 3 ? { flow: [flow[0], flow[1], flow[1]] } : {};
+};
 
 /** A refusal of a message that may have arrived all the same. */
 export const asUncertain = (refusal: Response): Response => ({ ...refusal, body: { ...refusal.body, uncertain: true } });

@@ -176,6 +176,8 @@ export class Mailbox {
     }
     const mails = [...box.mail.values()].filter((mail) => mail.from === response.to && isWithinRange(range, mail));
     const wanted = mails.filter((mail) => this.#settleOne(mail, response));
+    // A refusal that only holds up mail is the domain's own business.
+    if (!isSuccess(response) && mails.length > 0 && wanted.length === 0) return [];
     // Who has numbered his messages himself understands an answer to many: it tells him of others, too, that were never here.
     if (mails[0]?.numbered !== 'here') return [response];
     return wanted.map(({ id }) => withIds(response, [id]));

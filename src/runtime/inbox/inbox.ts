@@ -7,7 +7,7 @@ import { Incoming, sizeOf, type Arrival, type Receipts } from '../delivery/index
 import { Askers, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
-import { Queue, type Stored, type Taken } from './queue.js';
+import { Queue, type Dropped, type Stored, type Taken } from './queue.js';
 import { Recent } from './recent.js';
 
 export interface Attachment {
@@ -40,6 +40,8 @@ export interface InboxInit {
   readonly stallMs?: number;
   /** How long what has been taken may be known in memory only, in milliseconds. @default 50 */
   readonly positionMs?: number;
+  /** How many flows of one sender are remembered. @default 1024 */
+  readonly maxStreams?: number;
 }
 
 const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
@@ -48,11 +50,33 @@ const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscr
 const MIN_ASKED = 10_000;
 
 /** A numbered message as it came. */
-interface Came {
-  readonly message: Request;
-  readonly arrival: Arrival;
+interface Came extends Dropped {
   readonly flow: FlowMark;
 }
+
+/** How many copies of messages that are not taken yet are remembered. */
+const MAX_COPIES = 4096;
+
+/** Copies that came while their first is not taken yet: the last of each. */
+class Copies {
+  readonly #came = new Map<string, Came>();
+
+  note(came: Came): void {
+    const [oldest] = this.#came.keys();
+    if (this.#came.size >= MAX_COPIES && oldest !== undefined) this.#came.delete(oldest);
+    this.#came.set(copyKey(came.message.from, came.flow), came);
+  }
+
+  take(from: Address, flow: FlowMark): Came | undefined {
+    if (this.#came.size === 0) return undefined;
+    const key = copyKey(from, flow);
+    const came = this.#came.get(key);
+    this.#came.delete(key);
+    return came;
+  }
+}
+
+const copyKey = (from: Address, { epoch, seq }: FlowMark): string => `${from} ${epoch} ${String(seq)}`;
 
 /** Whether somebody has to answer this now, so that it is of no use to keep it. */
 const asks = (message: Request): boolean => {
@@ -70,11 +94,12 @@ export class Inbox {
   readonly #log: InboxComponents['log'];
   readonly #address: Address;
   readonly #queue: Queue;
-  readonly #incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) });
+  readonly #incoming: Incoming<Came>;
   readonly #positions: Positions | undefined;
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
   readonly #askers = new Askers();
+  readonly #copies = new Copies();
   /** How the questions came in that a program has yet to answer. */
   readonly #asked = new Recent<string, Arrival>(MIN_ASKED);
 
@@ -83,12 +108,13 @@ export class Inbox {
     this.#log = log;
     this.#address = init.address;
     this.#receipts = receipts;
+    this.#incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) }, init.maxStreams === undefined ? {} : { maxStreams: init.maxStreams });
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
     this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
     this.#queue = new Queue({
       stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,
       onStored: ({ flow, arrival }, message) => { this.#taken(message, arrival, flow); },
-      onDropped: ({ flow }, message, error) => { this.#turnAway(message, flow, error); },
+      onDropped: ({ arrival, flow }, message, error) => { this.#turnAway({ message, arrival, flow }, error); },
     }, { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init });
     this.#queue.load((message, flow) => { if (flow !== undefined) this.#incoming.resume(message.from, flow); });
   }
@@ -140,16 +166,18 @@ export class Inbox {
         this.#receipt(message, arrival, flow);
         return;
       case 'refused':
-        this.#refuse(message, flow, this.#queue.full());
+        this.#refuse({ message, arrival, flow }, this.#queue.full());
         return;
       case 'late':
-        this.#refuse(message, flow, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
+        this.#refuse({ message, arrival, flow }, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
         return;
       case 'overflow':
         // It passes: its sender sends the message again.
-        this.#refuse(message, flow, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
+        this.#refuse({ message, arrival, flow }, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
         return;
-      case 'held': return;
+      case 'held':
+        if (isKept(message)) this.#copies.note({ message, arrival, flow });
+        return;
     }
   }
 
@@ -211,16 +239,16 @@ export class Inbox {
   #admitAll(items: readonly Came[]): void {
     // Kept messages of one flow stay in order: behind one that was turned away there is no room for others.
     let isBlocked = false;
-    for (const { message, arrival, flow } of items) {
-      if (isBlocked && isKept(message)) this.#refuse(message, flow, this.#queue.full());
-      else if (!this.#admit(message, arrival, flow)) isBlocked = true;
+    for (const came of items) {
+      if (isBlocked && isKept(came.message)) this.#refuse(came, this.#queue.full());
+      else if (!this.#admit(came.message, came.arrival, came.flow)) isBlocked = true;
     }
   }
 
   /** @returns whether there was room */
   #admit(message: Request, arrival: Arrival, flow?: FlowMark): boolean {
     if (this.#queue.isFull) {
-      this.#turnAway(message, flow, this.#queue.full());
+      this.#turnAway({ message, arrival, flow }, this.#queue.full());
       return false;
     }
     this.#queue.add(message, arrival, flow);
@@ -266,33 +294,39 @@ export class Inbox {
    * There is no room for a message. A kept one comes again until it is taken, and those behind it in its flow have to wait
    * for it: they go back as well. For others a refusal is the end.
    */
-  #turnAway(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
+  #turnAway(came: Dropped, error: ProtoflyError): void {
+    const { message, flow } = came;
     if (flow === undefined) {
-      this.#refuse(message, flow, error);
+      this.#refuse(came, error);
     } else if (isKept(message)) {
       const behind = this.#attached.size === 0 ? this.#queue.takeBack(message.from, flow) : [];
       this.#incoming.goBack(message.from, flow);
-      for (const one of [message, ...behind]) this.#refuse(one, flowOf(one), error);
+      for (const one of [came, ...behind]) this.#refuse(one, error);
       this.#positions?.note();
     } else {
       this.#incoming.refused(message.from, flow);
-      this.#refuseForGood(message, flow, error);
+      this.#refuseForGood(came, error);
     }
   }
 
   /** The refusal leaves when it is on disk: a later life must not take a copy of a message whose sender was told that it won't be. */
-  #refuseForGood(message: Request, flow: FlowMark, error: ProtoflyError): void {
-    if (this.#positions === undefined) this.#refuse(message, flow, error);
-    else this.#positions.writeSoon().then(() => { this.#refuse(message, flow, error); }, () => { this.#refuse(message, flow, withDoubt(error)); });
+  #refuseForGood(came: Dropped, error: ProtoflyError): void {
+    if (this.#positions === undefined) this.#refuse(came, error);
+    else this.#positions.writeSoon().then(() => { this.#refuse(came, error); }, () => { this.#refuse(came, withDoubt(error)); });
   }
 
-  #refuse(message: Request, flow: FlowMark | undefined, error: ProtoflyError): void {
+  /** Like a receipt a refusal says how its message came, and goes back that way: a domain has to hear of its mail. */
+  #refuse({ message, arrival }: Dropped, error: ProtoflyError): void {
     const refusal = refuse(message, error, this.#address);
-    this.#reply(flow === undefined ? refusal : { ...refusal, body: { ...refusal.body, flow: [flow.epoch, flow.seq, flow.seq] } });
+    this.#reply({ ...refusal, body: { ...refusal.body, ...arrival } });
   }
 
   #receipt(message: Request, arrival: Arrival, flow: FlowMark | undefined): void {
-    if (expectationOf(message) === 'receipt') this.#receipts.add(this.#address, message, arrival, flow);
+    if (expectationOf(message) !== 'receipt') return;
+    this.#receipts.add(this.#address, message, arrival, flow);
+    // A domain that brought a copy meanwhile keeps it until it hears of it, too.
+    const copy = flow === undefined ? undefined : this.#copies.take(message.from, flow);
+    if (copy !== undefined && copy.arrival.path !== arrival.path) this.#receipts.add(this.#address, copy.message, copy.arrival, flow);
   }
 }
 

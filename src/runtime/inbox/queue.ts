@@ -11,6 +11,13 @@ export interface Stored {
   readonly flow?: FlowMark;
 }
 
+/** A message that left the queue before anybody took it. */
+export interface Dropped {
+  readonly message: Request;
+  readonly arrival: Arrival;
+  readonly flow: FlowMark | undefined;
+}
+
 /** A message that has left the queue. */
 export interface Taken {
   readonly item: Item;
@@ -166,10 +173,10 @@ export class Queue {
   }
 
   /** Takes back the messages of a flow behind a number that are on nobody's disk yet. Not while anybody takes messages. */
-  takeBack(from: Address, { epoch, seq }: FlowMark): readonly Request[] {
+  takeBack(from: Address, { epoch, seq }: FlowMark): readonly Dropped[] {
     const items = this.#items.filter((item) => item.state !== 'stored' && item.flow?.epoch === epoch && item.flow.seq > seq && item.message?.from === from);
     for (const item of items) this.#remove(item);
-    return items.flatMap(({ message }) => message ?? []);
+    return items.flatMap(({ message, arrival, flow }) => (message === undefined ? [] : [{ message, arrival, flow }]));
   }
 
   full(): ProtoflyError {

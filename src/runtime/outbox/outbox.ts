@@ -338,4 +338,6 @@ export class Outbox {
 const expecting = (message: Request): Request =>
   message.body?.expect === 'receipt' ? message : { ...message, body: { ...message.body, expect: 'receipt' } };
 
-const isFinal = (response: Response): boolean => !isProvisional(response) && response.body['stored'] === undefined;
+/** Whether mail at the domain waits there no longer. */
+const isFinal = (response: Response): boolean =>
+  !isProvisional(response) && response.body['stored'] === undefined && (isSuccess(response) || !PASSING.has(responseError(response).code));

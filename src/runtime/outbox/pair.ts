@@ -66,7 +66,7 @@ export class Pair {
   /** Something has changed while sending was being tried. */
   #woken = false;
   /** Earliest time of the next try in steady time; `wake()` clears it. */
-  #notBefore = 0;
+  #notBefore = Number.NEGATIVE_INFINITY;
   #failures = 0;
   #relief: Promise<void> | undefined;
   #relieve: () => void = () => undefined;
@@ -179,7 +179,7 @@ export class Pair {
 
   /** Something has changed: a route may be looked for at once. */
   wake(): void {
-    this.#notBefore = 0;
+    this.#notBefore = Number.NEGATIVE_INFINITY;
     this.#failures = 0;
     this.#woken = this.pumping;
   }
@@ -189,7 +189,7 @@ export class Pair {
     this.pumping = false;
     if (!this.#woken) return false;
     this.#woken = false;
-    this.#notBefore = 0;
+    this.#notBefore = Number.NEGATIVE_INFINITY;
     return true;
   }
 
