@@ -6,14 +6,22 @@ const count = ({ value }) => { counter.take(value); return value; };
 let take = count;
 let node;
 let hyperty;
+let isClosing = false;
 
 /** Waits until no connection is live or on its way. */
 const idle = async () => {
   while ((await node.connections()).some(({ status }) => status !== 'failed' && status !== 'disconnected')) await breathe();
 };
 
-/** Sends one message, without waiting for its receipt when it is to have one. One that fails ends the process, as it should. */
-const tell = (to, value, receipts) => void (receipts ? hyperty.send(to, value) : hyperty.post(to, value));
+/** Ends the process: figures of a run in which a message failed mean nothing. */
+const giveUp = (thrown) => {
+  if (isClosing) return;
+  process.stderr.write(`${thrown.stack}\n`);
+  process.exit(1);
+};
+
+/** Sends one message, without waiting for its receipt when it is to have one. */
+const tell = (to, value, receipts) => void (receipts ? hyperty.send(to, value).catch(giveUp) : hyperty.post(to, value));
 
 serve({
   start: async ({ domain, user, p2p = true, sandbox = 'process' }) => {
@@ -48,4 +56,7 @@ serve({
       tell(to, value, receipts);
     }));
   },
-}, () => node?.close());
+}, () => {
+  isClosing = true;
+  return node?.close();
+});

@@ -34,15 +34,22 @@ export class Answers {
   }
 
   /**
-   * Waits for the final answer of `from`. @param read what is wanted of it
+   * Waits for the final answer of `from`. Its failure ends no program that doesn't wait for it.
+   * @param read what is wanted of it
    * @throws ProtoflyError what it refuses with; `E_TIMEOUT`, `E_LINK_CLOSED`
    */
   wait<T>(id: string, { from, timeoutMs }: { readonly from: Address; readonly timeoutMs: number }, read: (response: Response) => T): Promise<T> {
-    return new Promise((resolve, reject) => {
+    const answer = new Promise<T>((resolve, reject) => {
       const until = this.#clock.now() + timeoutMs;
-      this.#waiting.set(id, { from, until, timeoutMs, succeed: (response) => { resolve(read(response)); }, fail: reject });
+      const fail = (error: ProtoflyError): void => {
+        // A handler on every answer would cost more: there are many answers, and few failures.
+        answer.catch(() => undefined);
+        reject(error);
+      };
+      this.#waiting.set(id, { from, until, timeoutMs, succeed: (response) => { resolve(read(response)); }, fail });
       if (until < this.#due) this.#watch(until);
     });
+    return answer;
   }
 
   /** Whether somebody still waits for that answer. */

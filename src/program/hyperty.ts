@@ -7,6 +7,7 @@ import {
 import { Answers } from './answers.js';
 import type { Outlet } from './outlet.js';
 import { receiptOf, type Receipt } from './receipt.js';
+import { untilEnd } from './until-end.js';
 
 /** What has come for a hyperty. */
 export interface Received {
@@ -101,17 +102,20 @@ export class Hyperty {
    * what it throws refuses one. While its promise is pending no more than a window of messages is on its way here.
    * @throws ProtoflyError `E_USAGE` for a folder that can't be written
    */
-  async receive(handler: (received: Received) => unknown, { saveFiles, onFile = () => undefined }: ReceiveOptions = {}): Promise<void> {
-    const before = this.#files;
-    this.#files = saveFiles === undefined ? undefined : new FileReceiver({ answer: (response) => { this.#post(response); } }, { folder: await saveFolder(saveFiles), onFile });
-    await before?.close();
-    const first = this.#handler === undefined;
-    this.#handler = handler;
-    if (first) await this.#client.ask(uaOf(this.#runtime), 'subscribe', { resource: this.address, value: { window: WINDOW } });
+  receive(handler: (received: Received) => unknown, { saveFiles, onFile = () => undefined }: ReceiveOptions = {}): Promise<void> {
+    return untilEnd(async () => {
+      const before = this.#files;
+      this.#files = saveFiles === undefined ? undefined : new FileReceiver({ answer: (response) => { this.#post(response); } }, { folder: await saveFolder(saveFiles), onFile });
+      await before?.close();
+      const first = this.#handler === undefined;
+      this.#handler = handler;
+      if (first) await this.#client.ask(uaOf(this.#runtime), 'subscribe', { resource: this.address, value: { window: WINDOW } });
+    });
   }
 
   /**
-   * Sends a value and waits for the receipt. Several may be under way at once.
+   * Sends a value and waits for the receipt. Several may be under way at once. A failure ends no program that doesn't
+   * wait for it.
    * @throws ProtoflyError as the receiver refuses; `E_TIMEOUT`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_LINK_CLOSED`
    */
   send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
@@ -120,7 +124,8 @@ export class Hyperty {
   }
 
   /**
-   * Sends a value and waits for the answer of the program at the other end.
+   * Sends a value and waits for the answer of the program at the other end. A failure ends no program that doesn't wait
+   * for it.
    * @throws ProtoflyError as `send`; `E_UNAVAILABLE` when no program is attached there
    */
   request(to: string, value: unknown, options: SendOptions = {}): Promise<unknown> {
@@ -132,7 +137,11 @@ export class Hyperty {
    * it there, it goes on from there.
    * @throws ProtoflyError as `request`; `E_CONFLICT` when the file changes meanwhile, `E_NOT_FOUND` and `E_USAGE` when it can't be read
    */
-  async sendFile(to: string, path: string, { name, p2p, timeoutMs = 30_000, onProgress, signal }: SendFileOptions = {}): Promise<SentFile> {
+  sendFile(to: string, path: string, options: SendFileOptions = {}): Promise<SentFile> {
+    return untilEnd(() => this.#sendFile(to, path, options));
+  }
+
+  async #sendFile(to: string, path: string, { name, p2p, timeoutMs = 30_000, onProgress, signal }: SendFileOptions): Promise<SentFile> {
     const address = await this.#addressOf(to);
     const source = await fileSource(path, { name, signal });
     const request = (value: unknown, waitMs: number): Promise<Response> =>
@@ -189,11 +198,13 @@ export class Hyperty {
   #exchange<T>(to: string, value: unknown, expect: 'receipt' | 'response', options: SendOptions, read: (response: Response) => T): Promise<T> {
     const address = this.#addressOf(to);
     if (typeof address === 'string') return this.#ask(address, value, expect, options, read);
-    return address.then((found) => this.#ask(found, value, expect, options, read)).catch((thrown: unknown) => {
+    const answer: Promise<T> = address.then((found) => this.#ask(found, value, expect, options, read)).catch((thrown: unknown) => {
       // It may live elsewhere by now.
       this.#addresses.delete(to);
+      answer.catch(() => undefined);
       throw thrown;
     });
+    return answer;
   }
 
   #ask<T>(to: Address, value: unknown, expect: 'receipt' | 'response', { p2p, store, ttl, timeoutMs }: SendOptions, read: (response: Response) => T): Promise<T> {

@@ -69,8 +69,11 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
   const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
   let runtime: Runtime | undefined;
   const stop = async (): Promise<void> => {
-    await runtime?.stop();
-    await store.close();
+    try {
+      await runtime?.stop();
+    } finally {
+      await store.close();
+    }
   };
   try {
     runtime = await Runtime.start(

@@ -6,6 +6,7 @@ import { parseAddress, type Address, type Message, type RegistryRecord } from '.
 import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
 import { Outlet } from './outlet.js';
+import { untilEnd } from './until-end.js';
 
 export type { Criteria };
 
@@ -65,42 +66,43 @@ export class Node {
   }
 
   /** Registers a hyperty of that name, or takes over the one that this runtime has. @throws ProtoflyError */
-  async register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
-    const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
-    const { url } = known ?? await this.#view.register({ name, ...options });
-    const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
-    this.#hyperties.set(hyperty.address, hyperty);
-    return hyperty;
+  register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
+    return untilEnd(async () => {
+      const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
+      const { url } = known ?? await this.#view.register({ name, ...options });
+      const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
+      this.#hyperties.set(hyperty.address, hyperty);
+      return hyperty;
+    });
   }
 
   /** Removes a hyperty for good, with what waits for it. @throws ProtoflyError `E_NOT_FOUND` */
-  async unregister(name: string): Promise<void> {
-    await this.#view.unregister(name);
+  unregister(name: string): Promise<void> {
+    return untilEnd(async () => { await this.#view.unregister(name); });
   }
 
   /** The address behind `user`, `user/name`, `user/name@domain`. @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS` */
-  async find(typed: string): Promise<Address> {
-    if (typed.includes('://')) return parseAddress(typed);
-    return onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url));
+  find(typed: string): Promise<Address> {
+    return untilEnd(async () => (typed.includes('://') ? parseAddress(typed) : onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url))));
   }
 
   /** The registry's records of hyperties that fit; none is no error. @throws ProtoflyError */
   discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
-    return this.#view.discover({ ...criteria });
+    return untilEnd(() => this.#view.discover({ ...criteria }));
   }
 
   /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */
   connect(typed: string): Promise<ConnectionInfo> {
-    return this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 });
+    return untilEnd(() => this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 }));
   }
 
   /** Ends the P2P connections to the runtime of an address. @throws ProtoflyError */
-  async disconnect(typed: string): Promise<void> {
-    await this.#view.p2p('disconnect', typed);
+  disconnect(typed: string): Promise<void> {
+    return untilEnd(async () => { await this.#view.p2p('disconnect', typed); });
   }
 
   connections(): Promise<readonly ConnectionInfo[]> {
-    return this.#view.connections();
+    return untilEnd(() => this.#view.connections());
   }
 
   /**
@@ -108,31 +110,40 @@ export class Node {
    * @returns ends it
    * @throws ProtoflyError `E_LINK_CLOSED`, `E_TIMEOUT`
    */
-  async onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
-    this.#listeners.add(listener);
-    await this.#client.ask(registryOf(this.address), 'subscribe', { resource: CONNECTIONS });
-    return () => { this.#listeners.delete(listener); };
+  onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
+    return untilEnd(async () => {
+      this.#listeners.add(listener);
+      await this.#client.ask(registryOf(this.address), 'subscribe', { resource: CONNECTIONS });
+      return () => { this.#listeners.delete(listener); };
+    });
   }
 
   status(): Promise<RuntimeStatus> {
-    return this.#view.status();
+    return untilEnd(() => this.#view.status());
   }
 
-  /** Lets go of the runtime; stops it, if it was started here. Idempotent. */
+  /**
+   * Lets go of the runtime; stops it, if it was started here. What is under way then fails with `E_LINK_CLOSED`.
+   * Idempotent.
+   */
   close(): Promise<void> {
     this.#ending ??= this.#close();
     return this.#ending;
   }
 
   async #close(): Promise<void> {
-    if (this.#init.transient) {
-      const goodbye = Promise.all((await this.#view.hyperties()).map(({ name }) => this.#view.unregister(name)));
-      // A domain that doesn't answer keeps nobody from leaving: it forgets the addresses by itself.
-      await this.#client.until(goodbye, GOODBYE_MS).catch(() => undefined);
+    // A runtime that has gone, or a domain that doesn't answer, keeps nobody from leaving: the domain forgets the addresses by itself.
+    if (this.#init.transient) await this.#client.until(this.#unregisterAll(), GOODBYE_MS).catch(() => undefined);
+    try {
+      await this.#client.close();
+      await Promise.all([...this.#hyperties.values()].map((hyperty) => hyperty.close()));
+    } finally {
+      await this.#init.end();
     }
-    await this.#client.close();
-    await Promise.all([...this.#hyperties.values()].map((hyperty) => hyperty.close()));
-    await this.#init.end();
+  }
+
+  async #unregisterAll(): Promise<void> {
+    await Promise.all((await this.#view.hyperties()).map(({ name }) => this.#view.unregister(name)));
   }
 }
 
