@@ -29,12 +29,13 @@ other.on('message', ({ description, candidate, done }) => {
   }
 });
 
-const hangUp = () => {
-  if (connection === undefined) return undefined;
+/** Ends the connection, if there is one, at both sides. Resolves when both have heard of it. */
+const hangUp = async () => {
+  if (connection === undefined) return;
   channel.close();
   connection.close();
   connection = undefined;
-  return tell('hang up');
+  await tell('hang up');
 };
 
 /** Resolves when the channel takes more. */
@@ -46,7 +47,6 @@ const drained = () => new Promise((resolve) => {
 
 /** @throws when the library ends the connection before it is open */
 const dial = async () => {
-  await hangUp();
   connection = new library.PeerConnection('offerer', { iceServers: [] });
   connection.onLocalDescription((sdp, type) => { other.send({ description: { sdp, type } }); });
   connection.onLocalCandidate((candidate, mid) => { other.send({ candidate: { candidate, mid } }); });
@@ -69,9 +69,11 @@ serve({
         return now() - began;
       } catch (thrown) {
         if (attempts === 5) throw thrown;
+        await hangUp();
       }
     }
   },
+  disconnect: hangUp,
   burst: async (of) => {
     await tell('count');
     const result = new Promise((resolve) => { onOther = resolve; });
