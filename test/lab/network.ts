@@ -52,13 +52,14 @@ export class Network {
   readonly #wires = new Map<Side, ChildProcess>();
   #addresses = 2;
 
-  private constructor(publicNetwork: Namespace) {
+  private constructor(private readonly name: string, publicNetwork: Namespace) {
     this.public = publicNetwork;
     this.#namespaces.push(publicNetwork);
   }
 
-  static async make(sites: Readonly<Record<Side, SiteSpec>>): Promise<Network> {
-    const network = new Network(await Namespace.make('public'));
+  /** @param name tells it from other networks of this process */
+  static async make(name: string, sites: Readonly<Record<Side, SiteSpec>>): Promise<Network> {
+    const network = new Network(name, await Namespace.make(`${name}-public`));
     try {
       await network.public.ip('link add br0 type bridge', `addr add ${PUBLIC}/24 dev br0`, `addr add ${ALSO_PUBLIC}/24 dev br0`, 'link set br0 up', ...toNowhere('br0'));
       for (const side of SIDES) await network.#site(side, sites[side]);
@@ -117,7 +118,7 @@ export class Network {
   }
 
   async #add(role: string): Promise<Namespace> {
-    const namespace = await Namespace.make(role);
+    const namespace = await Namespace.make(`${this.name}-${role}`);
     this.#namespaces.push(namespace);
     return namespace;
   }

@@ -14,10 +14,10 @@ const sum = (tallies: readonly Tally[], of: (tally: Tally) => number): string =>
 
 const secondsOf = (ms: number | undefined): string => (ms === undefined ? '-' : (ms / 1000).toFixed(1));
 
-const HEADER = ['scenario', 'messages', 'lost', 'repeated', 'reordered', 'refused', 'stood still, s', 'P2P again, s', 'paths', 'doctor', 'result'] as const;
+const HEADER = ['scenario', 'messages', 'lost', 'repeated', 'reordered', 'refused', 'refused, yet came', 'stood still, s', 'P2P again, s', 'paths', 'doctor', 'result'] as const;
 
 const rowOf = ({ name, tallies, healedMs, doctor, objections }: Result): string[] => [
-  name, sum(tallies, ({ sent }) => sent), sum(tallies, ({ lost }) => lost), sum(tallies, ({ repeated }) => repeated), sum(tallies, ({ reordered }) => reordered), sum(tallies, ({ refused }) => refused),
+  name, sum(tallies, ({ sent }) => sent), sum(tallies, ({ lost }) => lost), sum(tallies, ({ repeated }) => repeated), sum(tallies, ({ reordered }) => reordered), sum(tallies, ({ refused }) => refused), sum(tallies, ({ refusedAndReceived }) => refusedAndReceived),
   secondsOf(tallies.length === 0 ? undefined : Math.max(...tallies.map(({ stoodStillMs }) => stoodStillMs))), secondsOf(healedMs),
   tallies.map(pathsOf).join(' / ') || '-', doctor ?? '-', objections.length === 0 ? 'held' : 'FAILED',
 ];

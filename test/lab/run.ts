@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { LabMissing, leftovers, requireLab, runScenario, SCENARIOS, type Result } from './index.js';
+import { LabMissing, leftovers, requireLab, runScenario, SCENARIOS, type Result, type Scenario } from './index.js';
 import { report } from './report.js';
 
 /** Ends with this where the lab can't run: neither well nor badly. */
@@ -20,21 +20,40 @@ const main = async (): Promise<number> => {
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => { interrupted.abort(); });
   const started = Date.now();
-  const results: Result[] = [];
-  for (const scenario of wanted) {
-    process.stderr.write(`${scenario.name}: ${scenario.what} …`);
-    const result = await runScenario(scenario, interrupted.signal);
-    results.push(result);
-    process.stderr.write(` ${result.objections.length === 0 ? 'held' : `FAILED (${result.objections.join('; ')})`}, ${result.seconds.toFixed(1)} s\n`);
-    saveLogs(result);
-    if (interrupted.signal.aborted) break;
-  }
+  const results = await playAll(wanted, interrupted.signal);
   const seconds = Math.round((Date.now() - started) / 1000);
   const failed = results.filter(({ objections }) => objections.length > 0).length;
   process.stdout.write(flags.json === true
     ? `${JSON.stringify({ seconds, results: results.map(({ logs: _, ...rest }) => rest) }, null, 2)}\n`
     : `${report(results)}\n\n${String(results.length - failed)} held, ${String(failed)} failed; ${String(seconds)} s\n`);
   return interrupted.signal.aborted ? 130 : failed > 0 ? 1 : 0;
+};
+
+/** So many worlds wait for copies, and do nothing else, while another is played. */
+const MOST_WAITING = 2;
+
+/** Plays one after the other; what only waits for copies keeps none of them from beginning. @returns the results, in their order */
+const playAll = async (wanted: readonly Scenario[], interrupted: AbortSignal): Promise<Result[]> => {
+  const results: Promise<Result>[] = [];
+  const waiting = new Set<Promise<Result>>();
+  for (const scenario of wanted) {
+    while (waiting.size > MOST_WAITING) await Promise.race(waiting);
+    if (interrupted.aborted) break;
+    process.stderr.write(`${scenario.name}: ${scenario.what} …\n`);
+    await new Promise<void>((next) => {
+      const result = runScenario(scenario, interrupted, next).then((ended) => {
+        process.stderr.write(`${ended.name}: ${ended.objections.length === 0 ? 'held' : `FAILED (${ended.objections.join('; ')})`}, ${ended.seconds.toFixed(1)} s\n`);
+        saveLogs(ended);
+        return ended;
+      }).finally(() => {
+        waiting.delete(result);
+        next();
+      });
+      waiting.add(result);
+      results.push(result);
+    });
+  }
+  return Promise.all(results);
 };
 
 /** The logs of what failed go where the build keeps its own things. */

@@ -1,3 +1,4 @@
+import { copiesMs } from './copies.js';
 import { inflict, type World } from './faults.js';
 import { Network, SIDES } from './network.js';
 import { Parties, until, USER } from './parties.js';
@@ -50,13 +51,14 @@ const askDoctor = async (parties: Parties): Promise<string> => {
 };
 
 const judgeTally = (tally: Tally, { standStillMs, path, traffic, mayRepeat = 0 }: Scenario): string[] => {
-  const { lost, repeated, reordered, refused, stoodStillMs, stretches, senderErrors } = tally;
+  const { lost, repeated, reordered, refused, refusedAndReceived, stoodStillMs, stretches, senderErrors } = tally;
   const direct = stretches.some(({ via }) => via === 'p2p');
   return [
     ...(lost > 0 ? [`${String(lost)} lost`] : []),
     ...(repeated > mayRepeat ? [`${String(repeated)} repeated`] : []),
     ...(reordered > 0 ? [`${String(reordered)} reordered`] : []),
     ...(refused > 0 ? [`${String(refused)} refused`] : []),
+    ...(refusedAndReceived > 0 ? [`${String(refusedAndReceived)} refused and received all the same`] : []),
     ...(traffic.retry !== true && senderErrors.length > 0 ? [`the sender ended with ${senderErrors.join('; ')}`] : []),
     ...(stoodStillMs > standStillMs ? [`stood still for ${String(stoodStillMs)} ms, more than ${String(standStillMs)}`] : []),
     ...(direct === (path === 'msg-node') ? [direct ? 'messages went over P2P' : 'no message went over P2P'] : []),
@@ -86,7 +88,15 @@ const examine = async ({ parties }: World, scenario: Scenario, notes: Notes): Pr
   if (notes.doctor !== scenario.doctor) notes.objections.push(`the doctor says ${notes.doctor}, not ${scenario.doctor}`);
 };
 
-const play = async (world: World, scenario: Scenario, notes: Notes, signal: AbortSignal): Promise<void> => {
+/** What a scenario takes part in. */
+interface Course {
+  /** Aborts when the scenario is over, whether it was played to its end or not. */
+  readonly over: AbortSignal;
+  /** Is called when all has been sent and has come, and only copies are waited for. */
+  readonly onQuiet: () => void;
+}
+
+const play = async (world: World, scenario: Scenario, notes: Notes, { over, onQuiet }: Course): Promise<void> => {
   const { parties } = world;
   await parties.startTurn();
   await parties.startDomain(world.turn);
@@ -94,42 +104,50 @@ const play = async (world: World, scenario: Scenario, notes: Notes, signal: Abor
   // Where there can be no connection, messages needn't wait for that to be found out.
   const examined = examine(world, scenario, notes);
   if (scenario.path !== 'msg-node') await examined;
-  const flows = (scenario.both === true ? SIDES : SIDES.slice(0, 1)).map((from) => new Traffic(parties, from, scenario.traffic));
-  const running = Promise.all(flows.map((flow) => flow.run(signal)));
+  const flows = (scenario.both === true ? SIDES : SIDES.slice(0, 1)).map((from) => new Traffic({ parties, signal: over }, { from, spec: scenario.traffic }));
+  const running = Promise.all(flows.map((flow) => flow.run()));
   // What comes first ends the scenario; nobody waits for the other then.
   for (const waiting of [examined, running]) waiting.catch(() => undefined);
   if (scenario.fault !== undefined) {
     await flows[0]!.reached(scenario.traffic.count / 4);
-    await inflict(world, scenario.fault, signal);
+    await inflict(world, scenario.fault, over);
     const mended = Date.now();
     if (scenario.path !== 'msg-node') {
       await until('a direct connection again', async () => (await liveConnection(parties)) !== undefined, scenario.healMs ?? 30_000)
         .then(() => { notes.healedMs = Date.now() - mended; }, (error: unknown) => notes.objections.push((error as Error).message));
     }
   }
-  notes.tallies = await running;
+  await running;
   await examined;
+  onQuiet();
+  notes.tallies = await Promise.all(flows.map((flow) => flow.settle(copiesMs(scenario, flow.stoodStillMs))));
   for (const tally of notes.tallies) notes.objections.push(...judgeTally(tally, scenario));
 };
 
-/** Plays one scenario in a world of its own, of which nothing is left when this settles. Never rejects. */
-export const runScenario = async (scenario: Scenario, interrupted: AbortSignal): Promise<Result> => {
+/**
+ * Plays one scenario in a world of its own, of which nothing is left when this settles. Never rejects.
+ * @param onQuiet is called when all has been sent and has come, and only copies are waited for: another may begin
+ */
+export const runScenario = async (scenario: Scenario, interrupted: AbortSignal, onQuiet: () => void): Promise<Result> => {
   const started = Date.now();
-  const over = AbortSignal.any([interrupted, AbortSignal.timeout(LIMIT_MS)]);
+  const ended = new AbortController();
+  const over = AbortSignal.any([interrupted, AbortSignal.timeout(LIMIT_MS), ended.signal]);
   const notes: Notes = { objections: [], tallies: [] };
   let network: Network | undefined;
   let parties: Parties | undefined;
   let logs: Record<string, string> | undefined;
   try {
-    network = await Network.make({ a: scenario.a, b: scenario.b });
+    network = await Network.make(scenario.name, { a: scenario.a, b: scenario.b });
     parties = new Parties(network);
     const stop = new Promise<never>((_, reject) => {
       over.addEventListener('abort', () => { reject(new Error(interrupted.aborted ? 'interrupted' : `not done within ${String(LIMIT_MS / 1000)} s`)); }, { once: true });
     });
-    await Promise.race([play({ network, parties, turn: scenario.turn === true }, scenario, notes, over), stop]);
+    await Promise.race([play({ network, parties, turn: scenario.turn === true }, scenario, notes, { over, onQuiet }), stop]);
   } catch (error) {
     notes.objections.push((error as Error).message);
   }
+  // No traffic begins anything in what is being removed.
+  ended.abort();
   // Each step for itself: what one leaves behind the next may still remove.
   const last = async (step: () => Promise<void> | void): Promise<void> => {
     try {
