@@ -2,12 +2,13 @@
 //
 //   node scripts/soak.js [CYCLES]     opens and closes a P2P connection, default 1000 times
 //   node scripts/soak.js --faults     pairs of hyperties exchange numbered messages while something breaks each second:
-//                                     sandboxes are killed or stopped, connections ended, the domain server replaced
+//                                     runtimes are killed, sandboxes killed or stopped, connections ended, the domain
+//                                     server replaced
 //
 // Needs a build, and /proc. The first prints a JSON document with the figures of every process after the warm-up and at
 // the end; the second a table, or with --json a document too. Exit 1 when a process has grown, or something that was
-// acknowledged was lost, or came twice or out of order, or something got no answer, or a runtime doesn't come back. The
-// seed determines which faults are chosen and when; what they meet is up to the machine.
+// acknowledged was lost, or came twice or out of order, or something came that was refused, or got no answer, or a
+// runtime doesn't come back. The seed determines which faults are chosen and when; what they meet is up to the machine.
 import { parseArgs } from 'node:util';
 import { soakConnections } from './soak/connections.js';
 import { Home } from './soak/home.js';
@@ -15,14 +16,17 @@ import { soakUnderFaults, tableOf } from './soak/under-faults.js';
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,
+  allowNegative: true,
   options: {
     'faults': { type: 'boolean', default: false },
     'minutes': { type: 'string', default: '30' },
     'pairs': { type: 'string', default: '50' },
     'runtimes': { type: 'string', default: '5' },
     'seed': { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
-    /** Also kills runtimes. What they had not answered may have arrived or not; what they had not acknowledged may come again. */
-    'kill-runtimes': { type: 'boolean', default: false },
+    /** Kills runtimes, too, all but the first: that one shows whether a runtime grows. */
+    'kill-runtimes': { type: 'boolean', default: true },
+    /** For how many seconds nothing may come before the count: as long as a copy can take (docs/reliability.md). */
+    'quiet': { type: 'string', default: '26' },
     'json': { type: 'boolean', default: false },
   },
 });
@@ -40,6 +44,7 @@ const soak = (home, signal) => {
   return soakUnderFaults(home, {
     minutes: number('how many minutes', flags.minutes, 0.1, false), pairs: number('how many pairs', flags.pairs, 1),
     runtimes: number('how many runtimes', flags.runtimes, 2), seed, killRuntimes: flags['kill-runtimes'],
+    quietMs: 1000 * number('how many seconds', flags.quiet, 0, false),
   }, signal);
 };
 

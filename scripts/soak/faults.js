@@ -21,15 +21,18 @@ export class Faults {
   #random;
   #kinds;
   #peers;
+  /** Peers whose runtimes may be killed: the first one shows whether a runtime grows. */
+  #mortal;
   #domain;
   #traffic;
   #stopped = new Map();
   #underWay = new Set();
   #failed = [];
 
-  constructor({ random, peers, domain, traffic }, { killRuntimes = false } = {}) {
+  constructor({ random, peers, domain, traffic }, { killRuntimes = true } = {}) {
     this.#random = random;
     this.#peers = peers;
+    this.#mortal = peers.slice(1);
     this.#domain = domain;
     this.#traffic = traffic;
     this.#kinds = Object.entries(WEIGHTS).filter(([kind]) => killRuntimes || kind !== 'kill runtime').flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
@@ -39,7 +42,8 @@ export class Faults {
   /** One random fault. One that finds nothing to strike is not counted. */
   strike() {
     const kind = this.#pick(this.#kinds);
-    const where = this.#pick(this.#peers);
+    const where = this.#pick(kind === 'kill runtime' ? this.#mortal : this.#peers);
+    const { program } = where;
     const which = this.#random();
     const ms = 1000 + 3000 * this.#random();
     const does = {
@@ -51,7 +55,10 @@ export class Faults {
     };
     const done = does[kind]().then(
       (struck) => { if (struck) this.counts[kind] += 1; },
-      (thrown) => { this.#failed.push(`${kind} at ${where.user}: ${thrown.message}`); },
+      (thrown) => {
+        // A runtime that was killed meanwhile answers nothing.
+        if (kind === 'kill runtime' || where.program === program) this.#failed.push(`${kind} at ${where.user}: ${thrown.message}`);
+      },
     ).finally(() => { this.#underWay.delete(done); });
     this.#underWay.add(done);
   }

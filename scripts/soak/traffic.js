@@ -8,14 +8,15 @@ const BURSTS = [1, 1, 1, 8];
 const WINDOW = 256;
 
 /** One direction between two hyperties, and everything that is known of it. */
-class Pair {
+export class Pair {
   sent = 0;
   /** Numbers that have no answer yet, and when they were sent. */
   outstanding = new Map();
   acknowledged = new Set();
-  refused = 0;
-  /** Given to a runtime that was killed before it answered: each may have arrived or not. */
-  unknown = 0;
+  /** Refused for certain: none of them may arrive. */
+  refused = new Set();
+  /** Nobody knows of them: their runtime was killed before it answered, or has answered just that. Each may have arrived or not. */
+  unknown = new Set();
   arrived = [];
   seen = new Set();
   /** Had come and was not acknowledged when the receiver's runtime was killed: it may come once more. */
@@ -41,12 +42,14 @@ class Pair {
     let reordered = 0;
     const before = new Set();
     for (const number of this.arrived) {
-      if (number < highest && !before.has(number)) reordered += 1;
+      // A runtime that is killed has nothing to say of the order in which what it had sent arrives.
+      if (number < highest && !before.has(number) && !this.unknown.has(number)) reordered += 1;
       highest = Math.max(highest, number);
       before.add(number);
     }
     const lost = [...this.acknowledged].filter((number) => !this.seen.has(number)).length;
-    return { lost, repeated: this.arrived.length - this.seen.size, reordered };
+    const refusedAndArrived = [...this.refused].filter((number) => this.seen.has(number)).length;
+    return { lost, repeated: this.arrived.length - this.seen.size, reordered, refusedAndArrived };
   }
 }
 
@@ -57,6 +60,8 @@ export class Traffic {
   #refusals = {};
   #waits = [];
   #timer;
+  /** When something came last. */
+  #arrivedAt = 0;
 
   /** Makes the hyperties of one more pair, and has the receiver's program take what comes. @param p2p what the sender wishes */
   async add(sender, receiver, p2p) {
@@ -83,6 +88,11 @@ export class Traffic {
     clearInterval(this.#timer);
   }
 
+  /** For how long nothing has come, in milliseconds. */
+  get quietMs() {
+    return performance.now() - this.#arrivedAt;
+  }
+
   get outstanding() {
     return this.#sum(({ outstanding }) => outstanding.size);
   }
@@ -91,7 +101,7 @@ export class Traffic {
   killed(peer) {
     for (const pair of this.#pairs) {
       if (pair.sender === peer) {
-        pair.unknown += pair.outstanding.size;
+        for (const number of pair.outstanding.keys()) pair.unknown.add(number);
         pair.outstanding.clear();
       }
       if (pair.receiver === peer) for (const number of pair.outstanding.keys()) if (pair.seen.has(number)) pair.mayComeAgain.add(number);
@@ -110,9 +120,9 @@ export class Traffic {
     const quantile = (share) => Math.round(waits[Math.min(waits.length - 1, Math.floor(waits.length * share))] ?? 0);
     return {
       sent: this.#sum(({ sent }) => sent), acknowledged: this.#sum(({ acknowledged }) => acknowledged.size), arrived: this.#sum(({ seen }) => seen.size),
-      lost: count('lost'), repeated: count('repeated'), reordered: count('reordered'), unanswered: this.outstanding,
-      refused: this.#sum(({ refused }) => refused), refusals: this.#refusals,
-      unknown: this.#sum(({ unknown }) => unknown), again: this.#sum(({ again }) => again),
+      lost: count('lost'), repeated: count('repeated'), reordered: count('reordered'), refusedAndArrived: count('refusedAndArrived'), unanswered: this.outstanding,
+      refused: this.#sum(({ refused }) => refused.size), refusals: this.#refusals,
+      unknown: this.#sum(({ unknown }) => unknown.size), again: this.#sum(({ again }) => again),
       paths: this.#paths, receiptMs: { p50: quantile(0.5), p99: quantile(0.99), longest: quantile(1) },
     };
   }
@@ -123,14 +133,14 @@ export class Traffic {
     pair.outstanding.set(number, began);
     const wish = pair.p2p === undefined ? {} : { p2p: pair.p2p };
     try {
-      const { code, path, error } = await pair.sender.program.request(pair.to, 'create', { value: number, expect: 'receipt', ...wish }, pair.from, 0);
+      const { code, path, error, uncertain } = await pair.sender.program.request(pair.to, 'create', { value: number, expect: 'receipt', ...wish }, pair.from, 0);
       pair.outstanding.delete(number);
       if (code < 300) {
         pair.acknowledged.add(number);
         this.#paths[path] = (this.#paths[path] ?? 0) + 1;
         this.#waits.push(performance.now() - began);
       } else {
-        pair.refused += 1;
+        (uncertain === true ? pair.unknown : pair.refused).add(number);
         const reason = `${String(code)} ${error}`;
         this.#refusals[reason] = (this.#refusals[reason] ?? 0) + 1;
       }
@@ -144,6 +154,7 @@ export class Traffic {
     const ua = `${program.runtime}/ua`;
     let taken = 0;
     program.listen(pair.to, ({ body }) => {
+      this.#arrivedAt = performance.now();
       pair.arrive(body.value);
       program.post({ type: 'update', from: program.address, to: ua, body: { resource: pair.to, value: { taken: taken += 1 } } });
     });

@@ -91,7 +91,7 @@ const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
 };
 
 /** Figures of the runtimes after a warm-up and at the end, and what became of the messages. */
-const measure = async (parts, { minutes, intervalMs }, signal) => {
+const measure = async (parts, { minutes, intervalMs, quietMs }, signal) => {
   const { faults, traffic, peers } = parts;
   const look = () => peers.map(({ pid }) => ({ pid, ...figuresOf(pid) }));
   const warmUpMs = Math.min(minutes * 60_000 / 3, 120_000);
@@ -109,17 +109,18 @@ const measure = async (parts, { minutes, intervalMs }, signal) => {
     await pause(250, undefined, { signal });
     last = look();
   }
+  while (traffic.quietMs < quietMs) await pause(Math.min(250, quietMs), undefined, { signal });
   const report = traffic.report();
-  const { lost, repeated, reordered, unanswered } = report;
+  const { lost, repeated, reordered, refusedAndArrived, unanswered } = report;
   return {
     minutes, faults: faults.counts, traffic: report, tolerance: TOLERANCE,
     processes: peers.map(({ user }, index) => ({ name: user, replaced: last[index].pid !== first[index].pid, after: first[index], end: last[index] })),
-    grown: grown(), notLive, passed: lost + repeated + reordered + unanswered + notLive.length === 0 && grown().length === 0,
+    grown: grown(), notLive, passed: lost + repeated + reordered + refusedAndArrived + unanswered + notLive.length === 0 && grown().length === 0,
   };
 };
 
-/** @param intervalMs of each pair's messages */
-export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, killRuntimes, intervalMs = 200 }, signal) => {
+/** @param intervalMs of each pair's messages @param quietMs for how long nothing may come before the count */
+export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, killRuntimes, quietMs, intervalMs = 200 }, signal) => {
   const random = randomOf(seed);
   const domain = new Domain(home);
   await domain.start();
@@ -135,7 +136,7 @@ export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, ki
   const faults = new Faults({ random, peers, domain, traffic }, { killRuntimes });
   const parts = { faults, traffic, peers };
   try {
-    return await measure(parts, { minutes, intervalMs }, signal).then((measured) => ({ seed, pairs, runtimes, ...measured }));
+    return await measure(parts, { minutes, intervalMs, quietMs }, signal).then((measured) => ({ seed, pairs, runtimes, ...measured }));
   } finally {
     traffic.pause();
     // Nothing stays stopped, and nothing is being started when the home is closed.
@@ -149,7 +150,7 @@ export const tableOf = ({ seed, faults, traffic, processes, grown, notLive, pass
   const rows = [
     ['seed', String(seed)],
     ...Object.entries(faults).map(([kind, count]) => [kind, String(count)]),
-    ...['sent', 'acknowledged', 'arrived', 'lost', 'repeated', 'reordered', 'unanswered', 'refused', 'unknown', 'again'].map((name) => [name, String(traffic[name])]),
+    ...['sent', 'acknowledged', 'arrived', 'lost', 'repeated', 'reordered', 'refusedAndArrived', 'unanswered', 'refused', 'unknown', 'again'].map((name) => [name, String(traffic[name])]),
     ...Object.entries(traffic.refusals).map(([reason, count]) => [`refused with ${reason}`, String(count)]),
     ...Object.entries(traffic.paths).map(([path, count]) => [`came by ${path}`, String(count)]),
     ['wait for a receipt, ms', `p50 ${String(traffic.receiptMs.p50)}, p99 ${String(traffic.receiptMs.p99)}, longest ${String(traffic.receiptMs.longest)}`],
