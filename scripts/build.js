@@ -5,29 +5,11 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { changedIn, dist, filesBelow, isUpToDate, readJson, root, stampFile, state, stockOfLastBuild, stubNames, stubsFolder, takeStock } from './build/stock.js';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const dist = join(root, 'dist');
-const state = join(dist, '.build');
-const stampFile = join(state, 'stamp.json');
 const lockFile = join(state, 'lock');
-const stubsFolder = join(root, 'src/protostubs');
-
-const filesBelow = (folder) =>
-  existsSync(folder)
-    ? readdirSync(folder, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort()
-    : [];
-
-const readJson = (file) => {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8'));
-  } catch {
-    return undefined;
-  }
-};
 
 const replaceFile = (file, text) => {
   mkdirSync(dirname(file), { recursive: true });
@@ -35,19 +17,6 @@ const replaceFile = (file, text) => {
   writeFileSync(temporary, text);
   renameSync(temporary, file);
 };
-
-/** What the build depends on: path → size and time of change. */
-const takeStock = () => {
-  const stock = {};
-  for (const file of [...filesBelow(join(root, 'src')), ...['package.json', 'tsconfig.json', 'scripts/build.js'].map((name) => join(root, name))]) {
-    const { size, mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 };
-    stock[relative(root, file)] = `${size} ${mtimeMs}`;
-  }
-  return stock;
-};
-
-const changedIn = (before, now, ...prefixes) =>
-  [...new Set([...Object.keys(before), ...Object.keys(now)])].some((file) => before[file] !== now[file] && prefixes.some((prefix) => file.startsWith(prefix)));
 
 const isAlive = (pid) => {
   try {
@@ -100,12 +69,6 @@ const removeOrphans = (before, now) => {
 const compile = () =>
   run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.json'), '--incremental', '--tsBuildInfoFile', join(state, 'tsbuildinfo'), '--pretty', 'false');
 
-/** A folder of src/protostubs with a descriptor.json is a stub; its index.ts is the module. */
-const stubNames = () =>
-  readdirSync(stubsFolder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && existsSync(join(stubsFolder, entry.name, 'descriptor.json')))
-    .map((entry) => entry.name);
-
 const bundle = async (name) => {
   const { build } = await import('esbuild');
   const { outputFiles, metafile } = await build({
@@ -157,12 +120,10 @@ const makeManifest = async () => {
   return commands.length === 0 ? '' : run(join(root, 'node_modules/oclif/bin/run.js'), 'manifest');
 };
 
-const upToDate = (before, now) => !changedIn(before, now, '') && stubNames().every((name) => existsSync(join(dist, 'protostubs', `${name}.js`)));
-
 await lock();
 const now = takeStock();
-const before = readJson(stampFile) ?? {};
-if (!upToDate(before, now)) {
+const before = stockOfLastBuild();
+if (!isUpToDate(before, now)) {
   removeOrphans(before, now);
   const [typeErrors, bundleErrors, entryErrors] = await Promise.all([compile(), bundleAll(), bundleEntry()]);
   const manifestMissing = !existsSync(join(root, 'oclif.manifest.json'));

@@ -5,11 +5,12 @@
 //                                     runtimes are killed, sandboxes killed or stopped, connections ended, the domain
 //                                     server replaced
 //
-// Needs a build, and /proc. The first prints a JSON document with the figures of every process after the warm-up and at
+// Builds what has changed; needs /proc. The first prints a JSON document with the figures of every process after the warm-up and at
 // the end; the second a table, or with --json a document too. Exit 1 when a process has grown, or something that was
 // acknowledged was lost, or came twice or out of order, or something came that was refused, or got no answer, or a
 // runtime doesn't come back. The seed determines which faults are chosen and when; what they meet is up to the machine.
 import { parseArgs } from 'node:util';
+import './build/ensure.js';
 import { soakConnections } from './soak/connections.js';
 import { Home } from './soak/home.js';
 import { soakUnderFaults, tableOf } from './soak/under-faults.js';
