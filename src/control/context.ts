@@ -1,5 +1,6 @@
 import { isatty } from 'node:tty';
-import { ProtoflyError } from '../protocol/index.js';
+import { ProtoflyError, systemClock, type Clock } from '../protocol/index.js';
+import { EXIT_OF_SIGNAL, type EndingSignal } from './exit-codes.js';
 import { Output } from './io/output.js';
 import { profileExists, profilePlaces, type Environment, type Places } from './paths.js';
 
@@ -18,7 +19,7 @@ export interface Surroundings {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
-  on(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+  on(signal: EndingSignal, listener: () => void): unknown;
   exit(code: number): never;
 }
 
@@ -33,40 +34,51 @@ export interface Context {
   readonly places: Places;
   /** Whether a person can be asked. */
   readonly interactive: boolean;
-  /** Aborted with `E_ABORTED` by Ctrl-C or SIGTERM. */
+  /** Aborted with an `Interruption` by Ctrl-C, SIGTERM or the end of the terminal. */
   readonly signal: AbortSignal;
 }
 
-/** The signal that ended a run by Ctrl-C or SIGTERM, for its exit code. */
+/** A signal has ended the run. */
 export class Interruption extends ProtoflyError {
-  constructor(readonly by: NodeJS.Signals) {
+  constructor(readonly by: EndingSignal) {
     super('E_ABORTED', by === 'SIGINT' ? 'interrupted' : `ended by ${by}`);
   }
 }
 
 export const isInterruption = (thrown: unknown): thrown is Interruption => thrown instanceof ProtoflyError && 'by' in thrown;
 
+/** For so long after a signal another one counts as the same, in milliseconds: `npx` and `timeout` pass on what has come already. */
+const SAME_SIGNAL_MS = 500;
+
+/** The first signal aborts; a later one ends the process at once. */
+const interruptions = (around: Surroundings, clock: Clock): AbortSignal => {
+  const controller = new AbortController();
+  let state: 'running' | 'interrupted' | 'overdue' = 'running';
+  const interrupt = (by: EndingSignal): void => {
+    if (state === 'overdue') around.exit(EXIT_OF_SIGNAL[by]);
+    if (state === 'interrupted') return;
+    state = 'interrupted';
+    clock.setTimeout(() => { state = 'overdue'; }, SAME_SIGNAL_MS);
+    controller.abort(new Interruption(by));
+  };
+  for (const by of Object.keys(EXIT_OF_SIGNAL) as EndingSignal[]) around.on(by, () => { interrupt(by); });
+  return controller.signal;
+};
+
 const hasColour = (env: Environment): boolean =>
   isatty(1) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 
 /** @throws ProtoflyError `E_USAGE` for a profile name that can't be one */
-export const createContext = (flags: GlobalFlags, around: Surroundings): Context => {
+export const createContext = (flags: GlobalFlags, around: Surroundings, clock: Clock = systemClock): Context => {
   const { env, stdout, stderr } = around;
   const stdinIsTerminal = isatty(0);
-  const controller = new AbortController();
-  const interrupt = (by: NodeJS.Signals): void => {
-    if (controller.signal.aborted) around.exit(by === 'SIGINT' ? 130 : 143);
-    controller.abort(new Interruption(by));
-  };
-  around.on('SIGINT', interrupt);
-  around.on('SIGTERM', interrupt);
   const interactive = !flags['no-input'] && !flags.json && stdinIsTerminal && isatty(2);
   return {
     flags, env, interactive, stdinIsTerminal,
     stdin: () => around.stdin,
     output: new Output({ stdout, stderr }, { json: flags.json, quiet: flags['no-input'] || !isatty(2), colour: !flags['no-input'] && hasColour(env) }),
     places: profilePlaces(flags.profile, env),
-    signal: controller.signal,
+    signal: interruptions(around, clock),
   };
 };
 

@@ -1,7 +1,10 @@
 import type { ErrorCode } from '../protocol/index.js';
 
-/** Exit codes that have no error behind them. */
-export const EXIT = { done: 0, interrupted: 130, terminated: 143 } as const;
+/** Signals that end a command. */
+export type EndingSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
+
+/** The exit code of a command that a signal has ended: 128 and the signal's number. */
+export const EXIT_OF_SIGNAL: Readonly<Record<EndingSignal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 /** What each error code becomes; docs/cli.md prints this table for scripts. */
 export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
@@ -33,5 +36,5 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_PARTIAL: 8,
   E_NOT_RUNNING: 9,
   E_CONFLICT: 10,
-  E_ABORTED: EXIT.interrupted,
+  E_ABORTED: EXIT_OF_SIGNAL.SIGINT,
 };

@@ -1,6 +1,6 @@
 import { asProtoflyError, isErrorCode, ProtoflyError, type ErrorCode } from '../protocol/index.js';
 import { isInterruption } from './context.js';
-import { EXIT, EXIT_OF } from './exit-codes.js';
+import { EXIT_OF, EXIT_OF_SIGNAL } from './exit-codes.js';
 
 /** An error as a command reports it: `{"error": …}` with --json, one or two lines otherwise. */
 export interface Failure {
@@ -36,7 +36,7 @@ export const asFailureError = (thrown: unknown, usage?: string): ProtoflyError =
 /** @param usage the command, for the hint of a usage error */
 export const failureOf = (thrown: unknown, usage?: string): Failure => {
   const error = asFailureError(thrown, usage);
-  const exit = isInterruption(thrown) && thrown.by !== 'SIGINT' ? EXIT.terminated : EXIT_OF[error.code];
+  const exit = isInterruption(thrown) ? EXIT_OF_SIGNAL[thrown.by] : EXIT_OF[error.code];
   const hint = error.hint ?? (error.code === 'E_INTERNAL' ? 'this is a bug; run it again with --verbose and report what it prints' : undefined);
   return { code: error.code, exit, message: error.message, ...(hint === undefined ? {} : { hint }), ...(error.uncertain ? { uncertain: true } : {}) };
 };

@@ -5,4 +5,4 @@
  * need isn't loaded.
  */
 export { run, type RunOptions } from './cli.js';
-export { EXIT, EXIT_OF } from './exit-codes.js';
+export { EXIT_OF, EXIT_OF_SIGNAL } from './exit-codes.js';

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { checkIceUrl, ICE_POLICIES, ProtoflyError, type IceTransportPolicy } from '../protocol/index.js';
 import { parseSize } from './io/size.js';
 import type { Places } from './paths.js';
@@ -35,11 +37,6 @@ export interface Settings {
 }
 
 type Stored = Record<string, unknown>;
-
-interface SettingsFile {
-  readonly store: Stored;
-  set(values: Stored): void;
-}
 
 export interface Key {
   readonly name: keyof Settings;
@@ -114,13 +111,18 @@ const trouble = (places: Places, cause: unknown): ProtoflyError => {
   return new ProtoflyError('E_PLATFORM', `the settings can't be used: ${why}`, { hint: 'is PROTOFLY_HOME a folder that you may write to?', cause });
 };
 
-const using = async <T>(places: Places, use: (file: SettingsFile) => T): Promise<T> => {
+const listenersOfSignals = (): [string, () => void][] =>
+  process.eventNames().flatMap((name) => (typeof name === 'string' && name.startsWith('SIG') ? process.listeners(name as NodeJS.Signals).map((listener): [string, () => void] => [name, listener as () => void]) : []));
+
+/**
+ * Loads the library that writes settings, without the signal listeners that come with it: they send this process each
+ * signal once more, and that would count as a second Ctrl-C.
+ */
+const loadConf = async () => {
+  const before = new Set(listenersOfSignals().map(([, listener]) => listener));
   const { default: Conf } = await import('conf');
-  try {
-    return use(new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false }));
-  } catch (cause) {
-    throw trouble(places, cause);
-  }
+  for (const [name, listener] of listenersOfSignals()) if (!before.has(listener)) process.off(name, listener);
+  return Conf;
 };
 
 const isRecord = (value: unknown): value is Stored => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -143,9 +145,38 @@ const settingsOf = (stored: Stored): Settings => {
   };
 };
 
-/** @throws ProtoflyError `E_USAGE` when the file is broken, `E_PLATFORM` when it can't be read */
-export const readSettings = (places: Places): Promise<Settings> => using(places, ({ store }) => settingsOf(store));
+/** What is in the file; nothing where there is none. @throws what the file system and the parser say */
+const readStored = (places: Places): Stored => {
+  let text: string;
+  try {
+    text = readFileSync(settingsPath(places), 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw cause;
+  }
+  const stored: unknown = JSON.parse(text);
+  if (isRecord(stored)) return stored;
+  throw new SyntaxError('it holds no object');
+};
 
-/** Sets the given keys and leaves the others. @throws as `readSettings` */
-export const writeSettings = (places: Places, values: Partial<Settings>): Promise<void> =>
-  using(places, (file) => { file.set(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))); });
+/** Writes nothing, not even a folder. @throws ProtoflyError `E_USAGE` when the file is broken, `E_PLATFORM` when it can't be read */
+export const readSettings = async (places: Places): Promise<Settings> => {
+  try {
+    return settingsOf(readStored(places));
+  } catch (cause) {
+    throw trouble(places, cause);
+  }
+};
+
+/** Sets the given keys and leaves the others. What is so already isn't written. @throws as `readSettings` */
+export const writeSettings = async (places: Places, values: Partial<Settings>): Promise<void> => {
+  try {
+    const stored = readStored(places);
+    const changed = Object.entries(values).filter(([key, value]) => value !== undefined && !isDeepStrictEqual(stored[key], value));
+    if (changed.length === 0) return;
+    const Conf = await loadConf();
+    new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false }).set(Object.fromEntries(changed));
+  } catch (cause) {
+    throw trouble(places, cause);
+  }
+};

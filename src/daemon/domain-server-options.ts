@@ -26,6 +26,8 @@ export interface DomainServerOptions {
   readonly protocols?: readonly MessageNodeProtocol[];
   /** A folder of built stubs. @default the one that came with this program */
   readonly catalogueDir?: string;
+  /** Whether stdin ends with the process that started this one, which is then told to end. A byte lets go of it. @default false */
+  readonly lifeline?: boolean;
   /** How long a session waits for its runtime. @default 60_000 */
   readonly sessionTtlMs?: number;
 }

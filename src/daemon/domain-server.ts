@@ -8,6 +8,7 @@ import type { DomainServerOptions } from './domain-server-options.js';
 import { openLog } from './log.js';
 import { readSecretFile } from './secret-file.js';
 import { packageVersion } from './package.js';
+import { untilTold } from './told.js';
 
 // The entry point of a domain server's process: composes it, says that it is ready, and ends it in order.
 
@@ -40,10 +41,11 @@ const turnSecretOf = (file: string | undefined, inherited: string | undefined): 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs } = options;
+  const { name, listen, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
+  const told = untilTold(process, { lifeline });
   const store = openLmdbStore({ path: paths.state });
-  let stop: (why: string) => void = () => undefined;
-  const stopped = new Promise<string>((resolve) => { stop = resolve; });
+  let stop: () => void = () => undefined;
+  const stopRequested = new Promise<string>((resolve) => { stop = () => { resolve('asked on the socket'); }; });
   const log = (text: string, { error, ...details }: Record<string, unknown> = {}): void => {
     if (error === undefined) logger.info(details, text);
     else logger.warn({ ...details, err: error }, text);
@@ -53,7 +55,7 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       name, listen,
       adminSocket: paths.socket,
       version: packageVersion(),
-      onStop: () => { stop('asked on the socket'); },
+      onStop: () => { stop(); },
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
       ...(catalogueDir === undefined ? {} : { catalogueDir }),
       ...(iceServers === undefined ? {} : { iceServers }),
@@ -61,10 +63,9 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       ...(protocols === undefined ? {} : { protocols }),
       ...(sessionTtlMs === undefined ? {} : { sessionTtlMs }),
     });
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => { stop(signal); });
     const url = await server.start();
     say({ ready: true, url, socket: paths.socket, pid: process.pid });
-    logger.info(`stops: ${await stopped}`);
+    logger.info(`stops: ${await Promise.race([told, stopRequested])}`);
     await server.close();
   } finally {
     await store.close();

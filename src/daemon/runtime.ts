@@ -6,17 +6,19 @@ import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
 import { packageVersion } from './package.js';
 import type { RuntimeDaemonOptions } from './runtime-options.js';
+import { untilTold } from './told.js';
 import { withCredentials } from './turn-credentials.js';
 
 // The entry point of a runtime's process: composes it, says that it is ready, and ends it in order.
 const options = JSON.parse(process.argv[2] ?? '{}') as RuntimeDaemonOptions;
-const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window } = options;
+const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window, lifeline = false } = options;
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 process.stdout.on('error', () => { logger.debug('nobody listens to the ready line'); });
 process.on('unhandledRejection', (reason) => { logger.error({ err: reason }, 'a promise was rejected and nobody took it'); });
 
 try {
+  const told = untilTold(process, { lifeline });
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
   // The socket comes first: it is what keeps a second daemon from the same state.
   const waiting: ((runtime: Runtime) => void)[] = [];
@@ -26,15 +28,20 @@ try {
     else waiting.push((runtime) => { runtime.serve(link); });
   });
   const store = openLmdbStore({ path: paths.state });
-  const stop = async (code: number): Promise<never> => {
+  const stop = async (): Promise<never> => {
     await server.close();
     await running?.stop();
     await store.close();
     logger.info('stopped');
-    process.exit(code);
+    process.exit(0);
   };
+  const ended = told.then((why) => {
+    logger.info(`stops: ${why}`);
+    if (running === undefined) say({ error: { code: 'E_ABORTED', message: `the runtime was told to end before it was ready: ${why}` } });
+    return stop();
+  });
   try {
-    running = await Runtime.start(
+    const starting = Runtime.start(
       { store, sandboxes: processSandbox({ log }), clock: systemClock, fetch, log },
       {
         domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
@@ -46,6 +53,7 @@ try {
         ...(window === undefined ? {} : { window }),
       },
     );
+    running = await Promise.race([starting, ended]);
   } catch (thrown) {
     await server.close();
     await store.close();
@@ -53,13 +61,7 @@ try {
   }
   const runtime = running;
   for (const serve of waiting) serve(runtime);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      logger.info(`stops: ${signal}`);
-      void stop(0);
-    });
-  }
-  void runtime.stopRequested.then(() => stop(0));
+  void runtime.stopRequested.then(() => stop());
   logger.info(`${runtime.url} has started`);
   say({ ready: true, socket: paths.socket, pid: process.pid, runtime: runtime.url });
 } catch (thrown) {

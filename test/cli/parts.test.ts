@@ -9,7 +9,7 @@ import { hasSwitch, moveLeadingFlags, nearest } from '../../src/control/argument
 import { Client } from '../../src/control/client/client.js';
 import { domainUrl } from '../../src/control/daemons/runtime.js';
 import { parseListen } from '../../src/control/daemons/domain.js';
-import { isAlive } from '../../src/control/daemons/spawn.js';
+import { isAlive } from '../../src/control/daemons/alive.js';
 import { parseDuration } from '../../src/control/io/duration.js';
 import { parseSize } from '../../src/control/io/size.js';
 import { cell } from '../../src/control/io/table.js';

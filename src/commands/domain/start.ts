@@ -21,11 +21,9 @@ export default class DomainStart extends BaseCommand {
   override async run(): Promise<number> {
     const { flags } = await this.parse(DomainStart);
     const context = this.context(flags);
-    const { status, socket, log, stay } = await startDomain(context, {
+    return startDomain(context, {
       name: flags.name, listen: flags.listen, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
-    }, flags.detach);
-    const { domain, url, pid, protocols, publisherKey } = status;
-    await context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`);
-    return flags.detach ? 0 : stay();
+    }, flags.detach, ({ status: { domain, url, pid, protocols, publisherKey }, socket, log }) =>
+      context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`));
   }
 }

@@ -19,8 +19,8 @@ export default class RuntimeStart extends BaseCommand {
     const { flags } = await this.parse(RuntimeStart);
     const context = this.context(flags);
     context.output.progress('starting …');
-    const { status, stay } = await startRuntime(context, { domain: flags.domain, user: flags.user, p2p: flags.p2p, trust: flags.trust, waitMs: flags.wait }, flags.foreground);
-    await context.output.result(status, () => `${status.runtime} is live${status.user === undefined ? '' : ` for ${status.user}`} (pid ${String(status.pid)})`);
-    return flags.foreground ? stay() : 0;
+    const input = { domain: flags.domain, user: flags.user, p2p: flags.p2p, trust: flags.trust, waitMs: flags.wait };
+    return startRuntime(context, input, flags.foreground, (status) =>
+      context.output.result(status, () => `${status.runtime} is live${status.user === undefined ? '' : ` for ${status.user}`} (pid ${String(status.pid)})`));
   }
 }

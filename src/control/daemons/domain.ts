@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
-import { checkIceUrl, ProtoflyError, systemClock, type Address, type Body, type RequestType } from '../../protocol/index.js';
+import { checkIceUrl, ProtoflyError, type Address, type Body, type RequestType } from '../../protocol/index.js';
 import { Client } from '../client/client.js';
 import type { DomainStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
 import { domainPlaces, knownDomainServers, type Environment } from '../paths.js';
 import { parseDuration } from '../io/duration.js';
+import { untilGone } from './alive.js';
 import type { DomainDaemonOptions, MessageNodeProtocol } from './options.js';
-import { spawnDaemon, stayWith, untilGone } from './spawn.js';
+import { spawnDaemon } from './spawn.js';
 
 export interface DomainStart {
   readonly name: string;
@@ -118,10 +119,12 @@ const chosen = async (context: Context, name: string | undefined): Promise<strin
 };
 
 /**
- * Starts a domain server and returns when it answers on its socket.
+ * Starts a domain server, and announces it when it answers on its socket. Detached it is left running; otherwise this
+ * stays with it. When the start or the announcement fails, nothing is left running.
+ * @returns the exit code
  * @throws ProtoflyError `E_CONFLICT` when it runs already or its port is taken, `E_TIMEOUT`
  */
-export const startDomain = async (context: Context, input: DomainStart, detach: boolean): Promise<RunningDomain & { stay: () => Promise<number> }> => {
+export const startDomain = async (context: Context, input: DomainStart, detach: boolean, announce: (running: RunningDomain) => Promise<void>): Promise<number> => {
   const name = checkDomainName(input.name);
   const listen = parseListen(input.listen);
   if ((input.tlsCert === undefined) !== (input.tlsKey === undefined)) throw new ProtoflyError('E_USAGE', '--tls-cert and --tls-key belong together');
@@ -139,18 +142,9 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     ...(protocols === undefined ? {} : { protocols }),
     paths: { state: places.state, socket: places.socket, ...(detach ? { log: places.log } : {}) },
   };
-  const daemon = await spawnDaemon({ entry: 'domain-server', options, timeoutMs: input.waitMs, signal: context.signal, ...(detach ? { log: places.log } : {}) });
-  try {
-    const status = await domainStatus(context, name);
-    if (detach) daemon.release();
-    return { status, socket: places.socket, ...(detach ? { log: places.log } : {}), stay: () => stayWith(daemon, context.signal) };
-  } catch (error) {
-    daemon.child.kill('SIGTERM');
-    const timer = systemClock.setTimeout(() => { daemon.child.kill('SIGKILL'); }, 5000);
-    await daemon.ended;
-    timer.cancel();
-    throw error;
-  }
+  const daemon = await spawnDaemon({ entry: 'domain-server', options, timeoutMs: input.waitMs, signal: context.signal });
+  const status = await daemon.orStop(domainStatus(context, name));
+  return daemon.settle(context, !detach, () => announce({ status, socket: places.socket, ...(detach ? { log: places.log } : {}) }));
 };
 
 /** @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */

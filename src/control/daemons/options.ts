@@ -14,9 +14,14 @@ export interface DaemonPaths {
   readonly log?: string;
 }
 
-export interface RuntimeDaemonOptions {
-  readonly profile: string;
+interface DaemonOptions {
   readonly paths: DaemonPaths;
+  /** Whether stdin ends with the process that started this one, which is then told to end. A byte lets go of it. @default false */
+  readonly lifeline?: boolean;
+}
+
+export interface RuntimeDaemonOptions extends DaemonOptions {
+  readonly profile: string;
   /** The domain to join. Its name is what its server says where none is given. */
   readonly domain: {
     readonly name?: string;
@@ -46,11 +51,10 @@ export interface RuntimeDaemonOptions {
 /** How clients may speak to a message node. */
 export type MessageNodeProtocol = 'websocket' | 'rest';
 
-export interface DomainDaemonOptions {
+export interface DomainDaemonOptions extends DaemonOptions {
   readonly name: string;
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
-  readonly paths: DaemonPaths;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];

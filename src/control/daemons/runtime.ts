@@ -7,8 +7,9 @@ import type { Context } from '../context.js';
 import { EXIT_OF } from '../exit-codes.js';
 import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
+import { untilGone } from './alive.js';
 import type { RuntimeDaemonOptions } from './options.js';
-import { spawnDaemon, stayWith, untilGone, type Daemon } from './spawn.js';
+import { spawnDaemon } from './spawn.js';
 
 export interface StartInput {
   /** A name, `host:port` or URL. */
@@ -122,41 +123,24 @@ const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatu
     return last!;
   });
 
-/** Ends a runtime whose start has failed. */
-const abandon = async ({ child, ended }: Daemon): Promise<void> => {
-  child.kill('SIGTERM');
-  const timer = systemClock.setTimeout(() => { child.kill('SIGKILL'); }, 5000);
-  await ended;
-  timer.cancel();
-};
-
-const launch = async (context: Context, options: RuntimeDaemonOptions, waitMs: number, until: number): Promise<{ daemon: Daemon; status: RuntimeStatus }> => {
-  const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: waitMs, signal: context.signal, ...(options.paths.log === undefined ? {} : { log: options.paths.log }) });
-  try {
-    return { daemon, status: await untilLive(context, Math.max(1, until - systemClock.now())) };
-  } catch (error) {
-    await abandon(daemon);
-    throw error;
-  }
-};
-
 /**
- * Starts the profile's runtime and returns when it says that it is live. When that fails, nothing is left running.
- * What it was told is remembered for the next time.
- * @returns what keeps it in the foreground, where that is wanted
+ * Starts the profile's runtime, and announces it when it says that it is live. It is left running, or in the
+ * foreground this stays with it. When the start fails, nothing is left running. What it was told is remembered for the
+ * next time.
+ * @returns the exit code
  * @throws ProtoflyError `E_CONFLICT` when it runs already, `E_UNREACHABLE`, `E_TIMEOUT`
  */
-export const startRuntime = async (context: Context, input: StartInput, foreground: boolean): Promise<{ status: RuntimeStatus; stay: () => Promise<number> }> => {
+export const startRuntime = async (context: Context, input: StartInput, foreground: boolean, announce: (status: RuntimeStatus) => Promise<void>): Promise<number> => {
   const until = systemClock.now() + input.waitMs;
   const settings = await readSettings(context.places);
   const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
   await refuseIfRunning(context);
   const { mkdirSync } = await import('node:fs');
   mkdirSync(context.places.state, { recursive: true, mode: 0o700 });
-  const { daemon, status } = await launch(context, options, input.waitMs, until);
-  await writeSettings(context.places, { domain: input.domain ?? settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...(input.p2p === undefined ? {} : { p2p: input.p2p }) });
-  if (!foreground) daemon.release();
-  return { status, stay: () => stayWith(daemon, context.signal) };
+  const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: input.waitMs, signal: context.signal });
+  const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
+  await daemon.orStop(writeSettings(context.places, { domain: input.domain ?? settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...(input.p2p === undefined ? {} : { p2p: input.p2p }) }));
+  return daemon.settle(context, foreground, () => announce(status));
 };
 
 /** Ends the runtime, and returns when its process is gone. */
