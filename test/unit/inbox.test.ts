@@ -54,15 +54,70 @@ void t.test('a receipt tells how the message came', async (t) => {
 
 void t.test('EXP-2 what a program answers tells how the question came, once it is final no more, and unless it tells something itself', (t) => {
   const { inbox } = setUp();
-  inbox.attach(program());
+  const attachment = inbox.attach(program());
   for (const id of [1, 2, 3, 4]) inbox.receive(send(id, { expect: id === 4 ? 'receipt' : 'response' }), id === 2 ? { path: 'p2p', generation: 7 } : { path: 'msg-node' });
-  const answered = (id: number, body: Record<string, unknown> & { code: number }): unknown => inbox.answered({ id, type: 'response', from: bob, to: alice, body }).body;
+  const answered = (id: number, body: Record<string, unknown> & { code: number }): unknown => inbox.answered({ id, type: 'response', from: bob, to: alice, body }, attachment.program)?.body;
   t.same(answered(1, { code: 183 }), { code: 183, path: 'msg-node' });
   t.same(answered(1, { code: 200, value: 1 }), { code: 200, value: 1, path: 'msg-node' });
   t.same(answered(1, { code: 200 }), { code: 200 });
   t.same(answered(2, { code: 404 }), { code: 404, path: 'p2p', generation: 7 });
   t.same(answered(3, { code: 200, path: '/its/own' }), { code: 200, path: '/its/own' });
   t.same(answered(4, { code: 200 }), { code: 200 }, 'a receipt is the inbox\'s own');
+  t.end();
+});
+
+/** A hyperty with several programs, each of which has been asked `id`. */
+const asked = (...programs: readonly Program[]) => {
+  const world = setUp();
+  const attachments = programs.map((each) => world.inbox.attach(each));
+  world.inbox.receive(send(1, { expect: 'response' }), { path: 'local' });
+  const answer = (by: number, code: number, value?: unknown): Response['body'] | undefined =>
+    world.inbox.answered({ id: 1, type: 'response', from: bob, to: alice, body: { code, ...(value === undefined ? {} : { value }) } }, attachments[by]!.program)?.body;
+  return { ...world, attachments, answer };
+};
+
+void t.test('EXP-7 of several programs the first success is the answer, whatever others have refused before', (t) => {
+  const { clock, answer, codes } = asked(program(), program(), program());
+  t.equal(answer(0, 403), undefined);
+  t.equal(answer(0, 403), undefined, 'the same program again is not another one');
+  t.same(answer(1, 183), { code: 183, path: 'local' }, 'what is provisional goes on');
+  t.same(answer(1, 200, 'yes'), { code: 200, value: 'yes', path: 'local' });
+  t.equal(answer(2, 200, 'me too'), undefined, 'there is one answer');
+  t.equal(answer(2, 404), undefined);
+  clock.advance(60_000);
+  t.same(codes(), [], 'and no refusal later');
+  t.equal(clock.pending, 0);
+  t.end();
+});
+
+void t.test('EXP-7 the first refusal goes to the sender once every program has refused or gone', (t) => {
+  const all = asked(program(), program());
+  t.equal(all.answer(0, 429), undefined);
+  t.same(all.answer(1, 403), { code: 429, path: 'local' });
+  const gone = asked(program(), program());
+  t.equal(gone.answer(0, 429), undefined);
+  gone.attachments[0]!.detach();
+  t.same(gone.codes(), [], 'the other one may still accept');
+  gone.attachments[1]!.detach();
+  t.same(gone.codes(), [[1, 429]]);
+  t.same([all.clock.pending, gone.clock.pending], [0, 0]);
+  t.end();
+});
+
+void t.test('EXP-7 nobody waits for a program that says that it answers nothing, nor longer than 2 s for others', (t) => {
+  const watched = asked(program(), { ...program(), answers: false });
+  t.same(watched.answer(0, 404), { code: 404, path: 'local' });
+  const mute = asked(program(), program());
+  t.equal(mute.answer(0, 404), undefined);
+  mute.clock.advance(1999);
+  t.same(mute.codes(), []);
+  mute.clock.advance(1);
+  t.same(mute.codes(), [[1, 404]]);
+  t.equal(mute.answer(1, 200), undefined, 'too late');
+  const closed = asked(program(), program());
+  closed.answer(0, 404);
+  closed.inbox.close();
+  t.equal(closed.clock.pending, 0);
   t.end();
 });
 

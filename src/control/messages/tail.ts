@@ -71,7 +71,7 @@ class Printer {
     const { client, session } = this.#runtime;
     const window = Math.min(WINDOW, this.#files === undefined ? this.#input.count ?? WINDOW : WINDOW);
     const expected: Attached = { url: '' as Address, waiting: 0, taken: 0 };
-    const { body } = await client.ask(uaOf(session.runtime), 'subscribe', { resource: name, value: { window } });
+    const { body } = await client.ask(uaOf(session.runtime), 'subscribe', { resource: name, value: { window, answers: this.#files !== undefined } });
     const url = (typeof body.resource === 'string' ? body.resource : (body.value as { resource?: unknown } | undefined)?.resource) as Address;
     this.#attached.set(url, { ...expected, url });
   }

@@ -4,7 +4,7 @@ import {
   asProtoflyError, child, idsOf, isResponse, pressureOf, ProtoflyError, refuse, respond, SESSION, withIds,
   type Address, type Message, type Request, type Pressure, type Response,
 } from '../../protocol/index.js';
-import type { Attachment } from '../inbox/index.js';
+import type { Attachment, Program } from '../inbox/index.js';
 import { notHere, type Hyperties, type Hyperty } from '../registry/index.js';
 
 /** A program at the other end of the runtime's socket. */
@@ -112,14 +112,11 @@ export class Clients {
   }
 
   /** Attaches a program to a hyperty, by name or address. @throws ProtoflyError `E_NOT_FOUND`, `E_CONFLICT` */
-  attach(client: Client, what: string, window?: number): Address {
+  attach(client: Client, what: string, options: Omit<Program, 'deliver'> = {}): Address {
     const hyperty = this.#components.hyperties.find(what);
     if (hyperty === undefined) throw notHere(what);
     if (client.attachments.has(hyperty.url)) throw new ProtoflyError('E_CONFLICT', `this program is attached to ${hyperty.url} already`);
-    const attachment = hyperty.inbox.attach({
-      deliver: (message) => client.link.send(message),
-      ...(window === undefined ? {} : { window }),
-    });
+    const attachment = hyperty.inbox.attach({ ...options, deliver: (message) => client.link.send(message) });
     client.attachments.set(hyperty.url, attachment);
     return hyperty.url;
   }
@@ -165,7 +162,10 @@ export class Clients {
       if (hyperty === undefined) {
         return isResponse(message) ? undefined : client.link.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is neither this program nor a hyperty of this runtime`)));
       }
-      if (isResponse(message)) return this.#components.bus.post(hyperty.inbox.answered(message), client);
+      if (isResponse(message)) {
+        const answer = hyperty.inbox.answered(message, client.attachments.get(hyperty.url)?.program);
+        return answer && this.#components.bus.post(answer, client);
+      }
       hyperty.inbox.expectResponse(message.id, client.answer);
       client.sentAs.add(hyperty);
     }

@@ -1,5 +1,6 @@
 import type { MessageBus } from '../../bus/index.js';
 import { child, ProtoflyError, type Address, type Request } from '../../protocol/index.js';
+import type { Program } from '../inbox/index.js';
 import { serve, type Client, type Clients } from './clients.js';
 
 export interface UaComponents {
@@ -42,7 +43,7 @@ export class UserAgent {
         return {};
     }
     switch (type) {
-      case 'subscribe': return { resource: clients.attach(client, resource, windowOf(body?.value)) };
+      case 'subscribe': return { resource: clients.attach(client, resource, optionsOf(body?.value)) };
       case 'unsubscribe': return { resource: clients.detach(client, resource) };
       case 'update':
         client.attachments.get(resource as Address)?.taken(takenOf(body?.value));
@@ -66,11 +67,11 @@ export const text = (value: unknown): string => {
   throw new ProtoflyError('E_USAGE', 'body.resource is not a string');
 };
 
-const windowOf = (value: unknown): number | undefined => {
-  const window = (value as { readonly window?: unknown } | undefined)?.window;
-  if (window === undefined) return undefined;
-  if (typeof window !== 'number' || !Number.isSafeInteger(window) || window < 1 || window > MAX_WINDOW) throw new ProtoflyError('E_USAGE', `window is not a whole number from 1 to ${String(MAX_WINDOW)}`);
-  return window;
+const optionsOf = (value: unknown): Omit<Program, 'deliver'> => {
+  const { window, answers } = (value ?? {}) as { readonly window?: unknown; readonly answers?: unknown };
+  if (window !== undefined && (typeof window !== 'number' || !Number.isSafeInteger(window) || window < 1 || window > MAX_WINDOW)) throw new ProtoflyError('E_USAGE', `window is not a whole number from 1 to ${String(MAX_WINDOW)}`);
+  if (answers !== undefined && typeof answers !== 'boolean') throw new ProtoflyError('E_USAGE', 'answers is neither true nor false');
+  return { ...(window === undefined ? {} : { window }), ...(answers === undefined ? {} : { answers }) };
 };
 
 const takenOf = (value: unknown): number => {

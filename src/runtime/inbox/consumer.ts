@@ -7,6 +7,8 @@ export interface Program {
   deliver(message: Message): Pressure;
   /** How many messages may be under way without having been declared taken. Absent: delivered is taken. */
   readonly window?: number;
+  /** False for a program that answers no requests: nobody waits for its answer. @default true */
+  readonly answers?: boolean;
 }
 
 export interface ConsumerComponents {
@@ -32,6 +34,10 @@ export class Consumer {
   constructor(components: ConsumerComponents) {
     this.#components = components;
     this.#from = this.#next = this.#taken = components.queue.first;
+  }
+
+  get program(): Program {
+    return this.#components.program;
   }
 
   /** The number of the first item that it hasn't taken. */

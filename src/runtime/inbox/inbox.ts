@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, bodyWith, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds,
+  asProtoflyError, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds,
   type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
@@ -7,10 +7,11 @@ import { Incoming, sizeOf, type Arrival, type Receipts } from '../delivery/index
 import { Askers, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
 import { Positions, type KeptPosition } from './positions.js';
+import { Questions } from './questions.js';
 import { Queue, type Dropped, type Stored, type Taken } from './queue.js';
-import { Recent } from './recent.js';
 
 export interface Attachment {
+  readonly program: Program;
   /** The first `count` messages delivered to this program have been taken. */
   taken(count: number): void;
   /** What this program hasn't taken, and no other has, waits for the next. Idempotent. */
@@ -45,9 +46,6 @@ export interface InboxInit {
 }
 
 const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-
-/** Of so many questions at least that programs have yet to answer is it remembered how they came in. */
-const MIN_ASKED = 10_000;
 
 /** A numbered message as it came. */
 interface Came extends Dropped {
@@ -100,8 +98,7 @@ export class Inbox {
   readonly #receipts: Receipts;
   readonly #askers = new Askers();
   readonly #copies = new Copies();
-  /** How the questions came in that a program has yet to answer. */
-  readonly #asked = new Recent<string, Arrival>(MIN_ASKED);
+  readonly #questions: Questions;
 
   constructor({ stored, positions, clock, receipts, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
@@ -111,6 +108,7 @@ export class Inbox {
     this.#incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) }, init.maxStreams === undefined ? {} : { maxStreams: init.maxStreams });
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
     this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
+    this.#questions = new Questions({ clock, programs: () => [...this.#attached].map(({ program }) => program), pass: reply });
     this.#queue = new Queue({
       stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,
       onStored: ({ flow, arrival }, message) => { this.#taken(message, arrival, flow); },
@@ -137,13 +135,13 @@ export class Inbox {
     this.#askers.forget(deliver);
   }
 
-  /** What a program answers, as it goes to whoever asked: like a receipt it tells how the question came in, unless the program has a `path` of its own there. */
-  answered(response: Response): Response {
-    const key = keyOf(response.to, response.id);
-    const arrival = this.#asked.get(key);
-    if (arrival === undefined) return response;
-    if (!isProvisional(response)) this.#asked.delete(key);
-    return response.body['path'] === undefined ? ({ ...response, body: bodyWith(response.body, { ...arrival }) } as Response) : response;
+  /**
+   * Takes an answer to a request. Like a receipt it tells how the request came in.
+   * @param by the program that answers, if it is attached
+   * @returns what goes to the sender now; undefined while another program may give a better answer, and after the answer
+   */
+  answered(response: Response, by?: Program): Response | undefined {
+    return this.#questions.answer(response, by);
   }
 
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
@@ -151,7 +149,7 @@ export class Inbox {
     if (isResponse(message)) { this.#answer(message); return; }
     if (asks(message)) {
       if (this.#attached.size === 0) throw new ProtoflyError('E_UNAVAILABLE', `no program is attached to ${this.#address}`);
-      if (expectationOf(message) === 'response') this.#asked.set(keyOf(message.from, message.id), arrival);
+      if (expectationOf(message) === 'response') this.#questions.ask(message, arrival);
       this.#admit(message, arrival);
       return;
     }
@@ -189,10 +187,12 @@ export class Inbox {
     this.#attached.add(consumer);
     consumer.pump();
     return {
+      program,
       taken: (count) => { if (Number.isSafeInteger(count)) consumer.declare(count); },
       detach: () => {
         if (!this.#attached.delete(consumer)) return;
         consumer.end();
+        this.#questions.recheck();
         this.#settle(this.#attached.size === 0 ? consumer.taken : undefined);
         if (this.#attached.size === 0) this.#queue.keepAll();
       },
@@ -208,6 +208,7 @@ export class Inbox {
   /** Idempotent. What it writes last is on its way to the store. */
   close(): void {
     this.#queue.close();
+    this.#questions.close();
     this.#positions?.close();
     for (const consumer of this.#attached) consumer.end();
     this.#attached.clear();
@@ -335,5 +336,3 @@ const isKept = (message: Request): boolean => message.body?.store === true;
 
 const withDoubt = ({ code, message, hint }: ProtoflyError): ProtoflyError =>
   new ProtoflyError(code, message, { uncertain: true, ...(hint === undefined ? {} : { hint }) });
-
-const keyOf = (from: Address, id: MessageId): string => `${from} ${String(id)}`;
