@@ -181,6 +181,45 @@ t.test('two at once from two programs, and short messages between others meanwhi
   t.ok(last < 1000, `a message took ${String(last)} ms at most`);
 });
 
+/** Resolves when so many programs are attached. */
+const attached = (peer: Peer, name: string, count: number): Promise<void> =>
+  until(`${String(count)} programs are attached to ${name}`, async () => (await peer.hyperties()).find((hyperty) => hyperty.name === name)!.attached === count);
+
+t.test('FIL-3 two programs save what is sent to one hyperty: each file is saved once, by one of them', async (t) => {
+  const { alice, bob } = world;
+  const root = folderOf(t);
+  const files = Array.from({ length: 200 }, (_, index) => join(root, `f${String(index)}`));
+  for (const file of files) writeFileSync(file, randomBytes(100));
+  for (const [name, folders] of [['apart', [folderOf(t), folderOf(t)]], ['together', new Array<string>(2).fill(folderOf(t))]] as const) {
+    await bob.register(name);
+    const tails = await Promise.all(folders.map((folder) => saving(t, bob, name, folder)));
+    await attached(bob, name, 2);
+    const { code, stderr } = await send(alice, name, ...files.flatMap((file) => ['--file', file]));
+    t.equal(code, 0, stderr);
+    await until('200 lines are printed', () => tails.flatMap(({ all }) => all).length >= 200);
+    const saved = tails.flatMap(({ all }) => all.map((line) => JSON.parse(line) as Saved));
+    t.same(saved.map(({ sha256 }) => sha256).sort(), await Promise.all(files.map(hashOf)).then((hashes) => hashes.sort()), name);
+    t.same(await Promise.all(saved.map(({ file }) => hashOf(file))), saved.map(({ sha256 }) => sha256));
+    t.equal(new Set(folders.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)))).size, 200, 'and nothing else is in the folders');
+  }
+});
+
+t.test('EXP-7 a program that can\'t save a file doesn\'t keep another one from saving it', async (t) => {
+  const { alice, bob } = world;
+  await bob.register('one');
+  const [gone, folder] = [folderOf(t), folderOf(t)];
+  for (const each of [gone, folder]) await saving(t, bob, 'one', each);
+  await attached(bob, 'one', 2);
+  rmSync(gone, { recursive: true });
+  const paths = Array.from({ length: 20 }, (_, index) => fileOf(t, 1000, `f${String(index)}`).path);
+  const { code, stdout, stderr } = await send(alice, 'one', ...paths.flatMap((path) => ['--file', path]));
+  t.equal(code, 0, stderr);
+  t.equal(stdout.trim().split('\n').length, 20);
+  t.equal(readdirSync(folder).length, 20);
+  rmSync(folder, { recursive: true });
+  t.match(await send(alice, 'one', '--file', paths[0]!), { code: 6 }, 'what each of them refuses is refused');
+});
+
 t.test('several files, stdin, and names that would do harm', async (t) => {
   const { alice, bob } = world;
   await bob.register('names');

@@ -236,7 +236,12 @@ t.test('FIL-6: a file that changes while it is sent is an error, and leaves noth
   const world = new World(folderOf(t));
   for (const change of [(path: string) => { writeFileSync(path, randomBytes(900_000)); }, (path: string) => { truncateSync(path, 100_000); }]) {
     const path = fileWith(t, randomBytes(900_000));
-    await t.rejects(sendPath(world, path, { onProgress: (sent) => { if (sent === 65_536) change(path); } }), { code: 'E_CONFLICT', message: /has changed/ });
+    let changed = false;
+    const onProgress = (): void => {
+      if (!changed) change(path);
+      changed = true;
+    };
+    await t.rejects(sendPath(world, path, { onProgress }), { code: 'E_CONFLICT', message: /has changed/ });
   }
   t.same(readdirSync(world.folder), []);
 });
@@ -324,9 +329,113 @@ t.test('FIL-3: another sender\'s offer of the same content doesn\'t touch what t
 
 t.test('FIL-8: so many files at once and no more', async (t) => {
   const world = new World(folderOf(t), 2);
-  for (const id of ['a', 'b']) t.equal((await world.ask({ file: { id, name: id } })).code, 200);
+  const tokens: string[] = [];
+  for (const id of ['a', 'b', 'late']) tokens.push(fileOf(await world.ask({ file: { id, name: id } })).transfer);
+  const chunk = (transfer: string): unknown => ({ file: { transfer, offset: 0 }, content: base64('x') });
+  for (const token of tokens.slice(0, 2)) t.equal((await world.ask(chunk(token))).code, 200);
   t.match(await world.ask({ file: { id: 'c', name: 'c' } }), { code: 429, error: 'E_TOO_MANY' });
+  t.match(await world.ask(chunk(tokens[2]!)), { code: 429, error: 'E_TOO_MANY' }, 'an offer that was accepted before holds no place');
   t.equal((await world.ask({ file: { id: 'a', name: 'a' } })).code, 200, 'one that is known comes in');
+  t.equal((await world.ask({ file: { id: 'c', name: 'c' } })).code, 200, 'and gives its place back until its sender goes on here');
+});
+
+t.test('FIL-3: an offer takes no place, no name and no file: its sender may choose another receiver', async (t) => {
+  const world = new World(folderOf(t), 1);
+  const codes = new Set<number>();
+  for (let id = 0; id < 1100; id++) codes.add((await world.ask({ file: { id: String(id), name: 'n' } })).code);
+  t.same([...codes], [200]);
+  t.same(readdirSync(world.folder), []);
+  const path = fileWith(t, Buffer.from('chosen'), 'n');
+  await sendPath(world, path);
+  t.same(readdirSync(world.folder), ['n']);
+});
+
+/** Two programs that save files in one folder, each of which gets everything. The sender takes the answer of the one that it prefers, if there is one. */
+class Twins {
+  readonly saved: SavedFile[][] = [[], []];
+  prefers = 0;
+  /** While it is true only the first program is there. */
+  isAlone = false;
+  #next = 1;
+  readonly #receivers: FileReceiver[];
+  readonly #pending = new Map<string, (by: number, response: Response) => void>();
+
+  constructor(folder: string) {
+    this.#receivers = this.saved.map((saved, by) => new FileReceiver(
+      { answer: (response) => { this.#pending.get(String(response.id))?.(by, response); } },
+      { folder, onFile: (file) => { saved.push(file); } },
+    ));
+  }
+
+  async ask(value: unknown): Promise<Response['body']> {
+    const message: Request = { id: `m${String(this.#next++)}`, type: 'create', from: SENDER, to: IN, body: { value, expect: 'response' } };
+    const answers: (Response | undefined)[] = [];
+    const answered = new Promise<void>((resolve) => { this.#pending.set(String(message.id), (by, response) => { answers[by] = response; resolve(); }); });
+    await Promise.all([answered, ...this.#receivers.slice(0, this.isAlone ? 1 : 2).map((receiver) => receiver.take(message, IN))]);
+    return (answers[this.prefers] ?? answers[1 - this.prefers]!).body;
+  }
+}
+
+t.test('FIL-3: two programs that save in one folder don\'t touch each other\'s files of the same name', async (t) => {
+  const folder = folderOf(t);
+  const twins = new Twins(folder);
+  const offered = async (id: string, by: number): Promise<string> => {
+    twins.prefers = by;
+    return fileOf(await twins.ask({ file: { id, name: 'n' } })).transfer;
+  };
+  const written = async (transfer: string, text: string): Promise<void> => { t.match(await twins.ask({ file: { transfer, offset: 0 }, content: base64(text) }), { code: 200 }); };
+  // The second program comes later: both would begin at the same name.
+  twins.isAlone = true;
+  const first = await offered('x', 0);
+  twins.isAlone = false;
+  const second = await offered('y', 1);
+  await written(first, 'first');
+  await written(second, 'second');
+  for (const [transfer, text] of [[first, 'first'], [second, 'second']] as const) {
+    t.match(await twins.ask({ file: { transfer, end: true, size: text.length, sha256: sha256(Buffer.from(text)) } }), { code: 200 });
+  }
+  t.same(twins.saved.map((saved) => saved.map(({ path }) => readFileSync(path, 'utf8'))), [['first'], ['second']]);
+  t.same(readdirSync(folder).sort(), ['n', 'n (1)']);
+});
+
+t.test('FIL-3: a sender that goes on with the other program leaves one file, whole; the first lets go of it', async (t) => {
+  const folder = folderOf(t);
+  const twins = new Twins(folder);
+  const content = Buffer.from('abcdef');
+  const offer = { file: { id: 'x', name: 'n', size: 6 } };
+  const first = fileOf(await twins.ask(offer));
+  t.match(await twins.ask({ file: { transfer: first.transfer, offset: 0 }, content: base64('abc') }), { code: 200 });
+  twins.prefers = 1;
+  const second = fileOf(await twins.ask(offer));
+  t.not(second.transfer, first.transfer);
+  t.equal(second.offset, 3, 'what the other program has written isn\'t sent again');
+  t.match(await twins.ask({ file: { transfer: second.transfer, offset: 3 }, content: base64('def') }), { code: 200 });
+  t.match(await twins.ask({ file: { transfer: second.transfer, end: true, size: 6, sha256: sha256(content) } }), { code: 200 });
+  t.same(readdirSync(folder), ['n']);
+  t.match(await twins.ask({ file: { transfer: first.transfer, offset: 3 }, content: base64('XXX') }), { code: 408 }, 'a chunk that comes late');
+  t.ok(readFileSync(join(folder, 'n')).equals(content), 'changes nothing');
+  t.same(readdirSync(folder), ['n']);
+});
+
+t.test('FIL-3: a part that another program has begun anew isn\'t taken for one\'s own', async (t) => {
+  const folder = folderOf(t);
+  const twins = new Twins(folder);
+  const { transfer } = fileOf(await twins.ask({ file: { id: 'x', name: 'n', size: 6 } }));
+  t.match(await twins.ask({ file: { transfer, offset: 0 }, content: base64('abc') }), { code: 200 });
+  rmSync(join(folder, '.n.protofly-part'));
+  writeFileSync(join(folder, '.n.protofly-part'), 'x');
+  t.match(await twins.ask({ file: { transfer, offset: 3 }, content: base64('def') }), { code: 200 }, 'not seen yet');
+  t.match(await twins.ask({ file: { transfer, end: true, size: 6, sha256: sha256(Buffer.from('abcdef')) } }), { code: 408 });
+  t.same(shown(folder), []);
+});
+
+t.test('FIL-8: what can\'t be written is refused when it is offered', async (t) => {
+  const world = new World(folderOf(t));
+  t.match(await world.ask({ file: { id: 'huge', name: 'huge', size: Number.MAX_SAFE_INTEGER } }), { code: 403, error: 'E_REFUSED' });
+  rmSync(world.folder, { recursive: true });
+  t.match(await world.ask({ file: { id: 'a', name: 'a' } }), { code: 403, error: 'E_REFUSED' });
+  mkdirSync(world.folder);
+  t.equal((await world.ask({ file: { id: 'a', name: 'a' } })).code, 200);
 });
 
 t.test('FIL-8: a folder that can\'t be written is told to the sender at once, and nothing is left open', async (t) => {

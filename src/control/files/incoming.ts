@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { ProtoflyError, type Address, type Request } from '../../protocol/index.js';
-import { dropPart, keepPart, openPart, unwritable, type Part, type PartKey } from './part.js';
+import { dropPart, findPart, isStill, keepPart, makePart, openPart, unwritable, type FileId, type Part, type PartKey } from './part.js';
 import { hashFile } from './source.js';
 import { MAX_CHUNK_BYTES, type Chunk, type End, type Offer } from './wire.js';
 
@@ -34,10 +34,15 @@ interface Held {
   readonly message: Request;
 }
 
-/** One file that is coming. Its methods are called one after another. */
+const moved = (): ProtoflyError => new ProtoflyError('E_UNAVAILABLE', 'another program has gone on with this file');
+
+/** One file that is coming. Nothing is opened or made before its first byte. Its methods are called one after another. */
 export class IncomingFile {
   readonly init: IncomingInit;
   readonly #held = new Map<number, Held>();
+  #part: Part;
+  /** The file that the part's path leads to, once it has been opened. */
+  #id: FileId | undefined;
   #offset: number;
   #handle: FileHandle | undefined;
   /** Of all there is; absent where an earlier attempt has left a beginning, which is read at the end. */
@@ -45,6 +50,7 @@ export class IncomingFile {
 
   constructor(init: IncomingInit) {
     this.init = init;
+    this.#part = init.part;
     this.#offset = init.part.size;
     if (this.#offset === 0) this.#hash = createHash('sha256');
   }
@@ -57,7 +63,8 @@ export class IncomingFile {
   /**
    * Writes a chunk, and what waited for it.
    * @returns the messages whose chunks are written now, this one or others
-   * @throws ProtoflyError `E_MESSAGE` for a chunk that can't belong there, `E_REFUSED` when it can't be written
+   * @throws ProtoflyError `E_MESSAGE` for a chunk that can't belong there, `E_REFUSED` when it can't be written,
+   *   `E_UNAVAILABLE` when another program has replaced the part
    */
   async take(chunk: Chunk, message: Request): Promise<readonly Request[]> {
     const { offset, bytes } = chunk;
@@ -80,11 +87,13 @@ export class IncomingFile {
     return written;
   }
 
-  /** Checks the whole and puts it in its place. @throws ProtoflyError `E_CONFLICT` when it isn't what was sent: nothing is kept; `E_REFUSED` */
+  /** Checks the whole and puts it in its place. @throws ProtoflyError `E_CONFLICT` when it isn't what was sent: nothing is kept; as `take` */
   async finish(end: End): Promise<SavedFile> {
-    const { folder, part, from, to, offer } = this.init;
+    const { folder, from, to, offer } = this.init;
     const handle = await this.#opened();
+    const part = this.#part;
     try {
+      if (this.#id === undefined || !(await isStill(part.path, this.#id))) throw moved();
       const sha256 = this.#hash?.copy().digest('hex') ?? await hashFile(handle, this.#offset);
       if (end.size !== this.#offset || end.sha256 !== sha256 || (offer.sha256 ?? sha256) !== sha256) {
         await this.close();
@@ -99,7 +108,7 @@ export class IncomingFile {
     }
   }
 
-  /** What is written stays for another attempt. Idempotent. */
+  /** Lets go of the part, which stays; a further chunk opens it again. Idempotent. */
   async close(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;
@@ -109,10 +118,41 @@ export class IncomingFile {
 
   async #opened(): Promise<FileHandle> {
     try {
-      return (this.#handle ??= await openPart(this.init.part, this.init.key));
+      return (this.#handle ??= await (this.#id === undefined && this.#offset === 0 ? this.#made() : this.#reopened()));
     } catch (thrown) {
-      throw unwritable(thrown);
+      throw thrown instanceof ProtoflyError ? thrown : unwritable(thrown);
     }
+  }
+
+  /** Begins a part, under a name that no other transfer has taken since the offer. */
+  async #made(): Promise<FileHandle> {
+    const { folder, key } = this.init;
+    for (;;) {
+      const handle = await makePart(this.#part.path, key);
+      if (handle !== undefined) return this.#identified(handle);
+      this.#part = await findPart(folder, this.#part.name, key);
+    }
+  }
+
+  /** Opens the part that is there, if it is still the one that is gone on with. */
+  async #reopened(): Promise<FileHandle> {
+    const before = this.#id;
+    const handle = await openPart(this.#part.path).catch((thrown: unknown) => { throw (thrown as NodeJS.ErrnoException).code === 'ENOENT' ? moved() : thrown; });
+    try {
+      const { dev, ino, size } = await handle.stat();
+      if (size < this.#offset || (before !== undefined && (before.dev !== dev || before.ino !== ino))) throw moved();
+      this.#id = { dev, ino };
+      return handle;
+    } catch (thrown) {
+      await handle.close();
+      throw thrown;
+    }
+  }
+
+  async #identified(handle: FileHandle): Promise<FileHandle> {
+    const { dev, ino } = await handle.stat();
+    this.#id = { dev, ino };
+    return handle;
   }
 
   /** Appends what of a chunk isn't there yet. */

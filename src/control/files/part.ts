@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, link, open, readFile, rename, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
+import { access, chmod, link, lstat, open, readFile, rename, rm, stat, statfs, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
 import { numbered, partName } from './names.js';
@@ -19,6 +19,12 @@ export interface Part {
   readonly path: string;
   /** How much of it there is. */
   readonly size: number;
+}
+
+/** Which file it is, whatever its name. */
+export interface FileId {
+  readonly dev: number;
+  readonly ino: number;
 }
 
 const MOST_NUMBERS = 10_000;
@@ -43,6 +49,9 @@ const readKey = async (path: string): Promise<PartKey | 'none' | 'other'> => {
   }
 };
 
+const isSame = (known: PartKey | 'none' | 'other', { id, owner, to }: PartKey): boolean =>
+  typeof known === 'object' && known.id === id && known.owner === owner && known.to === to;
+
 const sizeOf = async (path: string): Promise<number | undefined> => {
   try {
     const found = await stat(path);
@@ -54,18 +63,33 @@ const sizeOf = async (path: string): Promise<number | undefined> => {
 };
 
 /**
- * The part of a transfer: the one that an earlier attempt has left, else where a new one can be. Nothing is made.
- * @param isTaken paths that other transfers use
+ * Finds out at once what would keep a file from being written: a folder that has gone, isn't writable or has no room.
+ * @param bytes how much is to come
  * @throws ProtoflyError `E_REFUSED`
  */
-export const findPart = async (folder: string, name: string, key: PartKey, isTaken: (path: string) => boolean): Promise<Part> => {
+export const checkRoom = async (folder: string, bytes: number): Promise<void> => {
+  let room: number;
+  try {
+    await access(folder, constants.W_OK | constants.X_OK);
+    const { bavail, bsize } = await statfs(folder);
+    room = bavail * bsize;
+  } catch (thrown) {
+    throw unwritable(thrown);
+  }
+  if (bytes > room) throw new ProtoflyError('E_REFUSED', 'the receiver can\'t write it: there is no room for it');
+};
+
+/**
+ * The part of a transfer: the one that an earlier attempt has left, else where a new one can be. Nothing is made.
+ * @throws ProtoflyError `E_REFUSED`
+ */
+export const findPart = async (folder: string, name: string, key: PartKey): Promise<Part> => {
   try {
     for (let number = 0; number < MOST_NUMBERS; number++) {
       const path = join(folder, partName(numbered(name, number)));
-      if (isTaken(path)) continue;
       const [known, size] = [await readKey(path), await sizeOf(path)];
       if (known === 'none' && size === undefined) return { name, path, size: 0 };
-      if (typeof known === 'object' && known.id === key.id && known.owner === key.owner && known.to === key.to) return { name, path, size: size ?? 0 };
+      if (isSame(known, key)) return { name, path, size: size ?? 0 };
     }
   } catch (thrown) {
     throw unwritable(thrown);
@@ -77,14 +101,40 @@ export const dropPart = async (path: string): Promise<void> => {
   await Promise.all([rm(path, { force: true }), rm(sidecarOf(path), { force: true })]);
 };
 
-/** Opens a part for writing behind what there is; makes it and its sidecar where there is none. Follows no link. */
-export const openPart = async ({ path, size }: Part, key: PartKey): Promise<FileHandle> => {
-  if (size === 0) {
+/** Makes the sidecar. False where another transfer has made one there, of this program or another one. */
+const claim = async (path: string, key: PartKey): Promise<boolean> => {
+  for (;;) {
+    try {
+      await writeFile(sidecarOf(path), JSON.stringify(key), { mode: 0o600, flag: 'wx' });
+      return true;
+    } catch (thrown) {
+      if (codeOf(thrown) !== 'EEXIST') throw thrown;
+    }
+    const known = await readKey(path);
+    if (known !== 'none' && !isSame(known, key)) return false;
     await dropPart(path);
-    await writeFile(sidecarOf(path), JSON.stringify(key), { mode: 0o600, flag: 'wx' });
   }
-  const flags = size === 0 ? constants.O_CREAT | constants.O_EXCL : constants.O_NOFOLLOW;
-  return open(path, constants.O_RDWR | flags, 0o600);
+};
+
+/** Makes an empty part and its sidecar, in place of an older part of the same transfer. @returns undefined where another transfer has its part there */
+export const makePart = async (path: string, key: PartKey): Promise<FileHandle | undefined> => {
+  if (!(await claim(path, key))) return undefined;
+  await rm(path, { force: true });
+  return open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+};
+
+/** Opens the part that is there, to be written further. Follows no link. */
+export const openPart = (path: string): Promise<FileHandle> => open(path, constants.O_RDWR | constants.O_NOFOLLOW);
+
+/** True while a path leads to the file that has been opened there. */
+export const isStill = async (path: string, { dev, ino }: FileId): Promise<boolean> => {
+  try {
+    const found = await lstat(path);
+    return found.dev === dev && found.ino === ino;
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return false;
+    throw thrown;
+  }
 };
 
 /** Gives the part a name that was free, without ever replacing a file. False when that name was taken meanwhile. */
@@ -95,6 +145,7 @@ const take = async (path: string, target: string): Promise<boolean> => {
     return true;
   } catch (thrown) {
     if (codeOf(thrown) === 'EEXIST') return false;
+    if (codeOf(thrown) === 'ENOENT') throw thrown;
   }
   // A file system without hard links: reserve the name first.
   try {
@@ -103,7 +154,12 @@ const take = async (path: string, target: string): Promise<boolean> => {
     if (codeOf(thrown) === 'EEXIST') return false;
     throw thrown;
   }
-  await rename(path, target);
+  try {
+    await rename(path, target);
+  } catch (thrown) {
+    await rm(target, { force: true });
+    throw thrown;
+  }
   return true;
 };
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { asProtoflyError, ProtoflyError, refuse, respond, runtimeOf, systemClock, type Address, type Clock, type Request, type Response } from '../../protocol/index.js';
 import { IncomingFile, type SavedFile } from './incoming.js';
 import { safeName } from './names.js';
-import { findPart, type PartKey } from './part.js';
+import { checkRoom, findPart, type PartKey } from './part.js';
 import { readFileMessage, type Chunk, type End, type Offer } from './wire.js';
 
 export interface FileReceiverComponents {
@@ -18,14 +18,19 @@ export interface FileReceiverInit {
   readonly onFile: (file: SavedFile) => void;
   /** Is told of a file that came to nothing here, in words. */
   readonly onFailure?: (from: Address, name: string, error: ProtoflyError) => void;
-  /** How many files may be under way. @default 64 */
+  /** How many files may be under way. An offer alone is none. @default 64 */
   readonly maxTransfers?: number;
   /** After how long without a chunk a transfer gives way to others, in milliseconds. @default 30_000 */
   readonly quietMs?: number;
 }
 
 interface Transfer {
-  readonly file: IncomingFile;
+  /**
+   * `offered` until the first chunk, and again when the sender asks where to go on: another program may have answered
+   * that, too, and been chosen.
+   */
+  state: 'offered' | 'receiving';
+  file: IncomingFile;
   readonly key: string;
   /** What has been asked of it is done one after another. */
   turn: Promise<void>;
@@ -34,10 +39,15 @@ interface Transfer {
 
 /** How many transfers that are over are remembered, for what comes late or again. */
 const MAX_PAST = 1000;
+/** How many offers are remembered that no chunk has followed. */
+const MAX_OFFERED = 1000;
 
 /**
  * Takes the files that are sent to a program's hyperties and keeps them in one folder. Whatever comes, it costs at most
  * the file it belongs to. What belongs to transfers of another receiver isn't answered.
+ *
+ * Several receivers may get the same offer. Each answers, the sender chooses one, and the others aren't told: so an
+ * offer takes no place, opens no file and reserves no name.
  */
 export class FileReceiver {
   readonly #answer: FileReceiverComponents['answer'];
@@ -86,21 +96,41 @@ export class FileReceiver {
       const key: PartKey = { id: offer.id, owner: runtimeOf(message.from) ?? message.from, to };
       const text = JSON.stringify(key);
       const known = [...this.#transfers].find(([, { file, key: other }]) => other === text && file.init.from === message.from);
-      if (known !== undefined) { this.#accept(message, known[0], known[1], to); return; }
+      if (known !== undefined) { await this.#offeredAgain(known, offer, message, to); return; }
       await this.#supersede(text);
       await this.#makeRoom();
-      const taken = new Set([...this.#transfers.values()].map(({ file }) => file.init.part.path));
-      const part = await findPart(this.#init.folder, safeName(offer.name), key, (path) => taken.has(path));
-      // More than the whole can't be a beginning of it.
-      const file = new IncomingFile({ offer, key, part: offer.size !== undefined && part.size > offer.size ? { ...part, size: 0 } : part, folder: this.#init.folder, from: message.from, to });
-      const transfer: Transfer = { file, key: text, turn: Promise.resolve(), heard: this.#clock.now() };
+      const transfer: Transfer = { state: 'offered', file: await this.#fileOf(offer, key, message.from, to), key: text, turn: Promise.resolve(), heard: this.#clock.now() };
       const token = randomBytes(9).toString('base64url');
       this.#transfers.set(token, transfer);
+      this.#forgetOffers();
       this.#accept(message, token, transfer, to);
     } catch (thrown) {
       this.#refuse(message, thrown, to);
       this.#init.onFailure?.(message.from, safeName(offer.name), asProtoflyError(thrown));
     }
+  }
+
+  /** Tells how much there is by now: of a file that hasn't begun here, another program may have left a part. */
+  #offeredAgain([token, transfer]: readonly [string, Transfer], offer: Offer, message: Request, to: Address): Promise<void> {
+    return this.#inTurn(transfer, async () => {
+      try {
+        transfer.state = 'offered';
+        await transfer.file.close();
+        if (transfer.file.offset === 0) transfer.file = await this.#fileOf(offer, transfer.file.init.key, message.from, to);
+        this.#accept(message, token, transfer, to);
+      } catch (thrown) {
+        await this.#fail(token, transfer, message, thrown, to);
+      }
+    });
+  }
+
+  async #fileOf(offer: Offer, key: PartKey, from: Address, to: Address): Promise<IncomingFile> {
+    const { folder } = this.#init;
+    const part = await findPart(folder, safeName(offer.name), key);
+    // More than the whole can't be a beginning of it.
+    const size = offer.size !== undefined && part.size > offer.size ? 0 : part.size;
+    await checkRoom(folder, (offer.size ?? 0) - size);
+    return new IncomingFile({ offer, key, part: { ...part, size }, folder, from, to });
   }
 
   #accept(message: Request, transfer: string, { file }: Transfer, to: Address): void {
@@ -118,11 +148,27 @@ export class FileReceiver {
   /** @throws ProtoflyError `E_TOO_MANY` */
   async #makeRoom(): Promise<void> {
     const { maxTransfers = 64, quietMs = 30_000 } = this.#init;
-    if (this.#transfers.size < maxTransfers) return;
-    const [quietest] = [...this.#transfers].sort(([, a], [, b]) => a.heard - b.heard);
-    if (quietest === undefined || this.#clock.now() - quietest[1].heard < quietMs) throw new ProtoflyError('E_TOO_MANY', `the receiver takes ${String(maxTransfers)} files at once`);
-    await quietest[1].turn;
-    await this.#over(quietest[0], new ProtoflyError('E_UNAVAILABLE', 'nothing came for a while'));
+    for (;;) {
+      const receiving = [...this.#transfers].filter(([, { state }]) => state === 'receiving');
+      if (receiving.length < maxTransfers) return;
+      const [quietest] = receiving.sort(([, a], [, b]) => a.heard - b.heard);
+      if (quietest === undefined || this.#clock.now() - quietest[1].heard < quietMs) throw new ProtoflyError('E_TOO_MANY', `the receiver takes ${String(maxTransfers)} files at once`);
+      await quietest[1].turn;
+      await this.#over(quietest[0], new ProtoflyError('E_UNAVAILABLE', 'nothing came for a while'));
+    }
+  }
+
+  /** The oldest go first: their senders have long chosen another receiver, or will ask again. */
+  #forgetOffers(): void {
+    const offered = [...this.#transfers].filter(([, { state }]) => state === 'offered');
+    for (const [token] of offered.slice(0, Math.max(0, offered.length - MAX_OFFERED))) this.#transfers.delete(token);
+  }
+
+  /** The sender has chosen this receiver. @throws ProtoflyError `E_TOO_MANY` */
+  async #begin(transfer: Transfer): Promise<void> {
+    if (transfer.state === 'receiving') return;
+    await this.#makeRoom();
+    transfer.state = 'receiving';
   }
 
   async #chunk(chunk: Chunk, message: Request, to: Address): Promise<void> {
@@ -132,6 +178,7 @@ export class FileReceiver {
     await this.#inTurn(transfer, async () => {
       if (this.#transfers.get(chunk.transfer) !== transfer) { this.#late(chunk.transfer, message, to); return; }
       try {
+        await this.#begin(transfer);
         for (const written of await transfer.file.take(chunk, message)) this.#answer(respond(written, 200, { value: { file: { offset: transfer.file.offset } } }, to));
       } catch (thrown) {
         await this.#fail(chunk.transfer, transfer, message, thrown, to);
@@ -146,6 +193,7 @@ export class FileReceiver {
     await this.#inTurn(transfer, async () => {
       if (this.#transfers.get(end.transfer) !== transfer) { this.#late(end.transfer, message, to); return; }
       try {
+        await this.#begin(transfer);
         const saved = await transfer.file.finish(end);
         await this.#over(end.transfer, saved);
         this.#answer(respond(message, 200, { value: { file: { size: saved.size, sha256: saved.sha256 } } }, to));
