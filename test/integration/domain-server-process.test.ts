@@ -1,3 +1,4 @@
+import '../support/bare-children.js';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ import { DomainClient } from '../support/domain-client.js';
 import { temporaryFolder } from '../support/domain-server.js';
 import { forEachProtocol } from '../support/protocols.js';
 
-const entry = fileURLToPath(new URL('../../src/daemon/domain-server.ts', import.meta.url));
+const entry = fileURLToPath(new URL('../../dist/daemon/domain-server.js', import.meta.url));
 const A = 'hyperty-runtime://a.example/ra';
 const REGISTRY = 'domain://registry.a.example';
 const ADMIN = 'domain://msg-node.a.example/admin' as Address;
@@ -27,7 +28,7 @@ const optionsIn = (path: string, port = 0): DomainServerOptions => {
 };
 
 const start = async (t: Test, argument: string): Promise<{ child: ChildProcess; line: ReadyLine; ended: Promise<number | null>; lines: string[]; errors: () => string }> => {
-  const child = spawn(process.execPath, [...process.execArgv, entry, argument], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [entry, argument], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => { stderr += chunk; });
   const ended = new Promise<number | null>((resolve) => { child.once('close', resolve); });
