@@ -6,6 +6,7 @@ import {
   type Address, type Body, type DataChange, type DataObserver, type DataReporter, type Invitation, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
 import { applyChange, makeObject, type SyncClient } from '../../src/runtime/syncher/index.js';
+import { turns } from '../support/manual-clock.js';
 import { ManualClock, MemoryNode, SyncRuntime, until } from '../support/sync-net.js';
 
 const SCHEMA = 'hyperty-catalogue://catalogue.x.example/.well-known/dataschema/Connection';
@@ -495,6 +496,22 @@ scenario('requests of a program that make no sense are answered with a code', as
   const made = await Promise.all([1, 2, 3].map((n) => codeOf(client.create(SCHEMA, [], { n }))));
   t.strictSame(made, ['done', 'done', 'E_TOO_MANY']);
   await c.manager.close();
+});
+
+t.test('closing waits for a domain that takes nothing, but only for as long as it is told to', async (t) => {
+  for (const [patienceMs, waitsMs] of [[undefined, 2000], [500, 500], [0, 0]] as const) {
+    const { clock, a } = world(2);
+    a.manager.start();
+    await until(() => a.manager.counters.pool === 2);
+    a.gate = () => new Promise(() => undefined);
+    let closed = false;
+    const closing = a.manager.close(patienceMs).then(() => { closed = true; });
+    if (waitsMs > 0) clock.advance(waitsMs - 1);
+    await turns();
+    t.equal(closed, false);
+    clock.advance(waitsMs === 0 ? 0 : 1);
+    await closing;
+  }
 });
 
 t.test('whatever is lost, repeated or overtaken, the copies are equal once a change gets through', async (t) => {

@@ -133,21 +133,24 @@ export class SyncManager {
     await this.#settle([...[...client.reported].map((object) => this.#end(object)), ...[...client.observed].map((url) => this.#leave(owner, url))]);
   }
 
-  /** Ends all objects and observations and gives all addresses up. Idempotent. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /**
+   * Ends all objects and observations and gives all addresses up. Idempotent.
+   * @param patienceMs how long message nodes have to take that, in milliseconds @default `closeTimeoutMs`
+   */
+  close(patienceMs = this.#closeTimeoutMs): Promise<void> {
+    this.#closing ??= this.#close(patienceMs);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
+  async #close(patienceMs: number): Promise<void> {
     this.#unlisten();
     for (const object of [...this.#observed.values()]) object.close();
     this.#clients.clear();
-    await this.#settle([...[...this.#reported.values()].map((object) => this.#end(object)), ...this.#turns.values(), this.#pool.close()]);
+    await this.#settle([...[...this.#reported.values()].map((object) => this.#end(object)), ...this.#turns.values(), this.#pool.close()], patienceMs);
   }
 
-  #settle(work: readonly Promise<unknown>[]): Promise<void> {
-    return settled(this.#context.clock, this.#closeTimeoutMs, work, (thrown) => { this.#failed(thrown); });
+  #settle(work: readonly Promise<unknown>[], patienceMs = this.#closeTimeoutMs): Promise<void> {
+    return settled(this.#context.clock, patienceMs, work, (thrown) => { this.#failed(thrown); });
   }
 
   #failed(thrown: unknown): void {
