@@ -18,17 +18,21 @@ let last = 0;
 
 const get = async (url) => (await fetch(url)).json();
 
-const run = (...args) => new Promise((resolve, reject) => {
-  spawn(process.execPath, [...FLAGS, ...args], { env: {}, stdio: 'ignore' }).once('error', reject).once('close', (code) => {
-    if (code === 0) resolve();
-    else reject(new Error(`node ${args.join(' ')} ended with ${code}`));
-  });
+/** Starts a process. Resolves when it says that it runs, with what waits for its end. */
+const start = (...args) => new Promise((resolve, reject) => {
+  const child = spawn(process.execPath, [...FLAGS, ...args, '-e', 'process.stdout.write("here")'], { env: {}, stdio: ['ignore', 'pipe', 'ignore'] });
+  const ended = new Promise((end) => { child.once('close', end); });
+  child.once('error', reject).once('close', (code) => { reject(new Error(`node ${args.join(' ')} ended with ${code}`)); });
+  child.stdout.once('data', () => { resolve(() => ended); });
 });
 
+/** @returns how long something took; what that leaves to be waited for isn't part of it */
 const timed = async (what) => {
   const began = now();
-  await what();
-  return now() - began;
+  const over = await what();
+  const took = now() - began;
+  if (typeof over === 'function') await over();
+  return took;
 };
 
 serve({
@@ -40,8 +44,8 @@ serve({
   },
   downloaded: () => timed(async () => {
     await get(codeUrl);
-    await run('-e', '0');
+    return start();
   }),
-  newProcess: () => timed(() => run(file)),
+  newProcess: () => timed(() => start('--import', file)),
   sameProcess: () => timed(() => import(`${pathToFileURL(file)}?${++last}`)),
 });

@@ -14,11 +14,13 @@ export const memory = async () => {
 
 /** The body of a party: does what its parent asks, and ends with it. @param commands by name; each takes one argument */
 export const serve = (commands, close = () => undefined) => {
+  // A parent that has gone, or was late, wants no answer.
+  const answer = (message) => { if (process.connected) process.send(message); };
   process.on('message', async ({ id, command, argument }) => {
     try {
-      process.send({ id, value: await commands[command](argument) });
+      answer({ id, value: await commands[command](argument) });
     } catch (thrown) {
-      process.send({ id, error: thrown?.stack ?? String(thrown) });
+      answer({ id, error: thrown?.stack ?? String(thrown) });
     }
   });
   process.on('disconnect', async () => {
