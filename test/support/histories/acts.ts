@@ -1,0 +1,188 @@
+import type { DiskState } from './disk.js';
+import type { Pace } from './program.js';
+import type { Wishes } from './runtime.js';
+import type { PartyName, RuntimeName } from './settings.js';
+import type { LaneName, World } from './world.js';
+
+/** Long enough without a message for the next one to begin a stream of its own. */
+const QUIET_MS = 1500;
+
+/** All that can happen in a history. */
+export class Acts {
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** A program sends so many messages. */
+  send(by: RuntimeName, to: RuntimeName, wishes: Wishes = {}, count = 1): void {
+    if (this.#isStopped(by)) return;
+    for (let n = 0; n < count; n += 1) this.#world.runtime(by).send(to, wishes);
+  }
+
+  /** A program sends a message so many microtasks after the next one of its runtime has left. */
+  sendAfter(by: RuntimeName, to: RuntimeName, microtasks: number, wishes: Wishes = {}): void {
+    const { onGiven } = this.#world;
+    const send = async (): Promise<void> => {
+      for (let n = 0; n < microtasks; n += 1) await undefined;
+      this.send(by, to, wishes);
+    };
+    const wait = (from: string): void => {
+      if (from === by) void send();
+      else onGiven.push(wait);
+    };
+    onGiven.push(wait);
+  }
+
+  arrive(lane: LaneName, count = 1): void {
+    for (let n = 0; n < count; n += 1) this.#world.arrive(lane);
+  }
+
+  lose(lane: LaneName, count = 1): void {
+    for (let n = 0; n < count; n += 1) if (this.#world.lane(lane)?.take() !== undefined) this.#world.ledger.note(() => `${lane} loses one`);
+  }
+
+  /** The next of a lane will come late. */
+  hold(lane: LaneName): void {
+    this.#world.hold(lane);
+  }
+
+  late(): void {
+    this.#world.arriveLate();
+  }
+
+  repeat(lane: LaneName): void {
+    this.#world.lane(lane)?.repeat();
+  }
+
+  /** Everything arrives that is on its way. */
+  flow(): Promise<void> {
+    return this.#world.flow();
+  }
+
+  /** Time passes, and nothing arrives. */
+  wait(milliseconds: number): Promise<void> {
+    return this.#world.pass(milliseconds);
+  }
+
+  /** Time passes, and everything arrives at once. */
+  run(milliseconds: number): Promise<void> {
+    return this.#world.pass(milliseconds, { flowing: true });
+  }
+
+  /** One stored message after the other, each after a pause. */
+  async gaps(by: RuntimeName, to: RuntimeName, count: number): Promise<void> {
+    for (let n = 0; n < count; n += 1) {
+      this.send(by, to, { store: true });
+      await this.#world.flow();
+      await this.#world.pass(QUIET_MS);
+    }
+  }
+
+  connect(x: RuntimeName, y: RuntimeName): void {
+    if (!this.#isStopped(x) && !this.#isStopped(y)) this.#world.connect(x, y);
+  }
+
+  cut(x: RuntimeName, y: RuntimeName, how: 'lost' | 'late' = 'lost'): void {
+    this.#world.cut(x, y, how);
+  }
+
+  /** A P2P connection has ended, and nobody was told. */
+  close(x: RuntimeName, y: RuntimeName): void {
+    for (const name of [`${x}-${y}`, `${y}-${x}`] as const) {
+      const lane = this.#world.lane(name);
+      if (lane !== undefined) lane.up = false;
+    }
+  }
+
+  /** A runtime loses its connection to the node. */
+  leave(name: RuntimeName): void {
+    this.#world.leave(name);
+  }
+
+  come(name: RuntimeName): void {
+    if (!this.#isStopped(name) && !this.#isStopped('node')) this.#world.come(name);
+  }
+
+  /** A runtime's message-node stub ends. */
+  endStub(name: RuntimeName): void {
+    this.#world.leave(name);
+    this.#world.runtime(name).stub.end();
+  }
+
+  /** The node gives up the session of a runtime that is away. */
+  endSession(name: RuntimeName): void {
+    if (this.#world.node.isUp && this.#world.runtime(name).stub.state !== 'live') this.#world.node.end(name);
+  }
+
+  kill(name: RuntimeName): void {
+    this.#world.kill(name);
+  }
+
+  killNode(): void {
+    this.#world.killNode();
+  }
+
+  startNode(): void {
+    this.#world.node.start();
+  }
+
+  disk(party: PartyName, state: DiskState): void {
+    this.#world.party(party).disk.become(state);
+  }
+
+  /** Somebody sets a machine's clock. */
+  setClock(party: PartyName, by: number): void {
+    this.#world.party(party).machine.setBy(by);
+    this.#world.ledger.shifted(by);
+  }
+
+  stop(party: PartyName): void {
+    this.#world.party(party).machine.stop();
+  }
+
+  goOn(party: PartyName): void {
+    this.#world.party(party).machine.goOn();
+  }
+
+  /** A machine sleeps; the others don't. */
+  async sleep(party: PartyName, milliseconds: number): Promise<void> {
+    const { machine } = this.#world.party(party);
+    if (machine.isStopped) return;
+    machine.stop();
+    this.#world.ledger.shifted(milliseconds);
+    await this.#world.pass(milliseconds);
+    machine.wake(milliseconds);
+  }
+
+  /** Nothing runs anywhere, and time passes. */
+  stall(milliseconds: number): void {
+    this.#world.clock.stall(milliseconds);
+    this.#world.clock.advance(0);
+    this.#world.ledger.shifted(milliseconds);
+  }
+
+  attach(name: RuntimeName, pace: Pace): void {
+    if (!this.#isStopped(name)) this.#world.runtime(name).attach(pace);
+  }
+
+  detach(name: RuntimeName): void {
+    if (!this.#isStopped(name)) this.#world.runtime(name).detach();
+  }
+
+  take(name: RuntimeName, count = 1): void {
+    if (!this.#isStopped(name)) this.#world.runtime(name).take(count);
+  }
+
+  #isStopped(party: PartyName): boolean {
+    return this.#world.party(party).machine.isStopped;
+  }
+}
+
+/** One thing that happens: a method of `Acts`, and what it is called with. */
+export type Act = { readonly [Name in keyof Acts]: readonly [Name, ...Parameters<Acts[Name]>] }[keyof Acts];
+
+export const perform = async (acts: Acts, [name, ...values]: Act): Promise<void> => {
+  await (acts[name] as (...values: readonly unknown[]) => void | Promise<void>).apply(acts, values);
+};

@@ -1,0 +1,61 @@
+import type { RuntimeName } from './settings.js';
+import type { World } from './world.js';
+
+/** Every wait is over by then: for a resend, for a retry of the mailbox, for a stream that is given up. */
+const PATIENCE_MS = 400_000;
+/** As long as a copy of what was answered can still be under way: mail goes again after 30 s, a resend after 24 s. */
+const COPIES_MS = 35_000;
+
+/** Repairs all that is broken, has programs take everything, and waits until nothing moves any more. @returns when it was repaired */
+export const heal = async (world: World): Promise<number> => {
+  const { clock, ledger } = world;
+  await repair(world);
+  const healed = clock.now();
+  ledger.note(() => 'everything is repaired');
+  for (let passed = 0; passed < PATIENCE_MS && !isDone(world) && !world.isStuck;) {
+    const step = passed < 20_000 ? 500 : passed < 120_000 ? 2000 : 10_000;
+    await world.pass(step);
+    passed += step;
+    await settle(world);
+  }
+  for (let passed = 0; passed < COPIES_MS && !world.isStuck; passed += 1000) {
+    await world.pass(1000);
+    await settle(world);
+  }
+  return healed;
+};
+
+const repair = async (world: World): Promise<void> => {
+  const names = [...world.runtimes.keys()];
+  for (const party of [world.node, ...world.runtimes.values()]) {
+    if (party.machine.isStopped) party.machine.goOn();
+    party.disk.become('good');
+  }
+  world.node.start();
+  await world.turn();
+  while (world.late > 0) world.arriveLate();
+  for (const name of world.lanes) {
+    const [x, y] = name.split('-') as [RuntimeName, RuntimeName];
+    if (world.lane(name)?.up === false && x in PEERS && y in PEERS) world.cut(x, y, 'lost');
+  }
+  for (const name of names) world.come(name);
+  for (const runtime of world.runtimes.values()) if (!runtime.hasProgram) runtime.attach('eager');
+  await settle(world);
+};
+
+const PEERS: Readonly<Record<RuntimeName, true>> = { a: true, a2: true, b: true, c: true };
+
+/** Everything arrives and is taken, until no more comes of it. */
+const settle = async (world: World): Promise<void> => {
+  for (let round = 0; round < 20; round += 1) {
+    const { length } = world.ledger.sent.flatMap(({ takes }) => takes);
+    await world.flow();
+    for (const runtime of world.runtimes.values()) runtime.take(Infinity);
+    await world.flow();
+    if (world.ledger.sent.flatMap(({ takes }) => takes).length === length) return;
+  }
+};
+
+const isDone = ({ ledger, node, runtimes }: World): boolean =>
+  node.mail === 0 && [...runtimes.values()].every(({ waiting }) => waiting === 0)
+  && ledger.sent.every(({ asks, isOrphan, answers }) => !asks || isOrphan || answers.length > 0);

@@ -1,0 +1,38 @@
+import { Acts, perform, type Act } from './acts.js';
+import { check } from './check.js';
+import { heal } from './heal.js';
+import { PLAIN, type Settings } from './settings.js';
+import { World } from './world.js';
+
+/** A world, and what happens in it. */
+export interface History {
+  readonly settings: Settings;
+  readonly acts: readonly Act[];
+}
+
+/**
+ * Plays a history to its end, when everything has been repaired and has had its time.
+ * @param onLine is told what happens, line by line, as it happens
+ * @returns the promises that were broken
+ */
+export const play = async ({ settings, acts }: History, onLine?: (line: string) => void): Promise<readonly string[]> => {
+  const world = new World(settings, onLine);
+  const { ledger } = world;
+  const able = new Acts(world);
+  for (const act of acts) {
+    ledger.note(() => `— ${JSON.stringify(act)}`);
+    await perform(able, act);
+    await world.turn();
+    if (world.isStuck || ledger.faults.length > 0) break;
+  }
+  const healed = ledger.faults.length > 0 ? world.clock.now() : await heal(world);
+  const faults = ledger.faults.length > 0 ? ledger.faults : check(world, healed);
+  world.end();
+  return faults;
+};
+
+/** A history as it can be read, and put into a test. */
+export const describe = ({ settings, acts }: History): string => {
+  const others = Object.fromEntries(Object.entries(settings).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(PLAIN[key as keyof Settings])));
+  return [`settings ${JSON.stringify(others)}`, ...acts.map((act) => `  ${JSON.stringify(act)},`)].join('\n');
+};

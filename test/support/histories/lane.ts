@@ -1,0 +1,106 @@
+import { isBatch, parseAddress, ProtoflyError, unbatched, type Message, type Pressure, type Request } from '../../../src/protocol/index.js';
+import type { Carrier } from '../../../src/runtime/delivery/index.js';
+
+/** Something on its way. */
+export interface Transit {
+  readonly message: Message;
+  /** When it was sent. */
+  readonly at: number;
+}
+
+export interface LaneComponents {
+  readonly now: () => number;
+  /** Is told of all that is sent. @throws ProtoflyError when it is too much for one turn of the event loop */
+  readonly onSend: (lane: Lane, message: Message) => void;
+}
+
+export interface LaneInit {
+  /** `a-b` leads from runtime a to runtime b directly, `a-node` to the message node. */
+  readonly name: string;
+  readonly kind: 'p2p' | 'msg-node';
+  /** So many may be on it before its senders are to wait. */
+  readonly room: number;
+  readonly generation: number;
+}
+
+/** One direction between two parties. What is on it arrives, in order, when a history says so. */
+export class Lane implements Carrier {
+  readonly name: string;
+  readonly kind: 'p2p' | 'msg-node';
+  readonly address;
+  readonly generation: number;
+  isAway = false;
+  /** False: it has ended, and its sender wasn't told. */
+  up = true;
+  readonly #components: LaneComponents;
+  readonly #room: number;
+  #transits: Transit[] = [];
+  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+
+  constructor(components: LaneComponents, { name, kind, room, generation }: LaneInit) {
+    this.#components = components;
+    this.name = name;
+    this.kind = kind;
+    this.#room = room;
+    this.generation = generation;
+    this.address = parseAddress(`hyperty-runtime://example.com/${name}/${String(generation)}`);
+  }
+
+  get size(): number {
+    return this.#transits.length;
+  }
+
+  send(message: Message): Pressure {
+    this.#components.onSend(this, message);
+    if (!this.up) throw new ProtoflyError('E_LINK_CLOSED', `${this.name} is closed`);
+    this.#transits.push({ message, at: this.#components.now() });
+    if (this.#transits.length < this.#room) return undefined;
+    this.#drained ??= drain();
+    return this.#drained.promise;
+  }
+
+  /** What arrives next. */
+  take(): Transit | undefined {
+    const next = this.#transits.shift();
+    this.#relieve();
+    return next;
+  }
+
+  /** The first of it goes a second time, behind all. */
+  repeat(): void {
+    this.#transits.push(...this.#transits.slice(0, 1));
+  }
+
+  /** Puts what waited elsewhere before all that is here. */
+  putFirst(transits: readonly Transit[]): void {
+    this.#transits = [...transits, ...this.#transits];
+  }
+
+  /** Takes away all that is on it. */
+  clear(): readonly Transit[] {
+    const transits = this.#transits.splice(0);
+    this.#relieve();
+    return transits;
+  }
+
+  #relieve(): void {
+    if (this.#transits.length >= this.#room / 2) return;
+    this.#drained?.resolve();
+    this.#drained = undefined;
+  }
+}
+
+const drain = (): { readonly promise: Promise<void>; readonly resolve: () => void } => {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((done) => { resolve = done; });
+  return { promise, resolve };
+};
+
+/** The value of a message, which is its number in the ledger. */
+export const numberOf = ({ body }: Message): number => {
+  const value = body?.value;
+  return typeof value === 'number' ? value : (value as { readonly n: number }).n;
+};
+
+/** The messages that travel as one. */
+export const apart = (message: Message): readonly Message[] => (isBatch(message) ? unbatched(message as Request) : [message]);

@@ -1,0 +1,293 @@
+import {
+  asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt,
+  type Address, type Message, type Request, type Response,
+} from '../../../src/protocol/index.js';
+import { Outgoing, Receipts, type Arrival, type Carrier } from '../../../src/runtime/delivery/index.js';
+import { Inbox, type KeptPosition, type Stored } from '../../../src/runtime/inbox/index.js';
+import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/outbox/index.js';
+import type { Disk } from './disk.js';
+import { numberOf, type Lane } from './lane.js';
+import { POSITION_MS, type Ledger } from './ledger.js';
+import { LifeClock, type Machine } from './machine.js';
+import { StreamMemory } from './memory.js';
+import { Program, type Pace } from './program.js';
+import { addressOf, given, type RuntimeName, type Settings } from './settings.js';
+import type { Stub } from './stub.js';
+
+export interface RuntimeComponents {
+  readonly machine: Machine;
+  readonly disk: Disk;
+  readonly ledger: Ledger;
+  readonly stub: Stub;
+  /** The lane of a live P2P connection from this runtime to another. */
+  readonly direct: (to: RuntimeName) => Lane | undefined;
+  /** The runtimes that have an address, the owner first. */
+  readonly hosts: (address: Address) => readonly RuntimeName[];
+}
+
+/** What lives as long as one process of a runtime. */
+interface Life {
+  readonly number: number;
+  readonly clock: LifeClock;
+  readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
+  readonly inbox: Inbox;
+  ended: boolean;
+}
+
+/** How a program wants a message to be sent. */
+export interface Wishes {
+  readonly store?: boolean;
+  readonly ttl?: number;
+  readonly p2p?: false;
+  /** Of its body, in characters. */
+  readonly size?: number;
+  /** With what else is sent in this turn. */
+  readonly batches?: boolean;
+  /** Without a receipt; only for what is stored. */
+  readonly quiet?: boolean;
+  /** The id of an earlier message, by its number in the ledger. */
+  readonly idOf?: number;
+}
+
+/** A runtime with one hyperty: the real parts of delivery, put together as src/runtime/parts.ts does. */
+export class Runtime {
+  readonly address: Address;
+  readonly #components: RuntimeComponents;
+  readonly #settings: Settings;
+  #lives = 0;
+  #life: Life;
+  #program: Program | undefined;
+  #memories = new Map<Address, StreamMemory>();
+  /** Of lives before this one. */
+  #givenUp = 0;
+
+  constructor(readonly name: RuntimeName, components: RuntimeComponents, settings: Settings) {
+    this.#components = components;
+    this.#settings = settings;
+    this.address = addressOf(name, settings);
+    this.#life = this.#start();
+  }
+
+  get machine(): Machine {
+    return this.#components.machine;
+  }
+
+  get disk(): Disk {
+    return this.#components.disk;
+  }
+
+  get stub(): Stub {
+    return this.#components.stub;
+  }
+
+  get life(): number {
+    return this.#lives;
+  }
+
+  get clock(): LifeClock {
+    return this.#life.clock;
+  }
+
+  get hasProgram(): boolean {
+    return this.#program !== undefined;
+  }
+
+  /** What waits in its outbox and inbox. */
+  get waiting(): number {
+    return this.#life.outbox.waiting.messages + this.#life.inbox.waiting.messages;
+  }
+
+  /** How many messages its outbox gave up after their senders had been told that they are kept. */
+  get refused(): number {
+    return this.#givenUp + this.#life.outbox.givenUp.refused;
+  }
+
+  /** A program sends a message, as src/runtime/registry/router.ts resolves it. @returns its number */
+  send(to: RuntimeName, wishes: Wishes): number {
+    const { ledger } = this.#components;
+    const { store = false, ttl, p2p, size = 0, quiet = false, idOf } = wishes;
+    const id = (idOf === undefined ? undefined : ledger.of(idOf)?.id) ?? ledger.sent.length + 1;
+    const sent = ledger.add({ id, by: this.name, to, life: this.#lives, store, asks: !quiet || !store, ttl });
+    const value = size > 0 ? { n: sent.n, pad: 'x'.repeat(size) } : sent.n;
+    const body = { value, ...given<{ expect: string; store: boolean; ttl: number; p2p: boolean }>({ expect: sent.asks ? 'receipt' : undefined, store: store || undefined, ttl, p2p }) };
+    const message: Request = { id, type: 'create', from: this.address, to: addressOf(to, this.#settings), body };
+    ledger.note(() => `${this.name} sends #${String(sent.n)} to ${to}${JSON.stringify(wishes)}`);
+    try {
+      if (store) void this.#life.outbox.send(message, message.to as Address);
+      else this.#sendDirectly(message, wishes.batches === true);
+    } catch (thrown) {
+      this.#hear(this.#life, refuse(message, asProtoflyError(thrown)));
+    }
+    return sent.n;
+  }
+
+  /** Something has come from elsewhere, as src/runtime/entrance.ts takes it in. */
+  accept(message: Message, arrival: Arrival): void {
+    const life = this.#life;
+    if (isResponse(message)) { this.#answered(life, message); return; }
+    const receipt = receiptIn(message);
+    if (receipt !== undefined) this.#answered(life, receipt);
+    const request = receipt === undefined ? message : withoutReceipt(message);
+    for (const one of isBatch(request) ? unbatched(request) : [request]) this.#receive(life, one, arrival);
+  }
+
+  /** A program attaches; the one before has left. */
+  attach(pace: Pace): void {
+    this.detach();
+    const { ledger } = this.#components;
+    const life = this.#lives;
+    const program = this.#program = new Program({
+      onDelivered: (n) => { ledger.note(() => `${this.name} hands on #${String(n)}`); },
+      onTaken: (n) => { ledger.taken(n, life); },
+    }, pace);
+    program.attached(this.#life.inbox.attach(program));
+  }
+
+  detach(): void {
+    const program = this.#program;
+    this.#program = undefined;
+    program?.leave();
+  }
+
+  /** The program takes what it was given. */
+  take(count: number): void {
+    this.#program?.take(count);
+  }
+
+  /** A carrier is lost, or leads somewhere again. */
+  lost(carrier: Carrier): void {
+    this.#life.outgoing.lost(carrier);
+    this.#life.outbox.lost(carrier);
+  }
+
+  /** There is a way that wasn't there before. */
+  wake(): void {
+    this.#life.outgoing.wake();
+    this.#life.outbox.wake();
+  }
+
+  /** The process is killed, and another begins on its disk. */
+  kill(): void {
+    const { ledger, disk, machine } = this.#components;
+    this.#program?.lose();
+    this.#program = undefined;
+    ledger.killed(this.name, this.#lives, { disk, machine });
+    ledger.orphaned(this.name, this.#lives);
+    this.#givenUp += this.#life.outbox.givenUp.refused;
+    this.#life.ended = true;
+    this.#life.clock.end();
+    disk.lose();
+    machine.goOn();
+    this.#life = this.#start();
+    this.#life.outbox.start();
+  }
+
+  /** Ends the process, and waits for no other. */
+  end(): void {
+    this.#life.ended = true;
+    this.#life.outgoing.close();
+    this.#life.outbox.close();
+    this.#life.clock.end();
+    this.#components.disk.lose();
+  }
+
+  #sendDirectly(message: Request, batches: boolean): void {
+    const to = message.to as Address;
+    const { outgoing } = this.#life;
+    let carrier: Carrier;
+    try {
+      carrier = this.#route(message, to);
+    } catch (thrown) {
+      void outgoing.hold(message, to, asProtoflyError(thrown));
+      return;
+    }
+    void outgoing.send(message, to, carrier, { batches });
+  }
+
+  /** @throws ProtoflyError `E_UNREACHABLE` */
+  #route({ body }: Message, to: Address): Carrier {
+    const { direct, hosts, stub } = this.#components;
+    const [host] = hosts(to);
+    const live = body?.p2p === false || host === undefined ? undefined : direct(host);
+    return live ?? stub.carrier();
+  }
+
+  #answered(life: Life, answer: Response): void {
+    const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
+    const kept = life.outbox.settle(response);
+    const heard = kept ?? [life.outgoing.settle(response)];
+    for (const one of heard) if (one !== undefined) this.#hear(life, one);
+  }
+
+  #receive(life: Life, message: Request, arrival: Arrival): void {
+    this.#remember(message);
+    try {
+      life.inbox.receive(message, arrival);
+    } catch (thrown) {
+      this.#back(life, refuse(message, asProtoflyError(thrown), this.address));
+    }
+  }
+
+  /** Whoever sends over more streams than its receiver remembers may have its messages taken twice. */
+  #remember(message: Request): void {
+    const flow = message.body?.['flow'];
+    if (!Array.isArray(flow)) return;
+    let memory = this.#memories.get(message.from);
+    if (memory === undefined) this.#memories.set(message.from, memory = new StreamMemory(this.#settings.limits.streams ?? 32));
+    const sent = this.#components.ledger.of(numberOf(message));
+    if (memory.use(String(flow[0])) && sent !== undefined) sent.excuse = 'of a stream that its receiver may have forgotten';
+  }
+
+  /** The way of a response. */
+  #back(life: Life, response: Response): void {
+    if (life.ended) return;
+    const { ledger, hosts, direct, stub } = this.#components;
+    const names = hosts(response.to);
+    if (!isSuccess(response)) for (const name of names) ledger.refused(name, this.name, response);
+    const lanes = response.body['path'] === 'msg-node' && stub.state === 'live' ? [] : names.flatMap((name) => direct(name) ?? []);
+    try {
+      for (const lane of lanes.length > 0 ? lanes : [stub.carrier()]) void lane.send(response);
+    } catch {
+      ledger.note(() => `${this.name} could not answer ${String(response.id)}`);
+    }
+  }
+
+  #hear(life: Life, response: Response): void {
+    const [to] = this.#components.hosts(response.from);
+    if (!life.ended && to !== undefined) this.#components.ledger.heard(this.name, life.number, to, response);
+  }
+
+  #start(): Life {
+    const { machine, disk, stub, ledger } = this.#components;
+    const { limits, asks } = this.#settings;
+    this.#lives += 1;
+    const number = this.#lives;
+    let life: Life | undefined = undefined as Life | undefined;
+    const clock = new LifeClock(machine);
+    const store = disk.open();
+    const unlessEnded = <T>(run: () => T): T => {
+      if (life?.ended === true) throw new ProtoflyError('E_ABORTED', 'the process is gone');
+      return run();
+    };
+    const route = (message: Message, to: Address): Carrier | Promise<Carrier> => unlessEnded(() => (asks ? Promise.resolve().then(() => this.#route(message, to)) : this.#route(message, to)));
+    const back = (response: Response): void => { if (life !== undefined) this.#back(life, response); };
+    const reply = (response: Response): void => { if (life !== undefined) this.#hear(life, response); };
+    const log = (_level: string, text: string): void => { ledger.note(() => `${this.name}: ${text}`); };
+    const receipts = new Receipts({ reply: back });
+    const epoch = `${this.name}${String(number)}`;
+    const outgoing = new Outgoing({ clock, route, reply, receipts }, { epoch, ...given({ window: limits.window }) });
+    const outbox = new Outbox({
+      clock, route, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
+      isAway: ({ body }, to) => stub.state === 'away' && (body?.p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
+    }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
+    const inbox = new Inbox({
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, reply: back, log,
+    }, {
+      address: this.address, positionMs: POSITION_MS,
+      ...given({ maxMessages: limits.inboxMessages, maxBytes: limits.inboxBytes, maxStalled: limits.inboxStalled, stallMs: limits.inboxStallMs, maxStreams: limits.streams }),
+    });
+    life = { number, clock, outgoing, outbox, inbox, ended: false };
+    return life;
+  }
+}
