@@ -23,10 +23,9 @@ export const play = async ({ settings, acts }: History, onLine?: (line: string) 
     ledger.note(() => `— ${JSON.stringify(act)}`);
     await perform(able, act);
     await world.turn();
-    if (world.isStuck || ledger.faults.length > 0) break;
+    if (world.isStuck) break;
   }
-  const healed = ledger.faults.length > 0 ? world.clock.now() : await heal(world);
-  const faults = ledger.faults.length > 0 ? ledger.faults : check(world, healed);
+  const faults = check(world, await heal(world));
   world.end();
   return faults;
 };

@@ -80,6 +80,7 @@ export class Ledger {
   }
 
   fault(text: string): void {
+    if (this.faults.includes(text)) return;
     this.note(() => `FAULT: ${text}`);
     this.faults.push(text);
   }
@@ -97,15 +98,16 @@ export class Ledger {
     return typeof n === 'number' ? this.sent[n - 1] : undefined;
   }
 
-  /** A program of one life of a runtime hears a response. */
+  /** A program of one life of a runtime hears a response. It waits for no more when it has heard how its message ended. */
   heard(by: RuntimeName, life: number, to: RuntimeName, response: Response): void {
     const { state } = outcomeOf(response);
     const { code } = response.body;
     for (const id of idsOf(response)) {
-      const about = this.sent.filter((one) => one.id === id && one.by === by && one.life === life && one.to === to);
-      this.note(() => `${by} hears of ${about.map(({ n }) => `#${String(n)}`).join(' or ') || `id ${String(id)}`}: ${state} (${String(code)})`);
-      // Of several with one id nobody can say which is meant: it is booked for the first.
-      about[0]?.answers.push({ state, code, at: this.#now() });
+      // Of several with one id nobody can say which is meant.
+      const waiting = this.sent.filter((one) => one.id === id && one.by === by && one.life === life && one.to === to && one.answers.every((answer) => answer.state === 'queued'));
+      const about = state === 'queued' ? waiting.find(({ answers }) => answers.length === 0) : waiting[0];
+      this.note(() => `${by} hears of ${about === undefined ? `id ${String(id)}, for which nobody waits` : `#${String(about.n)}`}: ${state} (${String(code)})`);
+      about?.answers.push({ state, code, at: this.#now() });
     }
   }
 

@@ -234,7 +234,7 @@ export class Runtime {
     const flow = message.body?.['flow'];
     if (!Array.isArray(flow)) return;
     let memory = this.#memories.get(message.from);
-    if (memory === undefined) this.#memories.set(message.from, memory = new StreamMemory(this.#settings.limits.streams ?? 32));
+    if (memory === undefined) this.#memories.set(message.from, memory = new StreamMemory(this.#settings.limits.streams ?? 1024));
     const sent = this.#components.ledger.of(numberOf(message));
     if (memory.use(String(flow[0])) && sent !== undefined) sent.excuse = 'of a stream that its receiver may have forgotten';
   }

@@ -194,7 +194,7 @@ export class World {
 
   /** Time passes. */
   async pass(milliseconds: number, { flowing = false }: { readonly flowing?: boolean } = {}): Promise<void> {
-    const step = Math.max(STEP_MS, milliseconds / MAX_STEPS);
+    const step = Math.max(STEP_MS, Math.ceil(milliseconds / MAX_STEPS));
     for (let left = milliseconds; left > 0 && !this.isStuck; left -= step) {
       this.clock.advance(Math.min(left, step));
       await this.turn();
@@ -222,7 +222,7 @@ export class World {
       }
     }
     for (const { name, clock, waiting } of this.runtimes.values()) {
-      if (clock.pending > MAX_TIMERS + 2 * waiting) ledger.fault(`runtime ${name} has ${String(clock.pending)} timers, and ${String(waiting)} messages wait`);
+      if (clock.pending > MAX_TIMERS + 2 * waiting) ledger.fault(`runtime ${name} has more timers than there is use for`);
     }
   }
 

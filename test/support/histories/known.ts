@@ -1,0 +1,78 @@
+import type { Act } from './acts.js';
+import type { History } from './history.js';
+import { PLAIN, type Settings } from './settings.js';
+
+export interface Known {
+  readonly name: string;
+  readonly history: History;
+}
+
+const known: Known[] = [];
+const at = (name: string, acts: readonly Act[], settings: Partial<Settings> = {}): void => { known.push({ name, history: { settings: { ...PLAIN, ...settings }, acts } }); };
+
+/** Histories in which a promise was broken once. */
+export const KNOWN: readonly Known[] = known;
+
+const stored = { store: true };
+
+// Ids are the program's: they tell no message from another.
+at('twenty stored messages of one id, and one more after a pause', [
+  ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['send', 'a', 'b', { ...stored, idOf: 1 }, 19], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
+]);
+at('two messages of one id wait on disk', [
+  ['leave', 'a'], ['send', 'a', 'b', stored], ['send', 'a', 'b', { ...stored, idOf: 1 }], ['wait', 2000], ['come', 'a'], ['run', 2500],
+]);
+
+// What leaves the outbox leaves the window.
+at('the outbox is full when the receiver of a message in flight leaves', [
+  ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['leave', 'a'], ['send', 'a', 'c', stored], ['wait', 2500], ['come', 'a'], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
+], { runtimes: ['a', 'b', 'c'], limits: { outboxMessages: 1 } });
+at('a message in flight can\'t be written to disk', [
+  ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['disk', 'a', 'failing'], ['leave', 'a'], ['wait', 2500], ['disk', 'a', 'good'], ['come', 'a'], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
+]);
+
+// What waits at the domain isn't overtaken, as long as any of it waits.
+const mailOfTwo: readonly Act[] = [
+  ['attach', 'b', 'eager'], ['connect', 'a', 'b'], ['leave', 'b'],
+  ['send', 'a', 'b', { ...stored, p2p: false }], ['flow'], ['wait', 700], ['send', 'a', 'b', { ...stored, ttl: 5 }], ['flow'],
+];
+at('mail of which the newest has expired', [...mailOfTwo, ['wait', 5200], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow']]);
+at('mail of which the newest has expired, and a message that is still in flight', [
+  ...mailOfTwo, ['send', 'a', 'b', stored], ['lose', 'a-node'], ['wait', 8000], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow'],
+]);
+
+// What a receiver has refused, or holds in memory only, it knows after a restart.
+at('a message waits in memory, one behind it is on disk, and the receiver is killed', [
+  ['send', 'a', 'b'], ['send', 'a', 'b', { size: 2500 }], ['run', 10_000], ['send', 'a', 'b'], ['run', 20_500], ['send', 'a', 'b'], ['flow'], ['kill', 'b'], ['come', 'b'], ['run', 10_000],
+], { limits: { inboxBytes: 2000 } });
+at('a refusal is lost, and the receiver is killed', [
+  ['send', 'a', 'b', {}, 2], ['flow'], ['wait', 1000], ['lose', 'b-node', 9], ['wait', 100], ['kill', 'b'], ['come', 'b'], ['run', 10_000],
+], { limits: { inboxMessages: 1, inboxStallMs: 500 } });
+
+at('a stream in use while others begin isn\'t forgotten', [
+  ['attach', 'b', 'eager'], ['send', 'a', 'b'], ['flow'], ['gaps', 'a', 'b', 31], ['attach', 'b', 10], ['send', 'a', 'b'], ['flow'], ['send', 'a', 'b', stored], ['flow'], ['wait', 4000], ['flow'], ['take', 'b', 10],
+]);
+
+at('a stored message that finds no room isn\'t overtaken', [
+  ['leave', 'a'], ['send', 'a', 'b', stored, 3], ['wait', 1000], ['come', 'a'], ['arrive', 'a-node', 3], ['arrive', 'node-b', 2], ['attach', 'b', 'eager'], ['run', 10_000],
+], { limits: { inboxMessages: 1, inboxStalled: 0 } });
+
+// Durations are steady time.
+const lost: readonly Act[] = [['attach', 'b', 'eager'], ['send', 'a', 'b', {}, 2], ['send', 'a', 'b', stored, 2], ['lose', 'a-node', 9]];
+at('a message is lost, and the clock is set back', [...lost, ['setClock', 'a', -3_600_000], ['run', 120_000]]);
+at('a message is lost, and the clock is set forward', [...lost, ['setClock', 'a', 300_000], ['run', 120_000]]);
+at('a message is lost, and the sender sleeps', [...lost, ['sleep', 'a', 600_000], ['run', 120_000]]);
+at('a message is lost, and everything stands still', [...lost, ['stall', 600_000], ['run', 120_000]]);
+
+for (let microtasks = 0; microtasks <= 12; microtasks += 1) {
+  at(`a message is sent ${String(microtasks)} microtasks after another went again`, [
+    ['attach', 'b', 'eager'], ['connect', 'a', 'b'], ['send', 'a', 'b'], ['sendAfter', 'a', 'b', microtasks], ['cut', 'a', 'b'], ['run', 10_000],
+  ]);
+}
+
+at('a message that has waited at its sender waits for the rest of its time at the domain', [
+  ['leave', 'a'], ['leave', 'b'], ['send', 'a', 'b', { ...stored, ttl: 60 }], ['wait', 50_000], ['come', 'a'], ['flow'], ['wait', 30_000], ['attach', 'b', 'eager'], ['come', 'b'], ['flow'],
+]);
+at('a program that comes and goes leaves no timers', [
+  ['send', 'a', 'b', {}, 6], ['flow'], ...Array.from({ length: 6 }, () => [['attach', 'b', 10], ['detach', 'b']] as const).flat(),
+], { limits: { inboxMessages: 1 } });
