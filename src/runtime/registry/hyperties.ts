@@ -8,6 +8,7 @@ import type { Arrival, Receipts } from '../delivery/index.js';
 import { Inbox, type KeptPosition, type Stored } from '../inbox/index.js';
 import type { P2pOffer } from './p2p-handler.js';
 import type { MessageNodes } from './message-nodes.js';
+import { slicesOf } from './slices.js';
 
 /** What a program asks for when it registers. */
 export interface HypertySpec {
@@ -52,6 +53,9 @@ export interface Hyperty extends Kept {
   registered: boolean;
 }
 
+/** How many hyperties are registered, or kept alive, at a time: a request waits for its answer only so long. */
+const AT_A_TIME = 50;
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** The hyperties of this runtime: registers them with the domain, keeps them registered, and holds their inboxes. */
@@ -63,6 +67,7 @@ export class Hyperties {
   readonly #byUrl = new Map<Address, Hyperty>();
   readonly #removers = new Map<Address, () => void>();
   #keepAlive: Timer | undefined;
+  #closed = false;
 
   constructor(components: HypertiesComponents, init: HypertiesInit) {
     this.#components = components;
@@ -119,7 +124,7 @@ export class Hyperties {
     const hyperties = this.all();
     for (const hyperty of hyperties) hyperty.registered = false;
     await this.#components.nodes.claim(hyperties.map(({ url }) => url));
-    await Promise.all(hyperties.map((hyperty) => this.#announce(hyperty)));
+    for (const some of slicesOf(hyperties, AT_A_TIME)) await Promise.all(some.map((hyperty) => this.#announce(hyperty)));
   }
 
   /** @returns how many waiting messages were discarded. @throws ProtoflyError `E_NOT_FOUND` */
@@ -159,6 +164,7 @@ export class Hyperties {
   }
 
   close(): void {
+    this.#closed = true;
     this.#keepAlive?.cancel();
     for (const { inbox } of this.#byUrl.values()) inbox.close();
   }
@@ -196,9 +202,14 @@ export class Hyperties {
   #scheduleKeepAlive(): void {
     const seconds = this.#init.keepAliveS ?? DEFAULT_EXPIRES / 3;
     this.#keepAlive = this.#components.clock.setTimeout(() => {
-      for (const hyperty of this.#byUrl.values()) if (hyperty.registered) void this.#touch(hyperty);
-      this.#scheduleKeepAlive();
+      void this.#touchAll().finally(() => { if (!this.#closed) this.#scheduleKeepAlive(); });
     }, seconds * 1000);
+  }
+
+  async #touchAll(): Promise<void> {
+    for (const some of slicesOf(this.all(), AT_A_TIME)) {
+      await Promise.all(some.filter(({ registered }) => registered).map((hyperty) => this.#touch(hyperty)));
+    }
   }
 
   async #touch(hyperty: Hyperty): Promise<void> {

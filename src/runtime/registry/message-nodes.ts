@@ -6,6 +6,7 @@ import {
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
 import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+import { slicesOf } from './slices.js';
 
 export interface MessageNodesComponents {
   readonly bus: MessageBus;
@@ -140,12 +141,12 @@ export class MessageNodes {
 
   /** Claims addresses that were allocated in an earlier session. @throws ProtoflyError `E_CONFLICT` */
   async claim(addresses: readonly Address[]): Promise<void> {
-    if (addresses.length > 0) await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { value: { addresses } });
+    for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { value: { addresses: some } });
   }
 
   /** Gives addresses back. */
   async release(addresses: readonly Address[]): Promise<void> {
-    await this.#ask(this.#init.domain, 'delete', allocationAddress(this.#init.domain), { childrenResources: addresses });
+    for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'delete', allocationAddress(this.#init.domain), { childrenResources: some });
   }
 
   /** Has messages to these addresses come here, in this session and those that follow it. */
@@ -153,7 +154,7 @@ export class MessageNodes {
     for (const [domain, group] of byDomain(addresses)) {
       const node = this.#node(domain);
       for (const address of group) node.subscribed.set(address, source);
-      await this.#ask(domain, 'subscribe', subscriptionAddress(domain), { subscribe: group, source }, source);
+      for (const some of slicesOf(group, MAX_ASKED)) await this.#ask(domain, 'subscribe', subscriptionAddress(domain), { subscribe: some, source }, source);
     }
   }
 
@@ -166,7 +167,7 @@ export class MessageNodes {
     for (const [domain, group] of byDomain(addresses)) {
       const node = this.#node(domain);
       for (const address of group) node.subscribed.delete(address);
-      await this.#ask(domain, 'unsubscribe', subscriptionAddress(domain), { unsubscribe: group, source }, source);
+      for (const some of slicesOf(group, MAX_ASKED)) await this.#ask(domain, 'unsubscribe', subscriptionAddress(domain), { unsubscribe: some, source }, source);
     }
   }
 
@@ -247,9 +248,13 @@ export class MessageNodes {
 
   async #resubscribe(node: MessageNode): Promise<void> {
     const bySource = new Map<Address, Address[]>();
-    for (const [address, source] of node.subscribed) bySource.set(source, [...(bySource.get(source) ?? []), address]);
+    for (const [address, source] of node.subscribed) {
+      const addresses = bySource.get(source);
+      if (addresses === undefined) bySource.set(source, [address]);
+      else addresses.push(address);
+    }
     for (const [source, addresses] of bySource) {
-      await this.#ask(node.domain, 'subscribe', subscriptionAddress(node.domain), { subscribe: addresses, source }, source);
+      for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(node.domain, 'subscribe', subscriptionAddress(node.domain), { subscribe: some, source }, source);
     }
   }
 
@@ -270,6 +275,9 @@ export class MessageNodes {
     this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
   }
 }
+
+/** How many addresses one request to a message node names: well below what nodes take (docs/protocol.md, ALC-2), and below a megabyte. */
+const MAX_ASKED = 400;
 
 const byDomain = (addresses: readonly Address[]): Map<string, Address[]> => {
   const groups = new Map<string, Address[]>();
