@@ -8,8 +8,8 @@ import { atEndOfTurn } from './turn.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
-  /** The way that a message to an address takes now. @throws ProtoflyError where there is none */
-  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+  /** The way that a message to an address takes now: another than `avoid`, where there is one. @throws ProtoflyError where there is none */
+  readonly route: (message: Message, to: Address, avoid?: Carrier) => Carrier | Promise<Carrier>;
   /** Answers the sender of what can't be sent at all. @param mark the number of that message */
   readonly reply: (response: Response, mark: Pick<FlowMark, 'epoch' | 'seq'>) => void;
   /** What of the other direction is to be acknowledged, and may go along. @default nothing */
@@ -119,7 +119,7 @@ export class Dispatch {
   async #resend(flow: Flow, first: Outstanding): Promise<void> {
     const { window } = flow;
     try {
-      const carrier = await this.#components.route(first.message, flow.to);
+      const carrier = await this.#components.route(first.message, flow.to, flow.avoid);
       // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier === undefined) await this.#giveAgain(flow, entry, carrier);

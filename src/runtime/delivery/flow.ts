@@ -27,6 +27,8 @@ export class Flow {
   batch: Batch | undefined;
   /** While the carrier of the last batch takes no more. */
   pressure: Promise<void> | undefined;
+  /** What is in flight isn't sent again over this carrier, where there is another: it brought no receipt. Until one comes. */
+  avoid: Carrier | undefined;
   /** Something couldn't be sent: what was last in its way. */
   trouble: ProtoflyError | undefined;
   resentAt: number;
@@ -65,7 +67,7 @@ export class Flow {
     const now = this.#clock.now();
     const { epoch, seq } = mark ?? { epoch: this.#epoch, seq: this.#nextSeq };
     if (epoch !== this.#epoch && this.window.size > 0) throw new ProtoflyError('E_INTERNAL', `epoch ${epoch} begins while ${String(this.window.size)} messages of ${this.#epoch} are in flight`);
-    const entry: Outstanding = { seq, bytes: sizeOf(message), message, since: now, until, carrier: undefined, ack: undefined, given: 0, returned: 0 };
+    const entry: Outstanding = { seq, bytes: sizeOf(message), message, since: now, until, carrier: undefined, doubted: undefined, ack: undefined, given: 0, returned: 0 };
     if (this.window.size === 0) this.#progress = now;
     this.window.add(entry);
     this.#epoch = epoch;
@@ -79,6 +81,7 @@ export class Flow {
     if (this.window.oldest?.seq === entry.seq) {
       this.#progress = this.#clock.now();
       this.resends = 0;
+      this.avoid = undefined;
     }
     this.drop(entry);
   }
@@ -101,6 +104,18 @@ export class Flow {
     void pressure.then(() => {
       if (this.pressure === pressure) this.pressure = undefined;
     });
+  }
+
+  /** The carrier of a message brings no receipt for it: another is tried. */
+  doubt(entry: Outstanding): void {
+    if (entry.carrier === undefined) return;
+    this.avoid = entry.doubted = entry.carrier;
+  }
+
+  /** What carries a new message that was to go over `carrier`: while that one is avoided, what carries those before it. */
+  insteadOf(carrier: Carrier, { body }: Message): Carrier {
+    if (carrier !== this.avoid || body?.p2p === false || body?.p2p === 'require') return carrier;
+    return this.window.oldest?.carrier ?? carrier;
   }
 
   /** Nobody is stalled any longer. */

@@ -10,7 +10,10 @@ import { Flows } from './flows.js';
 import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
 
 /** `reply` answers a sender whose message nothing could carry, or not for too long, too. */
-export type OutgoingComponents = DispatchComponents;
+export interface OutgoingComponents extends DispatchComponents {
+  /** A carrier brought no receipt for a message that arrived over one of another kind. @default nobody is told */
+  readonly onMute?: (carrier: Carrier) => void;
+}
 
 /** 1 MiB. */
 export const WINDOW = 1024 * 1024;
@@ -54,6 +57,7 @@ export class Outgoing {
   readonly #clock: Clock;
   readonly #route: OutgoingComponents['route'];
   readonly #reply: OutgoingComponents['reply'];
+  readonly #onMute: OutgoingComponents['onMute'];
   readonly #init: Required<OutgoingInit>;
   readonly #flows = new Flows<Flow>();
   readonly #dispatch: Dispatch;
@@ -62,10 +66,11 @@ export class Outgoing {
   #begun = 0;
 
   constructor(components: OutgoingComponents, init: OutgoingInit) {
-    const { clock, route, reply } = components;
+    const { clock, route, reply, onMute } = components;
     this.#clock = clock;
     this.#route = route;
     this.#reply = reply;
+    this.#onMute = onMute;
     this.#dispatch = new Dispatch(components);
     this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
@@ -78,9 +83,10 @@ export class Outgoing {
   /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
   send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Pressure {
     const flow = this.#flow(message.from, to);
+    const instead = flow.insteadOf(carrier, message);
     const entry = flow.add(message, mark, until);
     // What is being sent another way takes this message along.
-    const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, carrier) : this.#dispatch.carry(flow, entry, carrier));
+    const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));
     return pressure === undefined ? flow.room : pressureOf([pressure, flow.room]);
   }
 
@@ -128,16 +134,18 @@ export class Outgoing {
     for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#dispatch.move(flow, ({ carrier }) => carrier === undefined);
   }
 
-  /** The receipt of a message has come, for a caller that keeps count itself. */
-  acknowledge(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): void {
+  /** The receipt of a message has come, for a caller that keeps count itself. @param path the one that the receipt names */
+  acknowledge(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>, path?: unknown): void {
     const { flow, entry } = this.#at(from, to, mark);
-    if (entry !== undefined) flow?.acknowledge(entry);
+    if (flow !== undefined && entry !== undefined) this.#acknowledge(flow, [entry], path);
   }
 
   /** A carrier, or a node behind it, says that a message went no further: it stays in flight. */
   giveBack(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): void {
-    const { entry } = this.#at(from, to, mark);
-    if (entry !== undefined) giveBack(entry);
+    const { flow, entry } = this.#at(from, to, mark);
+    if (entry === undefined) return;
+    giveBack(entry);
+    flow?.doubt(entry);
   }
 
   /** Gives a message up: it isn't sent any more. @returns whether its receiver may have it */
@@ -173,8 +181,15 @@ export class Outgoing {
   /** @returns what the sender of these messages hears of a response that is about all of them */
   #settled(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
     if (!isSuccess(response)) return this.#refused(flow, response, entries);
-    for (const entry of entries) flow.acknowledge(entry);
+    this.#acknowledge(flow, entries, response.body['path']);
     return aboutAll(response, entries);
+  }
+
+  /** Receipts have come. One for a message that came another way than first tried shows that the receiver is there, and that carrier of no use. */
+  #acknowledge(flow: Flow, entries: readonly Outstanding[], path: unknown): void {
+    const mute = entries.find(({ doubted }) => doubted !== undefined && typeof path === 'string' && path !== doubted.kind)?.doubted;
+    for (const entry of entries) flow.acknowledge(entry);
+    if (mute !== undefined) this.#onMute?.(mute);
   }
 
   #refused(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
@@ -193,6 +208,7 @@ export class Outgoing {
   /** Whether a message stays outstanding in spite of a response, because that only says that it wasn't passed on. */
   #hopes(flow: Flow, entry: Outstanding, response: Response): boolean {
     if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
+    flow.doubt(entry);
     entry.carrier = undefined;
     flow.trouble = responseError(response);
     return true;
@@ -235,6 +251,7 @@ export class Outgoing {
         this.#forget(flow);
       } else if (!isAway && now - Math.max(flow.progress, flow.resentAt) > resendMs * 2 ** Math.min(flow.resends, 3)) {
         flow.resends += 1;
+        flow.doubt(oldest);
         this.#dispatch.move(flow, () => true);
       } else if (isAway || flow.resends > 0 || flow.trouble !== undefined) void this.#detour(flow, oldest);
     }
@@ -254,7 +271,7 @@ export class Outgoing {
   async #detour(flow: Flow, oldest: Outstanding): Promise<void> {
     if (flow.moving !== undefined) return;
     try {
-      const carrier = await this.#route(oldest.message, flow.to);
+      const carrier = await this.#route(oldest.message, flow.to, flow.avoid);
       const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
       if (flow.window.find(elsewhere) !== undefined) this.#dispatch.move(flow, elsewhere);
       else flow.trouble = undefined;

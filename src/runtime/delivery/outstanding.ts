@@ -11,6 +11,8 @@ export interface Outstanding extends Numbered {
   readonly until: number | undefined;
   /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
   carrier: Carrier | undefined;
+  /** What it was given to earlier, for long or in vain: a receipt that says that it came another way tells against that. */
+  doubted: Carrier | undefined;
   /** What it takes along: the body of a receipt for messages of the other direction (docs/protocol.md, FLW-9). True whenever it arrives. */
   ack: Body | undefined;
   /** How often it was given to a carrier. */

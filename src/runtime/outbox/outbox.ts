@@ -11,8 +11,10 @@ export interface OutboxComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
-  /** The way that a message takes now. @throws ProtoflyError where there is none */
-  readonly route: (message: Message, to: Address) => Carrier | Promise<Carrier>;
+  /** The way that a message takes now: another than `avoid`, where there is one. @throws ProtoflyError where there is none */
+  readonly route: (message: Message, to: Address, avoid?: Carrier) => Carrier | Promise<Carrier>;
+  /** See `OutgoingComponents`. */
+  readonly onMute?: (carrier: Carrier) => void;
   /** Whether anything is known to be in the way of a message: no message node there, and no peer to which it may go. */
   readonly isAway: (message: Message, to: Address) => boolean;
   /** Answers a program of this runtime. */
@@ -68,7 +70,7 @@ export class Outbox {
     this.#components = components;
     this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
     const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
-    this.#outgoing = new Outgoing({ clock: components.clock, route: (message, to) => this.#route(message, to), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
+    this.#outgoing = new Outgoing({ ...components, route: (message, to, avoid) => this.#route(message, to, avoid), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     const { messages, pairs, clock, log } = components;
     this.#spool = new Spool({
       messages, pairs, clock, log,
@@ -159,7 +161,7 @@ export class Outbox {
     const told = entry.state === 'stored';
     if (isSuccess(response)) {
       const atDomain = response.body['stored'] === 'domain';
-      this.#outgoing.acknowledge(pair.from, pair.to, entry);
+      this.#outgoing.acknowledge(pair.from, pair.to, entry, response.body['path']);
       if (atDomain) this.#spool.noteMail(pair, pair.withMail(entry));
       else if (pair.isBehindMail(entry)) this.#passed(pair);
       this.#remove(pair, entry);
@@ -245,11 +247,11 @@ export class Outbox {
     this.#pump(pair);
   }
 
-  #route(message: Message, to: Address): Carrier | Promise<Carrier> {
+  #route(message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> {
     const pair = this.#pairs.get(pairKey(message.from, to));
     // What waits at the domain is not to be overtaken.
     const viaNode = pair?.hasMail(this.#components.clock.now()) === true;
-    return this.#components.route(viaNode ? ({ ...message, body: { ...message.body, p2p: false } } as Message) : message, to);
+    return this.#components.route(viaNode ? ({ ...message, body: { ...message.body, p2p: false } } as Message) : message, to, avoid);
   }
 
   /** A message is on disk: its sender is told so. */
