@@ -86,6 +86,7 @@ export const connectionColumns: readonly Column<ConnectionInfo>[] = [
   { title: 'RECEIVED', get: (row) => row.received },
   { title: 'SINCE', get: (row) => row.since },
   { title: 'STUB', get: (row) => row.stub },
+  { title: 'NOTE', get: (row) => row.reason },
 ];
 
 const pairOf = ({ pair }: ConnectionInfo): string | undefined => (pair === undefined ? undefined : `${cell(pair.local)} <-> ${cell(pair.remote)}`);

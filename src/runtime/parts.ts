@@ -125,12 +125,13 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
   });
   const epoch = randomBytes(6).toString('base64url');
-  const route = (message: Message, to: Address): Carrier | Promise<Carrier> => router.route(message, to);
+  const route = (message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> => router.route(message, to, avoid);
+  const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
   const reply = (response: Response): void => { void bus.post(response); };
   const receipts = new Receipts({ reply });
-  const outgoing = new Outgoing({ clock, route, reply, receipts }, { epoch, window });
+  const outgoing = new Outgoing({ clock, route, reply, receipts, onMute }, { epoch, window });
   const outbox = new Outbox({
-    clock, route, reply, log,
+    clock, route, reply, onMute, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
     isAway: (message, to) => router.isAway(message, to),
   }, { epoch, window });

@@ -23,7 +23,7 @@ export class Admission {
     this.#components = components;
   }
 
-  /** How many messages weren't the other side's own. */
+  /** How many messages weren't the other side's own, or belonged to no connection. */
   get refused(): number {
     return this.#refused;
   }
@@ -46,15 +46,20 @@ export class Admission {
     });
   }
 
-  /** Turns a message away that isn't the other side's own, or that came from a handler stub outside of its connections. */
+  /** Turns a message away that isn't the other side's own, or that a handler stub brought in the name of this runtime's. */
   refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
-    this.#refused += 1;
-    if (!(origin instanceof P2pConnection)) {
-      origin.refuse(message, `claims to come from ${message.from}`);
-      return undefined;
+    if (origin instanceof P2pConnection) {
+      return this.turnAway(message, origin.name, (refusal) => origin.send(refusal), new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`));
     }
-    this.#components.log('info', `${origin.name} brought a message from ${message.from}, which isn't its own`);
-    if (isResponse(message)) return undefined;
-    return origin.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`)));
+    this.#refused += 1;
+    origin.refuse(message, `claims to come from ${message.from}`);
+    return undefined;
+  }
+
+  /** Counts and logs a message that isn't let in, and tells its sender why: the way it came. A response is dropped. */
+  turnAway(message: Message, origin: string, reply: (refusal: Message) => Pressure, error: ProtoflyError): Pressure {
+    this.#refused += 1;
+    this.#components.log('info', `${origin} brought a ${message.type} from ${message.from}: ${error.message}`);
+    return isResponse(message) ? undefined : reply(refuse(message, error));
   }
 }

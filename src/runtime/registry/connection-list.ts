@@ -94,7 +94,7 @@ export class ConnectionList {
     }
     if (details !== undefined) connection.details = { ...connection.details, ...details };
     connection.status = status;
-    connection.reason = reason;
+    connection.reason = status === 'live' ? connection.doubt ?? reason : reason;
     connection.since = clock.date();
     if (status === 'live') {
       connection.liveSince = clock.now();
@@ -121,6 +121,18 @@ export class ConnectionList {
     this.#elect(connection.remoteRuntime);
   }
 
+  /** Messages are taken to be lost over a connection, for a reason; or, without one, are no longer. While they are it carries none. */
+  doubt(connection: P2pConnection, why: string | undefined): void {
+    if (connection.doubt === why) return;
+    connection.doubt = why;
+    if (connection.status !== 'live') return;
+    connection.reason = why;
+    const what = why === undefined ? `${connection.health ?? 'good'}: the other side answers over it` : `suspect: ${why}`;
+    this.#components.log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${what}`);
+    this.#elect(connection.remoteRuntime);
+    this.#tell({ connection, was: 'live', now: 'live', reason: what });
+  }
+
   /** More is known of a connection, whose state is the same. */
   #refresh(connection: P2pConnection, reason: string | undefined, details: Readonly<Record<string, unknown>> = {}): void {
     const { health, details: { generation } } = connection;
@@ -129,7 +141,7 @@ export class ConnectionList {
     const isOther = generation !== undefined && connection.details['generation'] !== generation;
     if (!isOther && connection.health === health) return;
     const what = isOther ? `generation ${String(connection.details['generation'])} took over` : [connection.health, reason].filter((part) => part !== undefined).join(': ');
-    connection.reason = connection.isSuspect ? what : undefined;
+    connection.reason = connection.doubt ?? (connection.isSuspect ? what : undefined);
     this.#components.log('info', `P2P ${connection.role} to ${connection.remoteRuntime}: ${what}`);
     this.#elect(connection.remoteRuntime);
     this.#tell({ connection, was: 'live', now: 'live', reason: what });

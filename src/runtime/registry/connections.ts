@@ -1,7 +1,6 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, isWithin, ProtoflyError,
+  asProtoflyError, child, isSuccess,
   type Address, type Clock, type Message, type Pressure, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
@@ -12,9 +11,11 @@ import { Admission } from './admission.js';
 import { connecting } from './connecting.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from './message-nodes.js';
+import { HandledConnections } from './handled-connections.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
-import { P2pConnection } from './p2p-connection.js';
-import type { Protostub, Protostubs, StatusEvent } from './protostubs.js';
+import type { P2pConnection } from './p2p-connection.js';
+import { Probation } from './probation.js';
+import type { Protostub, Protostubs } from './protostubs.js';
 import { Repairs } from './repairs.js';
 import { Requesters } from './requesters.js';
 
@@ -55,6 +56,8 @@ export interface ConnectionsInit {
 
 /** How long the other side may take for a sign of life when the network has changed, in milliseconds. */
 const PROBE_MS = 500;
+/** How long another runtime may take to answer a ping, in milliseconds. A connection may just be giving way to its next generation. */
+const PING_MS = 5000;
 
 /**
  * The P2P connections of this runtime, those of its handler stub and those of its requester stubs: decides when one is
@@ -64,10 +67,10 @@ export class Connections {
   readonly #components: ConnectionsComponents;
   readonly #init: ConnectionsInit;
   readonly #list: ConnectionList;
-  /** Ports that were opened before their connection was announced. */
-  readonly #early = new Map<Address, Link<Message>>();
   readonly #repairs: Repairs;
+  readonly #probation: Probation;
   readonly #handler: P2pHandler;
+  readonly #handled: HandledConnections;
   readonly #requesters: Requesters;
   readonly #admission: Admission;
 
@@ -78,13 +81,17 @@ export class Connections {
     this.#admission = new Admission(components);
     this.#handler = new P2pHandler({
       ...components,
-      admit: (message, stub) => this.#admission.refuse(message, stub),
-      onStatus: (event) => { this.#handlerStatus(this.#handler.address, event); },
-      onPort: (address, port) => { this.#port(address, port); },
+      admit: (message, stub) => this.#handled.admit(message, stub),
+      onStatus: (event) => { this.#handled.report(event); },
+      onPort: (address, port) => { this.#handled.port(address, port); },
       onChange: components.onHandler,
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
+    this.#handled = new HandledConnections({
+      ...components, list: this.#list, admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
+    }, { runtime: init.runtime, handler: this.#handler.address });
+    this.#probation = new Probation({ clock, list: this.#list, ping: (remoteRuntime, path) => this.#ping(remoteRuntime, path) });
     this.#requesters = new Requesters({
       ...components,
       list: this.#list,
@@ -101,6 +108,7 @@ export class Connections {
     this.#list.onChange((change) => {
       if (change.now === 'live') this.#requesters.succeeded(change.connection);
       this.#repairs.changed(change);
+      this.#probation.changed(change);
     });
   }
 
@@ -133,7 +141,7 @@ export class Connections {
     this.start();
   }
 
-  /** How many messages came over connections that weren't the other side's own. */
+  /** How many messages came over connections that weren't the other side's own, or over none that is known. */
   get refused(): number {
     return this.#admission.refused;
   }
@@ -147,7 +155,7 @@ export class Connections {
     return this.#list.live(remoteRuntime);
   }
 
-  /** A live connection of whose other side nothing is heard: for when there is no other way. */
+  /** A live connection of whose other side nothing is heard, or where nothing arrives: for when there is no other way. */
   suspect(remoteRuntime: Address): P2pConnection | undefined {
     return this.#list.suspect(remoteRuntime);
   }
@@ -171,6 +179,17 @@ export class Connections {
     this.#requesters.setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
   }
 
+  /** A carrier brought no receipt for what another did: a connection loses the traffic until the other side answers over it. */
+  acknowledgesNothing(carrier: Carrier): void {
+    const connection = this.#list.get(carrier.address);
+    if (connection === carrier) this.#probation.acknowledgesNothing(connection);
+  }
+
+  /** A message to a runtime takes another route, because no connection carries. */
+  missed(remoteRuntime: Address): void {
+    this.#probation.missed(remoteRuntime);
+  }
+
   /** Whether a connection to that runtime is there or being set up. */
   busy(remoteRuntime: Address): boolean {
     return this.#requesters.isSettingUp(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
@@ -184,6 +203,7 @@ export class Connections {
     const { runtime: remoteRuntime } = record;
     const live = this.#list.live(remoteRuntime);
     this.#repairs.asked(remoteRuntime, this.#list.suspect(remoteRuntime));
+    this.#probation.missed(remoteRuntime);
     if (live !== undefined) return live;
     return connecting({
       clock: this.#components.clock,
@@ -197,7 +217,9 @@ export class Connections {
   async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
     const connections = this.#list.current(remoteRuntime);
     this.#repairs.ended(remoteRuntime);
-    await Promise.all(connections.map(async ({ stub, address }) => {
+    await Promise.all(connections.map(async (connection) => {
+      const { stub, address, isShared } = connection;
+      if (isShared) { this.#list.lost(connection, 'ended by this runtime'); return; }
       const from = child(this.#init.runtime, 'registry');
       await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/disconnect', value: { connection: address } } });
     }));
@@ -219,64 +241,26 @@ export class Connections {
   close(): void {
     this.#repairs.close();
     this.#handler.close();
+    this.#handled.close();
   }
 
   get #setupMs(): number {
     return this.#init.setupMs ?? 15_000;
   }
 
-  #probe({ stub, address }: P2pConnection): void {
+  async #ping(to: Address, path: 'p2p' | 'msg-node'): Promise<boolean> {
+    const ping = { type: 'ping', from: child(this.#init.runtime, 'registry'), to, body: { p2p: path === 'p2p' ? 'require' : false } } as const;
+    const response = await this.#components.bus.request(ping, { timeoutMs: PING_MS });
+    return isSuccess(response) && response.body['path'] === path;
+  }
+
+  #probe({ stub, address, isShared }: P2pConnection): void {
+    // A stub that reports no addresses knows no commands.
+    if (isShared) return;
     const { bus, log } = this.#components;
     const from = child(this.#init.runtime, 'registry');
     bus.ask({ type: 'execute', from, to: stub, body: { resource: '/probe', value: { connection: address, patienceMs: PROBE_MS } } })
       .catch((thrown: unknown) => { log('debug', `${address} was not probed: ${asProtoflyError(thrown).message}`); });
-  }
-
-  /** A handler announces a set-up, or reports on one of its connections. @throws ProtoflyError `E_CONFLICT`: it has to give way */
-  #handlerStatus(stub: Address, event: StatusEvent): void {
-    const { remoteRuntime, connection: address, details } = event;
-    if (remoteRuntime === undefined || address === undefined || !isWithin(address, stub)) return;
-    if (event.status !== 'created') {
-      const known = this.#list.get(address);
-      if (known !== undefined) this.#list.step(known, event.status, event.description, details);
-      return;
-    }
-    this.#settleGlare(remoteRuntime);
-    const generation = typeof details['generation'] === 'number' ? details['generation'] : 0;
-    this.#list.add(new P2pConnection(this.#components, { address, stub, role: 'handler', remoteRuntime, generation }));
-    const port = this.#early.get(address);
-    if (port === undefined) return;
-    this.#early.delete(address);
-    this.#port(address, port);
-  }
-
-  /** Both sides at once: the requester with the lower runtime URL goes on, the other gives way. */
-  #settleGlare(remoteRuntime: Address): void {
-    const own = this.#list.settingUp(remoteRuntime).find(({ role }) => role === 'requester');
-    if (own === undefined) return;
-    if (this.#init.runtime < remoteRuntime) throw new ProtoflyError('E_CONFLICT', 'a set-up from here to there has precedence');
-    // Deferred, so that the other's set-up stands in the list when this one is reported as failed.
-    queueMicrotask(() => {
-      own.gaveWay = true;
-      this.#list.step(own, 'failed', 'gave way to a set-up from the other side');
-    });
-  }
-
-  #port(address: Address, port: Link<Message>): void {
-    const connection = this.#list.get(address);
-    if (connection === undefined || connection.status === 'failed' || connection.status === 'disconnected') {
-      this.#early.set(address, port);
-      void port.closed.then(() => {
-        if (this.#early.get(address) === port) this.#early.delete(address);
-      });
-      return;
-    }
-    if (connection.link !== undefined) { void port.close('it has a port already'); return; }
-    connection.link = port;
-    port.receive((message) => this.#admission.admit(message, connection));
-    void port.closed.then(({ reason }) => { this.#list.lost(connection, reason); });
-    // Its status may have come before its port.
-    this.#list.carries(connection);
   }
 
   /** A connection that has failed or was lost is of no more use. */
@@ -284,6 +268,7 @@ export class Connections {
     if (connection.role === 'requester') this.#requesters.dismiss(connection);
     else void connection.link?.close('ended');
     connection.verified.clear();
+    this.#handled.over(connection);
   }
 
   #handlerEnded(reason: string): void {

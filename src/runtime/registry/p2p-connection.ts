@@ -11,10 +11,15 @@ export interface P2pConnectionInit {
   readonly generation: number;
   /** What the set-up goes by; the requester's alone. */
   readonly record?: RegistryRecord;
+  /** Whether its stub has no port for it, so that its messages come and go over the stub's main channel. @default false */
+  readonly isShared?: boolean;
 }
 
 /** The code with which a handler refuses a set-up that has to give way. */
 const GLARE = 486;
+
+/** So long a connection may carry messages without bringing any before somebody asks, in milliseconds. */
+const SILENT_MS = 5000;
 
 /** One P2P connection, as the events about it tell. */
 export class P2pConnection implements Origin, Carrier {
@@ -26,6 +31,7 @@ export class P2pConnection implements Origin, Carrier {
   readonly role: 'requester' | 'handler';
   readonly remoteRuntime: Address;
   readonly record: RegistryRecord | undefined;
+  readonly isShared: boolean;
   generation: number;
   status: ConnectionStatus = 'created';
   reason: string | undefined;
@@ -33,15 +39,21 @@ export class P2pConnection implements Origin, Carrier {
   since: number;
   /** When it last became live. */
   liveSince = 0;
-  /** When it last carried a message, either way. */
+  /** When it last carried a message, either way; while it is suspect, when a message last took another route instead. */
   usedAt: number;
   details: Readonly<Record<string, unknown>> = {};
-  link: Link<Message> | undefined;
+  link: Pick<Link<Message>, 'send' | 'close'> | undefined;
+  /** Why messages are taken to be lost over it, until the other side answers over it. Set by the list of connections. */
+  doubt: string | undefined;
   /** It was ended here because the other side's set-up goes on instead. */
   gaveWay = false;
+  /** Is told when it is given a message although nothing has come over it for long since others were. */
+  onSilence: () => void = () => undefined;
   /** Senders that were found to live in the remote runtime. */
   readonly verified = new Set<Address>();
   readonly #clock: Clock;
+  /** Since when it has carried messages without bringing any. */
+  #silentSince: number | undefined;
   /** How many messages it has carried, those of batches included. */
   #sent = 0;
   #received = 0;
@@ -54,6 +66,7 @@ export class P2pConnection implements Origin, Carrier {
     this.remoteRuntime = init.remoteRuntime;
     this.generation = init.generation;
     this.record = init.record;
+    this.isShared = init.isShared ?? false;
     this.since = clock.date();
     this.usedAt = clock.now();
   }
@@ -62,13 +75,13 @@ export class P2pConnection implements Origin, Carrier {
     return this.address;
   }
 
-  /** Undefined where its stub doesn't tell, and while it isn't live. */
+  /** Undefined where its stub doesn't tell and nothing else is known, and while it isn't live. */
   get health(): 'good' | 'suspect' | undefined {
-    const { health } = this.details;
+    const health = this.doubt === undefined ? this.details['health'] : 'suspect';
     return this.status === 'live' && (health === 'good' || health === 'suspect') ? health : undefined;
   }
 
-  /** Live by its state, but nothing is heard of the other side. */
+  /** Live by its state, but nothing is heard of the other side, or nothing arrives there. */
   get isSuspect(): boolean {
     return this.health === 'suspect';
   }
@@ -81,14 +94,22 @@ export class P2pConnection implements Origin, Carrier {
   /** A message came over it. */
   brought(message: Message): void {
     this.usedAt = this.#clock.now();
+    this.#silentSince = undefined;
     this.#received += countOf(message);
   }
 
   send(message: Message): Pressure {
     if (this.link === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
-    this.usedAt = this.#clock.now();
+    const now = this.#clock.now();
+    if (!this.isSuspect) this.usedAt = now;
     this.#sent += countOf(message);
-    return this.link.send(message);
+    const pressure = this.link.send(message);
+    this.#silentSince ??= now;
+    if (now - this.#silentSince > SILENT_MS) {
+      this.#silentSince = now;
+      this.onSilence();
+    }
+    return pressure;
   }
 
   /** @see docs/control.md */

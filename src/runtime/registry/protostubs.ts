@@ -179,7 +179,9 @@ export class Protostubs {
     const { log, clock } = this.#components;
     try {
       const event = statusEvent(message);
-      if ((event.connection ?? stub.address) === stub.address && event.status !== stub.status) {
+      const { resource } = message.body ?? {};
+      if (stub.init.kind === 'p2p-handler' && event.remoteRuntime === undefined && resource !== undefined && resource !== null) throw new ProtoflyError('E_MESSAGE', 'a connection is reported with something that is no address');
+      if (isOfStub(stub, event) && event.status !== stub.status) {
         if (nextStubStatus(stub.status, event.status) === undefined) log('warn', `${stub.address}: from ${stub.status} to ${event.status} is no step`);
         else {
           log('info', `${stub.address} is ${event.status}${event.description === undefined ? '' : `: ${event.description}`}`);
@@ -210,8 +212,14 @@ const MAX_DESCRIPTION = 500;
 
 const address = (value: unknown): Address | undefined => (isAddress(value) ? parseAddress(value) : undefined);
 
+/** Whether an event is about the stub itself. A handler has connections, any other P2P stub is one. */
+const isOfStub = ({ init: { kind }, address: own }: Protostub, { connection, remoteRuntime }: StatusEvent): boolean =>
+  kind === 'p2p-handler' ? connection === undefined && remoteRuntime === undefined : (connection ?? own) === own;
+
+/** @throws ProtoflyError `E_MESSAGE` */
 const statusEvent = (message: Exclude<Message, { type: 'response' }>): StatusEvent => {
-  const { value, description, resource, connection, session, details } = message.body ?? {};
+  const { value, resource, connection, session, details } = message.body ?? {};
+  const description = message.body?.['description'] ?? message.body?.['desc'];
   if (!isStubStatus(value)) throw new ProtoflyError('E_MESSAGE', `a stub reports an unknown status`);
   const remoteRuntime = address(resource);
   const at = address(connection);

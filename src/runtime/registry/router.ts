@@ -57,16 +57,20 @@ export class Router implements Resolver {
     return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready), none) : this.#listener(message, to, carrier);
   }
 
-  /** What carries a message to `to` now. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
-  route(message: Message, to: Address): Carrier | Promise<Carrier> {
+  /**
+   * What carries a message to `to` now.
+   * @param avoid a carrier that brings no receipts: another is chosen where there is one
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE`
+   */
+  route(message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> {
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
     if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
     if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
-    if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined);
+    if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined, avoid);
     const known = this.#components.records.known(to);
-    if (known !== undefined) return this.#routeTo(message, to, known?.runtime, known ?? undefined);
-    return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record));
+    if (known !== undefined) return this.#routeTo(message, to, known?.runtime, known ?? undefined, avoid);
+    return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record, avoid));
   }
 
   /** Whether anything is known to be in the way of a message: no message node there, and no live connection that it may take. */
@@ -81,19 +85,31 @@ export class Router implements Resolver {
     return body?.p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
   }
 
-  #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
+  #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined, avoid: Carrier | undefined): Carrier | Promise<Carrier> {
     const { connections, nodes } = this.#components;
     const wish = message.body?.p2p;
     if (this.#mayGoDirectly(message)) {
       const live = runtime === undefined ? undefined : connections.live(runtime);
-      if (live !== undefined) return live;
+      if (live !== undefined) return live === avoid && wish !== 'require' ? this.#insteadOf(live, domainOf(to)) : live;
+      if (runtime !== undefined) connections.missed(runtime);
       if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
       // What is only suspect is better than nothing.
-      const suspect = runtime !== undefined && (wish === 'require' || nodes.isAway(domainOf(to))) ? connections.suspect(runtime) : undefined;
+      const suspect = runtime !== undefined && (wish === 'require' || nodes.isAway(domainOf(to)) || avoid?.kind === 'msg-node') ? connections.suspect(runtime) : undefined;
       if (suspect !== undefined) return suspect;
     }
     if (wish === 'require') throw new ProtoflyError('E_NOT_DIRECT', `there is no P2P connection to ${to}`, { hint: `protofly p2p connect ${to}` });
     return nodes.carrier(domainOf(to));
+  }
+
+  /** The message node of a domain, or the connection after all where that can't be reached. Never rejects. */
+  async #insteadOf(connection: Carrier, domain: string): Promise<Carrier> {
+    const { nodes } = this.#components;
+    try {
+      const node = await nodes.carrier(domain);
+      return node.isAway ? connection : node;
+    } catch {
+      return connection;
+    }
   }
 
   /** A response takes a live connection or the message node; nothing is looked up or set up for it. */
