@@ -16,7 +16,7 @@ const offer = () => {
 };
 peer.onGatheringStateChange(offer);
 channel.onOpen(() => { tell('open'); });
-channel.onMessage((data) => { if (typeof data === 'string') tell('text', data); });
+channel.onMessage((data) => { if (typeof data === 'string') tell('text', data); else tell('bytes', Buffer.from(data).toString('base64')); });
 
 process.on('disconnect', end);
 process.on('message', ({ what, value }) => {

@@ -112,6 +112,10 @@ export class OutsideConnection {
   readonly #pending = new Map<string, (frame: Frame) => void>();
   readonly offer: Promise<string>;
   #next = 1;
+  /** Is told of each frame that isn't text. */
+  onBytes: (frame: Buffer) => void = () => undefined;
+  /** Requests that come over it in `rethink/1` frames. */
+  onRequest: (frame: Frame) => void = () => undefined;
 
   constructor() {
     this.#child = fork(fileURLToPath(new URL('outsider-channel.js', import.meta.url)), { execArgv: [], env: { PATH: process.env['PATH'] ?? '' } });
@@ -124,9 +128,11 @@ export class OutsideConnection {
     this.#opened = told('open').then(() => undefined);
     this.#opened.catch(() => undefined);
     this.#child.on('message', ({ what, value }: { what: string; value: string }) => {
+      if (what === 'bytes') this.onBytes(Buffer.from(value, 'base64'));
       if (what !== 'text') return;
       const { data: { textMessage: message } } = JSON.parse(value) as { data: { textMessage: Frame } };
-      this.#pending.get(String(message.id))?.(message);
+      if (message.type === 'response') this.#pending.get(String(message.id))?.(message);
+      else this.onRequest(message);
     });
   }
 
@@ -138,11 +144,16 @@ export class OutsideConnection {
   /** Sends a message in a `rethink/1` frame and waits for its answer. */
   ask(message: Draft): Promise<Answer> {
     const id = `c${String(this.#next++)}`;
-    const uuid = id.padStart(12, '0');
     return new Promise((resolve) => {
       this.#pending.set(id, ({ body }) => { resolve(body as Answer); });
-      this.sendText(JSON.stringify({ uuid, data: { uuid, sendingTime: Date.now(), dataSize: 0, textMessage: { id, ...message } } }));
+      this.post({ id, ...message });
     });
+  }
+
+  /** Sends a message in a `rethink/1` frame. */
+  post(message: object): void {
+    const uuid = String(this.#next++).padStart(12, '0');
+    this.sendText(JSON.stringify({ uuid, data: { uuid, sendingTime: Date.now(), dataSize: 0, textMessage: message } }));
   }
 
   sendText(frame: string): void {
