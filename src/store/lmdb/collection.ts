@@ -2,6 +2,7 @@ import type { Database, RangeOptions } from 'lmdb';
 import { checkKey, encodeValue, keysIn, type Undo } from '../entries.js';
 import { compareKeys, SortedMap } from '../sorted-map.js';
 import type { Collection, Range } from '../store.js';
+import type { TreeWork } from './growth.js';
 
 /** What becomes one lmdb transaction. */
 export interface Batch {
@@ -18,16 +19,27 @@ interface Unsettled {
 }
 
 export interface LmdbCollectionComponents {
-  readonly database: Database<string, Buffer>;
+  readonly database: Database<Buffer, Buffer>;
   readonly undo: Undo;
   readonly check: () => void;
   readonly batch: () => Batch;
 }
 
+/** What lmdb says of a tree. */
+interface TreeStats {
+  readonly treeDepth: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly pageSize: number;
+}
+
+/** What lmdb adds to each entry, at most, in bytes. */
+const NODE_BYTES = 32;
+
 const AFTER_ANY_TEXT = Buffer.from([0xff]);
 
 export class LmdbCollection<T> implements Collection<T> {
-  readonly #database: Database<string, Buffer>;
+  #database: Database<Buffer, Buffer>;
   readonly #undo: Undo;
   readonly #check: () => void;
   readonly #batch: () => Batch;
@@ -40,10 +52,15 @@ export class LmdbCollection<T> implements Collection<T> {
     this.#batch = batch;
   }
 
+  /** The same collection, after the database was opened again. */
+  reopened(database: Database<Buffer, Buffer>): void {
+    this.#database = database;
+  }
+
   get(key: string): T | undefined {
     this.#check();
     const unsettled = this.#unsettled.get(checkKey(key));
-    const text = unsettled === undefined ? this.#database.get(Buffer.from(key)) : unsettled.text;
+    const text = unsettled === undefined ? textOf(this.#database.get(Buffer.from(key))) : unsettled.text;
     return text === undefined ? undefined : (JSON.parse(text) as T);
   }
 
@@ -83,13 +100,31 @@ export class LmdbCollection<T> implements Collection<T> {
     return count;
   }
 
+  /** What a batch does to this collection. */
+  work(keys: ReadonlySet<string>, batch: Batch): TreeWork {
+    const { treeDepth, treeBranchPageCount, treeLeafPageCount, pageSize } = this.#database.getStats() as TreeStats;
+    let [writes, bytes, largePages] = [0, 0, 0];
+    for (const key of keys) {
+      const unsettled = this.#unsettled.get(key);
+      if (unsettled?.batch !== batch) continue;
+      writes += 1;
+      if (unsettled.text === undefined) continue;
+      const node = Buffer.byteLength(key) + NODE_BYTES;
+      const size = Buffer.byteLength(unsettled.text);
+      const isLarge = node + size > pageSize / 2 - NODE_BYTES;
+      bytes += node + (isLarge ? 0 : size);
+      largePages += isLarge ? Math.ceil((size + NODE_BYTES) / pageSize) : 0;
+    }
+    return { depth: treeDepth, pages: treeBranchPageCount + treeLeafPageCount, writes, bytes, largePages };
+  }
+
   /** Hands this collection's part of a batch to lmdb. Called inside its transaction. */
   write(keys: ReadonlySet<string>, batch: Batch): void {
     for (const key of keys) {
       const unsettled = this.#unsettled.get(key);
       if (unsettled?.batch !== batch) continue;
       if (unsettled.text === undefined) void this.#database.remove(Buffer.from(key));
-      else void this.#database.put(Buffer.from(key), unsettled.text);
+      else void this.#database.put(Buffer.from(key), Buffer.from(unsettled.text));
     }
   }
 
@@ -135,13 +170,20 @@ export class LmdbCollection<T> implements Collection<T> {
         overwritten ||= order === 0;
         if (text !== undefined) yield [stagedKey, text];
       }
-      if (!overwritten) yield [key, value];
+      if (!overwritten) yield [key, textOf(value)];
     }
     for (; at < staged.length; at += 1) {
       const [key, text] = staged[at]!;
       if (text !== undefined) yield [key, text];
     }
   }
+}
+
+/** The text of a value; lmdb lends a view of its memory where a value is large. */
+function textOf(value: Uint8Array): string;
+function textOf(value: Uint8Array | undefined): string | undefined;
+function textOf(value: Uint8Array | undefined): string | undefined {
+  return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString();
 }
 
 const isBelow = (key: string, { prefix = '', after = '' }: Range): boolean => compareKeys(key, prefix) < 0 || compareKeys(key, after) < 0;

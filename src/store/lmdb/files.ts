@@ -1,0 +1,105 @@
+import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { ProtoflyError } from '../../protocol/index.js';
+import { copiesOnWrite } from './reserve.js';
+
+/** lmdb's table of readers, as large as it is by default, and all of it on disk: lmdb maps it into memory. */
+const LOCK_BYTES = 16 * 1024;
+/** What a new database needs with its first collections. */
+const NEW_BYTES = 256 * 1024;
+/** Files that lmdb opens at once. */
+const DESCRIPTORS = 4;
+/** How a database begins, and its second page: with lmdb's sign among the first bytes. */
+const SIGN = 0xbeefc0de;
+const SIGN_WITHIN = 64;
+const PAGE_SIZES = [4096, 8192, 16_384, 32_768, 65_536] as const;
+const BLOCK = 4096;
+const ZEROS = Buffer.alloc(BLOCK);
+
+export const dataFile = (path: string): string => join(path, 'data.mdb');
+
+/**
+ * Makes sure that lmdb can open the database in the folder `path`, which is made when absent. lmdb ends the process
+ * where it can't: at files that aren't a database or can't be written, and without room for its table of readers.
+ * @throws ProtoflyError `E_STORE` for what isn't a database; what the file system says
+ */
+export const prepareFiles = (path: string): void => {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const [data, lock] = [dataFile(path), join(path, 'lock.mdb')];
+  const isNew = sizeOf(data) === 0;
+  if (!isNew) {
+    checkData(data);
+    if (!copiesOnWrite(path)) fillHoles(data);
+  }
+  // Its own descriptor of this file must never be closed: with it go the locks that lmdb has on it in this process.
+  if (sizeOf(lock) === 0) writeZeros(lock, LOCK_BYTES);
+  else accessSync(lock, constants.R_OK | constants.W_OK);
+  if (isNew) checkRoom(path);
+  checkDescriptors(path);
+};
+
+const sizeOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+
+const checkData = (file: string): void => {
+  accessSync(file, constants.R_OK | constants.W_OK);
+  const handle = openSync(file, 'r');
+  try {
+    if (!fstatSync(handle).isFile() || !hasSign(handle, 0) || !PAGE_SIZES.some((size) => hasSign(handle, size))) {
+      throw new ProtoflyError('E_STORE', `${file} is damaged, or not a database`, { hint: 'put a copy in its place, or move it away to begin anew' });
+    }
+  } finally {
+    closeSync(handle);
+  }
+};
+
+const hasSign = (handle: number, position: number): boolean => {
+  const bytes = Buffer.alloc(SIGN_WITHIN);
+  if (readSync(handle, bytes, 0, SIGN_WITHIN, position) < SIGN_WITHIN) return false;
+  for (let at = 0; at < SIGN_WITHIN; at += 4) if (bytes.readUInt32LE(at) === SIGN) return true;
+  return false;
+};
+
+/** Pages that were never written have no place on disk yet: lmdb would find the disk full when it writes them. */
+const fillHoles = (file: string): void => {
+  const handle = openSync(file, 'r+');
+  try {
+    const { size, blocks } = fstatSync(handle);
+    if (blocks * 512 >= size) return;
+    const block = Buffer.alloc(BLOCK);
+    for (let at = 0; at < size; at += BLOCK) {
+      const read = readSync(handle, block, 0, BLOCK, at);
+      if (block.subarray(0, read).equals(ZEROS.subarray(0, read))) writeSync(handle, ZEROS, 0, read, at);
+    }
+  } finally {
+    closeSync(handle);
+  }
+};
+
+/** Makes a file as a whole, or not at all. */
+const writeZeros = (file: string, size: number): void => {
+  const part = `${file}.${String(process.pid)}.part`;
+  try {
+    writeFileSync(part, Buffer.alloc(size), { mode: 0o600 });
+    renameSync(part, file);
+  } finally {
+    rmSync(part, { force: true });
+  }
+};
+
+const checkRoom = (path: string): void => {
+  const file = join(path, `room.${String(process.pid)}.part`);
+  try {
+    writeFileSync(file, Buffer.alloc(NEW_BYTES));
+  } finally {
+    rmSync(file, { force: true });
+  }
+};
+
+const checkDescriptors = (path: string): void => {
+  const handles: number[] = [];
+  try {
+    for (let number = 0; number < DESCRIPTORS; number += 1) handles.push(openSync(path, 'r'));
+  } finally {
+    for (const handle of handles) closeSync(handle);
+  }
+};
