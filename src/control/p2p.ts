@@ -55,7 +55,7 @@ export const watchP2p = (context: Context, typed: string, timeoutMs: number | un
       else await print(change);
       return false;
     });
-    await runtime.client.until(watching, timeoutMs).catch((error: unknown) => {
+    await context.output.whileRead(runtime.client.until(watching, timeoutMs)).catch((error: unknown) => {
       watching.catch(() => undefined);
       if (!context.signal.aborted) throw error;
     });

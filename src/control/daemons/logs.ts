@@ -78,10 +78,16 @@ export const printLog = async (context: Context, follow: boolean): Promise<void>
   }
 };
 
-const printChanges = (context: Context, log: string, print: () => Promise<void>): Promise<void> =>
-  new Promise((resolve, reject) => {
-    let turn = Promise.resolve();
-    const watcher = watch(log, () => { turn = turn.then(print).catch((error: unknown) => { watcher.close(); reject(error as Error); }); });
-    watcher.once('error', reject);
-    context.signal.addEventListener('abort', () => { watcher.close(); resolve(); }, { once: true });
-  });
+/** Ends when a person stops it. @throws EPIPE when the reader of stdout has gone */
+const printChanges = async (context: Context, log: string, print: () => Promise<void>): Promise<void> => {
+  const watcher = watch(log);
+  try {
+    await context.output.whileRead(new Promise<void>((resolve, reject) => {
+      let turn = Promise.resolve();
+      watcher.on('change', () => { turn = turn.then(print).catch(reject); }).once('error', reject);
+      context.signal.addEventListener('abort', () => { resolve(); }, { once: true });
+    }));
+  } finally {
+    watcher.close();
+  }
+};

@@ -164,7 +164,7 @@ export const watchRuntime = async (context: Context, timeoutMs: number | undefin
       await each(status);
       return false;
     });
-    await runtime.client.until(watching, timeoutMs).catch((error: unknown) => {
+    await context.output.whileRead(runtime.client.until(watching, timeoutMs)).catch((error: unknown) => {
       watching.catch(() => undefined);
       if (!context.signal.aborted) throw error;
     });

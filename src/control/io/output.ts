@@ -1,10 +1,11 @@
-import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
+import { watchReader } from '../../link/pipe/reader.js';
+import { accepted, LineWriter, type OutputStream } from './lines.js';
 import { fieldLines, tableLines, type Column, type Style } from './table.js';
 
 export interface OutputComponents {
-  readonly stdout: Writable & { readonly isTTY?: boolean };
-  readonly stderr: Writable & { readonly isTTY?: boolean };
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
 }
 
 export interface OutputInit {
@@ -29,6 +30,7 @@ export class Output {
   readonly #quiet: boolean;
   readonly #heading: Style;
   #progress = false;
+  #lines: LineWriter | undefined;
 
   constructor({ stdout, stderr }: OutputComponents, { json, quiet, colour }: OutputInit) {
     this.json = json;
@@ -44,9 +46,30 @@ export class Output {
    */
   write(text: string): Promise<void> {
     this.clearProgress();
-    return new Promise((resolve, reject) => {
-      this.#stdout.write(text, (error) => { if (error) reject(error); else resolve(); });
+    return accepted(this.#stdout, text);
+  }
+
+  /** Writes lines to stdout, each with its end, and tells of each number of them that has been accepted. @see LineWriter.write */
+  lines(lines: readonly string[]): AsyncIterable<number> {
+    this.clearProgress();
+    this.#lines ??= new LineWriter(this.#stdout);
+    return this.#lines.write(lines);
+  }
+
+  /**
+   * Waits for work that ends with whoever reads what it prints.
+   * @throws what the work throws; EPIPE when the reader of stdout has gone, also while nothing is written (`watchReader`)
+   */
+  async whileRead<T>(work: Promise<T>): Promise<T> {
+    let stop = (): void => undefined;
+    const left = new Promise<never>((_, reject) => {
+      stop = watchReader(this.#stdout, () => { reject(Object.assign(new Error('the reader of stdout has gone'), { code: 'EPIPE' })); });
     });
+    try {
+      return await Promise.race([work, left]);
+    } finally {
+      stop();
+    }
   }
 
   /** One line of a command that streams: one JSON document, or what `human` makes of it. */
