@@ -1,7 +1,7 @@
-import { ProtoflyError } from '../protocol/index.js';
+import { ProtoflyError, shownUrl, webFailure } from '../protocol/index.js';
 import type { CatalogueType } from '../protocol/descriptor.js';
 import type { Context } from './context.js';
-import { DEFAULT_DOMAIN, domainUrl } from './daemons/runtime.js';
+import { DEFAULT_DOMAIN, domainUrl } from './domain-url.js';
 import { readSettings } from './settings.js';
 
 /** Kept in step with the vocabulary by its type: the vocabulary's own list comes with a validator. */
@@ -22,19 +22,14 @@ const checkType = (type: string): CatalogueType => {
   throw new ProtoflyError('E_USAGE', `there is no catalogue type ${JSON.stringify(type)}`, { hint: `there are ${Object.keys(TYPES).join(', ')}` });
 };
 
-const causeOf = (error: unknown): string => {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const { code, message } = cause as NodeJS.ErrnoException;
-  return message || code || 'no reason given';
-};
-
 const get = async (context: Context, base: string, path: string, timeoutMs: number): Promise<unknown> => {
   const url = `${base}/.well-known/${path}`;
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
   try {
-    const response = await fetch(url, { signal, headers: { accept: 'application/json' } });
+    const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } });
     if (response.status === 404) throw new ProtoflyError('E_NOT_FOUND', `the catalogue at ${base} has no ${path}`, { hint: 'see protofly catalogue list' });
-    if (!response.ok) throw new ProtoflyError('E_UNREACHABLE', `${url} answers ${String(response.status)}`);
+    const location = response.headers.get('location');
+    if (!response.ok) throw new ProtoflyError('E_UNREACHABLE', `${url} answers ${String(response.status)}${location === null ? '' : ` and sends to ${shownUrl(location)}, which is not followed`}`);
     if (Number(response.headers.get('content-length') ?? 0) > MAX_BYTES) throw new ProtoflyError('E_TOO_LARGE', `${url} is too large`);
     return await response.json();
   } catch (error) {
@@ -42,7 +37,8 @@ const get = async (context: Context, base: string, path: string, timeoutMs: numb
     context.signal.throwIfAborted();
     if (error instanceof Error && error.name === 'TimeoutError') throw new ProtoflyError('E_TIMEOUT', `no answer from ${base} within ${String(timeoutMs)} ms`);
     if (error instanceof SyntaxError) throw new ProtoflyError('E_DESCRIPTOR', `${url} isn't JSON`, { cause: error });
-    throw new ProtoflyError('E_UNREACHABLE', `the catalogue at ${base} can't be reached: ${causeOf(error)}`, { hint: 'is the domain server running? see protofly domain status', cause: error });
+    const { reason, hint } = webFailure(error);
+    throw new ProtoflyError('E_UNREACHABLE', `the catalogue at ${base} can't be reached: ${reason}`, { hint, cause: error });
   }
 };
 

@@ -1,4 +1,6 @@
 import { hasSwitch, leadingWords, moveLeadingFlags } from './arguments.js';
+import { asUnwritable, isClosedPipe, isUnwritable } from './io/stdout.js';
+import { checkArguments } from './raw-arguments.js';
 
 export interface RunOptions {
   /** Stack traces always, and no short cut. */
@@ -7,24 +9,33 @@ export interface RunOptions {
 
 const WORDS_OF_A_COMMAND = 2;
 
-/** Resolves when what was written to a stream has been taken. */
+/** Resolves when what was written to a stream has been taken, and it has told of its errors. */
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {
-    if (stream.writableLength === 0) { resolve(); return; }
-    stream.write('', () => { resolve(); });
+    if (stream.writableLength === 0) { setImmediate(resolve); return; }
+    stream.write('', () => { setImmediate(resolve); });
   });
 
-/** A reader that has gone (`| head -1`) ends the command quietly; other trouble with stdout is for whoever wrote. */
-const endWithReader = (stream: NodeJS.WriteStream): void => {
-  stream.on('error', (error: NodeJS.ErrnoException) => { if (error.code !== 'EPIPE') process.exitCode = 1; });
-};
+/** The errors of stdout that nobody waits for, like those of help. A reader that has gone (`| head -1`) is none. */
+class StdoutErrors {
+  #first: unknown;
+
+  get first(): unknown {
+    return this.#first;
+  }
+
+  /** Listens instead of all who have listened so far: one library throws there, which would end the process with a stack. */
+  listen(): void {
+    process.stdout.removeAllListeners('error').on('error', (error) => { if (!isClosedPipe(error)) this.#first ??= asUnwritable(error); });
+  }
+}
 
 const report = async (thrown: unknown, argv: readonly string[], development: boolean): Promise<number> => {
-  const { asFailureError, failureOf, isClosedPipe } = await import('./failure.js');
+  const { asFailureError, failureOf } = await import('./failure.js');
   if (isClosedPipe(thrown)) return 0;
   const usage = ['protofly', ...leadingWords(argv).slice(0, WORDS_OF_A_COMMAND)].join(' ');
   const failure = failureOf(thrown, usage);
-  if (hasSwitch(argv, '--json')) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
+  if (hasSwitch(argv, '--json') && !isUnwritable(thrown)) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
   else {
     const { printable } = await import('./io/table.js');
     process.stderr.write(`${process.stderr.isTTY ? '\r\u001b[2K' : ''}protofly: ${printable(failure.message)}${failure.uncertain === true ? '; it may have arrived all the same' : ''}${failure.hint === undefined ? '' : `\n  ${printable(failure.hint)}`}\n`);
@@ -37,13 +48,21 @@ const report = async (thrown: unknown, argv: readonly string[], development: boo
 };
 
 /** Runs a command. @returns its exit code; errors are thrown */
-const execute = async (argv: readonly string[], root: string, development: boolean): Promise<number> => {
+const execute = async (args: readonly string[], root: string, development: boolean, stdout: StdoutErrors): Promise<number> => {
+  checkArguments(args);
+  const argv = moveLeadingFlags(args);
   if (!development) {
     const { takeShortCut } = await import('./short-cut.js');
     if (await takeShortCut(argv, process)) return 0;
   }
   const { runCommand } = await import('./command-line.js');
+  stdout.listen();
   return runCommand(argv, root);
+};
+
+const end = async (exit: number): Promise<never> => {
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(exit);
 };
 
 /**
@@ -52,9 +71,14 @@ const execute = async (argv: readonly string[], root: string, development: boole
  */
 export const run = async (args: readonly string[], root: string, { development = false }: RunOptions = {}): Promise<void> => {
   const argv = moveLeadingFlags(args);
-  endWithReader(process.stdout);
-  endWithReader(process.stderr);
-  const exit = await execute(argv, root, development).catch((thrown: unknown) => report(thrown, argv, development));
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-  process.exit(exit === 0 ? process.exitCode ?? 0 : exit);
+  const stdout = new StdoutErrors();
+  stdout.listen();
+  process.stderr.on('error', () => undefined);
+  process.once('uncaughtException', (thrown) => { void report(thrown, argv, development).then(end); });
+  let failure: unknown;
+  const failed = (thrown: unknown): Promise<number> => report(failure = thrown, argv, development);
+  const exit = await execute(args, root, development, stdout).catch(failed);
+  await flushed(process.stdout);
+  const unwritten = stdout.first === undefined || isUnwritable(failure) ? 0 : await failed(stdout.first);
+  await end(exit === 0 ? unwritten : exit);
 };

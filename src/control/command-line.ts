@@ -1,3 +1,5 @@
+// It gives stdout a listener for errors that throws. It comes in here, and not with a command, so that it can be removed before one runs.
+import '@oclif/core/command';
 import { Config } from '@oclif/core/config';
 import { run as runOclif } from '@oclif/core/run';
 import { ProtoflyError } from '../protocol/index.js';

@@ -1,7 +1,7 @@
-import { ProtoflyError } from '../protocol/index.js';
+import { ProtoflyError, shownUrl } from '../protocol/index.js';
 import { checkProfile, type Context } from './context.js';
 import type { Choice } from './io/prompt.js';
-import { keyNamed, KEYS, readSettings, writeSettings } from './settings.js';
+import { keyNamed, KEYS, readSettings, writeSettings, type Settings } from './settings.js';
 
 export interface Setting {
   readonly key: string;
@@ -11,11 +11,19 @@ export interface Setting {
 
 export const keyChoices = (): Promise<readonly Choice<string>[]> => Promise.resolve(KEYS.map(({ name, what }) => ({ name: `${name}  ${what}`, value: name })));
 
+/** A setting as it may be shown: URLs without user names and passwords. */
+const shown = ({ domain, domains, iceServers, ...others }: Settings): Settings => ({
+  ...others,
+  ...(domain === undefined ? {} : { domain: shownUrl(domain) }),
+  ...(iceServers === undefined ? {} : { iceServers: iceServers.map(shownUrl) }),
+  domains: Object.fromEntries(Object.entries(domains).map(([name, url]) => [name, shownUrl(url)])),
+});
+
 /** @throws ProtoflyError `E_USAGE` for an unknown key, `E_NOT_FOUND` for one that isn't set */
 export const getSetting = async (context: Context, name: string): Promise<Setting> => {
   checkProfile(context);
   const key = keyNamed(name);
-  const value = (await readSettings(context.places))[key.name];
+  const value = shown(await readSettings(context.places))[key.name];
   if (value !== undefined) return { key: key.name, value };
   throw new ProtoflyError('E_NOT_FOUND', `${key.name} isn't set`, { hint: `set it: protofly config set ${key.name} VALUE` });
 };
@@ -31,7 +39,7 @@ export const setSetting = async (context: Context, name: string, text: string): 
 /** Every setting there is, set or not; domains are listed by `domain list` too. */
 export const listSettings = async (context: Context): Promise<readonly (Setting & { readonly what: string })[]> => {
   checkProfile(context);
-  const settings = await readSettings(context.places);
+  const settings = shown(await readSettings(context.places));
   const domains = Object.keys(settings.domains).length === 0 ? undefined : settings.domains;
   return [
     ...KEYS.map(({ name, what }) => ({ key: name as string, value: settings[name] as unknown, what })),

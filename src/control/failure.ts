@@ -1,6 +1,7 @@
-import { asProtoflyError, isErrorCode, ProtoflyError, type ErrorCode } from '../protocol/index.js';
+import { hideCredentials, isErrorCode, ProtoflyError, type ErrorCode } from '../protocol/index.js';
 import { isInterruption } from './context.js';
 import { EXIT_OF, EXIT_OF_SIGNAL } from './exit-codes.js';
+import { asReportable } from './platform.js';
 
 /** An error as a command reports it: `{"error": …}` with --json, one or two lines otherwise. */
 export interface Failure {
@@ -14,9 +15,6 @@ export interface Failure {
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** A reader of stdout that has gone isn't an error. */
-export const isClosedPipe = (thrown: unknown): boolean => isRecord(thrown) && (thrown['code'] === 'EPIPE' || thrown['code'] === 'ERR_STREAM_DESTROYED');
-
 /** The command line parser's errors carry `oclif`; they are all of the usage kind. */
 const isParserError = (thrown: unknown): thrown is Error => thrown instanceof Error && 'oclif' in thrown;
 
@@ -27,10 +25,9 @@ const tidy = (message: string): string => {
 };
 
 export const asFailureError = (thrown: unknown, usage?: string): ProtoflyError => {
-  if (!(thrown instanceof ProtoflyError) && !isParserError(thrown)) return asProtoflyError(thrown);
-  const { code, hint, uncertain } = thrown instanceof ProtoflyError ? thrown : { code: 'E_USAGE' as const, hint: undefined, uncertain: false };
+  const { code, message, hint, uncertain } = isParserError(thrown) && !(thrown instanceof ProtoflyError) ? new ProtoflyError('E_USAGE', thrown.message) : asReportable(thrown);
   const advice = hint ?? (code === 'E_USAGE' && usage !== undefined ? `see ${usage} --help` : undefined);
-  return new ProtoflyError(code, tidy(thrown.message), { cause: thrown, uncertain, ...(advice === undefined ? {} : { hint: advice }) });
+  return new ProtoflyError(code, hideCredentials(tidy(message)), { cause: thrown, uncertain, ...(advice === undefined ? {} : { hint: advice }) });
 };
 
 /** @param usage the command, for the hint of a usage error */

@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
-import { homedir, tmpdir, userInfo } from 'node:os';
-import { join, resolve } from 'node:path';
+import { tmpdir, userInfo } from 'node:os';
+import { isAbsolute, join, posix, win32, type PlatformPath } from 'node:path';
 import { ProtoflyError } from '../protocol/index.js';
 
 export interface Environment {
@@ -32,25 +32,48 @@ interface Roots {
   readonly data: string;
 }
 
+/**
+ * The folder that a variable names. Others ignore a path that isn't absolute, and so does this: where things lie would
+ * depend on the folder that a command is run in.
+ * @throws ProtoflyError `E_USAGE` for a name that the system's text encoding can't tell
+ */
+const folderIn = (env: Environment, name: string, { isAbsolute }: PlatformPath): string | undefined => {
+  const folder = env[name];
+  if (folder === undefined || !isAbsolute(folder)) return undefined;
+  if (!folder.includes('\ufffd')) return folder;
+  throw new ProtoflyError('E_USAGE', `${name} isn't UTF-8 text`, { hint: 'rename the folder, or set PROTOFLY_HOME to another one' });
+};
+
+/** @throws ProtoflyError `E_PLATFORM` for a user without a home */
+const homeIn = (env: Environment, platform: NodeJS.Platform, path: PlatformPath): string => {
+  const named = folderIn(env, platform === 'win32' ? 'USERPROFILE' : 'HOME', path);
+  if (named !== undefined) return named;
+  try {
+    return userInfo().homedir;
+  } catch (cause) {
+    throw new ProtoflyError('E_PLATFORM', 'this user has no home folder', { hint: 'set PROTOFLY_HOME to the folder in which everything is to lie', cause });
+  }
+};
+
 const rootsOf = (env: Environment, platform: NodeJS.Platform): Roots => {
-  const home = env['PROTOFLY_HOME'];
-  if (home !== undefined && home !== '') return { config: resolve(home), data: resolve(home) };
+  const path = platform === 'win32' ? win32 : posix;
+  const own = env['PROTOFLY_HOME'] ?? '';
+  const all = folderIn(env, 'PROTOFLY_HOME', path);
+  if (all !== undefined) return { config: path.normalize(all), data: path.normalize(all) };
+  if (own !== '') throw new ProtoflyError('E_USAGE', `PROTOFLY_HOME is not an absolute path: ${JSON.stringify(own)}`, { hint: 'where things lie would depend on the folder that a command is run in' });
+  const home = (...below: readonly string[]): string => path.join(homeIn(env, platform, path), ...below);
   if (platform === 'win32') {
-    const local = env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local');
-    return { config: join(env['APPDATA'] ?? join(homedir(), 'AppData', 'Roaming'), 'protofly'), data: join(local, 'protofly') };
+    return { config: path.join(folderIn(env, 'APPDATA', path) ?? home('AppData', 'Roaming'), 'protofly'), data: path.join(folderIn(env, 'LOCALAPPDATA', path) ?? home('AppData', 'Local'), 'protofly') };
   }
-  if (platform === 'darwin') {
-    const library = join(homedir(), 'Library');
-    return { config: join(library, 'Preferences', 'protofly'), data: join(library, 'Application Support', 'protofly') };
-  }
-  const config = env['XDG_CONFIG_HOME'] || join(homedir(), '.config');
-  return { config: join(config, 'protofly'), data: join(env['XDG_DATA_HOME'] || join(homedir(), '.local', 'share'), 'protofly') };
+  if (platform === 'darwin') return { config: home('Library', 'Preferences', 'protofly'), data: home('Library', 'Application Support', 'protofly') };
+  return { config: path.join(folderIn(env, 'XDG_CONFIG_HOME', path) ?? home('.config'), 'protofly'), data: path.join(folderIn(env, 'XDG_DATA_HOME', path) ?? home('.local', 'share'), 'protofly') };
 };
 
 /** A folder for sockets that is nobody else's. @throws ProtoflyError `E_REFUSED` */
 const shortFolder = (): string => {
-  const { uid } = userInfo();
-  const folder = join(tmpdir(), `protofly-${String(uid)}`);
+  const uid = process.getuid?.() ?? 0;
+  const temporary = tmpdir();
+  const folder = join(isAbsolute(temporary) ? temporary : '/tmp', `protofly-${String(uid)}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const found = lstatSync(folder);
   if (!found.isDirectory() || found.uid !== uid || (found.mode & 0o077) !== 0) {
@@ -67,12 +90,15 @@ const socketOf = (path: string, platform: NodeJS.Platform): string => {
   return join(shortFolder(), `${createHash('sha256').update(path).digest('hex').slice(0, 24)}.sock`);
 };
 
-const placesOf = (kind: string, name: string, file: string, { config, data }: Roots, platform: NodeJS.Platform): Places => ({
-  config: join(config, kind, name),
-  state: join(data, kind, name, 'state'),
-  socket: socketOf(join(data, kind, name, `${file}.sock`), platform),
-  log: join(data, kind, name, `${file}.log`),
-});
+const placesOf = (kind: string, name: string, file: string, { config, data }: Roots, platform: NodeJS.Platform): Places => {
+  const { join } = platform === 'win32' ? win32 : posix;
+  return {
+    config: join(config, kind, name),
+    state: join(data, kind, name, 'state'),
+    socket: socketOf(join(data, kind, name, `${file}.sock`), platform),
+    log: join(data, kind, name, `${file}.log`),
+  };
+};
 
 /** @throws ProtoflyError `E_USAGE` for a name that can't be a folder */
 export const profilePlaces = (profile: string, env: Environment, platform = process.platform): Places =>

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { checkIceUrl, ICE_POLICIES, ProtoflyError, type IceTransportPolicy } from '../protocol/index.js';
+import { domainUrl } from './domain-url.js';
 import { parseSize } from './io/size.js';
 import type { Places } from './paths.js';
 
@@ -50,6 +51,12 @@ const text = (value: string): string => {
   throw new ProtoflyError('E_USAGE', 'the value is empty');
 };
 
+const domain = (value: string): string => {
+  const typed = text(value);
+  domainUrl(typed, {});
+  return typed;
+};
+
 const truth = (value: string): boolean => {
   if (value === 'true' || value === 'false') return value === 'true';
   throw new ProtoflyError('E_USAGE', `not true or false: ${JSON.stringify(value)}`);
@@ -84,7 +91,7 @@ const window = (value: string): number => {
 
 /** The keys that `config get` and `config set` know. */
 export const KEYS: readonly Key[] = [
-  { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: text },
+  { name: 'domain', what: 'the domain that `runtime start` joins: a name, host:port or URL', read: domain },
   { name: 'user', what: 'the user whose runtime this is', read: text },
   { name: 'p2p', what: 'whether direct connections are set up (true or false)', read: truth },
   { name: 'iceServers', what: 'STUN and TURN servers besides those of the domain, separated by commas', read: iceServers },

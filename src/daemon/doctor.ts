@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { DoctorTask } from '../control/doctor/task.js';
-import { asProtoflyError, iceEndpoints, ProtoflyError, systemClock } from '../protocol/index.js';
+import { asReportable } from '../control/platform.js';
+import { iceEndpoints, ProtoflyError, systemClock } from '../protocol/index.js';
 import { createWebRtcEngine } from '../runtime/sandbox/webrtc/index.js';
 import { probeNetwork } from '../runtime/stun/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
@@ -45,7 +46,7 @@ try {
   await say({ value: await run(JSON.parse(process.argv[2] ?? '') as DoctorTask) });
   process.exit(0);
 } catch (thrown) {
-  const { code, message } = asProtoflyError(thrown);
+  const { code, message } = asReportable(thrown);
   await say({ error: { code, message } });
   process.exit(1);
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { asReportable } from '../control/platform.js';
 import { DomainServer, fileKeeper } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
@@ -10,7 +11,7 @@ import { readSecretFile } from './secret-file.js';
 import { packageVersion } from './package.js';
 import { untilTold } from './told.js';
 
-// The entry point of a domain server's process: composes it, says that it is ready, and ends it in order.
+// A domain server's process: composes it, says that it is ready, and ends it in order.
 
 /** The exit statuses that aren't 1. */
 const EXIT: Partial<Record<ErrorCode, number>> = { E_USAGE: 2, E_CONFLICT: 10 };
@@ -76,12 +77,12 @@ let logger: Logger | undefined;
 process.stdout.on('error', () => { logger?.debug('nobody listens to the ready line'); });
 process.on('unhandledRejection', (reason) => { logger?.error({ err: reason }, 'a promise was rejected and nobody took it'); });
 try {
-  const options = readOptions(process.argv[2]);
+  const options = readOptions(process.argv.at(-1));
   ({ logger } = openLog(options.paths.log, process.env['PROTOFLY_LOG_LEVEL']));
   await serve(options, logger);
   process.exit(0);
 } catch (thrown) {
-  const { code, message, hint } = asProtoflyError(thrown);
+  const { code, message, hint } = asReportable(thrown);
   logger ??= openLog(undefined).logger;
   logger.error({ code, err: thrown }, message);
   say({ error: { code, message, ...(hint === undefined ? {} : { hint }) } });

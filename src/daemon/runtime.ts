@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
+import { asReportable } from '../control/platform.js';
 import { listenSocket } from '../link/socket/index.js';
-import { asProtoflyError, systemClock } from '../protocol/index.js';
+import { systemClock } from '../protocol/index.js';
 import { processSandbox, Runtime } from '../runtime/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
@@ -9,8 +10,8 @@ import type { RuntimeDaemonOptions } from './runtime-options.js';
 import { untilTold } from './told.js';
 import { withCredentials } from './turn-credentials.js';
 
-// The entry point of a runtime's process: composes it, says that it is ready, and ends it in order.
-const options = JSON.parse(process.argv[2] ?? '{}') as RuntimeDaemonOptions;
+// A runtime's process: composes it, says that it is ready, and ends it in order.
+const options = JSON.parse(process.argv.at(-1) ?? '{}') as RuntimeDaemonOptions;
 const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window, lifeline = false } = options;
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
@@ -42,7 +43,7 @@ try {
   });
   try {
     const starting = Runtime.start(
-      { store, sandboxes: processSandbox({ log }), clock: systemClock, fetch, log },
+      { store, sandboxes: processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }), clock: systemClock, fetch, log },
       {
         domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
         ...(paths.log === undefined ? {} : { logFile: paths.log }),
@@ -65,7 +66,7 @@ try {
   logger.info(`${runtime.url} has started`);
   say({ ready: true, socket: paths.socket, pid: process.pid, runtime: runtime.url });
 } catch (thrown) {
-  const { code, message, hint } = asProtoflyError(thrown);
+  const { code, message, hint } = asReportable(thrown);
   logger.error({ err: thrown }, message);
   say({ error: { code, message, ...(hint === undefined ? {} : { hint }) } });
   process.exitCode = 1;

@@ -5,7 +5,7 @@
  */
 import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
-import { domainUrl } from '../control/daemons/runtime.js';
+import { domainUrl } from '../control/domain-url.js';
 import { profilePlaces } from '../control/paths.js';
 import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
 import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
@@ -66,7 +66,7 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
   const { user, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
   const { url } = domainUrl(options.domain, domains ?? {});
   const store = await openStore(state);
-  const sandboxes = sandbox === 'process' ? processSandbox({ log }) : inProcessSandbox({ log });
+  const sandboxes = sandbox === 'process' ? processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }) : inProcessSandbox({ log });
   let runtime: Runtime | undefined;
   const stop = async (): Promise<void> => {
     try {

@@ -1,4 +1,5 @@
 import { ProtoflyError } from './errors.js';
+import { shownUrl } from './web.js';
 
 /**
  * A STUN or TURN server as the web standard writes it, or its bare URL. What a set-up can use of it is `iceEndpoints`;
@@ -58,7 +59,7 @@ const unfit = (text: string, why: string, hint?: string): ProtoflyError =>
  */
 export const checkIceUrl = (text: string): IceEndpoint => {
   const url = parseUrl(text);
-  if (url === undefined) throw unfit(text.replace(/:[^@/]*@/, ':…@'), 'is no STUN or TURN server', 'it looks like stun:stun.example.com:3478 or turn:turn.example.com:3478');
+  if (url === undefined) throw unfit(shownUrl(text), 'is no STUN or TURN server', 'it looks like stun:stun.example.com:3478 or turn:turn.example.com:3478');
   const { scheme, userInfo, host, port, query } = url;
   const shown = `${scheme}:${host.includes(':') ? `[${host}]` : host}:${String(port)}${query === undefined ? '' : `?${query}`}`;
   if (userInfo !== undefined) throw unfit(shown, 'is written with credentials, which don\'t belong on a command line', 'domain start takes --turn-secret-file, a profile the setting turnCredentials');

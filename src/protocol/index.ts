@@ -18,3 +18,4 @@ export * from './protostub.js';
 export * from './record.js';
 export * from './size.js';
 export * from './status.js';
+export * from './web.js';

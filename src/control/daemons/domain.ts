@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkIceUrl, ProtoflyError, type Address, type Body, type RequestType } from '../../protocol/index.js';
+import { checkIceUrl, ProtoflyError, shownUrl, type Address, type Body, type RequestType } from '../../protocol/index.js';
 import { Client } from '../client/client.js';
 import type { DomainStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
@@ -43,7 +43,7 @@ const DOMAIN_NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/;
 export const checkDomainName = (name: string): string => {
   const canonical = name.toLowerCase();
   if (DOMAIN_NAME.test(canonical)) return canonical;
-  throw new ProtoflyError('E_USAGE', `not a domain name: ${JSON.stringify(name.slice(0, 80))}`, { hint: 'it looks like example.com or localhost' });
+  throw new ProtoflyError('E_USAGE', `not a domain name: ${JSON.stringify(shownUrl(name).slice(0, 80))}`, { hint: 'it looks like example.com or localhost' });
 };
 
 /** @throws ProtoflyError `E_USAGE` */

@@ -1,8 +1,7 @@
-import { ProtoflyError } from '../../protocol/index.js';
+import { domainUrlOf, ProtoflyError, shownUrl } from '../../protocol/index.js';
 import { checkProfile, type Context } from '../context.js';
 import { readSettings, writeSettings } from '../settings.js';
 import { checkDomainName } from './domain.js';
-import { checkUrl } from './runtime.js';
 
 export interface KnownDomain {
   readonly name: string;
@@ -13,12 +12,12 @@ export interface KnownDomain {
 export const listDomains = async (context: Context): Promise<readonly KnownDomain[]> => {
   checkProfile(context);
   const { domains } = await readSettings(context.places);
-  return Object.entries(domains).map(([name, url]) => ({ name, url })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  return Object.entries(domains).map(([name, url]) => ({ name, url: shownUrl(url) })).sort((a, b) => (a.name < b.name ? -1 : 1));
 };
 
 /** Adds a domain, or changes where it is. @throws ProtoflyError `E_USAGE` */
 export const addDomain = async (context: Context, name: string, url: string): Promise<KnownDomain> => {
-  const added = { name: checkDomainName(name), url: checkUrl(url) };
+  const added = { name: checkDomainName(name), url: domainUrlOf(url) };
   const { domains } = await readSettings(context.places);
   await writeSettings(context.places, { domains: { ...domains, [added.name]: added.url } });
   return added;
@@ -31,5 +30,5 @@ export const removeDomain = async (context: Context, name: string): Promise<Know
   const { [canonical]: url, ...left } = (await readSettings(context.places)).domains;
   if (url === undefined) throw new ProtoflyError('E_NOT_FOUND', `no domain ${canonical} was added`, { hint: 'see protofly domain list' });
   await writeSettings(context.places, { domains: left });
-  return { name: canonical, url };
+  return { name: canonical, url: shownUrl(url) };
 };

@@ -1,9 +1,10 @@
 import { userInfo } from 'node:os';
-import { ProtoflyError, systemClock } from '../../protocol/index.js';
+import { ProtoflyError, shownUrl, systemClock } from '../../protocol/index.js';
 import { withRuntime } from '../client/runtime.js';
 import { Client } from '../client/client.js';
 import type { RuntimeStatus } from '../client/documents.js';
 import type { Context } from '../context.js';
+import { DEFAULT_DOMAIN, domainUrl } from '../domain-url.js';
 import { EXIT_OF } from '../exit-codes.js';
 import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
@@ -21,32 +22,18 @@ export interface StartInput {
   readonly waitMs: number;
 }
 
-/** Where a domain is looked for that isn't told otherwise: what `domain start` listens on. */
-export const DEFAULT_DOMAIN = 'localhost:9090';
-
-/**
- * The base URL behind a name, `host:port` or URL.
- * @throws ProtoflyError `E_USAGE`
- */
-export const domainUrl = (typed: string, domains: Settings['domains']): { readonly name?: string; readonly url: string } => {
-  const known = domains[typed.toLowerCase()];
-  if (known !== undefined) return { name: typed.toLowerCase(), url: known };
-  if (typed.includes('://')) return { url: checkUrl(typed) };
-  if (/^(?:\[[0-9a-f:.]+\]|[^:/]+):\d+$/i.test(typed)) return { url: checkUrl(`http://${typed}`) };
-  if (typed === 'localhost') return { url: `http://${DEFAULT_DOMAIN}` };
-  return { name: typed.toLowerCase(), url: checkUrl(`https://${typed}`) };
-};
-
-/** @throws ProtoflyError `E_USAGE` */
-export const checkUrl = (text: string): string => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:')) return url.href.replace(/\/$/, '');
-  throw new ProtoflyError('E_USAGE', `not the URL of a domain: ${JSON.stringify(text.slice(0, 100))}`, { hint: 'it looks like https://example.com or http://localhost:9090' });
-};
-
 const userName = (typed: string): string => {
   if (/^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/.test(typed)) return typed;
   throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
+};
+
+/** @throws ProtoflyError `E_USAGE` for a user that has no name here */
+const loginName = (): string => {
+  try {
+    return userInfo().username;
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', 'nobody says whose runtime it is, and this system has no name for you', { hint: 'say it: runtime start --user NAME', cause });
+  }
 };
 
 /** @throws ProtoflyError `E_USAGE` for a TURN server that nothing is known for */
@@ -61,7 +48,7 @@ const optionsOf = (context: Context, input: StartInput, settings: Settings, log:
   paths: { state: context.places.state, socket: context.places.socket, ...(log === undefined ? {} : { log }) },
   domain: domainUrl(input.domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains),
   domains: settings.domains,
-  user: userName(input.user ?? settings.user ?? userInfo().username),
+  user: userName(input.user ?? settings.user ?? loginName()),
   p2p: input.p2p ?? settings.p2p ?? true,
   ...(input.trust === undefined ? {} : { trust: input.trust }),
   ...(settings.iceServers === undefined ? {} : { iceServers: checkedServers(settings) }),
@@ -93,7 +80,7 @@ const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError
   const reason = last?.reason;
   if (last?.refusal !== undefined) return errorFromJson(last.refusal);
   if (last !== undefined && last.messageNode?.status !== 'live') {
-    return new ProtoflyError('E_UNREACHABLE', `the domain isn't reachable${last.messageNode?.url === undefined ? '' : ` at ${last.messageNode.url}`}${reason === undefined ? '' : `: ${reason}`}`, { hint: 'is it running? see protofly domain status' });
+    return new ProtoflyError('E_UNREACHABLE', `the domain isn't reachable${last.messageNode?.url === undefined ? '' : ` at ${shownUrl(last.messageNode.url)}`}${reason === undefined ? '' : `: ${reason}`}`, { hint: 'see protofly doctor' });
   }
   return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
 };
@@ -126,7 +113,7 @@ const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatu
 /**
  * Starts the profile's runtime, and announces it when it says that it is live. It is left running, or in the
  * foreground this stays with it. When the start fails, nothing is left running. What it was told is remembered for the
- * next time.
+ * next time; by a start that fails only where nothing was remembered, so that the next one tries the same again.
  * @returns the exit code
  * @throws ProtoflyError `E_CONFLICT` when it runs already, `E_UNREACHABLE`, `E_TIMEOUT`
  */
@@ -135,11 +122,15 @@ export const startRuntime = async (context: Context, input: StartInput, foregrou
   const settings = await readSettings(context.places);
   const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
   await refuseIfRunning(context);
+  const told: Partial<Settings> = {
+    ...(input.domain === undefined ? {} : { domain: input.domain }), ...(input.user === undefined ? {} : { user: input.user }), ...(input.p2p === undefined ? {} : { p2p: input.p2p }),
+  };
+  await writeSettings(context.places, Object.fromEntries(Object.entries(told).filter(([key]) => settings[key as keyof Settings] === undefined)));
   const { mkdirSync } = await import('node:fs');
   mkdirSync(context.places.state, { recursive: true, mode: 0o700 });
   const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: input.waitMs, signal: context.signal });
   const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
-  await daemon.orStop(writeSettings(context.places, { domain: input.domain ?? settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...(input.p2p === undefined ? {} : { p2p: input.p2p }) }));
+  await daemon.orStop(writeSettings(context.places, { domain: settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...told }));
   return daemon.settle(context, foreground, () => announce(status));
 };
 

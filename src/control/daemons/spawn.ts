@@ -8,7 +8,7 @@ import { Daemon } from './daemon.js';
 import type { DomainDaemonOptions, ReadyLine, RuntimeDaemonOptions } from './options.js';
 
 export interface SpawnInit {
-  /** File below dist/daemon/, without its ending. */
+  /** Which one: src/daemon/start.ts knows their names. */
   readonly entry: 'runtime' | 'domain-server';
   /** With a log the daemon is detached, and its stderr goes there; without one it has this process's stderr. */
   readonly options: RuntimeDaemonOptions | DomainDaemonOptions;
@@ -54,12 +54,12 @@ const checkReady = (line: string | undefined, what: string, log: string | undefi
  */
 export const spawnDaemon = async ({ entry, options, timeoutMs, signal }: SpawnInit): Promise<Daemon> => {
   signal.throwIfAborted();
-  const script = fileURLToPath(new URL(`../../daemon/${entry}.js`, import.meta.url));
+  const script = fileURLToPath(new URL('../../daemon/start.js', import.meta.url));
   const what = entry === 'runtime' ? 'runtime' : 'domain server';
   const { log } = options.paths;
   if (log !== undefined) mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
   const stderr = log === undefined ? 'inherit' : openSync(log, 'a', 0o600);
-  const child = spawn(process.execPath, [script, JSON.stringify({ ...options, lifeline: true })], { detached: log !== undefined, stdio: ['pipe', 'pipe', stderr], windowsHide: true });
+  const child = spawn(process.execPath, [script, entry, JSON.stringify({ ...options, lifeline: true })], { detached: log !== undefined, stdio: ['pipe', 'pipe', stderr], windowsHide: true });
   if (typeof stderr === 'number') closeSync(stderr);
   const daemon = new Daemon(child, what);
   try {

@@ -1,10 +1,10 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
-import { asProtoflyError, child, ProtoflyError, subscriptionAddress, type Address } from '../../protocol/index.js';
+import { asProtoflyError, child, noDomainAt, notDomainAt, objectionTo, ProtoflyError, subscriptionAddress, type Address } from '../../protocol/index.js';
 import { connectRuntime, type Runtime } from '../client/runtime.js';
 import { checkProfile, type Context } from '../context.js';
-import { DEFAULT_DOMAIN, domainUrl } from '../daemons/runtime.js';
+import { DEFAULT_DOMAIN, domainUrl } from '../domain-url.js';
 import { readSettings, type Settings } from '../settings.js';
 import type { Check } from './check.js';
 import { networkChecks, type NetworkFacts } from './network.js';
@@ -68,21 +68,41 @@ export const skewCheck = (date: string | null, sentAt: number, receivedAt: numbe
   return { check: 'clock', verdict: 'warn', detail: `${String(seconds)} s ${skew > 0 ? 'ahead of' : 'behind'} the domain's`, next: 'have the clock set by the network (NTP)' };
 };
 
+interface DomainAnswer {
+  readonly info: { readonly domain?: unknown; readonly iceServers?: unknown };
+  readonly date: string | null;
+  readonly receivedAt: number;
+}
+
+/** @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
+const askDomain = async (url: string, signal: AbortSignal): Promise<DomainAnswer> => {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(DOMAIN_MS)]), redirect: 'manual', headers: { accept: 'application/json' } });
+  } catch (thrown) {
+    throw noDomainAt(url, thrown);
+  }
+  const receivedAt = Date.now();
+  const objection = objectionTo(response, url);
+  if (objection !== undefined) throw objection;
+  try {
+    return { info: ((await response.json()) ?? {}) as DomainAnswer['info'], date: response.headers.get('date'), receivedAt };
+  } catch (cause) {
+    throw notDomainAt(url, 'its answer isn\'t JSON', cause);
+  }
+};
+
 const domainChecks = async (settings: Settings, signal: AbortSignal): Promise<Domain> => {
-  const { url } = domainUrl(settings.domain ?? DEFAULT_DOMAIN, settings.domains);
   const sentAt = Date.now();
   try {
-    const response = await fetch(`${url}/.well-known/protofly`, { signal: AbortSignal.any([signal, AbortSignal.timeout(DOMAIN_MS)]), headers: { accept: 'application/json' } });
-    const receivedAt = Date.now();
-    const info = (await response.json()) as { readonly domain?: unknown; readonly iceServers?: unknown };
-    if (response.status !== 200 || typeof info.domain !== 'string') throw new ProtoflyError('E_UNREACHABLE', `${url} is not a domain server: it answers ${String(response.status)}`);
+    const { url } = domainUrl(settings.domain ?? DEFAULT_DOMAIN, settings.domains);
+    const { info, date, receivedAt } = await askDomain(`${url}/.well-known/protofly`, signal);
+    if (typeof info.domain !== 'string') throw notDomainAt(url, 'it doesn\'t say which domain it is');
     const iceServers = Array.isArray(info.iceServers) ? info.iceServers.filter((server): server is string => typeof server === 'string') : [];
-    return { checks: [{ check: 'domain', verdict: 'ok', detail: `${info.domain} at ${url}, ${String(receivedAt - sentAt)} ms` }, skewCheck(response.headers.get('date'), sentAt, receivedAt)], iceServers };
+    return { checks: [{ check: 'domain', verdict: 'ok', detail: `${info.domain} at ${url}, ${String(receivedAt - sentAt)} ms` }, skewCheck(date, sentAt, receivedAt)], iceServers };
   } catch (thrown) {
     signal.throwIfAborted();
-    const { cause } = thrown as { readonly cause?: unknown };
-    const reason = thrown instanceof ProtoflyError ? thrown.message : `nobody answers at ${url}: ${asProtoflyError(cause ?? thrown).message}`;
-    return { checks: [{ check: 'domain', verdict: 'fail', detail: reason, next: 'is it running, and its name right? protofly domain start --detach; protofly config get domain' }, { check: 'clock', verdict: 'skip', detail: 'no domain to compare it with' }], iceServers: [] };
+    return { checks: [failed('domain', thrown), { check: 'clock', verdict: 'skip', detail: 'no domain to compare it with' }], iceServers: [] };
   }
 };
 

@@ -27,19 +27,23 @@ export interface Source {
 
 const HASH_BYTES = 1024 * 1024;
 
-/** SHA-256 of the first `size` bytes of an open file, in lower-case hex. @throws what the file system says */
-export const hashFile = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<string> => {
+/** The first `size` bytes of an open file, or as many as there are: how many, and their SHA-256 in lower-case hex. @throws what the file system says */
+const readThrough = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<{ readonly size: number; readonly sha256: string }> => {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(HASH_BYTES);
-  for (let at = 0; at < size; ) {
+  let at = 0;
+  while (at < size) {
     signal?.throwIfAborted();
     const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), at);
     if (bytesRead === 0) break;
     hash.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
   }
-  return hash.digest('hex');
+  return { size: at, sha256: hash.digest('hex') };
 };
+
+/** SHA-256 of the first `size` bytes of an open file, in lower-case hex. @throws what the file system says */
+export const hashFile = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<string> => (await readThrough(handle, size, signal)).sha256;
 
 const unreadable = (path: string, cause: unknown): ProtoflyError => {
   const { code } = cause as NodeJS.ErrnoException;
@@ -61,8 +65,26 @@ const openRegular = async (path: string): Promise<FileHandle> => {
   throw new ProtoflyError('E_USAGE', stat.isDirectory() ? `${path} is a folder` : `${path} is no file`, { hint: stat.isDirectory() ? 'pack it first: tar cz … | protofly msg send ADDRESS --file - --name …' : 'a stream is sent with --file - --name NAME' });
 };
 
+/** Whether a file holds what its size says. Those of /proc and /sys are made when they are read, and say anything. */
+const isSized = async (handle: FileHandle, said: number, found: number): Promise<boolean> =>
+  said === found && (said > 0 || (await handle.read(Buffer.allocUnsafe(1), 0, 1, 0)).bytesRead === 0);
+
+/** A file whose size isn't known before it has been read: it is sent as it is read, to its end. */
+const unsizedSource = (handle: FileHandle, path: string, name: string): Source => {
+  const source = streamSource(handle.createReadStream({ start: 0, autoClose: false }), { name });
+  return {
+    ...source,
+    read: (offset) => source.read(offset).catch((cause: unknown) => { throw cause instanceof ProtoflyError ? cause : unreadable(path, cause); }),
+    close: async () => {
+      await source.close();
+      await handle.close();
+    },
+  };
+};
+
 /**
  * A file on disk. It is read once before it is sent, for its hash: by that a receiver knows what it has of it already.
+ * A file that holds something else than its size says is sent like a stream.
  * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`, or the signal's reason
  */
 export const fileSource = async (path: string, { name = basename(path), signal }: { readonly name?: string | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<Source> => {
@@ -70,10 +92,12 @@ export const fileSource = async (path: string, { name = basename(path), signal }
   try {
     const { size } = await handle.stat();
     const state = await stateOf(handle);
-    const sha256 = await hashFile(handle, size, signal).catch((cause: unknown) => {
+    const unread = (cause: unknown): never => {
       signal?.throwIfAborted();
       throw unreadable(path, cause);
-    });
+    };
+    const { sha256, size: found } = await readThrough(handle, size, signal).catch(unread);
+    if (!(await isSized(handle, size, found).catch(unread))) return unsizedSource(handle, path, name);
     return {
       id: `sha256-${sha256}-${String(size)}`, name, size, sha256,
       read: async (offset) => {

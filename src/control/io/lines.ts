@@ -1,6 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import { asUnwritable } from './stdout.js';
 
 /** A stream of this process, with the descriptor that it writes to. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly fd?: number };
@@ -12,10 +13,10 @@ const STEADY_LINES = 1024;
 /** How long a reader has, before that, to leave after some lines, in milliseconds. */
 const PAUSE_MS = 1;
 
-/** Resolves when the stream has accepted a text; rejects with the stream's error, EPIPE when the reader has gone. */
+/** Resolves when the stream has accepted a text; rejects with EPIPE when the reader has gone, otherwise with `E_PLATFORM`. */
 export const accepted = (stream: Writable, text: string): Promise<void> =>
   new Promise((resolve, reject) => {
-    stream.write(text, (error) => { if (error) reject(error); else resolve(); });
+    stream.write(text, (error) => { if (error) reject(asUnwritable(error)); else resolve(); });
   });
 
 const kindOf = ({ fd, isTTY }: OutputStream): 'file' | 'pipe' | 'other' => {
@@ -69,15 +70,15 @@ export class LineWriter {
   /** Not by the stream: that takes a write for whole of which a full disk has taken a part. */
   async *#toFile(lines: readonly string[]): AsyncGenerator<number> {
     const bytes = Buffer.from(lines.join(''));
-    let failure: { readonly thrown: unknown } | undefined;
+    let failure: Error | undefined;
     let done = 0;
     try {
       while (done < bytes.length) done += writeSync(this.#stream.fd!, bytes, done);
     } catch (thrown) {
-      failure = { thrown };
+      failure = asUnwritable(thrown as Error);
     }
     yield await Promise.resolve(wholeLines(lines, done));
-    if (failure !== undefined) throw failure.thrown;
+    if (failure !== undefined) throw failure;
   }
 
   async *#toPipe(lines: readonly string[]): AsyncGenerator<number> {

@@ -42,7 +42,7 @@ export class Output {
 
   /**
    * Writes text to stdout.
-   * @returns resolves when stdout has taken it; rejects with the stream's error (EPIPE when the reader has gone)
+   * @returns resolves when stdout has taken it; rejects with EPIPE when its reader has gone, otherwise with `E_PLATFORM`
    */
   write(text: string): Promise<void> {
     this.clearProgress();

@@ -1,5 +1,3 @@
-import { MAX_MESSAGE_BYTES } from '../../protocol/index.js';
-
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
 /**
@@ -7,7 +5,6 @@ const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || cod
  * strings, no more: whether a document is JSON is for whoever parses it.
  */
 export class DocumentScanner {
-  readonly #tooLarge: () => Error;
   #text = '';
   /** How far `#text` has been looked at. */
   #at = 0;
@@ -16,8 +13,9 @@ export class DocumentScanner {
   #inString = false;
   #escaped = false;
 
-  constructor(tooLarge: () => Error) {
-    this.#tooLarge = tooLarge;
+  /** How much is kept of a document that isn't complete, in UTF-16 code units. */
+  get size(): number {
+    return this.#text.length;
   }
 
   /** The documents that are complete with this piece. */
@@ -29,7 +27,6 @@ export class DocumentScanner {
     this.#text = this.#text.slice(keep);
     this.#at -= keep;
     if (this.#start >= 0) this.#start = 0;
-    if (this.#text.length > MAX_MESSAGE_BYTES) throw this.#tooLarge();
     return found;
   }
 

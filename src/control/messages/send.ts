@@ -3,6 +3,7 @@ import { connectRuntime, type Runtime } from '../client/runtime.js';
 import { findAddress } from '../client/target.js';
 import type { Context } from '../context.js';
 import { askText } from '../io/prompt.js';
+import { changeIn } from './exact.js';
 import { Sender, type Receipt } from './sender.js';
 import type { Split } from './split.js';
 
@@ -44,12 +45,17 @@ export const senderAddress = async (runtime: Runtime, name: string | undefined):
   throw new ProtoflyError('E_NOT_FOUND', `this runtime has no hyperty ${name}`, { hint: `register it: protofly hyperty register ${name}` });
 };
 
+/** The value of a JSON text, exactly as it is written. @throws ProtoflyError `E_USAGE` for what isn't JSON, or would be changed */
 export const parseValue = (text: string, which: string): unknown => {
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch (cause) {
     throw new ProtoflyError('E_USAGE', `${which} isn't JSON: ${cause instanceof Error ? cause.message : 'unreadable'}`, { cause });
   }
+  const change = changeIn(text, value);
+  if (change === undefined) return value;
+  throw new ProtoflyError('E_USAGE', `${which} would not arrive as it is: ${change}`, { hint: 'write it as a string, or send the whole as text' });
 };
 
 /** What is to be sent, in batches. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { MAX_MESSAGE_BYTES, ProtoflyError } from '../../protocol/index.js';
 import { DocumentScanner } from './documents.js';
+import { Utf8Decoder } from './utf8.js';
 
 /** How stdin becomes messages. */
 export const SPLITS = ['line', 'nul', 'json', 'eof'] as const;
@@ -9,10 +10,8 @@ export type Split = (typeof SPLITS)[number];
 const tooLarge = (): ProtoflyError =>
   new ProtoflyError('E_TOO_LARGE', `stdin holds a message of more than ${String(MAX_MESSAGE_BYTES / 1024 / 1024)} MiB`, { hint: 'send it in pieces' });
 
-const textOf = (bytes: Buffer): string => {
-  if (isUtf8(bytes)) return bytes.toString('utf8');
-  throw new ProtoflyError('E_USAGE', 'stdin isn\'t UTF-8 text', { hint: 'encode binary data first, for example with base64' });
-};
+const HINT = 'encode binary data first, for example with base64';
+const notText = (what: string): ProtoflyError => new ProtoflyError('E_USAGE', `${what} isn't UTF-8 text`, { hint: HINT });
 
 /** Keeps the beginning of a message whose end hasn't come yet. */
 class Carry {
@@ -39,41 +38,61 @@ class Carry {
   }
 }
 
+/** The messages in a block of whole ones, up to the first that isn't text. */
+const piecesOf = (block: Buffer, at: number): { readonly pieces: readonly string[]; readonly isText: boolean } => {
+  const separator = String.fromCharCode(at);
+  if (isUtf8(block)) return { pieces: block.toString('utf8').split(separator), isText: true };
+  const pieces: string[] = [];
+  for (let start = 0; ; ) {
+    const end = block.indexOf(at, start);
+    const piece = block.subarray(start, end < 0 ? block.length : end);
+    if (!isUtf8(piece)) return { pieces, isText: false };
+    pieces.push(piece.toString('utf8'));
+    start += piece.length + 1;
+  }
+};
+
 /** Cuts at a byte that UTF-8 has nowhere else; what comes after the last one is a message too. */
 async function* cut(chunks: AsyncIterable<Buffer>, at: number): AsyncGenerator<readonly string[]> {
-  const separator = String.fromCharCode(at);
   const carry = new Carry();
+  let count = 0;
+  function* take(block: Buffer): Generator<readonly string[]> {
+    const { pieces, isText } = piecesOf(block, at);
+    count += pieces.length;
+    if (pieces.length > 0) yield pieces;
+    if (!isText) throw notText(`message ${String(count + 1)} of stdin`);
+  }
   for await (const chunk of chunks) {
     const last = chunk.lastIndexOf(at);
     if (last < 0) { carry.add(chunk); continue; }
     if (carry.size + chunk.indexOf(at) > MAX_MESSAGE_BYTES) throw tooLarge();
-    yield textOf(carry.take(chunk.subarray(0, last))).split(separator);
+    yield* take(carry.take(chunk.subarray(0, last)));
     carry.add(chunk.subarray(last + 1));
   }
-  if (carry.size > 0) yield [textOf(carry.take(Buffer.alloc(0)))];
+  if (carry.size > 0) yield* take(carry.take(Buffer.alloc(0)));
 }
 
 async function* whole(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly string[]> {
   const carry = new Carry();
   for await (const chunk of chunks) carry.add(chunk);
-  yield [textOf(carry.take(Buffer.alloc(0)))];
+  const all = carry.take(Buffer.alloc(0));
+  if (!isUtf8(all)) throw notText('stdin');
+  yield [all.toString('utf8')];
 }
 
 async function* documents(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly string[]> {
-  const scanner = new DocumentScanner(tooLarge);
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  const decode = (bytes?: Buffer): string => {
-    try {
-      return bytes === undefined ? decoder.decode() : decoder.decode(bytes, { stream: true });
-    } catch {
-      return textOf(Buffer.from([0xff]));
-    }
-  };
+  const scanner = new DocumentScanner();
+  const decoder = new Utf8Decoder();
   for await (const chunk of chunks) {
-    const found = scanner.add(decode(chunk));
+    const found = scanner.add(decoder.add(chunk));
     if (found.length > 0) yield found;
+    if (!decoder.isText) throw notText('stdin');
+    if (scanner.size > MAX_MESSAGE_BYTES) throw tooLarge();
   }
-  yield scanner.end(decode());
+  const rest = decoder.end();
+  if (!decoder.isText) throw notText('stdin');
+  const found = scanner.end(rest);
+  if (found.length > 0) yield found;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { asProtoflyError, ProtoflyError } from '../../protocol/index.js';
+import { ProtoflyError, webFailure } from '../../protocol/index.js';
 
 export interface DocumentRequest {
   readonly url: string;
@@ -47,7 +47,7 @@ export const getDocument = async (fetch: typeof globalThis.fetch, request: Docum
     text = await limited(response, limit, what);
   } catch (thrown) {
     if (thrown instanceof ProtoflyError) throw thrown;
-    throw new ProtoflyError('E_UNREACHABLE', `${what} can't be fetched from ${url}: ${reasonOf(thrown)}`, { cause: thrown });
+    throw new ProtoflyError('E_UNREACHABLE', `${what} can't be fetched from ${url}: ${webFailure(thrown).reason}`, { cause: thrown });
   }
   const tag = response.headers.get('etag') ?? undefined;
   try {
@@ -79,11 +79,4 @@ const limited = async (response: Response, limit: number, what: string): Promise
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
-};
-
-/** What a failed fetch is about is in its cause. */
-const reasonOf = (thrown: unknown): string => {
-  const { message, cause } = asProtoflyError(thrown).cause as { readonly message?: unknown; readonly cause?: unknown };
-  const inner = cause as { readonly code?: unknown; readonly message?: unknown } | undefined;
-  return String(inner?.code ?? inner?.message ?? message ?? 'no reason given');
 };

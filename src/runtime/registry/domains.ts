@@ -1,4 +1,4 @@
-import { asProtoflyError, ProtoflyError } from '../../protocol/index.js';
+import { asProtoflyError, domainUrlOf, noDomainAt, notDomainAt, objectionTo, ProtoflyError } from '../../protocol/index.js';
 import { parseDomainInfo, type DomainInfo } from '../../protocol/descriptor.js';
 import type { Collection } from '../../store/index.js';
 
@@ -37,7 +37,7 @@ export class Domains {
     const info = await this.at(this.base(domain)).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
       if (error.code !== 'E_UNREACHABLE' || this.#urls[domain] !== undefined) throw error;
-      throw new ProtoflyError(error.code, error.message, { hint: `is that its name? where DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
+      throw new ProtoflyError(error.code, error.message, { hint: `${error.hint ?? 'is that its name?'}; where DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
     });
     if (info.domain !== domain) throw new ProtoflyError('E_DESCRIPTOR', `the server for ${domain} says that it is ${info.domain}`);
     return info;
@@ -48,9 +48,13 @@ export class Domains {
     return (this.#urls[domain] ?? `https://${domain}`).replace(/\/+$/, '');
   }
 
-  /** By base URL. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
+  /**
+   * By base URL.
+   * @throws ProtoflyError `E_UNREACHABLE` when no domain server can be reached there, `E_DESCRIPTOR` when something else
+   * answers, `E_USAGE` for what is no such URL
+   */
   async at(baseUrl: string): Promise<DomainInfo> {
-    const base = baseUrl.replace(/\/+$/, '');
+    const base = domainUrlOf(baseUrl);
     try {
       const info = await this.#read(`${base}/.well-known/protofly`);
       await this.#known.put(base, info);
@@ -64,30 +68,31 @@ export class Domains {
 
   async #read(url: string): Promise<DomainInfo> {
     let text: string;
-    let status: number;
     try {
-      const response = await this.#fetch(url, { signal: AbortSignal.timeout(this.#timeoutMs), redirect: 'error' });
-      status = response.status;
-      text = await limited(response);
-    } catch (cause) {
-      throw new ProtoflyError('E_UNREACHABLE', `no domain server answers at ${url}`, { hint: 'is it running? (protofly domain start)', cause });
+      const response = await this.#fetch(url, { signal: AbortSignal.timeout(this.#timeoutMs), redirect: 'manual' });
+      const objection = objectionTo(response, url);
+      if (objection !== undefined) {
+        await response.body?.cancel();
+        throw objection;
+      }
+      text = await limited(response, url);
+    } catch (thrown) {
+      throw thrown instanceof ProtoflyError ? thrown : noDomainAt(url, thrown);
     }
-    if (status >= 500) throw new ProtoflyError('E_UNREACHABLE', `the domain server at ${url} answered ${String(status)}`);
-    if (status !== 200) throw new ProtoflyError('E_DESCRIPTOR', `${url} answered ${String(status)}: not a domain server`);
     try {
       return parseDomainInfo(JSON.parse(text));
     } catch (cause) {
-      throw cause instanceof ProtoflyError ? cause : new ProtoflyError('E_DESCRIPTOR', `${url} is not a domain server: its answer isn't JSON`, { cause });
+      throw cause instanceof ProtoflyError ? cause : notDomainAt(url, 'its answer isn\'t JSON', cause);
     }
   }
 }
 
-const limited = async (response: Response): Promise<string> => {
+const limited = async (response: Response, url: string): Promise<string> => {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body ?? []) {
     size += chunk.byteLength;
-    if (size > MAX_INFO) throw new Error('the answer is too long');
+    if (size > MAX_INFO) throw notDomainAt(url, `its answer is longer than ${String(MAX_INFO)} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -16,6 +16,8 @@ export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs
   readonly log: StubSandbox['log'];
   /** The module that the process runs. @default child.js beside the compiled package's process.js */
   readonly entry?: string;
+  /** File with certificate authorities that are believed besides Node's own, in PEM. @default none */
+  readonly caFile?: string | undefined;
   /** Largest JavaScript heap of the process, in MiB. @default 256 */
   readonly heapMiB?: number;
   /** How much memory the process may have in use, buffers and native code included, in MiB. @default 384 */
@@ -41,8 +43,8 @@ const permissions = (native: boolean): string[] => {
   return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', ...(native ? ['--allow-addons'] : []), ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
 };
 
-const start = async (name: string, native: boolean, { heapMiB = 256, entry = defaultEntry() }: ProcessSandboxInit): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: {}, stdio: [...LINK_STDIO] });
+const start = async (name: string, native: boolean, { heapMiB = 256, entry = defaultEntry(), caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
+  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
   try {
     await once(child, 'spawn');
     return child;
@@ -65,7 +67,7 @@ const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEn
   };
 };
 
-/** Makes sandboxes that are processes: no environment, no standard input; what they print goes to the log. */
+/** Makes sandboxes that are processes: no environment but `caFile`, no standard input; what they print goes to the log. */
 export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
   const { log, graceMs = 2000, memoryMiB = 384 } = init;
   const child = await start(name, capabilities.includes('webrtc'), init);

@@ -1,0 +1,17 @@
+import { asReportable } from '../control/platform.js';
+
+// The entry point of a daemon's process: its name, and its options as JSON. What can't even be loaded is said as any
+// other reason why a daemon doesn't start.
+
+const DAEMONS: Readonly<Record<string, () => Promise<unknown>>> = {
+  runtime: () => import('./runtime.js'),
+  'domain-server': () => import('./domain-server.js'),
+};
+
+try {
+  await DAEMONS[process.argv[2] ?? '']?.();
+} catch (thrown) {
+  const { code, message, hint } = asReportable(thrown);
+  process.stdout.write(`${JSON.stringify({ error: { code, message, ...(hint === undefined ? {} : { hint }) } })}\n`);
+  process.exitCode = 1;
+}

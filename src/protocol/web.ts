@@ -1,0 +1,114 @@
+import { ProtoflyError } from './errors.js';
+
+/** URLs of web servers, and why they don't answer. */
+
+/** A URL as it may be shown: without the user name and password that it may hold. */
+export const shownUrl = (text: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.host !== undefined && url.host !== '' && url.username === '' && url.password === '') return text;
+  return text.replace(/^([a-z][a-z0-9+.-]*:(?:\/\/)?)?.*@/is, '$1…@');
+};
+
+/** A text in which URLs may stand, without the user names and passwords in them. */
+export const hideCredentials = (text: string): string => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/"'`]*@/gi, '$1…@');
+
+/**
+ * Checks the URL of a domain's web server.
+ * @returns it in its usual form, without a slash at its end
+ * @throws ProtoflyError `E_USAGE` for what isn't one, and for one that holds a user name or password
+ */
+export const domainUrlOf = (text: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new ProtoflyError('E_USAGE', `not the URL of a domain: ${JSON.stringify(shownUrl(text).slice(0, 100))}`, { hint: 'it looks like https://example.com or http://localhost:9090' });
+  }
+  if (url.username === '' && url.password === '') return url.href.replace(/\/+$/, '');
+  throw new ProtoflyError('E_USAGE', `the URL of a domain can't hold a user name or password: ${shownUrl(text).slice(0, 100)}`, { hint: 'a domain server asks for none: leave out what is before the "@"' });
+};
+
+export interface WebFailure {
+  /** Why there was no answer. */
+  readonly reason: string;
+  /** What to do next. */
+  readonly hint: string;
+}
+
+const CERTIFICATE = 'a certificate authority of your own is believed with NODE_EXTRA_CA_CERTS=FILE';
+const NO_TLS = 'is it http:// instead of https://?';
+const NO_HTTP = 'is it https:// instead of http://, and the port right?';
+const NETWORK = 'is this machine connected, and the name right?';
+const RUNNING = 'is it running? (protofly domain start)';
+const ANYTHING = 'is it running, and its URL right?';
+
+/** By the codes of Node, its TLS and its HTTP client. */
+const FAILURES: Readonly<Record<string, WebFailure>> = {
+  ECONNREFUSED: { reason: 'the connection was refused', hint: RUNNING },
+  ECONNRESET: { reason: 'the connection was reset', hint: NO_HTTP },
+  ENOTFOUND: { reason: 'nobody knows that name', hint: NETWORK },
+  EAI_AGAIN: { reason: 'names can\'t be looked up now', hint: NETWORK },
+  EHOSTUNREACH: { reason: 'there is no way to that machine', hint: NETWORK },
+  ENETUNREACH: { reason: 'there is no way to that network', hint: NETWORK },
+  ETIMEDOUT: { reason: 'it took too long', hint: NETWORK },
+  UND_ERR_CONNECT_TIMEOUT: { reason: 'it took too long', hint: NETWORK },
+  UND_ERR_HEADERS_TIMEOUT: { reason: 'it took too long', hint: ANYTHING },
+  UND_ERR_SOCKET: { reason: 'the connection was closed without an answer', hint: NO_HTTP },
+  EPROTO: { reason: 'it doesn\'t speak TLS', hint: NO_TLS },
+  ERR_SSL_WRONG_VERSION_NUMBER: { reason: 'it doesn\'t speak TLS', hint: NO_TLS },
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: { reason: 'it doesn\'t speak TLS', hint: NO_TLS },
+};
+
+/** What certificates are refused with: OpenSSL's reasons, and the name that isn't theirs. */
+const OF_CERTIFICATES = /^(?:CERT_|CRL_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH|ERR_SSL_TLSV1_ALERT|ERR_SSL_SSLV3_ALERT)/;
+
+interface Cause {
+  readonly name?: unknown;
+  readonly code?: unknown;
+  readonly message?: unknown;
+  readonly cause?: unknown;
+}
+
+/** Of what somebody else throws, so many causes are looked at. */
+const MOST_CAUSES = 10;
+
+/** The last of its causes. */
+const causeOf = (thrown: unknown): Cause => {
+  let found: Cause = {};
+  let next = thrown;
+  for (let depth = 0; depth < MOST_CAUSES && typeof next === 'object' && next !== null; depth++) {
+    found = next as Cause;
+    next = found.cause;
+  }
+  return found;
+};
+
+/** Why a request got no answer: what `fetch` threw says it in the last of its causes. */
+export const webFailure = (thrown: unknown): WebFailure => {
+  const { name, code, message } = causeOf(thrown);
+  if (name === 'TimeoutError') return { reason: 'it took too long', hint: NETWORK };
+  const words = typeof message === 'string' && message !== '' ? message : 'no reason given';
+  if (typeof code !== 'string') return { reason: words, hint: ANYTHING };
+  if (OF_CERTIFICATES.test(code)) return { reason: `its certificate isn't accepted: ${words} (${code})`, hint: CERTIFICATE };
+  if (code.startsWith('HPE_')) return { reason: 'it doesn\'t speak HTTP', hint: NO_HTTP };
+  return Object.hasOwn(FAILURES, code) ? FAILURES[code]! : { reason: words, hint: ANYTHING };
+};
+
+/** That nobody answers at a URL at which a domain server should. @param thrown what `fetch` threw */
+export const noDomainAt = (url: string, thrown: unknown): ProtoflyError => {
+  const { reason, hint } = webFailure(thrown);
+  return new ProtoflyError('E_UNREACHABLE', `no domain server answers at ${shownUrl(url)}: ${reason}`, { cause: thrown, hint });
+};
+
+/** That something else than a domain server answers at a URL. */
+export const notDomainAt = (url: string, why: string, cause?: unknown): ProtoflyError =>
+  new ProtoflyError('E_DESCRIPTOR', `${shownUrl(url)} is not a domain server's: ${why}`, { hint: 'is that the URL of the domain server itself, and not of something in front of it?', ...(cause === undefined ? {} : { cause }) });
+
+/** What is wrong with an answer at a URL at which a domain server should be, by its head; undefined when it may hold what was asked for. */
+export const objectionTo = ({ status, headers }: { readonly status: number; readonly headers: { get(name: string): string | null } }, url: string): ProtoflyError | undefined => {
+  if (status >= 500) return new ProtoflyError('E_UNREACHABLE', `the domain server at ${shownUrl(url)} answered ${String(status)}`, { hint: 'see its log, and that of what is in front of it' });
+  if (status >= 300 && status < 400) {
+    const to = headers.get('location');
+    return new ProtoflyError('E_UNREACHABLE', `${shownUrl(url)} answered ${String(status)}${to === null ? '' : ` and sends to ${shownUrl(to).slice(0, 200)}`}`, { hint: 'that isn\'t followed: if the domain is there, give that URL' });
+  }
+  const isPage = /^text\/html\b/i.test(headers.get('content-type') ?? '');
+  return status === 200 && !isPage ? undefined : notDomainAt(url, `it answered ${String(status)}${isPage ? ' with a web page' : ''}`);
+};
