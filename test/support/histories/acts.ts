@@ -97,8 +97,8 @@ export class Acts {
   }
 
   /** A runtime loses its connection to the node. */
-  leave(name: RuntimeName): void {
-    this.#world.leave(name);
+  leave(name: RuntimeName, how: 'lost' | 'late' = 'lost'): void {
+    this.#world.leave(name, how);
   }
 
   come(name: RuntimeName): void {

@@ -39,6 +39,12 @@ const repair = async (world: World): Promise<void> => {
     if (world.lane(name)?.up === false && x in PEERS && y in PEERS) world.cut(x, y, 'lost');
   }
   for (const name of names) world.come(name);
+  await world.flow();
+  // What a link has lost ends it: mail is given again in the next session.
+  for (const name of names) {
+    world.leave(name);
+    world.come(name);
+  }
   for (const runtime of world.runtimes.values()) if (!runtime.hasProgram) runtime.attach('eager');
   await settle(world);
 };

@@ -46,8 +46,17 @@ export class Lane implements Carrier {
     this.address = parseAddress(`hyperty-runtime://example.com/${name}/${String(generation)}`);
   }
 
+  get transits(): readonly Transit[] {
+    return this.#transits;
+  }
+
   get size(): number {
     return this.#transits.length;
+  }
+
+  /** Its senders are to wait. */
+  get isFull(): boolean {
+    return this.#drained !== undefined;
   }
 
   send(message: Message): Pressure {
@@ -104,3 +113,10 @@ export const numberOf = ({ body }: Message): number => {
 
 /** The messages that travel as one. */
 export const apart = (message: Message): readonly Message[] => (isBatch(message) ? unbatched(message as Request) : [message]);
+
+/** A message as a trace shows it: its number in the ledger, and its mark. */
+export const wordsOf = (message: Message): string => {
+  if (message.type !== 'response') return apart(message).map((one) => `#${String(numberOf(one))} ${JSON.stringify(one.body?.['flow'])}`).join(' and ');
+  const flow = message.body['flow'];
+  return `${String(message.body.code)} for ${String(message.id)}${flow === undefined ? '' : ` ${JSON.stringify(flow)}`}`;
+};

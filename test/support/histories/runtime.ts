@@ -245,9 +245,12 @@ export class Runtime {
     const { ledger, hosts, direct, stub } = this.#components;
     const names = hosts(response.to);
     if (!isSuccess(response)) for (const name of names) ledger.refused(name, this.name, response);
-    const lanes = response.body['path'] === 'msg-node' && stub.state === 'live' ? [] : names.flatMap((name) => direct(name) ?? []);
+    const isForNode = response.body['path'] === 'msg-node' && stub.state === 'live';
+    // Twins hear of each other's messages.
+    const lanes = isForNode ? [] : names.flatMap((name) => direct(name) ?? []);
     try {
-      for (const lane of lanes.length > 0 ? lanes : [stub.carrier()]) void lane.send(response);
+      for (const lane of lanes) void lane.send(response);
+      if (lanes.length < names.length) void stub.carrier().send(response);
     } catch {
       ledger.note(() => `${this.name} could not answer ${String(response.id)}`);
     }

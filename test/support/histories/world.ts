@@ -1,8 +1,7 @@
-import type { Address, Message } from '../../../src/protocol/index.js';
-import { ProtoflyError } from '../../../src/protocol/index.js';
+import { ProtoflyError, type Address, type Message } from '../../../src/protocol/index.js';
 import { ManualClock, turns } from '../manual-clock.js';
 import { Disk } from './disk.js';
-import { apart, Lane, numberOf, type Transit } from './lane.js';
+import { apart, Lane, numberOf, wordsOf, type Transit } from './lane.js';
 import { Ledger, type Sent } from './ledger.js';
 import { Machine } from './machine.js';
 import { Node } from './node.js';
@@ -138,10 +137,13 @@ export class World {
     for (const [name, lane] of lanes) this.runtime(name).lost(lane);
   }
 
-  /** A runtime's connection to the node ends. */
-  leave(name: RuntimeName): void {
+  /** A runtime's connection to the node ends. @param how what becomes of what was on it */
+  leave(name: RuntimeName, how: 'lost' | 'late' = 'lost'): void {
     const { stub } = this.runtime(name);
     if (stub.state === 'absent') return;
+    for (const lane of [`${name}-node`, `node-${name}`] as const) {
+      if (how === 'late' && stub.state === 'live') for (const transit of this.lane(lane)?.transits ?? []) this.#holdUp(lane, this.lane(lane)!, transit);
+    }
     stub.leave(this.#settings.abandons);
     this.node.detach(name);
   }
@@ -229,13 +231,13 @@ export class World {
   /** Whether there is a lane that would take a message. */
   #couldGo({ by, to }: Sent): boolean {
     const { stub, machine } = this.runtime(by);
-    const direct = this.#direct.get(`${by}-${to}`);
-    return !machine.isStopped && (direct === undefined || direct.up) && stub.state === 'live';
+    const lanes = [stub.lane, this.#direct.get(`${by}-${to}`)];
+    return !machine.isStopped && stub.state === 'live' && lanes.every((lane) => lane === undefined || (lane.up && !lane.isFull));
   }
 
   #handOver(name: LaneName, lane: Lane, transit: Transit): void {
     const [from, to] = endsOf(name);
-    this.ledger.note(() => `${name} brings ${this.#words(transit.message)}`);
+    this.ledger.note(() => `${name} brings ${wordsOf(transit.message)}`);
     if (to === 'node') this.node.receive(from as RuntimeName, transit);
     else this.runtime(to).accept(transit.message, lane.kind === 'p2p' ? { path: 'p2p', generation: lane.generation } : { path: 'msg-node' });
   }
@@ -290,20 +292,14 @@ export class World {
   #given(from: PartyName, lane: Lane, message: Message): void {
     this.#sends += 1;
     if (this.#sends > MAX_SENDS) throw new ProtoflyError('E_LINK_CLOSED', 'this goes on without end');
-    this.ledger.note(() => `${lane.name} is given ${this.#words(message)}`);
-    if (from === 'node') return;
-    if (!lane.up) return;
+    this.ledger.note(() => `${lane.name} is given ${wordsOf(message)}`);
+    if (from === 'node' || !lane.up) return;
     for (const one of message.type === 'response' ? [] : apart(message)) {
       const sent = this.ledger.of(numberOf(one));
       if (sent !== undefined) sent.givenAt ??= this.clock.now();
     }
     if (lane.kind === 'msg-node') this.runtime(from).stub.sent();
     for (const run of this.onGiven.splice(0)) run(from);
-  }
-
-  #words(message: Message): string {
-    if (message.type === 'response') return `${String(message.body.code)} for ${String(message.id)}${message.body['flow'] === undefined ? '' : ` ${JSON.stringify(message.body['flow'])}`}`;
-    return apart(message).map((one) => `#${String(numberOf(one))} ${JSON.stringify(one.body?.['flow'])}`).join(' and ');
   }
 }
 
