@@ -143,6 +143,24 @@ t.test('what a pipe has accepted is taken, to the line, and nothing else, when i
   t.ok(await restOf('exact', count) === linesTo(1000).slice(accepted.length), 'the next one gets the rest');
 });
 
+t.test('Ctrl-C while a pipe is full: what its reader gets is taken, and nothing else', async (t) => {
+  await withLines('stopped');
+  const { read, write } = fifo(t);
+  const child = tailInto(t, write, 'stopped');
+  closeSync(write);
+  await until('the pipe is almost full', async () => (await waiting('stopped')) <= 1000 - 280);
+  child.kill('SIGINT');
+  const ran = over(child);
+  let accepted = '';
+  await until('it ends by itself', () => { accepted += drain(read); return child.exitCode !== null; });
+  accepted += drain(read);
+  closeSync(read);
+  t.match(await ran, { code: 0, stderr: '' });
+  const count = accepted.length / LENGTH;
+  t.equal(accepted, linesTo(count), `${String(count)} lines`);
+  t.ok(await restOf('stopped', count) === linesTo(1000).slice(accepted.length), 'the next one gets the rest');
+});
+
 t.test('a file that can take no more: its whole lines are taken, and nothing else', async (t) => {
   await withLines('full');
   const file = join(folderOf(t), 'file');

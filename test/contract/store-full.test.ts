@@ -1,6 +1,7 @@
 import '../support/bare-children.js';
 import { spawn } from 'node:child_process';
-import { readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { endianness } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -103,6 +104,37 @@ t.test('files that aren\'t a database, and databases that were cut short, are an
     damage(file);
     t.throws(() => openLmdbStore({ path }), { code: 'E_STORE', message: `${file} is damaged, or not a database` }, what);
   }
+});
+
+/** How far the database is used, and how large its file is, in bytes. @see lmdb's MDB_meta */
+const extentOf = (file: string): { readonly used: number; readonly size: number } => {
+  const head = readFileSync(file).subarray(0, 2 * 4096);
+  const [last] = [0, 4096].map((at) => ({ page: Number(head.readBigUInt64LE(at + 144)), transaction: head.readBigUInt64LE(at + 152) })).sort((a, b) => Number(b.transaction - a.transaction));
+  return { used: (last!.page + 1) * 4096, size: statSync(file).size };
+};
+
+t.test('the room that a transaction may need has its place on disk before: lmdb never makes its file longer', { skip: endianness() !== 'LE' }, async (t) => {
+  const seed = Number(process.env['SEED'] ?? Date.now() % 1e9);
+  t.comment(`seed ${String(seed)}`);
+  let state = seed;
+  const random = (below: number): number => { state = (state * 1103515245 + 12345) % 2147483648; return Math.floor((state / 2147483648) * below); };
+  const path = temporaryFolder(t);
+  const store = openLmdbStore({ path });
+  t.teardown(() => store.close());
+  const collections = ['a', 'b', 'c'].map((name) => store.collection<string>(name));
+  let least = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 60; round += 1) {
+    const [size, isDelete] = [[20, 300, 1990, 2030, 9000, 200_000][random(6)]!, random(4) === 0];
+    const count = size > 5000 ? 1 + random(10) : [1, 3, 30, 600][random(4)]!;
+    await Promise.all(Array.from({ length: count }, () => {
+      const collection = collections[random(3)]!;
+      const key = `${'k'.repeat(random(3) === 0 ? random(400) : 1)}${String(random(2000))}`;
+      return isDelete ? collection.delete(key) : collection.put(key, 'x'.repeat(random(size)));
+    }));
+    const extent = extentOf(join(path, 'data.mdb'));
+    if (!isDelete) least = Math.min(least, extent.size - extent.used);
+  }
+  t.ok(least >= 64 * 4096, `${String(least)} bytes are left at least: what deletes may use`);
 });
 
 /** What the writers say: the newest number of each key that was acknowledged, and those tried since. A minus is a delete. */

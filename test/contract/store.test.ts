@@ -1,4 +1,3 @@
-import '../support/bare-children.js';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,6 +40,16 @@ void t.test('lmdb', (t) => {
     await again.close();
   });
 
+  void t.test('large values come whole from a range, also when the database has grown', async (t) => {
+    const store = openLmdbStore({ path: folder(t) });
+    t.teardown(() => store.close());
+    const c = store.collection<string>('c');
+    for (let size = 20_000; size < 400_000; size += 40_000) {
+      await c.put(String(size), 'ü'.repeat(size));
+      t.same([...c.entries()].filter(([key, value]) => value !== 'ü'.repeat(Number(key))), []);
+    }
+  });
+
   void t.test('a folder that can not be one is an E_STORE', (t) => {
     const path = join(folder(t), 'file');
     writeFileSync(path, 'no database');
@@ -71,11 +80,11 @@ void t.test('the sorted map agrees with a sorted list through random changes', (
 
 void t.test('every acknowledged write survives SIGKILL, transactions whole', async (t) => {
   const path = folder(t);
-  const writer = fileURLToPath(new URL('../support/store-writer.js', import.meta.url));
+  const writer = fileURLToPath(new URL('../support/store-writer.ts', import.meta.url));
   const acknowledged = new Map<string, number>();
   const rounds = 6;
   for (let round = 0; round < rounds; round += 1) {
-    const child = spawn(process.execPath, [writer, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...process.execArgv, writer, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => { child.once('exit', resolve); });
     let lines = 0;
     for await (const line of createInterface({ input: child.stdout })) {
