@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
@@ -51,7 +52,7 @@ export const ended = (child: ChildProcess): Promise<Ran> =>
 export const eventually = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
   for (const end = Date.now() + 10_000; !(await holds()); ) {
     if (Date.now() > end) throw new Error('it did not come true within 10 s');
-    await new Promise((resolve) => { setImmediate(resolve); });
+    await pause(5);
   }
 };
 
