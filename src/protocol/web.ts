@@ -10,7 +10,10 @@ export const shownUrl = (text: string): string => {
 };
 
 /** A text in which URLs may stand, without the user names and passwords in them. */
-export const hideCredentials = (text: string): string => text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/"'`]*@/gi, '$1…@');
+export const hideCredentials = (text: string): string => text
+  .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/"'`]*@/gi, '$1…@')
+  // Without a scheme, as in an argument that a command doesn't take.
+  .replace(/(^|[\s"'`])[^\s"'`:@/]+:[^\s"'`@/]+@/g, '$1…@');
 
 /**
  * Checks the URL of a domain's web server.

@@ -1,3 +1,4 @@
+import '../support/bare-children.js';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -80,11 +81,11 @@ void t.test('the sorted map agrees with a sorted list through random changes', (
 
 void t.test('every acknowledged write survives SIGKILL, transactions whole', async (t) => {
   const path = folder(t);
-  const writer = fileURLToPath(new URL('../support/store-writer.ts', import.meta.url));
+  const writer = fileURLToPath(new URL('../support/store-writer.js', import.meta.url));
   const acknowledged = new Map<string, number>();
   const rounds = 6;
   for (let round = 0; round < rounds; round += 1) {
-    const child = spawn(process.execPath, [...process.execArgv, writer, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [writer, path, String(round)], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = new Promise((resolve) => { child.once('exit', resolve); });
     let lines = 0;
     for await (const line of createInterface({ input: child.stdout })) {
