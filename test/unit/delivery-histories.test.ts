@@ -9,7 +9,8 @@ t.teardown(() => player.close());
 
 /** How many histories are played, of all themes together: some 20 s of a quiet core, or as many as somebody wants. */
 const RUNS = Number(process.env['PROTOFLY_HISTORIES'] ?? 420);
-const SEED = Number(process.env['FAST_CHECK_SEED'] ?? Date.now() % 2 ** 31);
+/** The same histories each time, so that a commit is judged by what it changes; another seed is for whoever looks for more. */
+const SEED = Number(process.env['FAST_CHECK_SEED'] ?? 20_261_128);
 /** A history takes some 30 ms on a quiet core. */
 const SLOWEST_MS = 1000;
 /** As much of what happened as fits on a few screens. */

@@ -89,6 +89,14 @@ export class Mailbox {
     return false;
   }
 
+  /** Whether a message that was given to a session is mail, which stays here until its receiver has acknowledged it. */
+  keeps(message: Request, to: Address): boolean {
+    const mark = flowOf(message);
+    if (mark === undefined) return false;
+    for (const { from, epoch, seq } of this.#boxes.get(to)?.mail.values() ?? []) if (from === message.from && epoch === mark.epoch && seq === mark.seq) return true;
+    return false;
+  }
+
   /** Whether the receiver has refused for want of room: what is to be kept waits behind what is kept. */
   isHeld(to: Address): boolean {
     return this.#boxes.get(to)?.retry !== undefined;

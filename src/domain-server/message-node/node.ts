@@ -317,7 +317,7 @@ export class MessageNode {
     for (const { message, inDoubt = false } of waited) {
       if (isResponse(message)) { this.#drop(); continue; }
       const to = recipientsOf(message)[0];
-      if (to === undefined || !isAddress(message.from)) continue;
+      if (to === undefined || !isAddress(message.from) || this.mailbox.keeps(message, to)) continue;
       const answer = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} did not come back`, { uncertain: inDoubt }));
       for (const asker of this.#senders(message.from)) void this.#hand(asker, answer);
     }

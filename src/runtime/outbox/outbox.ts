@@ -125,7 +125,8 @@ export class Outbox {
     const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
     if (isAboutMail && isFinal(response)) this.#passed(pair);
     const entries = range === undefined ? pair.inFlightWithId(response.id) : pair.inFlightWithin(range);
-    if (entries.length === 0) return isAboutMail ? [response] : undefined;
+    // A domain that couldn't hand its mail on keeps it: its sender has nothing to hear.
+    if (entries.length === 0) return !isAboutMail ? undefined : isProvisional(response) || isFinal(response) ? [response] : [];
     if (isProvisional(response)) return [response];
     const before = pair.inFlight;
     const tell = entries.filter((entry) => this.#settleOne(pair, entry, response)).map(({ id }) => withIds(response, [id]));
