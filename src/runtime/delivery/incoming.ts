@@ -140,17 +140,19 @@ export class Incoming<T> {
   /**
    * A message that was handed on has been refused for now. The flow goes back: that message and those after it that are
    * not taken yet are handed on again when they come again.
+   * @returns whether it did; of a number that was handed on late only that one waits for its next copy
    */
-  goBack(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
+  goBack(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): boolean {
     const stream = this.#find(from, epoch);
     if (stream?.late.delete(seq) === true) stream.skipped.add(seq);
-    if (stream?.open.has(seq) !== true) return;
+    if (stream?.open.has(seq) !== true) return false;
     for (let number = seq + 1; number < stream.next; number += 1) {
       if (!stream.open.delete(number) && isTaken(stream, number)) stream.ahead.add(number);
     }
     stream.open.delete(seq);
     stream.next = Math.min(stream.next, seq);
     this.#changed.add(stream);
+    return true;
   }
 
   /** A message that was handed on in an earlier life is kept. */
@@ -274,6 +276,7 @@ export class Incoming<T> {
 
   #hand(stream: Stream<T>, item: T, ready: T[]): void {
     stream.open.add(stream.next);
+    stream.skipped.delete(stream.next);
     stream.next += 1;
     ready.push(item);
   }

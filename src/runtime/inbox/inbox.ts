@@ -300,8 +300,8 @@ export class Inbox {
     if (flow === undefined) {
       this.#refuse(came, error);
     } else if (isKept(message)) {
-      const behind = this.#attached.size === 0 ? this.#queue.takeBack(message.from, flow) : [];
-      this.#incoming.goBack(message.from, flow);
+      const wentBack = this.#incoming.goBack(message.from, flow);
+      const behind = wentBack && this.#attached.size === 0 ? this.#queue.takeBack(message.from, flow) : [];
       for (const one of [came, ...behind]) this.#refuse(one, error);
       this.#positions?.note();
     } else {
