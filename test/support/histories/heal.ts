@@ -1,8 +1,10 @@
 import type { RuntimeName } from './settings.js';
 import type { World } from './world.js';
 
-/** Every wait is over by then: for a resend, for a retry of the mailbox, for a stream that is given up. */
+/** When so long nothing was taken every wait is over: for a resend, for a retry of the mailbox, for a flow that is given up. */
 const PATIENCE_MS = 400_000;
+/** The node hears of mail whose receipt was lost in its receiver's next session: that comes after so long. */
+const SESSION_MS = 100_000;
 /** As long as a copy of what was answered can still be under way: mail goes again after 30 s, a resend after 24 s. */
 const COPIES_MS = 35_000;
 
@@ -12,10 +14,14 @@ export const heal = async (world: World): Promise<number> => {
   await repair(world);
   const healed = clock.now();
   ledger.note(() => 'everything is repaired');
-  for (let passed = 0; passed < PATIENCE_MS && !isDone(world) && !world.isStuck;) {
+  let taken = takesOf(world);
+  for (let passed = 0, since = 0; since < PATIENCE_MS && !isDone(world) && !world.isStuck;) {
     const step = passed < 20_000 ? 500 : passed < 120_000 ? 2000 : 10_000;
     await world.pass(step);
     passed += step;
+    since = takesOf(world) > taken ? 0 : since + step;
+    taken = takesOf(world);
+    if (passed === SESSION_MS && world.node.mail > 0) renew(world);
     await settle(world);
   }
   for (let passed = 0; passed < COPIES_MS && !world.isStuck; passed += 1000) {
@@ -33,20 +39,21 @@ const repair = async (world: World): Promise<void> => {
   }
   world.node.start();
   await world.turn();
-  while (world.late > 0) world.arriveLate();
+  while (world.arriveLate());
   for (const name of world.lanes) {
     const [x, y] = name.split('-') as [RuntimeName, RuntimeName];
     if (world.lane(name)?.up === false && x in PEERS && y in PEERS) world.cut(x, y, 'lost');
   }
   for (const name of names) world.come(name);
-  await world.flow();
-  // What a link has lost ends it: mail is given again in the next session.
-  for (const name of names) {
+  for (const runtime of world.runtimes.values()) if (!runtime.hasProgram) runtime.attach('eager');
+  await settle(world);
+};
+
+const renew = (world: World): void => {
+  for (const name of world.runtimes.keys()) {
     world.leave(name);
     world.come(name);
   }
-  for (const runtime of world.runtimes.values()) if (!runtime.hasProgram) runtime.attach('eager');
-  await settle(world);
 };
 
 const PEERS: Readonly<Record<RuntimeName, true>> = { a: true, a2: true, b: true, c: true };
@@ -54,13 +61,15 @@ const PEERS: Readonly<Record<RuntimeName, true>> = { a: true, a2: true, b: true,
 /** Everything arrives and is taken, until no more comes of it. */
 const settle = async (world: World): Promise<void> => {
   for (let round = 0; round < 20; round += 1) {
-    const { length } = world.ledger.sent.flatMap(({ takes }) => takes);
+    const before = takesOf(world);
     await world.flow();
     for (const runtime of world.runtimes.values()) runtime.take(Infinity);
     await world.flow();
-    if (world.ledger.sent.flatMap(({ takes }) => takes).length === length) return;
+    if (takesOf(world) === before) return;
   }
 };
+
+const takesOf = ({ ledger }: World): number => ledger.sent.reduce((sum, { takes }) => sum + takes.length, 0);
 
 const isDone = ({ ledger, node, runtimes }: World): boolean =>
   node.mail === 0 && [...runtimes.values()].every(({ waiting }) => waiting === 0)

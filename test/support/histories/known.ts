@@ -76,3 +76,7 @@ at('a message that has waited at its sender waits for the rest of its time at th
 at('a program that comes and goes leaves no timers', [
   ['send', 'a', 'b', {}, 6], ['flow'], ...Array.from({ length: 6 }, () => [['attach', 'b', 10], ['detach', 'b']] as const).flat(),
 ], { limits: { inboxMessages: 1 } });
+at('a session ends whose mail was given and not acknowledged', [
+  ['attach', 'b', 'eager'], ['connect', 'a', 'b'], ['leave', 'b'], ['send', 'a', 'b', { ...stored, p2p: false }], ['flow'],
+  ['come', 'b'], ['leave', 'b'], ['endSession', 'b'], ['flow'], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow'],
+], { reclaims: true });

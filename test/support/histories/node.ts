@@ -27,7 +27,8 @@ interface Session {
   readonly runtime: Address;
   state: 'attached' | 'away' | 'ended';
   lane: Lane;
-  waiting: Message[];
+  /** What waits for the runtime; it may have what was on a connection that has ended. */
+  waiting: { readonly message: Message; readonly inDoubt: boolean }[];
   timer: Timer | undefined;
 }
 
@@ -93,7 +94,7 @@ export class Node {
       this.#mailbox.renew(session.address);
       this.#mailbox.deliver(session.address);
     }
-    for (const message of session.waiting.splice(0)) this.#hand(session, message);
+    for (const { message } of session.waiting.splice(0)) this.#hand(session, message);
   }
 
   /** A runtime's connection is gone. Its session waits. */
@@ -101,7 +102,7 @@ export class Node {
     const session = this.#sessions.get(name)!;
     if (session.state !== 'attached') return;
     const left = session.lane.clear();
-    if (this.#settings.reclaims) session.waiting = [...left.map(({ message }) => message), ...session.waiting];
+    if (this.#settings.reclaims) session.waiting = [...left.map(({ message }) => ({ message, inDoubt: true })), ...session.waiting];
     session.state = 'away';
     session.timer = this.#clock.setTimeout(() => { this.end(name); }, SESSION_MS);
   }
@@ -112,9 +113,9 @@ export class Node {
     const session = this.#sessions.get(name)!;
     session.timer?.cancel();
     session.state = 'ended';
-    for (const message of session.waiting.splice(0)) {
+    for (const { message, inDoubt } of session.waiting.splice(0)) {
       if (isResponse(message)) continue;
-      const refusal = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${String(message.to)} did not come back`));
+      const refusal = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${String(message.to)} did not come back`, { uncertain: inDoubt }));
       for (const asker of this.#at(message.from)) this.#hand(asker, refusal);
     }
   }
@@ -210,7 +211,7 @@ export class Node {
 
   #hand(session: Session, message: Message): void {
     if (session.state === 'attached') void session.lane.send(message);
-    else if (session.state === 'away') session.waiting.push(message);
+    else if (session.state === 'away') session.waiting.push({ message, inDoubt: false });
   }
 
   #refuse(name: RuntimeName, message: Request, error: ProtoflyError): void {

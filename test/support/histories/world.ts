@@ -67,10 +67,6 @@ export class World {
     return this.#sends > MAX_SENDS;
   }
 
-  get late(): number {
-    return this.#late.length;
-  }
-
   runtime(name: RuntimeName): Runtime {
     const runtime = this.runtimes.get(name);
     if (runtime === undefined) throw new Error(`there is no runtime ${name}`);
@@ -107,12 +103,13 @@ export class World {
     if (lane !== undefined && transit !== undefined) this.#holdUp(name, lane, transit);
   }
 
-  /** What was held up longest arrives, unless the process that it is for has ended. */
-  arriveLate(): void {
+  /** What was held up longest arrives, unless the process that it is for has ended. @returns whether anything was */
+  arriveLate(): boolean {
     const [next] = this.#late.splice(0, 1);
-    if (next === undefined) return;
+    if (next === undefined) return false;
     const [, to] = endsOf(next.name);
     if (next.life === this.#lifeOf(to) && !this.party(to).machine.isStopped) this.#handOver(next.name, next.lane, next.transit);
+    return true;
   }
 
   /** Two runtimes have a P2P connection. */
@@ -141,9 +138,8 @@ export class World {
   leave(name: RuntimeName, how: 'lost' | 'late' = 'lost'): void {
     const { stub } = this.runtime(name);
     if (stub.state === 'absent') return;
-    for (const lane of [`${name}-node`, `node-${name}`] as const) {
+    for (const lane of [`${name}-node`, `node-${name}`] as const)
       if (how === 'late' && stub.state === 'live') for (const transit of this.lane(lane)?.transits ?? []) this.#holdUp(lane, this.lane(lane)!, transit);
-    }
     stub.leave(this.#settings.abandons);
     this.node.detach(name);
   }
@@ -223,9 +219,8 @@ export class World {
         this.#ungiven.delete(sent);
       }
     }
-    for (const { name, clock, waiting } of this.runtimes.values()) {
+    for (const { name, clock, waiting } of this.runtimes.values())
       if (clock.pending > MAX_TIMERS + 2 * waiting) ledger.fault(`runtime ${name} has more timers than there is use for`);
-    }
   }
 
   /** Whether there is a lane that would take a message. */
@@ -246,9 +241,7 @@ export class World {
     this.#late.push({ name, transit, lane, life: this.#lifeOf(endsOf(name)[1]) });
   }
 
-  #lifeOf(party: PartyName): number {
-    return party === 'node' ? this.#nodeLives : this.runtime(party).life;
-  }
+  readonly #lifeOf = (party: PartyName): number => (party === 'node' ? this.#nodeLives : this.runtime(party).life);
 
   /** Whether what is on a lane can arrive now. */
   #reaches(name: LaneName): boolean {
