@@ -3,20 +3,22 @@ import type { World } from './world.js';
 
 /** When nothing is in its way, a message is answered within so many milliseconds: it may have to be sent again, after 24 s. */
 const DIRECT_MS = 40_000;
-/** One that is kept may have to wait besides, for the mailbox or for room at its receiver. */
+/** One that is kept may have to wait besides, for the mailbox, and for room at its receiver: 30 s for each that has the same way. */
 const STORED_MS = 100_000;
+const TURN_MS = 31_000;
 
 /** Says which promises (docs/reliability.md) a history broke. @param healed when everything had been repaired */
 export const check = (world: World, healed: number): readonly string[] => {
   const { ledger } = world;
   if (world.isStuck) return [...ledger.faults, 'it goes round in circles: thousands of sends within one turn of the event loop'];
   const groups = grouped(ledger.sent, ({ by, to, id }) => `${by} ${to} ${String(id)}`);
+  const sharesId = ({ by, to, id }: Sent): boolean => groups.get(`${by} ${to} ${String(id)}`)!.length > 1;
   return [
     ...ledger.faults,
-    ...ledger.sent.flatMap((sent) => ofOne(world, sent, groups.get(`${sent.by} ${sent.to} ${String(sent.id)}`)!.length > 1)),
+    ...ledger.sent.flatMap((sent) => ofOne(world, sent, sharesId(sent))),
     ...[...groups.values()].filter(({ length }) => length > 1).flatMap(ofSeveral),
-    ...ledger.sent.flatMap((sent) => ofTime(sent, healed)),
-    ...inOrder(ledger),
+    ...ledger.sent.flatMap((sent) => ofTime(sent, healed, ledger.sent.filter(({ to }) => to === sent.to).length)),
+    ...inOrder(ledger, sharesId),
     ...leftOver(world),
   ];
 };
@@ -62,18 +64,22 @@ const ofSeveral = (group: readonly Sent[]): readonly string[] => {
   return faults;
 };
 
-/** Nobody waits for longer than it takes. */
-const ofTime = (sent: Sent, healed: number): readonly string[] => {
+/** Nobody waits for longer than it takes. @param count how many messages there were for its receiver */
+const ofTime = (sent: Sent, healed: number, count: number): readonly string[] => {
   const [first] = sent.answers;
   if (first === undefined) return [];
   const waited = first.at - Math.max(sent.at, healed);
-  return waited > (sent.store ? STORED_MS : DIRECT_MS) ? [`${named(sent)} was answered ${String(waited / 1000)} s after nothing was in its way any more`] : [];
+  return waited > (sent.store ? STORED_MS + count * TURN_MS : DIRECT_MS) ? [`${named(sent)} was answered ${String(waited / 1000)} s after nothing was in its way any more`] : [];
 };
 
-/** What one runtime sends to one receiver is taken in order: what is stored, and what isn't. */
-const inOrder = (ledger: Ledger): readonly string[] => {
-  // Of what failed, or may have, and of what its sender never heard of, no order is promised.
-  const counted = ledger.sent.filter((sent) => sent.takes.length > 0 && !sent.isOrphan && sent.excuse === undefined && !says(sent, 'failed', 'unknown') && !isLateMail(ledger, sent));
+/**
+ * What one runtime sends to one receiver is taken in order: what is stored, and what isn't.
+ * @param sharesId whether nobody can tell a message's answers from another's
+ */
+const inOrder = (ledger: Ledger, sharesId: (sent: Sent) => boolean): readonly string[] => {
+  // Of what failed, or may have, and of what its sender never heard of before it was killed, no order is promised.
+  const lives = new Map(ledger.sent.map(({ by, life }) => [by, life]));
+  const counted = ledger.sent.filter((sent) => (sent.life === lives.get(sent.by) || !sharesId(sent)) && sent.takes.length > 0 && !sent.isOrphan && sent.excuse === undefined && !says(sent, 'failed', 'unknown') && !isLateMail(ledger, sent));
   return [...grouped(counted, ({ by, to, store }) => `${by} to ${to}${store ? ', stored' : ''}`)].flatMap(([name, several]) => {
     const order = several.toSorted((one, other) => one.takes[0]!.place - other.takes[0]!.place);
     const wrong = order.find((sent, index) => index > 0 && sent.n < order[index - 1]!.n);
