@@ -405,7 +405,7 @@ void t.test('RTE-9 a runtime relays nothing for third parties', async (t) => {
   const router = new Router({
     records, outgoing, reply: () => undefined, outbox: startOutbox().outbox,
     hyperties: { find: () => undefined } as unknown as Hyperties,
-    connections: { live: () => undefined, suspect: () => undefined, handler: undefined } as unknown as Connections,
+    connections: { live: () => undefined, suspect: () => undefined, missed: () => undefined, handler: undefined } as unknown as Connections,
     nodes: { carrier: () => node, wayBack: () => node, isAway: () => false, wasLive: () => true } as unknown as MessageNodes,
   }, { runtime: parseAddress('hyperty-runtime://example.com/b') });
   const peer = parseAddress('hyperty-runtime://example.com/a');
