@@ -119,10 +119,14 @@ export class Dispatch {
   async #resend(flow: Flow, first: Outstanding): Promise<void> {
     const { window } = flow;
     try {
-      const carrier = await this.#components.route(first.message, flow.to, flow.avoid);
+      const routes = new Routes(this.#components.route, flow);
+      await routes.of(first.message);
       // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
-        if (entry.carrier === undefined) await this.#giveAgain(flow, entry, carrier);
+        if (entry.carrier !== undefined) continue;
+        const carrier = await routes.of(entry.message);
+        // Its receipt may have come meanwhile.
+        if (window.get(entry.seq) === entry) await this.#giveAgain(flow, entry, carrier);
       }
     } catch (thrown) {
       // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
@@ -168,6 +172,33 @@ export class Dispatch {
       for (const entry of entries) giveBack(entry);
       throw thrown;
     }
+  }
+}
+
+/** The routes of one flow's messages now: one for each wish that a message may have about P2P. */
+export class Routes {
+  readonly #route: DispatchComponents['route'];
+  readonly #flow: Flow;
+  readonly #found = new Map<unknown, Carrier>();
+
+  constructor(route: DispatchComponents['route'], flow: Flow) {
+    this.#route = route;
+    this.#flow = flow;
+  }
+
+  /** @throws ProtoflyError where there is none */
+  async of(message: Message): Promise<Carrier> {
+    const wish = message.body?.p2p;
+    const known = this.#found.get(wish);
+    if (known !== undefined) return known;
+    const carrier = await this.#route(message, this.#flow.to, this.#flow.avoid);
+    this.#found.set(wish, carrier);
+    return carrier;
+  }
+
+  /** The route of a message, if `of` was asked for its wish. */
+  known(message: Message): Carrier | undefined {
+    return this.#found.get(message.body?.p2p);
   }
 }
 

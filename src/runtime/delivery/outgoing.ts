@@ -4,7 +4,7 @@ import {
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
-import { Dispatch, type DispatchComponents } from './dispatch.js';
+import { Dispatch, Routes, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
 import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
@@ -271,8 +271,10 @@ export class Outgoing {
   async #detour(flow: Flow, oldest: Outstanding): Promise<void> {
     if (flow.moving !== undefined) return;
     try {
-      const carrier = await this.#route(oldest.message, flow.to, flow.avoid);
-      const elsewhere = ({ carrier: before }: Outstanding): boolean => before !== carrier;
+      const routes = new Routes(this.#route, flow);
+      await routes.of(oldest.message);
+      for (const { message } of flow.window.all()) if (routes.known(message) === undefined) await routes.of(message);
+      const elsewhere = ({ message, carrier: before }: Outstanding): boolean => before !== (routes.known(message) ?? before);
       if (flow.window.find(elsewhere) !== undefined) this.#dispatch.move(flow, elsewhere);
       else flow.trouble = undefined;
     } catch (thrown) {

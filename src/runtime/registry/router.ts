@@ -1,6 +1,6 @@
 import type { Listener, Origin, Resolver } from '../../bus/index.js';
 import {
-  asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
+  asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isSuccess, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
   type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import type { Carrier, Outgoing } from '../delivery/index.js';
@@ -122,7 +122,8 @@ export class Router implements Resolver {
     // What says that its question came through a message node goes back through one, while that is there: the sender
     // changes its way first when a connection dies. And Connection objects speak through message nodes, whatever has
     // become live meanwhile.
-    if ((response.body['path'] === 'msg-node' && !nodes.isAway(domainOf(to))) || FUNCTION.test(from)) return nodes.wayBack(to);
+    // A refusal does so in any case: the domain has to hear of its mail, or its sender would be told what isn't true yet.
+    if ((response.body['path'] === 'msg-node' && (!isSuccess(response) || !nodes.isAway(domainOf(to)))) || FUNCTION.test(from)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.wayBack(to);

@@ -80,3 +80,17 @@ at('a session ends whose mail was given and not acknowledged', [
   ['attach', 'b', 'eager'], ['connect', 'a', 'b'], ['leave', 'b'], ['send', 'a', 'b', { ...stored, p2p: false }], ['flow'],
   ['come', 'b'], ['leave', 'b'], ['endSession', 'b'], ['flow'], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow'],
 ], { reclaims: true });
+
+// What one flow's messages wish of P2P, and where refusals of mail go.
+at('an older message for the node alone is refused, a newer one goes directly', [
+  ['send', 'a', 'b', { store: true, p2p: false }, 2], ['run', 4000], ['connect', 'a', 'b'], ['send', 'a', 'b', stored], ['run', 31_000],
+], { limits: { inboxMessages: 1, inboxStallMs: 5000 } });
+at('mail that comes late finds no room, and others wait behind it', [
+  ['disk', 'b', 'failing'], ['send', 'a', 'b', stored], ['leave', 'b'], ['run', 60], ['come', 'b'], ['send', 'a', 'b', stored], ['send', 'a', 'b', { ...stored, p2p: false }], ['run', 31_000],
+], { asks: true, reclaims: true, abandons: true, limits: { inboxBytes: 3000, inboxStallMs: 5000, streams: 6, outboxMessages: 2, window: 1000, mailBytes: 4000, laneRoom: 1 } });
+at('a flow goes back over a number that it had skipped', [
+  ['kill', 'b'], ['gaps', 'a', 'b', 4], ['come', 'b'], ['gaps', 'a', 'b', 2], ['wait', 2500], ['gaps', 'a', 'b', 3], ['run', 4000], ['wait', 16_000], ['leave', 'b'],
+], { reclaims: true, abandons: true, limits: { inboxMessages: 2, inboxBytes: 1200, inboxStalled: 1, outboxUnderWay: 4, mailPerReceiver: 4, mailRetryMs: 5000, laneRoom: 3 } });
+at('a receiver whose node is away refuses mail', [
+  ['send', 'a', 'b', stored, 2], ['leave', 'b'], ['connect', 'a', 'b'], ['flow'], ['come', 'b'], ['send', 'a', 'b', { batches: true }, 3], ['flow'], ['leave', 'b'], ['wait', 31_000],
+], { asks: true, reclaims: true, abandons: true, limits: { inboxBytes: 1200, inboxStalled: 1, streams: 4, outboxBytes: 1500, outboxPerPair: 1, mailBytes: 1500 } });

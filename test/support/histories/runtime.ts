@@ -245,7 +245,7 @@ export class Runtime {
     const { ledger, hosts, direct, stub } = this.#components;
     const names = hosts(response.to);
     if (!isSuccess(response)) for (const name of names) ledger.refused(name, this.name, response);
-    const isForNode = response.body['path'] === 'msg-node' && stub.state === 'live';
+    const isForNode = response.body['path'] === 'msg-node' && (stub.state === 'live' || !isSuccess(response));
     // Twins hear of each other's messages.
     const lanes = isForNode ? [] : names.flatMap((name) => direct(name) ?? []);
     try {
