@@ -83,7 +83,8 @@ export class Outgoing {
   /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
   send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Pressure {
     const flow = this.#flow(message.from, to);
-    const instead = flow.insteadOf(carrier, message);
+    // A caller that keeps count has reasons for its route: what it sends may have to stay behind mail.
+    const instead = mark === undefined ? flow.insteadOf(carrier, message) : carrier;
     const entry = flow.add(message, mark, until);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));

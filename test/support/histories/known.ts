@@ -94,3 +94,9 @@ at('a flow goes back over a number that it had skipped', [
 at('a receiver whose node is away refuses mail', [
   ['send', 'a', 'b', stored, 2], ['leave', 'b'], ['connect', 'a', 'b'], ['flow'], ['come', 'b'], ['send', 'a', 'b', { batches: true }, 3], ['flow'], ['leave', 'b'], ['wait', 31_000],
 ], { asks: true, reclaims: true, abandons: true, limits: { inboxBytes: 1200, inboxStalled: 1, streams: 4, outboxBytes: 1500, outboxPerPair: 1, mailBytes: 1500 } });
+at('a message goes to the domain while the next is on its way directly', [
+  ['connect', 'a', 'b'], ['leave', 'b'], ['send', 'a', 'b', { store: true, p2p: false }], ['send', 'a', 'b', stored, 3], ['flow'],
+], { reclaims: true, abandons: true, limits: { inboxStallMs: 500, outboxMessages: 4, outboxUnderWay: 4, mailPerReceiver: 4, mailRetryMs: 5000, laneRoom: 1 } });
+at('a message goes to the domain, the next directly, and many follow slowly', [
+  ['kill', 'b'], ['send', 'a', 'b', { store: true, batches: true }, 1], ['connect', 'a', 'b'], ['gaps', 'a', 'b', 34],
+], { abandons: true });
