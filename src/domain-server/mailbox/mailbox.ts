@@ -97,6 +97,13 @@ export class Mailbox {
     return false;
   }
 
+  /** A message that is handed on at once, as its receiver gets it: behind the mail of its flow that has been given to that. */
+  behindMail(message: Message, to: Address): Message {
+    const box = this.#boxes.get(to);
+    const mark = box === undefined ? undefined : flowOf(message);
+    return box === undefined || mark === undefined ? message : box.streams.behind(message, mark);
+  }
+
   /** Whether the receiver has refused for want of room: what is to be kept waits behind what is kept. */
   isHeld(to: Address): boolean {
     return this.#boxes.get(to)?.retry !== undefined;

@@ -31,6 +31,13 @@ export class Streams {
     return withFlow(message, { epoch, seq, base });
   }
 
+  /** A message that goes past what is here: its receiver is to wait for mail of the same flow before it. */
+  behind(message: Message, { epoch, seq, base }: FlowMark): Message {
+    let lowest = base;
+    for (const here of this.#here.get(streamOf(message.from, epoch)) ?? []) lowest = Math.min(lowest, here);
+    return lowest < base ? withFlow(message, { epoch, seq, base: lowest }) : message;
+  }
+
   /** Whether everything from its base on is here. */
   isNext(from: Address, { epoch, seq, base }: FlowMark): boolean {
     const here = this.#here.get(streamOf(from, epoch));

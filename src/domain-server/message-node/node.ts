@@ -174,7 +174,7 @@ export class MessageNode {
     receivers.delete(session);
     if (wantsKeeping(message) && this.#isToBeKept(to, receivers, session)) return this.#keep(connection, session, message, to);
     if (known && receivers.size === 0) return this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `${to} is an address of nobody but its sender`), connection);
-    if (known) return this.#handAll(receivers, message, connection);
+    if (known) return this.#handAll(receivers, this.mailbox.behindMail(message, to), connection);
     const other = this.directory.runtimeSession(to) ?? this.#visitors.at(to);
     if (other !== undefined && other !== session && !other.ended) return this.#handAll(new Set([other]), message, connection);
     return this.#refuse(message, this.#unknown(to), connection);

@@ -210,9 +210,11 @@ export class Outbox {
       }
       try {
         if (this.#components.isAway(message, pair.to)) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
+        const hadMail = pair.hasMail(this.#components.clock.now());
         const carrier = await this.#route(message, pair.to);
-        // Where there was no way for long, another entry may be the first by now.
+        // Where there was no route for long, another entry may be the first by now, or one before it at the domain.
         if (pair.waiting[0] !== entry || this.#closed) continue;
+        if (!hadMail && pair.hasMail(this.#components.clock.now())) continue;
         pair.depart(this.#components.clock.now());
         await this.#outgoing.send(expecting(message), pair.to, carrier, { mark: entry, until: entry.until });
         pair.went();

@@ -163,7 +163,7 @@ export class Node {
     if (session === undefined) { this.#refuse(name, message, new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`)); return; }
     if (wantsKeeping(message) && this.#isToBeKept(session)) { this.#keep(name, message, to, at); return; }
     if (session.state === 'ended') this.#refuse(name, message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} is not connected`));
-    else this.#hand(session, message);
+    else this.#hand(session, this.#mailbox.behindMail(message, to));
   }
 
   #isToBeKept({ state, address }: Session): boolean {
