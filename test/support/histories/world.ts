@@ -212,7 +212,9 @@ export class World {
     const { ledger } = this;
     for (; this.#seen < ledger.sent.length; this.#seen += 1) this.#ungiven.add(ledger.sent[this.#seen]!);
     for (const sent of this.#ungiven) {
-      if (sent.store || sent.givenAt !== undefined || sent.answers.length > 0 || sent.isOrphan) { this.#ungiven.delete(sent); continue; }
+      // The answer to a message that shares its id counts as that of the first.
+      const isAnswered = ledger.sent.some(({ by, to, id, answers }) => by === sent.by && to === sent.to && id === sent.id && answers.length > 0);
+      if (sent.store || sent.givenAt !== undefined || isAnswered || sent.isOrphan) { this.#ungiven.delete(sent); continue; }
       if (!this.#couldGo(sent)) sent.idleSince = undefined;
       else if (this.clock.now() - (sent.idleSince ??= this.clock.now()) > IDLE_MS) {
         ledger.fault(`#${String(sent.n)} was given to nobody for ${String(IDLE_MS)} ms, though there is a good lane`);
