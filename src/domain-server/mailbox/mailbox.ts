@@ -157,7 +157,8 @@ export class Mailbox {
     if (box === undefined || box.retry !== undefined || this.#closed) return;
     const acknowledges = this.#components.acknowledges(to);
     for (const mail of box.mail.values()) {
-      if (mail.given) continue;
+      // Behind a gap it waits until the mail before that has been taken.
+      if (mail.given || box.streams.isBehindGap(mail.from, mail)) continue;
       if (mail.deadline <= this.#components.clock.now()) { this.#expire(mail); continue; }
       const message = this.#messages.get(mail.key);
       if (message === undefined) { this.#remove(mail); continue; }
@@ -183,6 +184,13 @@ export class Mailbox {
   settle(response: Response): readonly Response[] {
     const box = this.#boxes.get(response.from);
     if (box === undefined) return [response];
+    const heard = this.#settleAll(box, response);
+    // Mail behind a gap may follow now.
+    if (!isProvisional(response) && this.hasFor(response.from)) this.deliver(response.from);
+    return heard;
+  }
+
+  #settleAll(box: Box, response: Response): readonly Response[] {
     const range = rangeOf(response);
     if (range === undefined) {
       const meant = [...box.mail.values()].filter(({ from, id }) => from === response.to && id === response.id);

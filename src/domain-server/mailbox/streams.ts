@@ -25,10 +25,21 @@ export class Streams {
 
   /** The message as it is given: what isn't here any more doesn't come, so its base is the first of what is here without a gap. */
   withBase(message: Message, { epoch, seq }: Mark): Message {
-    const here = this.#here.get(streamOf(message.from, epoch));
+    return withFlow(message, { epoch, seq, base: this.#baseOf(message.from, { epoch, seq }) });
+  }
+
+  /** Whether earlier mail of a flow is here, and between that and this something that won't come: the base of this would skip it. */
+  isBehindGap(from: Address, mark: Mark): boolean {
+    const base = this.#baseOf(from, mark);
+    for (const here of this.#here.get(streamOf(from, mark.epoch)) ?? []) if (here < base) return true;
+    return false;
+  }
+
+  #baseOf(from: Address, { epoch, seq }: Mark): number {
+    const here = this.#here.get(streamOf(from, epoch));
     let base = seq;
     while (here?.has(base - 1) === true) base -= 1;
-    return withFlow(message, { epoch, seq, base });
+    return base;
   }
 
   /** A message that goes past what is here: its receiver is to wait for mail of the same flow before it. */

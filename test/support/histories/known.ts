@@ -100,3 +100,6 @@ at('a message goes to the domain while the next is on its way directly', [
 at('a message goes to the domain, the next directly, and many follow slowly', [
   ['kill', 'b'], ['send', 'a', 'b', { store: true, batches: true }, 1], ['connect', 'a', 'b'], ['gaps', 'a', 'b', 34],
 ], { abandons: true });
+at('mail stands behind numbers that its sender has given up', [
+  ['kill', 'b'], ['gaps', 'a', 'b', 2], ['come', 'b'], ['gaps', 'a', 'b', 1], ['wait', 31_000], ['gaps', 'a2', 'b', 34],
+], { runtimes: ['a', 'a2', 'b'], twins: true, asks: true, limits: { inboxMessages: 1, inboxStalled: 3, outboxBytes: 1500, outboxPerPair: 4, outboxUnderWay: 2, mailRetryMs: 5000 } });
