@@ -37,6 +37,8 @@ export interface MailboxInit {
 /** Whether a message is offered again after a refusal: the receiver has no room, or no disk, or is away. */
 const isPassing = (code: number): boolean => code === 408 || code === 429 || code >= 500;
 
+const isBefore = (one: Mail, other: Mail): boolean => one.epoch === other.epoch && one.seq < other.seq;
+
 /**
  * Mail of the receivers of one domain, in order. A message is given in each session of its receiver until that has
  * acknowledged it; the numbers that it carries (docs/protocol.md, "Flows") let the receiver drop what it has already.
@@ -81,11 +83,11 @@ export class Mailbox {
     }
   }
 
-  /** Whether anything for an address has not been given to its runtime's present session. */
-  hasFor(to: Address): boolean {
+  /** Whether anything for an address has not been given to its runtime's present session. @param from of that sender @default of any */
+  hasFor(to: Address, from?: Address): boolean {
     const box = this.#boxes.get(to);
     if (box === undefined) return false;
-    for (const mail of box.mail.values()) if (!mail.given) return true;
+    for (const mail of box.mail.values()) if (!mail.given && (from === undefined || mail.from === from)) return true;
     return false;
   }
 
@@ -156,9 +158,15 @@ export class Mailbox {
     const box = this.#boxes.get(to);
     if (box === undefined || box.retry !== undefined || this.#closed) return;
     const acknowledges = this.#components.acknowledges(to);
+    const held = new Map<Address, Mail>();
     for (const mail of box.mail.values()) {
-      // Behind a gap it waits until the mail before that has been taken.
-      if (mail.given || box.streams.isBehindGap(mail.from, mail)) continue;
+      if (mail.given) continue;
+      // Mail behind a gap waits until what is before the gap has been taken. Its sender's other mail waits behind it.
+      const first = held.get(mail.from);
+      if (box.streams.isBehindGap(mail.from, mail) || (first !== undefined && !isBefore(mail, first))) {
+        if (first === undefined) held.set(mail.from, mail);
+        continue;
+      }
       if (mail.deadline <= this.#components.clock.now()) { this.#expire(mail); continue; }
       const message = this.#messages.get(mail.key);
       if (message === undefined) { this.#remove(mail); continue; }

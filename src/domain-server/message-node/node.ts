@@ -172,7 +172,7 @@ export class MessageNode {
     const receivers = this.directory.receiversOf(to);
     const known = receivers.size > 0;
     receivers.delete(session);
-    if (wantsKeeping(message) && this.#isToBeKept(to, receivers, session)) return this.#keep(connection, session, message, to);
+    if (wantsKeeping(message) && this.#isToBeKept(message.from, to, receivers, session)) return this.#keep(connection, session, message, to);
     if (known && receivers.size === 0) return this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `${to} is an address of nobody but its sender`), connection);
     if (known) return this.#handAll(receivers, this.mailbox.behindMail(message, to), connection);
     const other = this.directory.runtimeSession(to) ?? this.#visitors.at(to);
@@ -181,13 +181,13 @@ export class MessageNode {
   }
 
   /** Whether there is a receiver, but not now. What waits for one that is there goes first. */
-  #isToBeKept(to: Address, others: ReadonlySet<Session>, session: Session): boolean {
+  #isToBeKept(from: Address, to: Address, others: ReadonlySet<Session>, session: Session): boolean {
     const owner = this.directory.ownerOf(to);
     if (domainOf(to) !== this.domain || owner === session || [...others].some((other) => other !== owner)) return false;
     if (owner === undefined) return this.#registeredBy(to) !== undefined;
     if (!owner.flowing || this.mailbox.isHeld(to)) return true;
     if (this.mailbox.hasFor(to)) this.mailbox.deliver(to);
-    return false;
+    return this.mailbox.hasFor(to, from);
   }
 
   /** Keeps a message for a receiver that is away; its sender is told when it is on disk. */

@@ -161,15 +161,15 @@ export class Node {
     const to = message.to as Address;
     const [session] = this.#at(to);
     if (session === undefined) { this.#refuse(name, message, new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`)); return; }
-    if (wantsKeeping(message) && this.#isToBeKept(session)) { this.#keep(name, message, to, at); return; }
+    if (wantsKeeping(message) && this.#isToBeKept(message.from, session)) { this.#keep(name, message, to, at); return; }
     if (session.state === 'ended') this.#refuse(name, message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} is not connected`));
     else this.#hand(session, this.#mailbox.behindMail(message, to));
   }
 
-  #isToBeKept({ state, address }: Session): boolean {
+  #isToBeKept(from: Address, { state, address }: Session): boolean {
     if (state !== 'attached' || this.#mailbox.isHeld(address)) return true;
     if (this.#mailbox.hasFor(address)) this.#mailbox.deliver(address);
-    return false;
+    return this.#mailbox.hasFor(address, from);
   }
 
   #keep(name: RuntimeName, message: Request, to: Address, at: number): void {
