@@ -34,6 +34,12 @@ export interface Position {
   readonly skipped: readonly number[];
 }
 
+/** What has changed since it was written last: positions, and flows that are forgotten. */
+export interface Changes {
+  readonly changed: readonly Position[];
+  readonly forgotten: readonly Pick<Position, 'from' | 'epoch'>[];
+}
+
 interface Stream<T> {
   readonly from: string;
   readonly epoch: string;
@@ -78,7 +84,7 @@ export class Incoming<T> {
   readonly #init: Required<IncomingInit>;
   /** Flows whose position has changed since `changes`. */
   #changed = new Set<Stream<T>>();
-  #forgotten: Stream<T>[] = [];
+  #forgotten: Pick<Position, 'from' | 'epoch'>[] = [];
   #heldBytes = 0;
   #streams = 0;
   #uses = 0;
@@ -175,12 +181,21 @@ export class Incoming<T> {
   }
 
   /** The positions that have changed since this was asked last, and the flows that have been forgotten. */
-  changes(): { readonly changed: readonly Position[]; readonly forgotten: readonly Pick<Position, 'from' | 'epoch'>[] } {
+  changes(): Changes {
     const changed = [...this.#changed].filter((stream) => this.#find(stream.from, stream.epoch) === stream).map(positionOf);
     const forgotten = this.#forgotten.filter(({ from, epoch }) => this.#find(from, epoch) === undefined);
     this.#changed = new Set();
     this.#forgotten = [];
     return { changed, forgotten };
+  }
+
+  /** Changes that could not be written are there again when they are asked for next. */
+  unwritten({ changed, forgotten }: Changes): void {
+    for (const { from, epoch } of changed) {
+      const stream = this.#find(from, epoch);
+      if (stream !== undefined) this.#changed.add(stream);
+    }
+    this.#forgotten.push(...forgotten);
   }
 
   #find(from: string, epoch: string): Stream<T> | undefined {

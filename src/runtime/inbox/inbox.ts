@@ -164,7 +164,7 @@ export class Inbox {
         this.#receipt(message, arrival, flow);
         return;
       case 'refused':
-        this.#refuse({ message, arrival, flow }, this.#queue.full());
+        this.#refuseForGood({ message, arrival, flow }, this.#queue.full());
         return;
       case 'late':
         this.#refuse({ message, arrival, flow }, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));

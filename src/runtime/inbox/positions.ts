@@ -12,7 +12,7 @@ export interface KeptPosition extends Position {
 export interface PositionsComponents {
   readonly kept: Collection<KeptPosition>;
   readonly clock: Clock;
-  readonly incoming: Pick<Incoming<unknown>, 'changes' | 'restore'>;
+  readonly incoming: Pick<Incoming<unknown>, 'changes' | 'unwritten' | 'restore'>;
   readonly onFailed: (thrown: unknown) => void;
 }
 
@@ -22,6 +22,9 @@ export interface PositionsInit {
   /** How long a position may be in memory only, in milliseconds. @default 50 */
   readonly positionMs?: number;
 }
+
+/** When a write that failed is tried again. */
+const RETRY_MS = 1000;
 
 /** The lists of a position that was written without them. */
 const NO_LISTS = { first: 1, ahead: [], refused: [], skipped: [] };
@@ -36,6 +39,9 @@ export class Positions {
   readonly #positionMs: number;
   #timer: Timer | undefined;
   #soon: Promise<void> | undefined;
+  /** The writes that are on their way, as one. */
+  #writing: Promise<void> | undefined;
+  #closed = false;
 
   constructor(components: PositionsComponents, { address, positionMs = 50 }: PositionsInit) {
     this.#components = components;
@@ -48,16 +54,21 @@ export class Positions {
 
   /** Something has been taken. */
   note(): void {
-    this.#timer ??= this.#components.clock.setTimeout(() => { this.write().catch(() => undefined); }, this.#positionMs);
+    this.#writeIn(this.#positionMs);
   }
 
-  /** Writes now what has changed. @returns when it is on disk. @throws ProtoflyError `E_STORE`, as a rejection that is logged already */
+  /**
+   * Writes now what has changed.
+   * @returns when that is on disk, and what was on its way there
+   * @throws ProtoflyError `E_STORE`, as a rejection that is logged already; what could not be written is tried again later
+   */
   write(): Promise<void> {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { onFailed } = this.#components;
-    const written = this.#writeAll();
-    written.catch(onFailed);
+    const written = Promise.all([this.#writing, this.#writeAll()]).then(() => undefined);
+    const ended = (): void => { if (this.#writing === written) this.#writing = undefined; };
+    written.then(ended, ended);
+    this.#writing = written;
     return written;
   }
 
@@ -71,12 +82,19 @@ export class Positions {
   }
 
   async #writeAll(): Promise<void> {
-    const { kept, clock, incoming } = this.#components;
-    const { changed, forgotten } = incoming.changes();
-    await Promise.all([
-      ...changed.map((position) => kept.put(this.#key(position), { ...position, at: clock.date() })),
-      ...forgotten.map((stream) => kept.delete(this.#key(stream))),
-    ]);
+    const { kept, clock, incoming, onFailed } = this.#components;
+    const changes = incoming.changes();
+    try {
+      await Promise.all([
+        ...changes.changed.map((position) => kept.put(this.#key(position), { ...position, at: clock.date() })),
+        ...changes.forgotten.map((stream) => kept.delete(this.#key(stream))),
+      ]);
+    } catch (thrown) {
+      onFailed(thrown);
+      incoming.unwritten(changes);
+      if (!this.#closed) this.#writeIn(RETRY_MS);
+      throw thrown;
+    }
   }
 
   async discard(): Promise<void> {
@@ -88,7 +106,12 @@ export class Positions {
   }
 
   close(): void {
+    this.#closed = true;
     if (this.#timer !== undefined) this.write().catch(() => undefined);
+  }
+
+  #writeIn(milliseconds: number): void {
+    this.#timer ??= this.#components.clock.setTimeout(() => { this.write().catch(() => undefined); }, milliseconds);
   }
 
   #key({ from, epoch }: Pick<Position, 'from' | 'epoch'>): string {
