@@ -108,23 +108,20 @@ export class Dispatch {
     flow.pressure = undefined;
     this.#gathering.delete(flow);
     for (const entry of flow.window.all()) if (fits(entry)) entry.carrier = undefined;
-    const first = flow.window.find(({ carrier }) => carrier === undefined);
-    if (first === undefined) return;
+    if (flow.window.find(({ carrier }) => carrier === undefined) === undefined) return;
     let moved: () => void = () => undefined;
     flow.moving = new Promise((resolve) => { moved = resolve; });
-    void this.#resend(flow, first).then(moved);
+    void this.#resend(flow).then(moved);
   }
 
   /** Ends with `#moved`, without a pause after the last message: what is sent from then on leaves by itself. Never rejects. */
-  async #resend(flow: Flow, first: Outstanding): Promise<void> {
+  async #resend(flow: Flow): Promise<void> {
     const { window } = flow;
     try {
-      const routes = new Routes(this.#components.route, flow);
-      await routes.of(first.message);
       // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier !== undefined) continue;
-        const carrier = await routes.of(entry.message);
+        const carrier = await this.#components.route(entry.message, flow.to, flow.avoid);
         // Its receipt may have come meanwhile.
         if (window.get(entry.seq) === entry) await this.#giveAgain(flow, entry, carrier);
       }
@@ -172,33 +169,6 @@ export class Dispatch {
       for (const entry of entries) giveBack(entry);
       throw thrown;
     }
-  }
-}
-
-/** The routes of one flow's messages now: one for each wish that a message may have about P2P. */
-export class Routes {
-  readonly #route: DispatchComponents['route'];
-  readonly #flow: Flow;
-  readonly #found = new Map<unknown, Carrier>();
-
-  constructor(route: DispatchComponents['route'], flow: Flow) {
-    this.#route = route;
-    this.#flow = flow;
-  }
-
-  /** @throws ProtoflyError where there is none */
-  async of(message: Message): Promise<Carrier> {
-    const wish = message.body?.p2p;
-    const known = this.#found.get(wish);
-    if (known !== undefined) return known;
-    const carrier = await this.#route(message, this.#flow.to, this.#flow.avoid);
-    this.#found.set(wish, carrier);
-    return carrier;
-  }
-
-  /** The route of a message, if `of` was asked for its wish. */
-  known(message: Message): Carrier | undefined {
-    return this.#found.get(message.body?.p2p);
   }
 }
 

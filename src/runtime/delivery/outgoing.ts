@@ -4,7 +4,7 @@ import {
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import type { Carrier } from './carrier.js';
-import { Dispatch, Routes, type DispatchComponents } from './dispatch.js';
+import { Dispatch, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
 import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
@@ -296,3 +296,30 @@ export class Outgoing {
 /** One response for several messages; undefined where there are none. */
 const aboutAll = (response: Response, entries: readonly Outstanding[]): Response | undefined =>
   entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
+
+/** The routes of one flow's messages now: one for each wish that a message may have about P2P. */
+class Routes {
+  readonly #route: DispatchComponents['route'];
+  readonly #flow: Flow;
+  readonly #found = new Map<unknown, Carrier>();
+
+  constructor(route: DispatchComponents['route'], flow: Flow) {
+    this.#route = route;
+    this.#flow = flow;
+  }
+
+  /** @throws ProtoflyError where there is none */
+  async of(message: Message): Promise<Carrier> {
+    const wish = message.body?.p2p;
+    const known = this.#found.get(wish);
+    if (known !== undefined) return known;
+    const carrier = await this.#route(message, this.#flow.to, this.#flow.avoid);
+    this.#found.set(wish, carrier);
+    return carrier;
+  }
+
+  /** The route of a message, if `of` was asked for its wish. */
+  known(message: Message): Carrier | undefined {
+    return this.#found.get(message.body?.p2p);
+  }
+}

@@ -114,12 +114,20 @@ export class Outbox {
 
   /**
    * Takes note of a response from elsewhere.
-   * @returns what the senders are to hear of it, which is nothing while a message is still kept, or when its keeping was
+   * @returns what the senders are to hear of it now, which is nothing while a message is still kept, or when its keeping was
    * told before; undefined when it is about nothing of the outbox's
    */
   settle(response: Response): readonly Response[] | undefined {
     const pair = this.#pairs.get(pairKey(response.to, response.from));
-    if (pair === undefined) return undefined;
+    const heard = pair === undefined ? undefined : this.#heard(pair, response);
+    if (pair?.noting === undefined || heard === undefined) return heard;
+    // A later life must know of mail of which its sender has heard, or it would overtake that.
+    void pair.noting.then(() => { if (!this.#closed) for (const one of heard) this.#components.reply(one); });
+    return [];
+  }
+
+  /** @returns what the senders are to hear of a response; undefined when it is about nothing of this pair's */
+  #heard(pair: Pair, response: Response): readonly Response[] | undefined {
     const range = rangeOf(response);
     const mail = pair.atDomain;
     const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
@@ -163,7 +171,7 @@ export class Outbox {
     if (isSuccess(response)) {
       const atDomain = response.body['stored'] === 'domain';
       this.#outgoing.acknowledge(pair.from, pair.to, entry, response.body['path']);
-      if (atDomain) this.#spool.noteMail(pair, pair.withMail(entry));
+      if (atDomain) pair.note(this.#spool.noteMail(pair, pair.withMail(entry)));
       else if (pair.isBehindMail(entry)) this.#passed(pair);
       this.#remove(pair, entry);
       return entry.asked && !(told && atDomain);
@@ -251,10 +259,11 @@ export class Outbox {
   }
 
   #route(message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> {
-    const pair = this.#pairs.get(pairKey(message.from, to));
+    const hasMail = (): boolean => this.#pairs.get(pairKey(message.from, to))?.hasMail(this.#components.clock.now()) === true;
     // What waits at the domain is not to be overtaken.
-    const viaNode = pair?.hasMail(this.#components.clock.now()) === true;
-    return this.#components.route(viaNode ? ({ ...message, body: { ...message.body, p2p: false } } as Message) : message, to, avoid);
+    if (hasMail()) return this.#components.route({ ...message, body: { ...message.body, p2p: false } } as Message, to, avoid);
+    const found = this.#components.route(message, to, avoid);
+    return found instanceof Promise ? found.then((carrier) => (hasMail() ? this.#route(message, to, avoid) : carrier)) : found;
   }
 
   /** A message is on disk: its sender is told so. */
@@ -306,7 +315,7 @@ export class Outbox {
 
   /** The domain hands on in order: what it kept of this pair has been taken. */
   #passed(pair: Pair): void {
-    if (pair.atDomain !== undefined) this.#spool.noteMail(pair, undefined);
+    if (pair.atDomain !== undefined) void this.#spool.noteMail(pair, undefined);
   }
 
   #schedule(): void {

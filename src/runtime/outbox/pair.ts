@@ -58,6 +58,8 @@ export class Pair {
   bytes = 0;
   /** Until the mail at the receiver's domain has been taken, later messages also go through that domain, or they would overtake it. */
   atDomain: LastMail | undefined;
+  /** While it is being written that the domain keeps mail: settles when a sender may hear of that. */
+  noting: Promise<void> | undefined;
   /** When a message was last here, in steady time. */
   usedAt: number;
 
@@ -160,6 +162,14 @@ export class Pair {
   withMail(entry: Entry): LastMail {
     const { id, epoch, seq } = this.atDomain === undefined || this.isBehindMail(entry) ? entry : this.atDomain;
     return { id, epoch, seq, until: Math.max(entry.until + LATE_MS, this.atDomain?.until ?? 0) };
+  }
+
+  /** What its sender is to hear waits until something is on disk. */
+  note(written: Promise<void>): void {
+    const noting = Promise.all([this.noting, written]).then(() => {
+      if (this.noting === noting) this.noting = undefined;
+    });
+    this.noting = noting;
   }
 
   isPausing(now: number): boolean {

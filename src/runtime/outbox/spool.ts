@@ -126,12 +126,12 @@ export class Spool {
     entry.state = 'here';
   }
 
-  /** Remembers where the mail of a pair ends that the receiver's domain keeps. */
-  noteMail(pair: Pair, last: LastMail | undefined): void {
+  /** Remembers where the mail of a pair ends that the receiver's domain keeps. @returns when it is on disk, or couldn't be written */
+  noteMail(pair: Pair, last: LastMail | undefined): Promise<void> {
     pair.atDomain = last;
     const { pairs } = this.#components;
     const written = last === undefined ? pairs.delete(digestOf(pair)) : pairs.put(digestOf(pair), { from: pair.from, to: pair.to, last: { ...last, until: this.#date(last.until) } });
-    written.catch((thrown: unknown) => { this.#warn(thrown); });
+    return written.then(() => undefined, (thrown: unknown) => { this.#warn(thrown); });
   }
 
   full(): ProtoflyError {

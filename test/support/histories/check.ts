@@ -79,7 +79,7 @@ const ofTime = (sent: Sent, healed: number, count: number): readonly string[] =>
 const inOrder = (ledger: Ledger, sharesId: (sent: Sent) => boolean): readonly string[] => {
   // Of what failed, or may have, and of what its sender never heard of before it was killed, no order is promised.
   const lives = new Map(ledger.sent.map(({ by, life }) => [by, life]));
-  const counted = ledger.sent.filter((sent) => (sent.life === lives.get(sent.by) || !sharesId(sent)) && sent.takes.length > 0 && !sent.isOrphan && sent.excuse === undefined && !says(sent, 'failed', 'unknown') && !isLateMail(ledger, sent));
+  const counted = ledger.sent.filter((sent) => (sent.life === lives.get(sent.by) || !sharesId(sent)) && sent.takes.length > 0 && !sent.isOrphan && !sent.isUnnoted && sent.excuse === undefined && !says(sent, 'failed', 'unknown') && !isLateMail(ledger, sent));
   return [...grouped(counted, ({ by, to, store }) => `${by} to ${to}${store ? ', stored' : ''}`)].flatMap(([name, several]) => {
     const order = several.toSorted((one, other) => one.takes[0]!.place - other.takes[0]!.place);
     const wrong = order.find((sent, index) => index > 0 && sent.n < order[index - 1]!.n);

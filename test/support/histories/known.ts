@@ -103,3 +103,17 @@ at('a message goes to the domain, the next directly, and many follow slowly', [
 at('mail stands behind numbers that its sender has given up', [
   ['kill', 'b'], ['gaps', 'a', 'b', 2], ['come', 'b'], ['gaps', 'a', 'b', 1], ['wait', 31_000], ['gaps', 'a2', 'b', 34],
 ], { runtimes: ['a', 'a2', 'b'], twins: true, asks: true, limits: { inboxMessages: 1, inboxStalled: 3, outboxBytes: 1500, outboxPerPair: 4, outboxUnderWay: 2, mailRetryMs: 5000 } });
+at('a late copy of mail that has been taken comes behind later mail', [
+  ['send', 'a', 'b', { ...stored, batches: true }, 2], ['leave', 'b', 'lost'], ['hold', 'a-node'], ['run', 31_000], ['come', 'b'], ['flow'], ['endStub', 'b'], ['send', 'a', 'b', { ...stored, batches: true }, 1], ['flow'],
+], { asks: true, reclaims: true, abandons: true, limits: { inboxMessages: 1, inboxStallMs: 5000, outboxPerPair: 1, mailBytes: 4000, mailRetryMs: 5000, laneRoom: 3 } });
+at('a message goes to the domain while later ones are being sent again directly', [
+  ['send', 'a', 'b', { store: true, p2p: false, batches: true }, 1], ['attach', 'b', 'slow'], ['run', 60], ['kill', 'b'], ['connect', 'a', 'b'], ['gaps', 'a', 'b', 4],
+], { asks: true, limits: { inboxStalled: 3, inboxStallMs: 500, outboxMessages: 1, mailBytes: 4000, laneRoom: 1 } });
+for (const slow of [['disk', 'a', 'slow'], ['disk', 'a', 'good']] as const) {
+  at(`a sender is killed after it has heard that the domain keeps a message, its disk ${slow[2]}`, [
+    slow, ['leave', 'b', 'lost'], ['send', 'a', 'b', stored], ['flow'], ['kill', 'a'], ['connect', 'a', 'b'], ['send', 'a', 'b', stored],
+  ]);
+}
+at('a copy of a message comes while its refusal is on its way to the disk', [
+  ['send', 'a', 'b', { batches: true }, 2], ['connect', 'a', 'b'], ['leave', 'b', 'lost'], ['send', 'a', 'b', { ...stored, batches: true }, 1], ['disk', 'b', 'slow'], ['run', 31_000], ['kill', 'b'],
+], { reclaims: true, limits: { inboxMessages: 2, inboxBytes: 3000, inboxStalled: 0, outboxMessages: 4, window: 300 } });

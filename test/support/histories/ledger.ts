@@ -42,6 +42,8 @@ export interface Sent {
   idleSince: number | undefined;
   /** Its sender was killed before it had heard of it. */
   isOrphan: boolean;
+  /** Its sender's runtime was killed, and may not have been able to note that the domain keeps it: the next life may overtake it. */
+  isUnnoted: boolean;
   /** It may be taken again, and why. */
   excuse: string | undefined;
   /** How its receiver's runtime refused it. */
@@ -88,7 +90,7 @@ export class Ledger {
   add(message: NewlySent): Sent {
     const sent: Sent = {
       ...message, n: this.sent.length + 1, at: this.#now(), answers: [], takes: [], refusals: [],
-      givenAt: undefined, idleSince: undefined, isOrphan: false, excuse: undefined,
+      givenAt: undefined, idleSince: undefined, isOrphan: false, isUnnoted: false, excuse: undefined,
     };
     this.sent.push(sent);
     return sent;
@@ -139,9 +141,14 @@ export class Ledger {
     }
   }
 
-  /** A sender's runtime is killed: its programs hear nothing more. */
-  orphaned(by: RuntimeName, life: number): void {
-    for (const sent of this.sent) if (sent.by === by && sent.life === life && sent.answers.length === 0) sent.isOrphan = true;
+  /** A sender's runtime is killed: its programs hear nothing more. @param disk what it could note there of mail at the domain is all that its next life knows */
+  orphaned(by: RuntimeName, life: number, disk: Disk): void {
+    for (const sent of this.sent) {
+      if (sent.by !== by || sent.life !== life) continue;
+      sent.isOrphan ||= sent.answers.length === 0;
+      const told = sent.answers.find(({ state }) => state === 'queued')?.at;
+      sent.isUnnoted ||= told !== undefined && disk.goodFor(told, this.#now()) < this.#now() - told;
+    }
   }
 
   /** A machine's date was moved, or its time stood still. */

@@ -173,7 +173,7 @@ export class Runtime {
     this.#program?.lose();
     this.#program = undefined;
     ledger.killed(this.name, this.#lives, { disk, machine });
-    ledger.orphaned(this.name, this.#lives);
+    ledger.orphaned(this.name, this.#lives, disk);
     this.#givenUp += this.#life.outbox.givenUp.refused;
     this.#life.ended = true;
     this.#life.clock.end();
