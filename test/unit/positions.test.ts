@@ -1,10 +1,11 @@
 import t from 'tap';
+import { parseAddress } from '../../src/protocol/index.js';
 import { Incoming } from '../../src/runtime/delivery/incoming.js';
 import { Positions, type KeptPosition } from '../../src/runtime/inbox/positions.js';
 import { Disk } from '../support/histories/disk.js';
 import { ManualClock } from '../support/manual-clock.js';
 
-const address = 'hyperty://example.com/bob';
+const address = parseAddress('hyperty://example.com/bob');
 const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 void t.test('FLW-5 a position that could not be written is written when the disk takes it again', async (t) => {
