@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { createContext, type Interruption, type Surroundings } from '../../src/control/context.js';
 import { isAlive } from '../../src/control/daemons/alive.js';
 import { generatePublisherKey, publicHalf } from '../../src/signature/index.js';
-import { Program, until } from '../support/acceptance.js';
+import { Program, until, untilAnswered } from '../support/acceptance.js';
 import { ended, withHome, type Home, type Ran } from '../support/cli.js';
 import { ManualClock } from '../support/manual-clock.js';
 
@@ -45,8 +45,10 @@ const startWaiting = async (home: Home, url: string, profile: string, ...flags: 
   const child = home.start(['runtime', 'start', '--domain', url, '--user', 'eve', '--wait', '2m', ...flags], { profile });
   const over = ended(child);
   const socket = socketOf(home, profile);
-  await until('the runtime listens', () => existsSync(socket), SLOW_MS);
-  const program = await Program.open(socket);
+  // The socket's file is there a moment before anybody listens on it.
+  let program: Program | undefined;
+  await untilAnswered('the runtime listens', async () => { program = await Program.open(socket); return true; }, SLOW_MS);
+  if (program === undefined) throw new Error('the runtime does not listen');
   const { value } = await program.ask(`${program.runtime}/ua`, 'read', { resource: 'status' });
   program.close();
   return { child, over, socket, pid: (value as { pid: number }).pid };

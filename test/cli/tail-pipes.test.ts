@@ -13,9 +13,16 @@ t.before(async () => { world = await withWorld(home); });
 
 const environment = (): Record<string, string> => ({ PATH: process.env['PATH'] ?? '', PROTOFLY_HOME: home.path, PROTOFLY_PROFILE: 'bob' });
 
+/** How each child ends: listened for from the start, as some end before anybody asks. */
+const endings = new WeakMap<ChildProcess, Promise<Ran>>();
+const started = (child: ChildProcess): ChildProcess => {
+  endings.set(child, ended(child));
+  return child;
+};
+
 /** Runs a shell's script in which `"$@"` is a command of bob's; nothing of it outlives the test. */
 const script = (t: Test, text: string, ...args: readonly string[]): ChildProcess => {
-  const child = spawn('sh', ['-c', text, 'sh', process.execPath, BIN, ...args], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = started(spawn('sh', ['-c', text, 'sh', process.execPath, BIN, ...args], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true }));
   t.teardown(() => {
     try {
       process.kill(-child.pid!, 'SIGKILL');
@@ -31,7 +38,7 @@ const headOf = (lines: number): string => `{ { "$@"; echo "exit $?" >&3; } | hea
 
 /** How a command ended that has to end by itself. @throws Error when it doesn't */
 const over = async (child: ChildProcess): Promise<Ran> => {
-  const ran = ended(child);
+  const ran = endings.get(child)!;
   await until('it ends by itself', () => child.exitCode !== null || child.signalCode !== null, 30_000);
   return ran;
 };
@@ -52,7 +59,7 @@ const fifo = (t: Test): { readonly read: number; readonly write: number } => {
 
 /** `msg tail`, as bob, with that for its stdout. */
 const tailInto = (t: Test, stdout: number | 'pipe', name: string): ChildProcess => {
-  const child = spawn(process.execPath, [BIN, 'msg', 'tail', name, '--raw'], { env: environment(), stdio: ['ignore', stdout, 'pipe'] });
+  const child = started(spawn(process.execPath, [BIN, 'msg', 'tail', name, '--raw'], { env: environment(), stdio: ['ignore', stdout, 'pipe'] }));
   t.teardown(() => { child.kill('SIGKILL'); });
   return child;
 };
