@@ -7,38 +7,65 @@ import tseslint from 'typescript-eslint';
 /** Which folders of src/ a folder may import. `index.ts` is src/index.ts itself. Nobody imports that one. */
 const MAY_IMPORT = {
   protocol: [],
-  link: ['protocol'],
+  kit: ['protocol'],
+  security: ['protocol'],
+  link: ['protocol', 'kit'],
   bus: ['protocol'],
   store: ['protocol'],
-  signature: ['protocol'],
-  runtime: ['protocol', 'link', 'bus', 'store', 'signature'],
+  sandbox: ['protocol', 'link', 'bus'],
+  runtime: ['protocol', 'kit', 'link', 'bus', 'store', 'security', 'sandbox'],
   protostubs: ['protocol'],
-  'domain-server': ['protocol', 'link', 'bus', 'store', 'signature'],
-  daemon: ['protocol', 'link', 'bus', 'store', 'signature', 'runtime', 'protostubs', 'domain-server', 'control'],
-  control: ['protocol', 'link'],
-  commands: ['protocol', 'control'],
-  program: ['protocol', 'link', 'store', 'runtime', 'control'],
-  'index.ts': ['protocol', 'store', 'domain-server', 'program'],
+  'domain-server': ['protocol', 'kit', 'link', 'store', 'security'],
+  client: ['protocol', 'link'],
+  daemon: ['protocol', 'kit', 'link', 'store', 'sandbox', 'runtime', 'domain-server', 'client'],
+  library: ['protocol', 'kit', 'link', 'store', 'runtime', 'client'],
+  cli: ['protocol', 'kit', 'link', 'client'],
+  commands: ['protocol', 'client', 'cli'],
+  'index.ts': ['protocol', 'store', 'domain-server', 'library'],
+};
+
+/** The rooms inside a folder, and which others of that folder each may import. Files beside the rooms may import all. */
+const ROOMS = {
+  runtime: {
+    identity: [], network: [], ice: [], objects: [], directory: [],
+    delivery: [],
+    stubs: ['ice', 'delivery'],
+    nodes: ['delivery', 'stubs'],
+    p2p: ['delivery', 'ice', 'stubs', 'nodes'],
+    hyperties: ['delivery', 'nodes', 'p2p'],
+    routing: ['delivery', 'stubs', 'nodes', 'p2p', 'hyperties', 'directory'],
+    services: ['stubs', 'p2p', 'hyperties', 'directory', 'routing'],
+  },
+  sandbox: { contract: [], guard: ['contract'], inside: ['contract'], 'in-process': ['contract', 'guard', 'inside'] },
 };
 
 /** Folders that stand alone, and the only packages that they may import. */
-const ONLY_PACKAGES = { protocol: ['zod'], protostubs: [], bus: [] };
+const ONLY_PACKAGES = { protocol: ['zod'], protostubs: [], bus: [], kit: [] };
 
 /** Packages and built-in modules that only these folders may import. */
-const NETWORK = ['link', 'domain-server', 'runtime/sandbox'];
+const NETWORK = ['link', 'domain-server', 'sandbox/inside'];
 const HOME_OF = {
-  'node-datachannel': ['runtime/sandbox/webrtc'],
+  'node-datachannel': ['sandbox/inside/webrtc'],
   lmdb: ['store/lmdb'],
-  jose: ['signature'],
+  jose: ['security'],
   ...Object.fromEntries(['ws', 'node:net', 'node:tls', 'node:http', 'node:https', 'node:http2'].map((name) => [name, NETWORK])),
-  'node:dgram': ['runtime/stun'],
-  '@oclif/core': ['commands', 'control'],
-  inquirer: ['commands', 'control'],
-  conf: ['control'],
+  'node:dgram': ['runtime/p2p/stun'],
+  '@oclif/core': ['commands', 'cli'],
+  inquirer: ['commands', 'cli'],
+  conf: ['cli'],
 };
 
 const SRC = fileURLToPath(new URL('./src/', import.meta.url));
 const isIn = (file, folder) => file.startsWith(`${folder}/`);
+
+/** What is wrong with a file of a room importing `target` in the same folder; undefined when nothing is. */
+const roomObjection = (file, target) => {
+  const [folder, room, ...rest] = file.split('/');
+  const [, other, ...others] = target.split('/');
+  const rooms = ROOMS[folder];
+  if (rooms === undefined || rest.length === 0 || others.length === 0 || room === other) return undefined;
+  return rooms[room]?.includes(other) ? undefined : `src/${folder}/${room} never imports src/${folder}/${other}`;
+};
 
 /** What is wrong with `file` (a path in src/) importing `specifier`; undefined when nothing is. */
 const objection = (file, specifier) => {
@@ -47,7 +74,7 @@ const objection = (file, specifier) => {
     const target = posix.join(posix.dirname(file), specifier);
     if (!specifier.startsWith('.') || target.startsWith('..')) return `src/ imports nothing from outside of it: ${specifier}`;
     const [to] = target.replace(/^index\.js$/, 'index.ts').split('/');
-    if (to === from && to !== 'index.ts') return undefined;
+    if (to === from && to !== 'index.ts') return roomObjection(file, target);
     return MAY_IMPORT[from]?.includes(to) ? undefined : `src/${from} never imports src/${to}`;
   }
   const [scope, rest] = specifier.split('/');

@@ -102,10 +102,10 @@ const bundleAll = async () => {
  */
 const bundleEntry = async () => {
   const { build } = await import('esbuild');
-  const apart = { name: 'apart', setup: (own) => own.onResolve({ filter: /\/command-line\.js$/ }, () => ({ path: './control/command-line.js', external: true })) };
+  const apart = { name: 'apart', setup: (own) => own.onResolve({ filter: /\/command-line\.js$/ }, () => ({ path: './cli/command-line.js', external: true })) };
   try {
     await build({
-      entryPoints: [join(root, 'src/control/cli.ts')], outfile: join(dist, 'cli.cjs'), plugins: [apart],
+      entryPoints: [join(root, 'src/cli/cli.ts')], outfile: join(dist, 'cli.cjs'), plugins: [apart],
       // Node needs 5 ms more before it runs the first line of an ES module.
       bundle: true, packages: 'external', format: 'cjs', platform: 'node', target: 'node20', charset: 'utf8', minify: true, keepNames: true, logLevel: 'silent',
     });
@@ -127,7 +127,7 @@ if (!isUpToDate(before, now)) {
   removeOrphans(before, now);
   const [typeErrors, bundleErrors, entryErrors] = await Promise.all([compile(), bundleAll(), bundleEntry()]);
   const manifestMissing = !existsSync(join(root, 'oclif.manifest.json'));
-  const manifestError = manifestMissing || changedIn(before, now, 'src/commands', 'src/control', 'src/protocol', 'package.json') ? await makeManifest() : '';
+  const manifestError = manifestMissing || changedIn(before, now, 'src/commands', 'src/cli', 'src/client', 'src/protocol', 'package.json') ? await makeManifest() : '';
   const errors = [typeErrors, ...bundleErrors, ...entryErrors, manifestError].filter((text) => text !== '');
   for (const text of errors) process.stderr.write(`${text}\n`);
   // What failed is tried again: the stamp stands for a whole build only.

@@ -1,6 +1,6 @@
-import { BaseCommand } from '../control/base-command.js';
-import type { Check } from '../control/doctor/check.js';
-import { examine } from '../control/doctor/checks.js';
+import { BaseCommand } from '../cli/base-command.js';
+import type { Check } from '../cli/doctor/check.js';
+import { examine } from '../cli/doctor/checks.js';
 
 export default class Doctor extends BaseCommand {
   static override summary = 'is everything in place? one line a check, and what to do next';

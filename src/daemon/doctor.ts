@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import type { DoctorTask } from '../control/doctor/task.js';
-import { asReportable } from '../control/platform.js';
+import type { DoctorTask } from '../client/daemon-options.js';
+import { asReportable } from '../kit/os-errors.js';
 import { iceEndpoints, ProtoflyError, systemClock } from '../protocol/index.js';
-import { createWebRtcEngine } from '../runtime/sandbox/webrtc/index.js';
-import { probeNetwork } from '../runtime/stun/index.js';
+import { createWebRtcEngine } from '../sandbox/inside/webrtc/index.js';
+import { probeNetwork } from '../runtime/p2p/stun/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 
 // The entry point of a process that tries one thing for the doctor: what crashes, crashes here. It prints one line.

@@ -1,4 +1,4 @@
-import type { MessageNodeProtocol } from '../control/daemons/options.js';
+import type { MessageNodeProtocol } from '../client/daemon-options.js';
 
 /**
  * What the domain server's process is started with: one JSON object as its only argument. Its first and only line on

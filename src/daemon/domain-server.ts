@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { asReportable } from '../control/platform.js';
+import { asReportable } from '../kit/os-errors.js';
 import { DomainServer, fileKeeper } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';

@@ -1,1 +1,1 @@
-export type { ReadyLine, RuntimeDaemonOptions } from '../control/daemons/options.js';
+export type { ReadyLine, RuntimeDaemonOptions } from '../client/daemon-options.js';

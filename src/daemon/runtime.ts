@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { asReportable } from '../control/platform.js';
+import { asReportable } from '../kit/os-errors.js';
 import { listenSocket } from '../link/socket/index.js';
 import { systemClock } from '../protocol/index.js';
 import { processSandbox, Runtime } from '../runtime/index.js';

@@ -1,4 +1,4 @@
-import { asReportable } from '../control/platform.js';
+import { asReportable } from '../kit/os-errors.js';
 
 // The entry point of a daemon's process: its name, and its options as JSON. What can't even be loaded is said as any
 // other reason why a daemon doesn't start.

@@ -5,9 +5,9 @@
  * must outlive it is in the store that it is given, and the store is its owner's to open and close.
  */
 export { DomainServer, type DomainServerComponents, type DomainServerInit } from './server.js';
-export { adminAddress } from './admin.js';
+export { adminAddress } from './operate/admin.js';
 export { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
 export type { Published } from './catalogue/catalogue.js';
-export { PROTOCOLS, type Protocol } from './protocols.js';
+export { PROTOCOLS, type Protocol } from './edge/protocols.js';
 export { fileKeeper, type KeyKeeper, type Rotated } from './publisher/index.js';
-export { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
+export { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';

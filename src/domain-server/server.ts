@@ -9,20 +9,20 @@ import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
-import { serveAdmin } from './admin.js';
+import { serveAdmin } from './operate/admin.js';
 import { commonEntries, installedStubs, keepStubs, packagedStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
-import { httpListener } from './http.js';
+import { httpListener } from './edge/http.js';
 import { iceFunction, IceOffer } from './ice/index.js';
-import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './protocols.js';
+import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './edge/protocols.js';
 import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
-import type { MailLimits } from './mailbox/index.js';
-import { NODE_LIMITS, type NodeLimits } from './message-node/limits.js';
-import { MessageNode } from './message-node/node.js';
-import { Records } from './registry/records.js';
-import { DomainRegistry } from './registry/registry.js';
-import { isForRest, Rest, type RestLimits } from './rest/index.js';
-import { refuseSocket, Websockets } from './websockets.js';
+import type { MailLimits } from './shard/mailbox/index.js';
+import { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
+import { MessageNode } from './shard/message-node/node.js';
+import { Records } from './shard/registry/records.js';
+import { DomainRegistry } from './shard/registry/registry.js';
+import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
+import { refuseSocket, Websockets } from './edge/websockets.js';
 
 export interface DomainServerComponents {
   /** The caller opens and closes it. */

@@ -1,7 +1,7 @@
 import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, asProtoflyError, type Clock, type Pressure, type Timer } from '../protocol/index.js';
-import { Inlet } from './inlet.js';
+import { Inlet } from './frame-reader.js';
 import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit, type LinkStats } from './link.js';
-import { Outlet } from './outlet.js';
+import { Outlet } from './frame-writer.js';
 
 /** What a technology does for a link of frames. After `destroy` it calls nothing of `FrameEvents`. */
 export interface FrameTransport {

@@ -250,3 +250,13 @@ export const answerable = (text: string): Request | undefined => {
     return undefined;
   }
 };
+
+/** The path by which a message came: from a peer, through a message node, or from a program of the same runtime. */
+export type Path = 'p2p' | 'msg-node' | 'local';
+
+/** The path of a received message. Its sender reads it in `body` of the receipt. */
+export interface ReceivedVia {
+  readonly path: Path;
+  /** The generation of the P2P connection over which it came. */
+  readonly generation?: number;
+}

@@ -211,3 +211,15 @@ export interface WebRtcEngine {
   /** Answers an offer. @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
   answer(init: { readonly iceServers: readonly IceServer[]; readonly iceTransportPolicy?: IceTransportPolicy; readonly sdp: string }, events: WebRtcEvents): Promise<{ peer: WebRtcPeer; sdp: string }>;
 }
+
+/** The capabilities that a stub may be granted beyond its bus. */
+export const CAPABILITIES = ['webrtc', 'websocket', 'http', 'tcp'] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+/**
+ * The stubs that a runtime deploys. `any`: stubs that a domain's publisher has signed, whose key is believed at first sight;
+ * `trusted`: only those of publishers that a person has added, and of the runtime's own domain; `built-in`: only those of
+ * the installation.
+ */
+export const ALLOWANCES = ['any', 'trusted', 'built-in'] as const;
+export type Allowance = (typeof ALLOWANCES)[number];

@@ -2,9 +2,9 @@
  * The peer node. `Runtime` puts it together; what it is made of is in the folders beside. It knows no terminal, no
  * domain server and no process of its own: the daemon and the library's users bring those.
  */
-export { BuiltInCatalogue, type StubCatalogue, type StubPackage } from './loader/index.js';
+export { BuiltInCatalogue, type StubCatalogue, type StubPackage } from './stubs/loader/index.js';
 export type { Log, RuntimeComponents, RuntimeInit } from './parts.js';
-export { ALLOWANCES, type Allowance, type StubPolicy } from './policy/index.js';
-export type { Criteria } from './registry/index.js';
+export type { StubPolicy } from './stubs/policy/index.js';
+export type { Criteria } from './directory/records.js';
 export { Runtime } from './runtime.js';
-export { inProcessSandbox, processSandbox, type SandboxFactory } from './sandbox/index.js';
+export { inProcessSandbox, processSandbox, type SandboxFactory } from '../sandbox/index.js';

@@ -2,26 +2,31 @@ import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { MessageBus, type Origin } from '../bus/index.js';
 import {
-  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError,
-  type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response,
+  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response, type ReceivedVia,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
-import { CatalogueService, Clients, RegistryService, UserAgent } from './control/index.js';
-import { Outgoing, Receipts, WINDOW, type Arrival, type Carrier } from './delivery/index.js';
-import { Doctor } from './doctor/index.js';
-import { Entrance } from './entrance.js';
+import { CatalogueService, Clients, RegistryService, UserAgent } from './services/index.js';
+import { Outgoing, Receipts, WINDOW, type Carrier } from './delivery/index.js';
+import { Doctor } from './p2p/doctor/index.js';
+import { Entrance } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
-import { Loader, makeCatalogue, type CheckedCatalogue } from './loader/index.js';
+import { Loader, makeCatalogue, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
-import {
-  cameFromElsewhere, Connections, Explainer, Hyperties, MessageNodes, P2pConnection, Protostub, Protostubs, Records, Router, type Cached, type Domains,
-} from './registry/index.js';
-import { Outbox } from './outbox/index.js';
-import { Publishers, type StubPolicy } from './policy/index.js';
-import type { SandboxFactory } from './sandbox/index.js';
-import { probeNetwork } from './stun/index.js';
-import { SyncManager } from './syncher/index.js';
+import type { Domains } from './directory/domains.js';
+import { Records, type Cached } from './directory/records.js';
+import { Hyperties } from './hyperties/hyperties.js';
+import { MessageNodes } from './nodes/message-nodes.js';
+import { Connections } from './p2p/connections.js';
+import { P2pConnection } from './p2p/p2p-connection.js';
+import { Explainer } from './routing/explain.js';
+import { cameFromElsewhere, Router } from './routing/router.js';
+import { Protostub, Protostubs } from './stubs/protostubs.js';
+import { Outbox } from './delivery/outbox/index.js';
+import { Publishers, type StubPolicy } from './stubs/policy/index.js';
+import type { SandboxFactory } from '../sandbox/index.js';
+import { probeNetwork } from './p2p/stun/index.js';
+import { SyncManager } from './objects/index.js';
 
 export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
 
@@ -243,5 +248,5 @@ const addServices = (parts: Parts, components: PartsComponents, { runtime, domai
   });
 };
 
-const arrivalOf = (origin: Origin | undefined): Arrival =>
+const arrivalOf = (origin: Origin | undefined): ReceivedVia =>
   origin instanceof P2pConnection ? { path: 'p2p', generation: origin.generation } : { path: origin instanceof Protostub ? origin.kind : 'local' };

@@ -3,7 +3,7 @@ import { asProtoflyError, formatAddress, ProtoflyError, type Address, type Messa
 import type { DomainInfo } from '../protocol/descriptor.js';
 import { loadIdentity, type Identity } from './identity/index.js';
 import { assemble, type Host, type Parts, type RuntimeComponents, type RuntimeInit } from './parts.js';
-import { Domains } from './registry/index.js';
+import { Domains } from './directory/domains.js';
 
 /**
  * The life of a peer node: what it is made of (`Parts`) is started and stopped in order, its domain kept informed, and

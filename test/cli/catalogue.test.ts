@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import { generatePublisherKey } from '../../src/signature/index.js';
+import { generatePublisherKey } from '../../src/security/index.js';
 import { withHome, type Home, type RunInit } from '../support/cli.js';
 import { infoOf, openShop, signedPackage } from '../support/packages.js';
 

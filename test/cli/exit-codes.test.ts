@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { EXIT_OF } from '../../src/control/exit-codes.js';
+import { EXIT_OF } from '../../src/cli/exit-codes.js';
 import { isErrorCode } from '../../src/protocol/index.js';
 import { withHome, type Ran, type RunInit } from '../support/cli.js';
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { DomainServer } from '../../src/domain-server/index.js';
 import { child, parseAddress, type Activate, type Address, type Request } from '../../src/protocol/index.js';
-import { confinedTcpSocket } from '../../src/runtime/sandbox/network/tcp.js';
+import { confinedTcpSocket } from '../../src/sandbox/inside/network/tcp.js';
 import { memoryStore } from '../../src/store/index.js';
 import { BIN, ended, withHome } from '../support/cli.js';
 import { startServer } from '../support/domain-server.js';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import type { ConnectionInfo } from '../../src/control/client/documents.js';
+import type { ConnectionInfo } from '../../src/client/documents.js';
 import type { DomainServer } from '../../src/domain-server/index.js';
 import { catalogueAddress } from '../../src/protocol/index.js';
 import { until as eventually, type Frame } from '../support/acceptance.js';

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { DomainServer } from '../../src/domain-server/index.js';
-import type { Resolution } from '../../src/control/client/documents.js';
+import type { Resolution } from '../../src/client/documents.js';
 import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
 
 type Protocol = 'websocket' | 'rest';

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import type { ProtoflyError } from '../../src/protocol/index.js';
-import { Domains } from '../../src/runtime/registry/domains.js';
+import { Domains } from '../../src/runtime/directory/domains.js';
 import { memoryStore } from '../../src/store/index.js';
 import { CERTIFICATE, KEY } from '../support/certificate.js';
 

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { processSandbox } from '../../src/runtime/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import type { Interfaces } from '../../src/runtime/network/index.js';
-import type { ConnectionChange } from '../../src/control/client/documents.js';
+import type { ConnectionChange } from '../../src/client/documents.js';
 import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
 
 const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { ProtoflyError } from '../../src/protocol/index.js';
-import type { DeployedStub, Sandbox } from '../../src/runtime/sandbox/index.js';
+import type { DeployedStub, Sandbox } from '../../src/sandbox/index.js';
 import { CARRIED_TO, RUNTIME, Scene, show } from '../support/hostile-harness.js';
 
 const server = createServer((_request, response) => { response.end('own'); });

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { DomainServer } from '../../src/domain-server/index.js';
-import type { Hyperty, Receipt } from '../../src/program/index.js';
+import type { Hyperty, Receipt } from '../../src/library/index.js';
 import type { ProtoflyError } from '../../src/protocol/index.js';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
 import type { Store } from '../../src/store/index.js';

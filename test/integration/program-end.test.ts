@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { memoryPair } from '../../src/link/memory/index.js';
-import { startRuntime } from '../../src/program/index.js';
-import { Node } from '../../src/program/node.js';
+import { startRuntime } from '../../src/library/index.js';
+import { Node } from '../../src/library/node.js';
 import type { Message } from '../../src/protocol/index.js';
 import { startDomain, startTestRuntime, until } from '../support/nodes.js';
 

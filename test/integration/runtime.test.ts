@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { Client } from '../../src/control/client/client.js';
+import { Client } from '../../src/client/client.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { child, parseAddress, type Message } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
 import t, { type Test } from 'tap';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { isResponse, parseAddress, respond, type Address, type Message } from '../../src/protocol/index.js';
-import { processSandbox, type Capability, type Sandbox } from '../../src/runtime/sandbox/index.js';
+import { isResponse, parseAddress, respond, type Address, type Message, type Capability } from '../../src/protocol/index.js';
+import { processSandbox, type Sandbox } from '../../src/sandbox/index.js';
 
 const runtimeURL = parseAddress('hyperty-runtime://example.com/r');
 const url = parseAddress('hyperty-runtime://example.com/r/protostub/s');

@@ -1,8 +1,8 @@
 import '../support/bare-children.js';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { parseAddress, type Message, type Request } from '../../src/protocol/index.js';
-import { inProcessSandbox, processSandbox, type Capability, type Sandbox } from '../../src/runtime/sandbox/index.js';
+import { parseAddress, type Message, type Request, type Capability } from '../../src/protocol/index.js';
+import { inProcessSandbox, processSandbox, type Sandbox } from '../../src/sandbox/index.js';
 
 const runtime = parseAddress('hyperty-runtime://example.com/r');
 const url = parseAddress('hyperty-runtime://example.com/r/protostub/s');

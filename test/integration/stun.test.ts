@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import t, { type Test } from 'tap';
 import { iceEndpoints, systemClock } from '../../src/protocol/index.js';
-import { decodeStun, probeNetwork, StunSocket, type NetworkReport } from '../../src/runtime/stun/index.js';
+import { decodeStun, probeNetwork, StunSocket, type NetworkReport } from '../../src/runtime/p2p/stun/index.js';
 import { startCoturn, withoutCoturn } from '../support/coturn.js';
 
 const probe = (servers: Parameters<typeof iceEndpoints>[0], addresses = ['127.0.0.1']): Promise<NetworkReport> =>

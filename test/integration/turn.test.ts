@@ -1,11 +1,11 @@
 import { createHmac } from 'node:crypto';
 import t, { type Test } from 'tap';
-import type { ConnectionInfo } from '../../src/control/client/documents.js';
+import type { ConnectionInfo } from '../../src/client/documents.js';
 import type { DomainServerInit } from '../../src/domain-server/index.js';
 import { iceAddress, type IceServer } from '../../src/protocol/index.js';
 import type { RuntimeInit } from '../../src/runtime/index.js';
 import { startCoturn, withoutCoturn } from '../support/coturn.js';
-import type { Hyperty } from '../../src/program/index.js';
+import type { Hyperty } from '../../src/library/index.js';
 import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
 
 interface World {

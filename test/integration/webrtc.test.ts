@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { createWebRtcEngine } from '../../src/runtime/sandbox/webrtc/index.js';
+import { createWebRtcEngine } from '../../src/sandbox/inside/webrtc/index.js';
 import activateHandler from '../../src/protostubs/p2p-handler/index.js';
 import activateRequester from '../../src/protostubs/p2p-requester/index.js';
 import { child, parseAddress, respond, type Address, type Message, type Request, type StubConfig } from '../../src/protocol/index.js';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/protocol/index.js';
-import { StunSocket } from '../../src/runtime/stun/index.js';
+import { StunSocket } from '../../src/runtime/p2p/stun/index.js';
 
 /** Why tests with a TURN server are left out here, or false. */
 export const withoutCoturn = (): string | false =>

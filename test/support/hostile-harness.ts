@@ -4,7 +4,7 @@ import type { Test } from 'tap';
 import { MessageBus } from '../../src/bus/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { isResponse, isWithin, parseAddress, respond, systemClock, type Address, type Message, type Request } from '../../src/protocol/index.js';
-import { processSandbox, type DeployedStub, type Sandbox } from '../../src/runtime/sandbox/index.js';
+import { processSandbox, type DeployedStub, type Sandbox } from '../../src/sandbox/index.js';
 
 export const RUNTIME = parseAddress('hyperty-runtime://example.com/r');
 export const CARRIED_FROM = parseAddress('hyperty://example.com/afar');

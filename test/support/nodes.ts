@@ -1,12 +1,12 @@
 import './bare-children.js';
 import type { Test } from 'tap';
-import { Client } from '../../src/control/client/client.js';
-import { Runtime as RuntimeView } from '../../src/control/client/runtime.js';
+import { Client } from '../../src/client/client.js';
+import { Runtime as RuntimeView } from '../../src/client/runtime.js';
 import { DomainServer, type DomainServerInit } from '../../src/domain-server/index.js';
 import type { Link } from '../../src/link/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { systemClock, type Message } from '../../src/protocol/index.js';
-import { Node } from '../../src/program/index.js';
+import { Node } from '../../src/library/index.js';
 import { processSandbox, Runtime, type RuntimeComponents, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Test } from 'tap';
 import { parseDescriptor, parseSourcePackage, type Descriptor, type DomainInfo, type SourcePackage } from '../../src/protocol/descriptor.js';
 import { catalogueAddress, type Address } from '../../src/protocol/index.js';
-import { contentHash, endorse, generatePublisherKey, publicHalf, signDescriptor, signSource, sourceBytes, type PublisherKey } from '../../src/signature/index.js';
+import { contentHash, endorse, generatePublisherKey, publicHalf, signDescriptor, signSource, sourceBytes, type PublisherKey } from '../../src/security/index.js';
 
 export interface PackageInit {
   readonly domain?: string;

@@ -4,7 +4,7 @@ import {
   child, decodeMessage, encodeMessage, isProvisional, isResponse, isWithin, parseAddress, ProtoflyError, recipientsOf, refuse,
   type Address, type Clock, type Message, type Pressure, type Response,
 } from '../../src/protocol/index.js';
-import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncManagerInit, type SyncRoutes } from '../../src/runtime/syncher/index.js';
+import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncManagerInit, type SyncRoutes } from '../../src/runtime/objects/index.js';
 
 /** Time that passes when a test says so. */
 export class ManualClock implements Clock {

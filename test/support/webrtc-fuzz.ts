@@ -2,7 +2,7 @@
  * Gives the WebRTC engine everything that a hostile remote could: mutilated descriptions, odd candidates, frames that
  * break the framing. Run as a process of its own, because what goes wrong here takes the process with it.
  */
-import { createWebRtcEngine } from '../../src/runtime/sandbox/webrtc/index.js';
+import { createWebRtcEngine } from '../../src/sandbox/inside/webrtc/index.js';
 import { ConnectionController } from '../../src/protostubs/p2p/index.js';
 import { FRAMINGS, ProtoflyError, systemClock as clock, type ConnectionValue, type WebRtcEvents } from '../../src/protocol/index.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ProtoflyError } from '../../src/protocol/index.js';
-import { applyChange, diff, makeObject, MAX_OBJECT_SIZE, type Change, type DataObject } from '../../src/runtime/syncher/index.js';
+import { applyChange, diff, makeObject, MAX_OBJECT_SIZE, type Change, type DataObject } from '../../src/runtime/objects/index.js';
 
 const seed = Number(process.env['FC_SEED'] ?? Date.now() % 2 ** 31);
 console.log(`# FC_SEED=${String(seed)}`);

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Mailbox } from '../../src/domain-server/mailbox/index.js';
+import { Mailbox } from '../../src/domain-server/shard/mailbox/index.js';
 import { asProtoflyError, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type KeptPosition, type Stored } from '../../src/runtime/inbox/index.js';
-import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/outbox/index.js';
+import { Inbox, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/delivery/outbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

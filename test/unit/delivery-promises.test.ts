@@ -1,12 +1,17 @@
 import t from 'tap';
 import { MessageBus } from '../../src/bus/index.js';
-import { Mailbox } from '../../src/domain-server/mailbox/index.js';
+import { Mailbox } from '../../src/domain-server/shard/mailbox/index.js';
 import { child, flowOf, parseAddress, ProtoflyError, rangeOf, respond, type Address, type Message, type RegistryRecord, type Request, type Response } from '../../src/protocol/index.js';
 import { LaneReader, LaneWriter } from '../../src/protostubs/p2p/lanes.js';
 import { Incoming, Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type InboxInit, type KeptPosition, type Stored } from '../../src/runtime/inbox/index.js';
-import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/outbox/index.js';
-import { P2pConnection, Router, type Connections, type Hyperties, type MessageNodes, type Records } from '../../src/runtime/registry/index.js';
+import { Inbox, type InboxInit, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/delivery/outbox/index.js';
+import type { Records } from '../../src/runtime/directory/records.js';
+import type { Hyperties } from '../../src/runtime/hyperties/hyperties.js';
+import type { MessageNodes } from '../../src/runtime/nodes/message-nodes.js';
+import type { Connections } from '../../src/runtime/p2p/connections.js';
+import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
+import { Router } from '../../src/runtime/routing/router.js';
 import { memoryStore, type Collection, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

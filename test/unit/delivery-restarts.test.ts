@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { idsOf, isBatch, parseAddress, unbatched, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Outgoing, Receipts, type Carrier, type Path } from '../../src/runtime/delivery/index.js';
-import { Inbox, type Attachment, type KeptPosition, type Stored } from '../../src/runtime/inbox/index.js';
+import { idsOf, isBatch, parseAddress, unbatched, type Message, type Request, type Response, type Path } from '../../src/protocol/index.js';
+import { Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
+import { Inbox, type Attachment, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

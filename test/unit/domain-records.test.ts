@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Records } from '../../src/domain-server/registry/records.js';
-import { Meter } from '../../src/domain-server/message-node/meter.js';
+import { Records } from '../../src/domain-server/shard/registry/records.js';
+import { Meter } from '../../src/domain-server/shard/message-node/meter.js';
 import { parseRecord, type Address, type Clock, type RegistryRecord } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';
 

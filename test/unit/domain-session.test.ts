@@ -1,6 +1,6 @@
 import t from 'tap';
-import { NODE_LIMITS } from '../../src/domain-server/message-node/limits.js';
-import { Session, type Budget } from '../../src/domain-server/message-node/session.js';
+import { NODE_LIMITS } from '../../src/domain-server/shard/message-node/limits.js';
+import { Session, type Budget } from '../../src/domain-server/shard/message-node/session.js';
 import type { Link, LinkEnd } from '../../src/link/link.js';
 import { ProtoflyError, type Address, type Message } from '../../src/protocol/index.js';
 import { ManualClock } from '../support/manual-clock.js';

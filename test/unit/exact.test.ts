@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { changeIn } from '../../src/control/messages/exact.js';
+import { changeIn } from '../../src/cli/messages/exact.js';
 
 const change = (text: string): string | undefined => changeIn(text, JSON.parse(text));
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { FileReceiver, FileSender, fileSource, isFileMessage, numbered, partName, readFileMessage, safeName, streamSource, type FileSenderInit, type SavedFile, type Source } from '../../src/control/files/index.js';
+import { FileReceiver, FileSender, fileSource, isFileMessage, numbered, partName, readFileMessage, safeName, streamSource, type FileSenderInit, type SavedFile, type Source } from '../../src/client/files/index.js';
 import { parseAddress, ProtoflyError, type Request, type Response } from '../../src/protocol/index.js';
 
 const SENDER = parseAddress('hyperty-runtime://a.example/r1/client/3');

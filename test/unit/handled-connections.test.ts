@@ -3,11 +3,11 @@ import type { Origin } from '../../src/bus/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import type { Link } from '../../src/link/index.js';
 import { isWithin, parseAddress, type Address, type Message, type Response } from '../../src/protocol/index.js';
-import { Admission } from '../../src/runtime/registry/admission.js';
-import { ConnectionList } from '../../src/runtime/registry/connection-list.js';
-import { HandledConnections } from '../../src/runtime/registry/handled-connections.js';
-import { P2pConnection } from '../../src/runtime/registry/p2p-connection.js';
-import type { Protostub, StatusEvent } from '../../src/runtime/registry/protostubs.js';
+import { Admission } from '../../src/runtime/p2p/admission.js';
+import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
+import { HandledConnections } from '../../src/runtime/p2p/handled-connections.js';
+import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
+import type { Protostub, StatusEvent } from '../../src/runtime/stubs/protostubs.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const B = parseAddress('hyperty-runtime://localhost/b');

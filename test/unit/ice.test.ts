@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { KEYS } from '../../src/control/settings.js';
-import { skewCheck, nodeCheck } from '../../src/control/doctor/checks.js';
-import { networkChecks, type NetworkFacts } from '../../src/control/doctor/network.js';
+import { KEYS } from '../../src/cli/settings.js';
+import { skewCheck, nodeCheck } from '../../src/cli/doctor/checks.js';
+import { networkChecks, type NetworkFacts } from '../../src/cli/doctor/network.js';
 import { IceOffer } from '../../src/domain-server/ice/index.js';
 import { checkIceUrl, iceEndpoints, parseIceServers, ProtoflyError, type Address } from '../../src/protocol/index.js';
 import { IceConfiguration, type Ice } from '../../src/runtime/ice/index.js';

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { idsOf, parseAddress, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Receipts } from '../../src/runtime/delivery/index.js';
-import { Inbox, type InboxInit, type Program, type Stored } from '../../src/runtime/inbox/index.js';
+import { Inbox, type InboxInit, type Program, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Mailbox, type MailLimits } from '../../src/domain-server/mailbox/index.js';
+import { Mailbox, type MailLimits } from '../../src/domain-server/shard/mailbox/index.js';
 import { flowOf, parseAddress, respond, type Message, type Request } from '../../src/protocol/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap';
 import { parseDescriptor, type DomainInfo } from '../../src/protocol/descriptor.js';
 import { ProtoflyError } from '../../src/protocol/index.js';
-import { DeploymentPolicy, Publishers, wantedBy, type KeptPublisher } from '../../src/runtime/policy/index.js';
-import { generatePublisherKey, publicHalf, type PublisherKey } from '../../src/signature/index.js';
+import { DeploymentPolicy, Publishers, wantedBy, type KeptPublisher } from '../../src/runtime/stubs/policy/index.js';
+import { generatePublisherKey, publicHalf, type PublisherKey } from '../../src/security/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { DOMAIN, infoOf } from '../support/packages.js';
 import { ManualClock } from '../support/manual-clock.js';

@@ -2,12 +2,12 @@ import t from 'tap';
 import type { Link } from '../../src/link/index.js';
 import { DELIVERY, isResponse, parseAddress, ProtoflyError, refuse, unbatched, isBatch, type Message, type RegistryRecord, type Request, type Response } from '../../src/protocol/index.js';
 import { Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type Stored } from '../../src/runtime/inbox/index.js';
-import { Outbox, type KeptMessage, type KeptPair } from '../../src/runtime/outbox/index.js';
-import { ConnectionList } from '../../src/runtime/registry/connection-list.js';
-import { P2pConnection } from '../../src/runtime/registry/p2p-connection.js';
-import { Probation } from '../../src/runtime/registry/probation.js';
-import { Router, type RouterComponents } from '../../src/runtime/registry/router.js';
+import { Inbox, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Outbox, type KeptMessage, type KeptPair } from '../../src/runtime/delivery/outbox/index.js';
+import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
+import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
+import { Probation } from '../../src/runtime/p2p/probation.js';
+import { Router, type RouterComponents } from '../../src/runtime/routing/router.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Outlet } from '../../src/program/outlet.js';
+import { Outlet } from '../../src/library/outlet.js';
 import { parseAddress, ProtoflyError, type Message } from '../../src/protocol/index.js';
 import { turns } from '../support/manual-clock.js';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { MessageBus } from '../../src/bus/index.js';
 import { isResponse, parseAddress, registryAddress, respond, type RegistryRecord } from '../../src/protocol/index.js';
-import { Records, type Cached } from '../../src/runtime/registry/records.js';
+import { Records, type Cached } from '../../src/runtime/directory/records.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ProtoflyError } from '../../src/protocol/index.js';
-import { Renewal } from '../../src/runtime/registry/renewal.js';
+import { Renewal } from '../../src/kit/retry-until-done.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 /** A renewal whose attempts are ended by hand. */

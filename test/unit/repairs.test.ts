@@ -2,9 +2,9 @@ import t from 'tap';
 import type { Link } from '../../src/link/index.js';
 import { parseAddress, ProtoflyError, type Message, type RegistryRecord } from '../../src/protocol/index.js';
 import { NetworkMonitor, type NetworkChange } from '../../src/runtime/network/index.js';
-import { ConnectionList, type ConnectionChange } from '../../src/runtime/registry/connection-list.js';
-import { P2pConnection } from '../../src/runtime/registry/p2p-connection.js';
-import { Repairs } from '../../src/runtime/registry/repairs.js';
+import { ConnectionList, type ConnectionChange } from '../../src/runtime/p2p/connection-list.js';
+import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
+import { Repairs } from '../../src/runtime/p2p/reconnector.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const BOB = parseAddress('hyperty-runtime://localhost/bob');

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import {
   checkDescriptor, checkPublicKey, checkSource, contentHash, endorse, generatePublisherKey, isEndorsed, publicHalf, sign, verify,
-} from '../../src/signature/index.js';
+} from '../../src/security/index.js';
 import { signedPackage } from '../support/packages.js';
 
 const CODES = new Set(['E_DESCRIPTOR', 'E_UNSIGNED', 'E_PUBLISHER', 'E_SIGNATURE']);

@@ -3,7 +3,7 @@ import {
   child, isResponse, parseAddress, ProtoflyError, respond,
   type Address, type Body, type Invitation, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
-import { SyncClient, type SyncBus, type SyncClientInit } from '../../src/runtime/syncher/index.js';
+import { SyncClient, type SyncBus, type SyncClientInit } from '../../src/runtime/objects/index.js';
 import { ManualClock, MemoryNode, SyncRuntime, until } from '../support/sync-net.js';
 
 const SCHEMA = 'hyperty-catalogue://catalogue.x.example/.well-known/dataschema/Connection';

@@ -5,7 +5,7 @@ import {
   child, isResponse, parseAddress, ProtoflyError, respond,
   type Address, type Body, type DataChange, type DataObserver, type DataReporter, type Invitation, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
-import { applyChange, makeObject, type SyncClient } from '../../src/runtime/syncher/index.js';
+import { applyChange, makeObject, type SyncClient } from '../../src/runtime/objects/index.js';
 import { turns } from '../support/manual-clock.js';
 import { ManualClock, MemoryNode, SyncRuntime, until } from '../support/sync-net.js';
 

@@ -1,9 +1,9 @@
 import t from 'tap';
 import { parseAddress, type RegistryRecord } from '../../src/protocol/index.js';
-import { tryConnection, type Tried } from '../../src/runtime/doctor/trial.js';
-import { connecting } from '../../src/runtime/registry/connecting.js';
-import { ConnectionList } from '../../src/runtime/registry/connection-list.js';
-import { P2pConnection } from '../../src/runtime/registry/p2p-connection.js';
+import { tryConnection, type Tried } from '../../src/runtime/p2p/doctor/trial.js';
+import { connecting } from '../../src/runtime/p2p/connecting.js';
+import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
+import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const BOB = parseAddress('hyperty-runtime://localhost/bob');

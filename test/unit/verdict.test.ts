@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { VERDICTS, verdictOf, type Facts, type Side, type Verdict } from '../../src/runtime/doctor/index.js';
+import { VERDICTS, verdictOf, type Facts, type Side, type Verdict } from '../../src/runtime/p2p/doctor/index.js';
 
 const open: Side = { p2p: true, udp: 'yes', mapping: 'none', turn: 'none' };
 const nat: Side = { ...open, mapping: 'independent' };

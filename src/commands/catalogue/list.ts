@@ -1,6 +1,6 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { listCatalogue } from '../../control/catalogue.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { listCatalogue } from '../../cli/catalogue.js';
 
 export default class CatalogueList extends BaseCommand {
   static override summary = 'what a domain\'s catalogue offers';

@@ -1,7 +1,7 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { needed } from '../../control/io/prompt.js';
-import { publish } from '../../control/publish.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { needed } from '../../cli/io/prompt.js';
+import { publish } from '../../cli/publish.js';
 
 export default class CataloguePublish extends BaseCommand {
   static override summary = 'offer a descriptor, with its code, in the catalogue of a domain server on this machine';

@@ -1,7 +1,7 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { claimsOf, readCatalogue } from '../../control/catalogue.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { claimsOf, readCatalogue } from '../../cli/catalogue.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class CatalogueShow extends BaseCommand {
   static override summary = 'one descriptor of a domain\'s catalogue';

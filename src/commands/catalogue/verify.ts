@@ -1,7 +1,7 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { needed } from '../../control/io/prompt.js';
-import { verificationFields, verifyPackage } from '../../control/trust.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { needed } from '../../cli/io/prompt.js';
+import { verificationFields, verifyPackage } from '../../cli/trust.js';
 
 export default class CatalogueVerify extends BaseCommand {
   static override summary = 'have the runtime fetch a package anew and check who signed it, and whether it would be deployed';

@@ -1,6 +1,6 @@
-import { BaseCommand, argument } from '../../control/base-command.js';
-import { needed } from '../../control/io/prompt.js';
-import { getSetting, keyChoices } from '../../control/configuration.js';
+import { BaseCommand, argument } from '../../cli/base-command.js';
+import { needed } from '../../cli/io/prompt.js';
+import { getSetting, keyChoices } from '../../cli/configuration.js';
 
 export default class ConfigGet extends BaseCommand {
   static override summary = 'print a setting of this profile';

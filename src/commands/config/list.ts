@@ -1,5 +1,5 @@
-import { BaseCommand } from '../../control/base-command.js';
-import { listSettings } from '../../control/configuration.js';
+import { BaseCommand } from '../../cli/base-command.js';
+import { listSettings } from '../../cli/configuration.js';
 
 export default class ConfigList extends BaseCommand {
   static override summary = 'the settings of this profile';

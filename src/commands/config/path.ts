@@ -1,5 +1,5 @@
-import { BaseCommand } from '../../control/base-command.js';
-import { settingsPath } from '../../control/settings.js';
+import { BaseCommand } from '../../cli/base-command.js';
+import { settingsPath } from '../../cli/settings.js';
 
 export default class ConfigPath extends BaseCommand {
   static override summary = 'where the settings, the state, the socket and the log of this profile are';

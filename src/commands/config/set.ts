@@ -1,6 +1,6 @@
-import { BaseCommand, argument } from '../../control/base-command.js';
-import { needed } from '../../control/io/prompt.js';
-import { keyChoices, setSetting } from '../../control/configuration.js';
+import { BaseCommand, argument } from '../../cli/base-command.js';
+import { needed } from '../../cli/io/prompt.js';
+import { keyChoices, setSetting } from '../../cli/configuration.js';
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'change a setting of this profile; a runtime takes it at its next start';

@@ -1,6 +1,6 @@
-import { BaseCommand, argument } from '../../control/base-command.js';
-import { addDomain } from '../../control/daemons/known-domains.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument } from '../../cli/base-command.js';
+import { addDomain } from '../../cli/daemons/known-domains.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class DomainAdd extends BaseCommand {
   static override summary = 'say where the base URL of a domain is, when DNS doesn\'t';

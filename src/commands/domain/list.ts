@@ -1,5 +1,5 @@
-import { BaseCommand } from '../../control/base-command.js';
-import { listDomains } from '../../control/daemons/known-domains.js';
+import { BaseCommand } from '../../cli/base-command.js';
+import { listDomains } from '../../cli/daemons/known-domains.js';
 
 export default class DomainList extends BaseCommand {
   static override summary = 'the domains whose base URL was added';

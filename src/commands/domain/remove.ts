@@ -1,6 +1,6 @@
-import { BaseCommand, argument } from '../../control/base-command.js';
-import { listDomains, removeDomain } from '../../control/daemons/known-domains.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument } from '../../cli/base-command.js';
+import { listDomains, removeDomain } from '../../cli/daemons/known-domains.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class DomainRemove extends BaseCommand {
   static override summary = 'forget the base URL of a domain';

@@ -1,6 +1,6 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { rotateKey } from '../../control/daemons/domain.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { rotateKey } from '../../cli/daemons/domain.js';
 
 export default class DomainRotateKey extends BaseCommand {
   static override summary = 'sign a domain\'s catalogue with a new key, which the one before endorses';

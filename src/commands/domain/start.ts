@@ -1,6 +1,6 @@
 import { boolean, string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { startDomain } from '../../control/daemons/domain.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { startDomain } from '../../cli/daemons/domain.js';
 
 export default class DomainStart extends BaseCommand {
   static override summary = 'run a domain server: message node, registry and catalogue';

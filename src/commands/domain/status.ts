@@ -1,6 +1,6 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand } from '../../control/base-command.js';
-import { domainStatus } from '../../control/daemons/domain.js';
+import { BaseCommand } from '../../cli/base-command.js';
+import { domainStatus } from '../../cli/daemons/domain.js';
 
 export default class DomainStatus extends BaseCommand {
   static override summary = 'protocols, key, sessions, addresses, hyperties and message rates of a domain server on this machine';

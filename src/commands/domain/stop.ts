@@ -1,6 +1,6 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { stopDomain } from '../../control/daemons/domain.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { stopDomain } from '../../cli/daemons/domain.js';
 
 export default class DomainStop extends BaseCommand {
   static override summary = 'stop a domain server that runs on this machine';

@@ -1,8 +1,8 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { discover } from '../../control/client/target.js';
-import { recordColumns } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { discover } from '../../cli/target.js';
+import { recordColumns } from '../../cli/views.js';
 
 export default class HypertyDiscover extends BaseCommand {
   static override summary = 'search a domain\'s registry for hyperties';

@@ -1,6 +1,6 @@
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { hypertyColumns } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { hypertyColumns } from '../../cli/views.js';
 
 export default class HypertyList extends BaseCommand {
   static override summary = 'the hyperties of this runtime';

@@ -1,7 +1,7 @@
 import { boolean, string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class HypertyRegister extends BaseCommand {
   static override summary = 'register a hyperty and print its address';

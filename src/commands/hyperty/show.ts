@@ -1,7 +1,7 @@
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { findRecord, neededAddress } from '../../control/client/target.js';
-import { recordFields } from '../../control/views.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { findRecord, neededAddress } from '../../cli/target.js';
+import { recordFields } from '../../cli/views.js';
 
 export default class HypertyShow extends BaseCommand {
   static override summary = 'the registry record behind an address';

@@ -1,6 +1,6 @@
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class HypertyUnregister extends BaseCommand {
   static override summary = 'unregister a hyperty; what waits in its inbox is discarded';

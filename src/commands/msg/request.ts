@@ -1,7 +1,7 @@
 import { boolean, string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { needed } from '../../control/io/prompt.js';
-import { requestResponse } from '../../control/messages/request.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { needed } from '../../cli/io/prompt.js';
+import { requestResponse } from '../../cli/messages/request.js';
 
 export default class MsgRequest extends BaseCommand {
   static override summary = 'ask a program something and print its answer\'s value';

@@ -1,9 +1,9 @@
 import { boolean, option, string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { sendFiles } from '../../control/files/send-files.js';
-import { needed } from '../../control/io/prompt.js';
-import { SENDABLE, sendMessages } from '../../control/messages/send.js';
-import { SPLITS } from '../../control/messages/split.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { sendFiles } from '../../cli/files/send-files.js';
+import { needed } from '../../cli/io/prompt.js';
+import { SENDABLE, sendMessages } from '../../cli/messages/send.js';
+import { SPLITS } from '../../cli/messages/split.js';
 import { ProtoflyError } from '../../protocol/index.js';
 
 export default class MsgSend extends BaseCommand {

@@ -1,6 +1,6 @@
 import { boolean, integer, string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { tailMessages } from '../../control/messages/tail.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { tailMessages } from '../../cli/messages/tail.js';
 
 export default class MsgTail extends BaseCommand {
   static override summary = 'print messages to this runtime\'s hyperties as they come, those that waited first';

@@ -1,7 +1,7 @@
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { disconnectP2p } from '../../control/p2p.js';
-import { needed } from '../../control/io/prompt.js';
-import { connectionFields } from '../../control/views.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { disconnectP2p } from '../../cli/p2p.js';
+import { needed } from '../../cli/io/prompt.js';
+import { connectionFields } from '../../cli/views.js';
 
 export default class P2pDisconnect extends BaseCommand {
   static override summary = 'end the direct connection to the runtime that hosts an address';

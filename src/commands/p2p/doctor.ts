@@ -1,8 +1,8 @@
 import { boolean } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { diagnoseP2p, isGood } from '../../control/doctor/p2p.js';
-import { needed } from '../../control/io/prompt.js';
-import { diagnosisFields } from '../../control/views.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { diagnoseP2p, isGood } from '../../cli/doctor/p2p.js';
+import { needed } from '../../cli/io/prompt.js';
+import { diagnosisFields } from '../../cli/views.js';
 
 export default class P2pDoctor extends BaseCommand {
   static override summary = 'what is in the way of a direct connection: looks at both sides, and tries one';

@@ -1,6 +1,6 @@
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { connectionColumns } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { connectionColumns } from '../../cli/views.js';
 
 export default class P2pList extends BaseCommand {
   static override summary = 'the direct connections of this runtime';

@@ -1,8 +1,8 @@
 import { integer } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { formatDuration } from '../../control/io/duration.js';
-import { needed } from '../../control/io/prompt.js';
-import { pingP2p } from '../../control/p2p.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { formatDuration } from '../../cli/io/duration.js';
+import { needed } from '../../cli/io/prompt.js';
+import { pingP2p } from '../../cli/p2p.js';
 
 export default class P2pPing extends BaseCommand {
   static override summary = 'round trips to the runtime that hosts an address, and the path each took';

@@ -1,8 +1,8 @@
 import { boolean } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { p2pStatus, watchP2p } from '../../control/p2p.js';
-import { needed } from '../../control/io/prompt.js';
-import { changeLine, connectionFields } from '../../control/views.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { p2pStatus, watchP2p } from '../../cli/p2p.js';
+import { needed } from '../../cli/io/prompt.js';
+import { changeLine, connectionFields } from '../../cli/views.js';
 
 export default class P2pStatus extends BaseCommand {
   static override summary = 'how the direct connection to the runtime that hosts an address is';

@@ -1,7 +1,7 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { waitForP2p } from '../../control/p2p.js';
-import { needed } from '../../control/io/prompt.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { waitForP2p } from '../../cli/p2p.js';
+import { needed } from '../../cli/io/prompt.js';
 
 export default class P2pWait extends BaseCommand {
   static override summary = 'wait until the direct connection is live, or until it isn\'t any more';

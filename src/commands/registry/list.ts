@@ -1,6 +1,6 @@
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { connectionColumns, hypertyColumns, stubColumns } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { connectionColumns, hypertyColumns, stubColumns } from '../../cli/views.js';
 
 export default class RegistryList extends BaseCommand {
   static override summary = 'hyperties, protostubs and direct connections of this runtime';

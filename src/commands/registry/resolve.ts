@@ -1,6 +1,6 @@
-import { BaseCommand, argument, durationFlag } from '../../control/base-command.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { findAddress, neededAddress } from '../../control/client/target.js';
+import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
+import { withRuntime } from '../../cli/connect.js';
+import { findAddress, neededAddress } from '../../cli/target.js';
 
 export default class RegistryResolve extends BaseCommand {
   static override summary = 'which way a message would take now, and why, step by step';

@@ -1,7 +1,7 @@
 import { boolean } from '@oclif/core/flags';
-import { BaseCommand } from '../../control/base-command.js';
-import { checkProfile } from '../../control/context.js';
-import { printLog } from '../../control/daemons/logs.js';
+import { BaseCommand } from '../../cli/base-command.js';
+import { checkProfile } from '../../cli/context.js';
+import { printLog } from '../../cli/daemons/logs.js';
 
 export default class RuntimeLogs extends BaseCommand {
   static override summary = 'what the runtime of this profile has logged';

@@ -1,6 +1,6 @@
 import { boolean, string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { startRuntime } from '../../control/daemons/runtime.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { startRuntime } from '../../cli/daemons/runtime.js';
 
 export default class RuntimeStart extends BaseCommand {
   static override summary = 'start the runtime of this profile; returns when it is live';

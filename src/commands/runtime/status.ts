@@ -1,9 +1,9 @@
 import { boolean } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import type { RuntimeStatus as RuntimeStatusDocument } from '../../control/client/documents.js';
-import { withRuntime } from '../../control/client/runtime.js';
-import { watchRuntime } from '../../control/daemons/runtime.js';
-import { runtimeFields, runtimeLine } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import type { RuntimeStatus as RuntimeStatusDocument } from '../../client/documents.js';
+import { withRuntime } from '../../cli/connect.js';
+import { watchRuntime } from '../../cli/daemons/runtime.js';
+import { runtimeFields, runtimeLine } from '../../cli/views.js';
 
 export default class RuntimeStatus extends BaseCommand {
   static override summary = 'how the runtime of this profile is';

@@ -1,5 +1,5 @@
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { stopRuntime } from '../../control/daemons/runtime.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { stopRuntime } from '../../cli/daemons/runtime.js';
 
 export default class RuntimeStop extends BaseCommand {
   static override summary = 'stop the runtime of this profile; returns when its process is gone';

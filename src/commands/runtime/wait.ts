@@ -1,7 +1,7 @@
 import { string } from '@oclif/core/flags';
-import { BaseCommand, durationFlag } from '../../control/base-command.js';
-import { waitForRuntime } from '../../control/daemons/runtime.js';
-import { runtimeLine } from '../../control/views.js';
+import { BaseCommand, durationFlag } from '../../cli/base-command.js';
+import { waitForRuntime } from '../../cli/daemons/runtime.js';
+import { runtimeLine } from '../../cli/views.js';
 
 export default class RuntimeWait extends BaseCommand {
   static override summary = 'wait until the running runtime says that it is live';

@@ -1,6 +1,6 @@
 import { catalogueAddress } from '../../protocol/index.js';
 import { CATALOGUE_TYPES, HASH_SHAPE, NAME_SHAPE, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
-import { contentHash, sourceBytes } from '../../signature/index.js';
+import { contentHash, sourceBytes } from '../../security/index.js';
 import type { Collection, Store } from '../../store/store.js';
 import { entryKey, type CatalogueEntry } from './builtin.js';
 import { checkPublication, type Publication } from './published.js';

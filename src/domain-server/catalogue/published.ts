@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ProtoflyError } from '../../protocol/index.js';
 import { MAX_SOURCE, parseDescriptor, parseSourcePackage, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
-import { contentHash, sourceBytes } from '../../signature/index.js';
+import { contentHash, sourceBytes } from '../../security/index.js';
 
 /** The longest descriptor, as JSON without its code: its signature repeats it, and both have to fit in what runtimes take. In bytes. */
 export const MAX_DESCRIPTOR_BYTES = 24 * 1024;

@@ -1,5 +1,5 @@
 import type { Descriptor, SourcePackage } from '../../protocol/descriptor.js';
-import { digest } from '../keys.js';
+import { digest } from '../shard/keys.js';
 
 /** Whoever signs for the domain. */
 export interface Signer {

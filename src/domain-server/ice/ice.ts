@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { checkIceUrl, domainOf, MAX_ICE_SERVERS, partsOf, ProtoflyError, respond, type Address, type Clock, type IceServer } from '../../protocol/index.js';
-import type { DomainFunction } from '../message-node/functions.js';
+import type { DomainFunction } from '../shard/message-node/functions.js';
 
 export interface IceOfferInit {
   /** URLs, `stun:…` or `turn:…`. @default none */

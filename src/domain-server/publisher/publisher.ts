@@ -3,7 +3,7 @@ import { asProtoflyError, ProtoflyError, type Clock } from '../../protocol/index
 import type { Descriptor, PublicKey, SourcePackage } from '../../protocol/descriptor.js';
 import {
   checkPublicKey, endorse, generatePublisherKey, isEndorsed, publicHalf, sign, signDescriptor, signSource, verify, type PublisherKey,
-} from '../../signature/index.js';
+} from '../../security/index.js';
 import type { KeyKeeper } from './key-keeper.js';
 
 /** How many keys are kept and told of, the current one included. */

@@ -1,9 +1,9 @@
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Pressure, type Timer } from '../../protocol/index.js';
-import { Fifo } from '../fifo.js';
+import { Fifo } from '../../kit/fifo.js';
 import { closedError } from '../frame-link.js';
-import { Inlet } from '../inlet.js';
+import { Inlet } from '../frame-reader.js';
 import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../link.js';
-import { Relief } from '../relief.js';
+import { Relief } from '../../kit/drain-signal.js';
 
 interface Held<T> {
   readonly item: T;

@@ -1,9 +1,9 @@
 import { asProtoflyError, type Clock, type Message, type Pressure, type ProtoflyError, type Timer } from '../../protocol/index.js';
-import { Fifo } from '../fifo.js';
+import { Fifo } from '../../kit/fifo.js';
 import { checkedSize, closedError } from '../frame-link.js';
-import { Inlet } from '../inlet.js';
+import { Inlet } from '../frame-reader.js';
 import type { Codec, Link, LinkEnd, LinkStats } from '../link.js';
-import { Relief } from '../relief.js';
+import { Relief } from '../../kit/drain-signal.js';
 import { closeFrame, creditFrame, MAX_CREDIT, messagePrefix } from './frames.js';
 
 /** What a channel needs of its mux. */

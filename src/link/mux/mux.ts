@@ -1,6 +1,6 @@
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
-import { Fifo } from '../fifo.js';
+import { Fifo } from '../../kit/fifo.js';
 import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit } from '../link.js';
 import { Channel, type ChannelHost, type ChannelInit } from './channel.js';
 import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessageFrame, openFrame, parseControl, type MuxFrame } from './frames.js';

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { ProtoflyError } from '../../protocol/index.js';
-import { Fifo } from '../fifo.js';
+import { Fifo } from '../../kit/fifo.js';
 
 const FEED = 0x0a;
 

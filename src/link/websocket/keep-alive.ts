@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Clock, Timer } from '../../protocol/index.js';
-import { Pace } from '../pace.js';
+import { Pace } from '../../kit/throughput.js';
 import { takenFrom } from '../taken.js';
 
 /** In milliseconds. */

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
-import { Fifo } from '../fifo.js';
+import { Fifo } from '../../kit/fifo.js';
 import { FrameLink, type FrameEvents, type FrameTransport } from '../frame-link.js';
 import type { Codec, Link, LinkEnd, LinkInit } from '../link.js';
 import { serverFrames } from './frames.js';

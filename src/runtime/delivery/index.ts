@@ -4,7 +4,6 @@
  * arrives (`Incoming`); that it has been taken is told by `Receipts`. Which way a message takes is the registry's
  * business, what a receipt means the inbox's.
  */
-export * from './arrival.js';
 export * from './carrier.js';
 export * from './dispatch.js';
 export * from './flow.js';

@@ -1,5 +1,4 @@
-import { respond, type Address, type Body, type FlowMark, type Request, type Response } from '../../protocol/index.js';
-import type { Arrival } from './arrival.js';
+import { respond, type Address, type Body, type FlowMark, type Request, type Response, type ReceivedVia } from '../../protocol/index.js';
 import { Flows } from './flows.js';
 
 export interface ReceiptsComponents {
@@ -15,7 +14,7 @@ interface Run {
   readonly to: Address;
   readonly epoch: string;
   readonly first: number;
-  readonly arrival: Arrival;
+  readonly arrival: ReceivedVia;
   /** The last of them. */
   message: Request;
   last: number;
@@ -36,7 +35,7 @@ export class Receipts {
   }
 
   /** A message that wants a receipt has been taken. @param from by whom */
-  add(from: Address, message: Request, arrival: Arrival, flow: FlowMark | undefined): void {
+  add(from: Address, message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): void {
     if (flow === undefined) {
       this.#reply(respond(message, 200, { ...arrival }, from));
       return;
@@ -77,4 +76,4 @@ export class Receipts {
 
 const bodyOf = ({ arrival, epoch, first, last }: Run): Body => ({ ...arrival, flow: [epoch, first, last] });
 
-const isSame = (one: Arrival, other: Arrival): boolean => one.path === other.path && one.generation === other.generation;
+const isSame = (one: ReceivedVia, other: ReceivedVia): boolean => one.path === other.path && one.generation === other.generation;

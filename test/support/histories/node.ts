@@ -1,4 +1,4 @@
-import { Mailbox } from '../../../src/domain-server/mailbox/index.js';
+import { Mailbox } from '../../../src/domain-server/shard/mailbox/index.js';
 import {
   asProtoflyError, expectationOf, isResponse, ProtoflyError, refuse, respond, type Address, type ErrorCode, type Message, type Request, type Timer,
 } from '../../../src/protocol/index.js';

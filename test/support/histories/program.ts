@@ -1,5 +1,5 @@
 import type { Message, Pressure } from '../../../src/protocol/index.js';
-import type { Attachment, Program as Receiver } from '../../../src/runtime/inbox/index.js';
+import type { Attachment, Program as Receiver } from '../../../src/runtime/hyperties/inbox/index.js';
 import { numberOf } from './lane.js';
 
 /** `eager` takes all at once. `slow` has a link that takes a message when a history says so. A number is a window: what was delivered is declared taken when a history says so. */

@@ -1,10 +1,9 @@
 import {
-  asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt,
-  type Address, type Message, type Request, type Response,
+  asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Request, type Response, type ReceivedVia,
 } from '../../../src/protocol/index.js';
-import { Outgoing, Receipts, type Arrival, type Carrier } from '../../../src/runtime/delivery/index.js';
-import { Inbox, type KeptPosition, type Stored } from '../../../src/runtime/inbox/index.js';
-import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/outbox/index.js';
+import { Outgoing, Receipts, type Carrier } from '../../../src/runtime/delivery/index.js';
+import { Inbox, type KeptPosition, type Stored } from '../../../src/runtime/hyperties/inbox/index.js';
+import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/delivery/outbox/index.js';
 import type { Disk } from './disk.js';
 import { numberOf, type Lane } from './lane.js';
 import { POSITION_MS, type Ledger } from './ledger.js';
@@ -123,7 +122,7 @@ export class Runtime {
   }
 
   /** Something has come from elsewhere, as src/runtime/entrance.ts takes it in. */
-  accept(message: Message, arrival: Arrival): void {
+  accept(message: Message, arrival: ReceivedVia): void {
     const life = this.#life;
     if (isResponse(message)) { this.#answered(life, message); return; }
     const receipt = receiptIn(message);
@@ -220,7 +219,7 @@ export class Runtime {
     for (const one of heard) if (one !== undefined) this.#hear(life, one);
   }
 
-  #receive(life: Life, message: Request, arrival: Arrival): void {
+  #receive(life: Life, message: Request, arrival: ReceivedVia): void {
     this.#remember(message);
     try {
       life.inbox.receive(message, arrival);

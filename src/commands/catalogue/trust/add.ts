@@ -1,6 +1,6 @@
-import { BaseCommand, argument, durationFlag } from '../../../control/base-command.js';
-import { needed } from '../../../control/io/prompt.js';
-import { addTrust, trustColumns } from '../../../control/trust.js';
+import { BaseCommand, argument, durationFlag } from '../../../cli/base-command.js';
+import { needed } from '../../../cli/io/prompt.js';
+import { addTrust, trustColumns } from '../../../cli/trust.js';
 
 export default class CatalogueTrustAdd extends BaseCommand {
   static override summary = 'believe a publisher\'s key that a domain shows';

@@ -1,5 +1,5 @@
-import { BaseCommand, durationFlag } from '../../../control/base-command.js';
-import { listTrust, trustColumns } from '../../../control/trust.js';
+import { BaseCommand, durationFlag } from '../../../cli/base-command.js';
+import { listTrust, trustColumns } from '../../../cli/trust.js';
 
 export default class CatalogueTrustList extends BaseCommand {
   static override summary = 'the publishers\' keys that this runtime believes';

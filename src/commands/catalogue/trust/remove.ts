@@ -1,6 +1,6 @@
-import { BaseCommand, argument, durationFlag } from '../../../control/base-command.js';
-import { needed } from '../../../control/io/prompt.js';
-import { removeTrust, trustColumns } from '../../../control/trust.js';
+import { BaseCommand, argument, durationFlag } from '../../../cli/base-command.js';
+import { needed } from '../../../cli/io/prompt.js';
+import { removeTrust, trustColumns } from '../../../cli/trust.js';
 
 export default class CatalogueTrustRemove extends BaseCommand {
   static override summary = 'forget the publisher\'s keys of a domain; what it shows next is believed as at first';

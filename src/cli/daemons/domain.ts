@@ -1,0 +1,188 @@
+import { resolve } from 'node:path';
+import { checkIceUrl, ProtoflyError, shownUrl, type Address, type Body, type RequestType } from '../../protocol/index.js';
+import { Client } from '../../client/client.js';
+import type { DomainStatus } from '../../client/documents.js';
+import type { Context } from '../context.js';
+import { domainPlaces, knownDomainServers, type Environment } from '../../client/paths.js';
+import { parseDuration } from '../io/duration.js';
+import { untilGone } from './alive.js';
+import type { DomainDaemonOptions, MessageNodeProtocol } from '../../client/daemon-options.js';
+import { spawnDaemon } from './spawn.js';
+
+export interface DomainStart {
+  readonly name: string;
+  /** `host:port`; port 0 takes a free one. */
+  readonly listen: string;
+  readonly waitMs: number;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly iceServers: readonly string[];
+  readonly turnSecretFile?: string | undefined;
+  /** Separated by commas; all where it isn't given. */
+  readonly protocols?: string | undefined;
+}
+
+/** What `rotateKey` did. */
+export interface RotatedKey {
+  readonly domain: string;
+  readonly keyId: string;
+  readonly previousKeyId: string;
+  /** How long the key before counts: ISO 8601. */
+  readonly previousUntil: string;
+}
+
+export interface RunningDomain {
+  readonly status: DomainStatus;
+  readonly socket: string;
+  readonly log?: string;
+}
+
+const DOMAIN_NAME = /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/;
+
+/** @throws ProtoflyError `E_USAGE` */
+export const checkDomainName = (name: string): string => {
+  const canonical = name.toLowerCase();
+  if (DOMAIN_NAME.test(canonical)) return canonical;
+  throw new ProtoflyError('E_USAGE', `not a domain name: ${JSON.stringify(shownUrl(name).slice(0, 80))}`, { hint: 'it looks like example.com or localhost' });
+};
+
+/** @throws ProtoflyError `E_USAGE` */
+export const parseListen = (text: string): DomainDaemonOptions['listen'] => {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3] ?? NaN);
+  if (match !== null && port <= 65_535) return { host: match[1] ?? match[2]!, port };
+  throw new ProtoflyError('E_USAGE', `not an address to listen on: ${JSON.stringify(text.slice(0, 80))}`, { hint: 'it looks like 127.0.0.1:9090 or [::1]:9090' });
+};
+
+/** Kept in step with the message node by its type. */
+const PROTOCOLS: Readonly<Record<MessageNodeProtocol, true>> = { websocket: true, rest: true };
+
+/** @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all */
+export const parseProtocols = (text: string): readonly MessageNodeProtocol[] => {
+  const hint = `there are ${Object.keys(PROTOCOLS).join(' and ')}, separated by commas`;
+  const names = text.split(',').map((name) => name.trim());
+  const unknown = names.find((name) => !Object.hasOwn(PROTOCOLS, name));
+  if (unknown !== undefined) throw new ProtoflyError('E_USAGE', unknown === '' ? 'a protocol is missing' : `no message node speaks ${JSON.stringify(unknown.slice(0, 80))}`, { hint });
+  if (new Set(names).size < names.length) throw new ProtoflyError('E_USAGE', `a protocol is listed twice: ${names.join(', ')}`, { hint });
+  return names as MessageNodeProtocol[];
+};
+
+/** Says what can't work before anything is started. @throws ProtoflyError `E_USAGE` */
+const checkIceServers = ({ iceServers, turnSecretFile }: DomainStart, env: Environment): void => {
+  const turn = iceServers.find((url) => checkIceUrl(url).kind === 'turn');
+  if (turn !== undefined && turnSecretFile === undefined && (env['PROTOFLY_TURN_SECRET'] ?? '') === '') {
+    throw new ProtoflyError('E_USAGE', `${turn} needs the secret that its server checks credentials with`, { hint: 'give --turn-secret-file F, or PROTOFLY_TURN_SECRET; coturn: use-auth-secret' });
+  }
+  if (turn === undefined && turnSecretFile !== undefined) throw new ProtoflyError('E_USAGE', '--turn-secret-file is for TURN servers, and there is none', { hint: 'name it: --ice-server turn:turn.example.com:3478' });
+};
+
+/** A duration as everywhere, or days: `30d`. In milliseconds. @throws ProtoflyError `E_USAGE` */
+export const parseOverlap = (text: string): number => {
+  const days = /^(\d{1,4})d$/.exec(text.trim())?.[1];
+  return days === undefined ? parseDuration(text) : Number(days) * 24 * 3_600_000;
+};
+
+const adminOf = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
+
+const connect = async (context: Context, name: string, timeoutMs?: number): Promise<{ client: Client; admin: Address }> => {
+  const { client, session } = await Client.connect(domainPlaces(name, context.env).socket, {
+    name: `the domain server of ${name}`,
+    hint: `start it: protofly domain start --name ${name} --detach`,
+    signal: context.signal,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  });
+  return { client, admin: adminOf(session.domain) };
+};
+
+const read = async (client: Client, admin: Address): Promise<DomainStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainStatus;
+
+/** Whether somebody answers for that domain here. */
+const isRunning = async (context: Context, name: string): Promise<boolean> => {
+  try {
+    await (await connect(context, name)).client.close();
+    return true;
+  } catch (error) {
+    if (error instanceof ProtoflyError && error.code === 'E_NOT_RUNNING') return false;
+    throw error;
+  }
+};
+
+/** The domain server that is meant: the one named, else the only one that runs. @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
+const chosen = async (context: Context, name: string | undefined): Promise<string> => {
+  if (name !== undefined) return checkDomainName(name);
+  const known = knownDomainServers(context.env);
+  const answers = await Promise.all(known.map((candidate) => isRunning(context, candidate)));
+  const running = known.filter((_, index) => answers[index]);
+  if (running.length === 1) return running[0]!;
+  if (running.length === 0) throw new ProtoflyError('E_NOT_RUNNING', 'no domain server is running', { hint: 'start one: protofly domain start --detach' });
+  throw new ProtoflyError('E_AMBIGUOUS', `several domain servers are running: ${running.join(', ')}`, { hint: 'say which with --name' });
+};
+
+/**
+ * Starts a domain server, and announces it when it answers on its socket. Detached it is left running; otherwise this
+ * stays with it. When the start or the announcement fails, nothing is left running.
+ * @returns the exit code
+ * @throws ProtoflyError `E_CONFLICT` when it runs already or its port is taken, `E_TIMEOUT`
+ */
+export const startDomain = async (context: Context, input: DomainStart, detach: boolean, announce: (running: RunningDomain) => Promise<void>): Promise<number> => {
+  const name = checkDomainName(input.name);
+  const listen = parseListen(input.listen);
+  if ((input.tlsCert === undefined) !== (input.tlsKey === undefined)) throw new ProtoflyError('E_USAGE', '--tls-cert and --tls-key belong together');
+  const protocols = input.protocols === undefined ? undefined : parseProtocols(input.protocols);
+  checkIceServers(input, context.env);
+  const places = domainPlaces(name, context.env);
+  if (await isRunning(context, name)) throw new ProtoflyError('E_CONFLICT', `the domain server of ${name} is already running`, { hint: 'see protofly domain status' });
+  const { mkdirSync } = await import('node:fs');
+  mkdirSync(places.state, { recursive: true, mode: 0o700 });
+  const options: DomainDaemonOptions = {
+    name, listen,
+    ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
+    ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
+    ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),
+    ...(protocols === undefined ? {} : { protocols }),
+    paths: { state: places.state, socket: places.socket, ...(detach ? { log: places.log } : {}) },
+  };
+  const daemon = await spawnDaemon({ entry: 'domain-server', options, timeoutMs: input.waitMs, signal: context.signal });
+  const status = await daemon.orStop(domainStatus(context, name));
+  return daemon.settle(context, !detach, () => announce({ status, socket: places.socket, ...(detach ? { log: places.log } : {}) }));
+};
+
+/** @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
+export const domainStatus = async (context: Context, name: string | undefined): Promise<DomainStatus & { readonly socket: string }> => {
+  const which = await chosen(context, name);
+  const { client, admin } = await connect(context, which);
+  try {
+    return { ...(await read(client, admin)), socket: domainPlaces(which, context.env).socket };
+  } finally {
+    await client.close();
+  }
+};
+
+/** Asks the domain server that is meant for something, and returns the answer's value. @throws ProtoflyError what it refuses with, as `domainStatus` */
+export const askDomain = async (context: Context, name: string | undefined, type: RequestType, body: Body, timeoutMs: number): Promise<unknown> => {
+  const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
+  try {
+    return (await client.ask(admin, type, body)).body.value;
+  } finally {
+    await client.close();
+  }
+};
+
+/** Has a new publisher key take over. @param overlap how long the key before counts */
+export const rotateKey = async (context: Context, name: string | undefined, overlap: string, timeoutMs: number): Promise<RotatedKey> =>
+  (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseOverlap(overlap) } }, timeoutMs)) as RotatedKey;
+
+/** Ends a domain server, and returns when its process is gone. */
+export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {
+  const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
+  try {
+    const status = await read(client, admin);
+    await client.ask(admin, 'execute', { resource: 'stop' });
+    // It gives its programs time to take what they were sent: this one has it all.
+    await client.close();
+    await untilGone(status.pid, timeoutMs, context.signal);
+    return status;
+  } finally {
+    await client.close();
+  }
+};

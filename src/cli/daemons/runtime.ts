@@ -1,0 +1,163 @@
+import { userInfo } from 'node:os';
+import { ProtoflyError, shownUrl, systemClock } from '../../protocol/index.js';
+import { withRuntime } from '../connect.js';
+import { Client } from '../../client/client.js';
+import type { RuntimeStatus } from '../../client/documents.js';
+import type { Context } from '../context.js';
+import { DEFAULT_DOMAIN, domainUrl } from '../../client/domain-url.js';
+import { EXIT_OF } from '../exit-codes.js';
+import { errorFromJson } from '../failure.js';
+import { readSettings, writeSettings, type Settings } from '../settings.js';
+import { untilGone } from './alive.js';
+import type { RuntimeDaemonOptions } from '../../client/daemon-options.js';
+import { spawnDaemon } from './spawn.js';
+
+export interface StartInput {
+  /** A name, `host:port` or URL. */
+  readonly domain?: string | undefined;
+  readonly user?: string | undefined;
+  readonly p2p?: boolean | undefined;
+  /** Id of a publisher key of the domain. */
+  readonly trust?: string | undefined;
+  readonly waitMs: number;
+}
+
+const userName = (typed: string): string => {
+  if (/^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/.test(typed)) return typed;
+  throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
+};
+
+/** @throws ProtoflyError `E_USAGE` for a user that has no name here */
+const loginName = (): string => {
+  try {
+    return userInfo().username;
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', 'nobody says whose runtime it is, and this system has no name for you', { hint: 'say it: runtime start --user NAME', cause });
+  }
+};
+
+/** @throws ProtoflyError `E_USAGE` for a TURN server that nothing is known for */
+const checkedServers = ({ iceServers = [], turnCredentials }: Settings): readonly string[] => {
+  const turn = iceServers.find((url) => url.startsWith('turn:') && !url.includes('@'));
+  if (turn === undefined || turnCredentials !== undefined) return iceServers;
+  throw new ProtoflyError('E_USAGE', `the setting iceServers has ${turn}, and no credentials for it`, { hint: 'put username:password into a file: protofly config set turnCredentials FILE; or have the domain offer the server' });
+};
+
+const optionsOf = (context: Context, input: StartInput, settings: Settings, log: string | undefined): RuntimeDaemonOptions => ({
+  profile: context.flags.profile,
+  paths: { state: context.places.state, socket: context.places.socket, ...(log === undefined ? {} : { log }) },
+  domain: domainUrl(input.domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains),
+  domains: settings.domains,
+  user: userName(input.user ?? settings.user ?? loginName()),
+  p2p: input.p2p ?? settings.p2p ?? true,
+  ...(input.trust === undefined ? {} : { trust: input.trust }),
+  ...(settings.iceServers === undefined ? {} : { iceServers: checkedServers(settings) }),
+  ...(settings.turnCredentials === undefined ? {} : { turnCredentials: settings.turnCredentials }),
+  ...(settings.ice === undefined ? {} : { iceTransportPolicy: settings.ice }),
+  ...(settings.window === undefined ? {} : { window: settings.window }),
+  ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
+    stubs: {
+      ...(settings.stubs === undefined ? {} : { allow: settings.stubs }),
+      ...(settings.capabilities === undefined ? {} : { capabilities: settings.capabilities }),
+    },
+  }),
+});
+
+const refuseIfRunning = async (context: Context): Promise<void> => {
+  const opened = await Client.connect(context.places.socket, { signal: context.signal }).catch((error: unknown) => {
+    if (error instanceof ProtoflyError && error.code === 'E_NOT_RUNNING') return undefined;
+    throw error;
+  });
+  if (opened === undefined) return;
+  await opened.client.close();
+  throw new ProtoflyError('E_CONFLICT', `the runtime of profile ${context.flags.profile} is already running`, { hint: 'see protofly runtime status; another one needs another --profile' });
+};
+
+const isUp = (status: RuntimeStatus): boolean => status.state === 'live';
+
+/** Why a runtime that isn't live in time isn't. */
+const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError => {
+  const reason = last?.reason;
+  if (last?.refusal !== undefined) return errorFromJson(last.refusal);
+  if (last !== undefined && last.messageNode?.status !== 'live') {
+    return new ProtoflyError('E_UNREACHABLE', `the domain isn't reachable${last.messageNode?.url === undefined ? '' : ` at ${shownUrl(last.messageNode.url)}`}${reason === undefined ? '' : `: ${reason}`}`, { hint: 'see protofly doctor' });
+  }
+  return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
+};
+
+/** A refusal that waiting doesn't change: of the domain's stub, or its publisher. A stub that doesn't work may be replaced. */
+const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
+  if (refusal === undefined) return undefined;
+  const { code, message, hint } = errorFromJson(refusal);
+  if (EXIT_OF[code] !== EXIT_OF.E_REFUSED || code === 'E_DESCRIPTOR') return undefined;
+  return new ProtoflyError(code, message, code === 'E_PUBLISHER' ? { hint: 'if the owner of the domain confirms the new key: protofly runtime start --trust KEY' } : hint === undefined ? {} : { hint });
+};
+
+/** Asks until the runtime says that it is live. @throws ProtoflyError */
+const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatus> =>
+  withRuntime(context, { timeoutMs: Math.max(waitMs, 1) }, async (runtime) => {
+    let last: RuntimeStatus | undefined;
+    const live = runtime.watchStatus((status) => {
+      last = status;
+      const refusal = refusalOf(status);
+      if (refusal !== undefined) throw refusal;
+      return isUp(status);
+    });
+    await runtime.client.until(live, waitMs).catch((error: unknown) => {
+      live.catch(() => undefined);
+      throw error instanceof ProtoflyError && error.code === 'E_TIMEOUT' ? notLive(last, waitMs) : error;
+    });
+    return last!;
+  });
+
+/**
+ * Starts the profile's runtime, and announces it when it says that it is live. It is left running, or in the
+ * foreground this stays with it. When the start fails, nothing is left running. What it was told is remembered for the
+ * next time; by a start that fails only where nothing was remembered, so that the next one tries the same again.
+ * @returns the exit code
+ * @throws ProtoflyError `E_CONFLICT` when it runs already, `E_UNREACHABLE`, `E_TIMEOUT`
+ */
+export const startRuntime = async (context: Context, input: StartInput, foreground: boolean, announce: (status: RuntimeStatus) => Promise<void>): Promise<number> => {
+  const until = systemClock.now() + input.waitMs;
+  const settings = await readSettings(context.places);
+  const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
+  await refuseIfRunning(context);
+  const told: Partial<Settings> = {
+    ...(input.domain === undefined ? {} : { domain: input.domain }), ...(input.user === undefined ? {} : { user: input.user }), ...(input.p2p === undefined ? {} : { p2p: input.p2p }),
+  };
+  await writeSettings(context.places, Object.fromEntries(Object.entries(told).filter(([key]) => settings[key as keyof Settings] === undefined)));
+  const { mkdirSync } = await import('node:fs');
+  mkdirSync(context.places.state, { recursive: true, mode: 0o700 });
+  const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: input.waitMs, signal: context.signal });
+  const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
+  await daemon.orStop(writeSettings(context.places, { domain: settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...told }));
+  return daemon.settle(context, foreground, () => announce(status));
+};
+
+/** Ends the runtime, and returns when its process is gone. */
+export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ readonly runtime: string; readonly pid: number }> =>
+  withRuntime(context, { timeoutMs }, async (runtime) => {
+    const { pid } = await runtime.status();
+    await runtime.stop();
+    // It gives its programs time to take what they were sent: this one has it all.
+    await runtime.client.close();
+    await untilGone(pid, timeoutMs, context.signal);
+    return { runtime: runtime.session.runtime, pid };
+  });
+
+/** Waits until the runtime is live. @throws ProtoflyError `E_NOT_RUNNING`, `E_TIMEOUT`, `E_UNREACHABLE` */
+export const waitForRuntime = (context: Context, waitMs: number): Promise<RuntimeStatus> => untilLive(context, waitMs);
+
+/** Calls `each` with the status now and at each change, until the runtime ends, the time is up, or a person stops it. */
+export const watchRuntime = async (context: Context, timeoutMs: number | undefined, each: (status: RuntimeStatus) => Promise<void>): Promise<void> => {
+  await withRuntime(context, {}, async (runtime) => {
+    const watching = runtime.watchStatus(async (status) => {
+      await each(status);
+      return false;
+    });
+    await context.output.whileRead(runtime.client.until(watching, timeoutMs)).catch((error: unknown) => {
+      watching.catch(() => undefined);
+      if (!context.signal.aborted) throw error;
+    });
+  });
+};

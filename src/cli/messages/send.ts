@@ -1,0 +1,188 @@
+import { ProtoflyError, REQUEST_TYPES, type Address, type RequestType } from '../../protocol/index.js';
+import { connectRuntime } from '../connect.js';
+import type { Runtime } from '../../client/runtime.js';
+import { findAddress } from '../target.js';
+import type { Context } from '../context.js';
+import { askText } from '../io/prompt.js';
+import { changeIn } from './exact.js';
+import { Sender, type Receipt } from './sender.js';
+import type { Split } from './split.js';
+
+export interface SendInput {
+  readonly address: string;
+  /** Words of one message; none, or `-`, is stdin. */
+  readonly text: readonly string[];
+  readonly from?: string | undefined;
+  readonly type: string;
+  readonly split: Split;
+  readonly jsonBody: boolean;
+  readonly requireDirect: boolean;
+  readonly p2p: boolean;
+  readonly receipt: boolean;
+  /** Whether what can't be delivered now is kept. */
+  readonly store?: boolean;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Types that mean something to a program; the session's own are not for people to send. */
+export const SENDABLE = REQUEST_TYPES.filter((type) => !['open', 're-open', 'close', 'ping'].includes(type));
+
+/** Messages that have all been refused, in a row from the first: more of them won't fare better. */
+const HOPELESS = 512;
+
+/** @throws ProtoflyError `E_USAGE` */
+export const requestTypeOf = (type: string): RequestType => {
+  const known = SENDABLE.find((candidate) => candidate === type.toLowerCase());
+  if (known !== undefined) return known;
+  throw new ProtoflyError('E_USAGE', `there is no message type ${JSON.stringify(type)}`, { hint: `there are ${SENDABLE.join(', ')}` });
+};
+
+/** The address that messages are sent from: a hyperty of this runtime, the only one there is, or the program itself. */
+export const senderAddress = async (runtime: Runtime, name: string | undefined): Promise<Address> => {
+  const own = await runtime.hyperties();
+  if (name === undefined) return own.length === 1 ? own[0]!.url : runtime.client.address;
+  const found = own.find((hyperty) => hyperty.name === name || hyperty.url === name);
+  if (found !== undefined) return found.url;
+  throw new ProtoflyError('E_NOT_FOUND', `this runtime has no hyperty ${name}`, { hint: `register it: protofly hyperty register ${name}` });
+};
+
+/** The value of a JSON text, exactly as it is written. @throws ProtoflyError `E_USAGE` for what isn't JSON, or would be changed */
+export const parseValue = (text: string, which: string): unknown => {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', `${which} isn't JSON: ${cause instanceof Error ? cause.message : 'unreadable'}`, { cause });
+  }
+  const change = changeIn(text, value);
+  if (change === undefined) return value;
+  throw new ProtoflyError('E_USAGE', `${which} would not arrive as it is: ${change}`, { hint: 'write it as a string, or send the whole as text' });
+};
+
+/** What is to be sent, in batches. */
+async function* batchesOf(context: Context, { text, split }: SendInput): AsyncGenerator<readonly string[]> {
+  const fromStdin = text.length === 0 || (text.length === 1 && text[0] === '-');
+  if (!fromStdin) { yield [text.join(' ')]; return; }
+  if (text.length === 0 && context.stdinIsTerminal) {
+    if (!context.interactive) throw new ProtoflyError('E_USAGE', 'TEXT is missing', { hint: 'give it as an argument, or pipe it in' });
+    yield [await askText(context, 'TEXT')];
+    return;
+  }
+  const { splitStream } = await import('./split.js');
+  yield* splitStream(context.stdin(), split);
+}
+
+/** Waits for P2P to be live; that it can't be had is what `--require-direct` asks about. */
+export const makeDirect = async (runtime: Runtime, to: Address, timeoutMs: number): Promise<void> => {
+  await runtime.p2p('connect', to, { timeoutMs }).catch((error: unknown) => {
+    if (!(error instanceof ProtoflyError) || ['E_NOT_FOUND', 'E_LINK_CLOSED', 'E_ABORTED', 'E_ADDRESS'].includes(error.code)) throw error;
+    throw new ProtoflyError('E_NOT_DIRECT', `no direct connection: ${error.message}`, { hint: 'see protofly p2p status, or send without --require-direct', cause: error });
+  });
+};
+
+/** Receipts on their way to stdout: printed as they come, in batches, and never more than a bound of them waiting. */
+class ReceiptPrinter {
+  #lines = '';
+  #writing: Promise<void> | undefined;
+  #error: unknown;
+
+  constructor(private readonly context: Context) {}
+
+  print(receipt: Receipt): void {
+    this.#lines += `${JSON.stringify(receipt)}\n`;
+    this.#writing ??= this.#write();
+  }
+
+  /** Resolves when all is printed. @throws what stdout said */
+  async flushed(): Promise<void> {
+    await this.#writing;
+     
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  get isFull(): boolean {
+    return this.#lines.length > 64 * 1024 || this.#error !== undefined;
+  }
+
+  async #write(): Promise<void> {
+    // One turn later: receipts that came in one read are one write.
+    await Promise.resolve();
+    try {
+      for (; this.#lines !== ''; ) {
+        const lines = this.#lines;
+        this.#lines = '';
+        await this.context.output.write(lines);
+      }
+    } catch (error) {
+      this.#error = error;
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+}
+
+/** Sends all there is. Returns what stopped it before its end: the input, not the way. */
+const pump = async (sender: Sender, batches: AsyncGenerator<readonly string[]>, input: SendInput, printer: ReceiptPrinter): Promise<unknown> => {
+  const asJson = input.jsonBody || input.split === 'json';
+  try {
+    for (;;) {
+      const next = await Promise.race([batches.next(), sender.ended]);
+      if (next === undefined || next.done === true) return undefined;
+      for (const text of next.value) {
+        while (!sender.hasRoom && sender.over === undefined) await sender.change();
+        if (printer.isFull) await printer.flushed();
+        if (sender.over !== undefined || (sender.delivered === 0 && sender.failed + sender.unknown >= HOPELESS)) return undefined;
+        sender.send(asJson ? parseValue(text, input.text.length > 0 && input.text[0] !== '-' ? 'TEXT' : `message ${String(sender.sent + 1)}`) : text, text.length);
+      }
+    }
+  } catch (error) {
+    return error;
+  }
+};
+
+const counted = (count: number): string => `${String(count)} message${count === 1 ? '' : 's'}`;
+
+/** What the stream as a whole ended with. @throws ProtoflyError */
+const judge = (sender: Sender, inputError: unknown): void => {
+  const { delivered, failed, unknown, firstError, over } = sender;
+  const cause = firstError ?? over ?? inputError;
+  if (cause === undefined) return;
+  const nothingMissing = failed === 0 && unknown === 0 && over !== undefined;
+   
+  if (delivered === 0 || nothingMissing) throw cause;
+  if (!(cause instanceof ProtoflyError)) throw cause as Error;
+  const parts = [`${counted(delivered)} delivered`, ...(failed > 0 ? [`${String(failed)} refused`] : []), ...(unknown > 0 ? [`${String(unknown)} unknown`] : []), ...(inputError === undefined ? [] : ['the rest of the input not sent'])];
+  throw new ProtoflyError('E_PARTIAL', `${parts.join(', ')}: ${cause.message}`, { cause, ...(cause.hint === undefined ? {} : { hint: cause.hint }) });
+};
+
+/**
+ * Sends one message, or a stream of them, and waits until each has been taken at the other side.
+ * @throws ProtoflyError `E_PARTIAL` when some were delivered and some not; what all were refused with otherwise
+ */
+export const sendMessages = async (context: Context, input: SendInput): Promise<void> => {
+  const type = requestTypeOf(input.type);
+  if (input.requireDirect && !input.p2p) throw new ProtoflyError('E_USAGE', '--require-direct and --no-p2p exclude each other');
+  if (input.requireDirect && input.store === true) throw new ProtoflyError('E_USAGE', '--require-direct and --store exclude each other');
+  const timeoutMs = input.timeoutMs ?? 30_000;
+  const runtime = await connectRuntime(context, { timeoutMs: Math.max(timeoutMs, 1) });
+  const printer = new ReceiptPrinter(context);
+  try {
+    const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
+    if (input.requireDirect) await makeDirect(runtime, to, timeoutMs);
+    const sender = new Sender({ client: runtime.client }, {
+      to, from, type, timeoutMs: input.timeoutMs, window: runtime.session.window, signal: context.signal,
+      p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,
+      store: input.store === true,
+      ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
+    });
+    const inputError = await pump(sender, batchesOf(context, input), input, printer);
+    while (sender.outstanding > 0 && sender.over === undefined) await sender.change();
+    sender.close();
+    await printer.flushed();
+    judge(sender, inputError);
+    if (sender.sent === 0) context.output.note('nothing was sent: stdin was empty');
+  } finally {
+    await runtime.client.close();
+  }
+};
+

@@ -1,0 +1,223 @@
+import type { Address, Body, Clock, Message, RequestType, Response } from '../../protocol/index.js';
+import { idsOf, isProvisional, isSuccess, outcomeOf, ProtoflyError, responseError, systemClock, type Outcome } from '../../protocol/index.js';
+import type { Client } from '../../client/client.js';
+
+/** What became of one message, as `--receipt` prints it. */
+export interface Receipt {
+  readonly id: string;
+  readonly state: Outcome['state'];
+  readonly via?: string;
+  readonly rtt_ms: number;
+  /** Of the P2P connection by which the receiver got it. */
+  readonly generation?: number;
+  /** On whose disk it is queued. */
+  readonly stored?: 'domain' | 'runtime';
+  readonly reason?: string;
+}
+
+export interface SenderComponents {
+  readonly client: Client;
+  /** @default the system's */
+  readonly clock?: Clock;
+}
+
+export interface SenderInit {
+  readonly to: Address;
+  readonly from: Address;
+  readonly type: RequestType;
+  /** `body.p2p` of each message. */
+  readonly p2p?: false | 'require' | undefined;
+  /** Whether messages are kept while their receiver is away. @default false */
+  readonly store?: boolean;
+  /** How long receipts may fail to come, in milliseconds; where it is said, the runtime looks for a way as long. @default 30_000 */
+  readonly timeoutMs?: number | undefined;
+  /** How much may be without a receipt, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
+  readonly window?: number | undefined;
+  readonly signal?: AbortSignal;
+  /** Is told of each receipt, in the order in which they come. */
+  readonly onReceipt?: (receipt: Receipt) => void;
+}
+
+/** What a message counts at least: however small they are, no more than 512 take up 1 MiB. */
+const LEAST = 2048;
+
+interface Outstanding {
+  readonly size: number;
+  readonly sentAt: number;
+}
+
+/** `performance.now()` is what round trips are measured with: fractions of a millisecond. */
+const monotonic = (): number => performance.now();
+
+/**
+ * Sends a stream of messages, each with a receipt, and never has more under way than its window. Nothing is
+ * allocated per message but the message itself and its place in the window: whoever sends waits only when `room`
+ * says so.
+ */
+export class Sender {
+  readonly #client: Client;
+  readonly #clock: Clock;
+  readonly #init: SenderInit;
+  readonly #window: number;
+  readonly #outstanding = new Map<Message['id'], Outstanding>();
+  readonly #idPrefix: string;
+  #size = 0;
+  #next = 1;
+  #delivered = 0;
+  #failed = 0;
+  #unknown = 0;
+  #firstError: ProtoflyError | undefined;
+  /** Why nothing more can come: the link has ended, the time is up, or the signal. */
+  #over: ProtoflyError | undefined;
+  #pressed = false;
+  #closed = false;
+  #wake: (() => void) | undefined;
+  #lastProgress: number;
+  #finish: (() => void) | undefined;
+  /** Resolves when it is over before its end: see `over`. Never rejects. */
+  readonly ended = new Promise<void>((resolve) => { this.#finish = resolve; });
+
+  constructor({ client, clock = systemClock }: SenderComponents, init: SenderInit) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#init = init;
+    this.#window = init.window ?? 1024 * 1024;
+    this.#idPrefix = `${client.idPrefix}-`;
+    this.#lastProgress = clock.now();
+    client.onResponse((response) => { this.#settle(response); });
+    void client.closed.then(({ reason }) => { this.#end(new ProtoflyError('E_LINK_CLOSED', `the runtime has gone: ${reason}`, { uncertain: true })); });
+    const { signal } = init;
+    if (signal?.aborted === true) this.#end(signal.reason as ProtoflyError);
+    signal?.addEventListener('abort', () => { this.#end(signal.reason as ProtoflyError); }, { once: true });
+    this.#watch();
+  }
+
+  get delivered(): number { return this.#delivered; }
+  /** Refused, and not delivered. */
+  get failed(): number { return this.#failed; }
+  /** Refused, or given up by `close`, and may have arrived all the same. */
+  get unknown(): number { return this.#unknown; }
+  get sent(): number { return this.#next - 1; }
+  /** How many wait for their receipts. */
+  get outstanding(): number { return this.#outstanding.size; }
+  /** What the first refused message was refused with. */
+  get firstError(): ProtoflyError | undefined { return this.#firstError; }
+  get over(): ProtoflyError | undefined { return this.#over; }
+
+  /** Whether one more may be sent now. */
+  get hasRoom(): boolean {
+    return !this.#pressed && this.#size < this.#window;
+  }
+
+  /** Resolves when something has changed: there is room, a receipt has come, or it is over. Never rejects. */
+  change(): Promise<void> {
+    return new Promise((resolve) => { this.#wake = resolve; });
+  }
+
+  /** @param textSize what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
+  send(value: unknown, textSize: number): void {
+    if (this.#over !== undefined) throw this.#over;
+    const size = Math.max(textSize, LEAST);
+    const { to, from, type, p2p, store, timeoutMs } = this.#init;
+    const id = this.#idPrefix + String(this.#next++);
+    const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
+    if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
+    this.#outstanding.set(id, { size, sentAt: monotonic() });
+    this.#size += size;
+    const pressure = this.#post({ id, type, from, to, body });
+    if (pressure === undefined) return;
+    this.#pressed = true;
+    void pressure.then(() => {
+      this.#pressed = false;
+      this.#rouse();
+    });
+  }
+
+  /** It is over: nobody waits for what has no receipt yet. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    const reason = this.#over?.message ?? 'given up';
+    for (const [id, { sentAt }] of this.#outstanding) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
+    this.#outstanding.clear();
+    this.#size = 0;
+  }
+
+  #post(message: Message): void | Promise<void> {
+    try {
+      return this.#client.post(message);
+    } catch (error) {
+      this.#forget(message.id);
+      throw error;
+    }
+  }
+
+  #forget(id: Message['id']): Outstanding | undefined {
+    const entry = this.#outstanding.get(id);
+    if (entry === undefined) return undefined;
+    this.#outstanding.delete(id);
+    this.#size -= entry.size;
+    return entry;
+  }
+
+  #settle(response: Response): void {
+    // Nobody answers for others.
+    if (isProvisional(response) || response.from !== this.#init.to) return;
+    for (const id of idsOf(response)) {
+      const entry = this.#forget(id);
+      if (entry !== undefined) this.#settled(id, response, entry);
+    }
+    this.#rouse();
+  }
+
+  #settled(id: Message['id'], response: Response, entry: Outstanding): void {
+    this.#lastProgress = this.#clock.now();
+    if (!isSuccess(response)) this.#firstError ??= responseError(response);
+    this.#count(receipt(id, response, entry));
+  }
+
+  #count(receipt: Receipt): void {
+    if (receipt.state === 'unknown') this.#unknown += 1;
+    else if (receipt.state === 'failed') this.#failed += 1;
+    else this.#delivered += 1;
+    this.#init.onReceipt?.(receipt);
+  }
+
+  /** One timer for all messages: time is up when none of those under way has been heard of for so long. */
+  #watch(): void {
+    if (this.#closed) return;
+    const timeoutMs = this.#init.timeoutMs ?? 30_000;
+    const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
+    if (left <= 0) {
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status', uncertain: true }));
+      return;
+    }
+    if (this.#over === undefined) this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));
+  }
+
+  #end(error: ProtoflyError): void {
+    this.#over ??= error;
+    this.#finish?.();
+    this.#rouse();
+  }
+
+  #rouse(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}
+
+const elapsed = (since: number): number => Math.round((monotonic() - since) * 1000) / 1000;
+
+const receipt = (id: Message['id'], response: Response, { sentAt }: Outstanding): Receipt => {
+  const { state, path, generation, stored } = outcomeOf(response);
+  return {
+    id: String(id),
+    state,
+    ...(path === undefined ? {} : { via: path }),
+    rtt_ms: elapsed(sentAt),
+    ...(generation === undefined ? {} : { generation }),
+    ...(stored === undefined ? {} : { stored }),
+    ...(isSuccess(response) ? {} : { reason: responseError(response).message }),
+  };
+};

@@ -1,0 +1,81 @@
+import { child, isErrorCode, ProtoflyError, type Address } from '../protocol/index.js';
+import { withRuntime } from './connect.js';
+import type { Runtime } from '../client/runtime.js';
+import type { Context } from './context.js';
+import type { Column } from './io/table.js';
+
+/** A publisher's key that the runtime believes (docs/control.md). */
+export interface TrustedKey {
+  readonly domain: string;
+  readonly keyId: string;
+  readonly since: string;
+  readonly how: 'first-use' | 'endorsed' | 'added';
+  readonly byHand: boolean;
+}
+
+/** What the runtime found about a package. */
+export interface Verification {
+  readonly origin: Address;
+  readonly version: string;
+  readonly hash?: string;
+  readonly size?: number;
+  readonly keyId: string;
+  readonly trust: { readonly how: string; readonly since: string; readonly byHand: boolean };
+  readonly capabilities: readonly string[];
+  readonly allowed: boolean;
+  readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+export interface PackageName {
+  readonly type: string;
+  readonly name: string;
+  /** The runtime's own where none is given. */
+  readonly domain?: string | undefined;
+}
+
+const ask = async (runtime: Runtime, type: 'read' | 'create' | 'delete' | 'execute', resource: string, value: Readonly<Record<string, unknown>>, timeoutMs: number): Promise<unknown> =>
+  (await runtime.client.ask(child(runtime.session.runtime, 'catalogue'), type, { resource, value }, { timeoutMs })).body.value;
+
+const within = <T>(context: Context, timeoutMs: number, use: (runtime: Runtime) => Promise<T>): Promise<T> => withRuntime(context, { timeoutMs }, use);
+
+/** The publishers' keys that the profile's runtime believes. @throws ProtoflyError `E_NOT_RUNNING` */
+export const listTrust = (context: Context, timeoutMs: number): Promise<readonly TrustedKey[]> =>
+  within(context, timeoutMs, async (runtime) => (await ask(runtime, 'read', '/trust', {}, timeoutMs)) as readonly TrustedKey[]);
+
+/**
+ * Has a key of a domain believed, or without one all that the domain shows now.
+ * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` when it shows no such key, `E_UNREACHABLE`, `E_UNSIGNED`
+ */
+export const addTrust = (context: Context, domain: string, keyId: string | undefined, timeoutMs: number): Promise<readonly TrustedKey[]> =>
+  within(context, timeoutMs, async (runtime) => (await ask(runtime, 'create', '/trust', { domain, ...(keyId === undefined ? {} : { keyId }) }, timeoutMs)) as readonly TrustedKey[]);
+
+/** Forgets what is believed of a domain. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` */
+export const removeTrust = (context: Context, domain: string, timeoutMs: number): Promise<readonly TrustedKey[]> =>
+  within(context, timeoutMs, async (runtime) => (await ask(runtime, 'delete', '/trust', { domain }, timeoutMs)) as readonly TrustedKey[]);
+
+/**
+ * Has the runtime fetch a package anew and check it. What comes back is a package that it would deploy.
+ * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND`, `E_UNREACHABLE`, `E_POLICY` for one that is in order but not
+ * allowed, and the refusals of docs/protocol.md, "Catalogue"
+ */
+export const verifyPackage = (context: Context, { type, name, domain }: PackageName, timeoutMs: number): Promise<Verification> =>
+  within(context, timeoutMs, async (runtime) => {
+    const found = (await ask(runtime, 'execute', '/verify', { type, name, ...(domain === undefined ? {} : { domain }) }, timeoutMs)) as Verification;
+    if (found.allowed) return found;
+    const { code, message, hint } = found.refusal ?? { code: 'E_POLICY', message: `${found.origin} is not allowed here` };
+    throw new ProtoflyError(isErrorCode(code) ? code : 'E_POLICY', message, hint === undefined ? {} : { hint });
+  });
+
+export const trustColumns: readonly Column<TrustedKey>[] = [
+  { title: 'DOMAIN', get: (row) => row.domain },
+  { title: 'KEY', get: (row) => row.keyId },
+  { title: 'HOW', get: (row) => row.how },
+  { title: 'BY HAND', get: (row) => row.byHand },
+  { title: 'SINCE', get: (row) => row.since },
+];
+
+export const verificationFields = ({ origin, version, hash, size, keyId, trust, capabilities }: Verification): Readonly<Record<string, unknown>> => ({
+  package: origin, version, hash, size: size === undefined ? undefined : `${String(size)} bytes`,
+  'signed by': keyId, believed: `${trust.how}${trust.how !== 'added' && trust.byHand ? ' (by one that was added)' : ''}, since ${trust.since}`,
+  'asks for': capabilities.length === 0 ? 'nothing' : capabilities.join(', '),
+});

@@ -1,0 +1,120 @@
+import type { Address } from '../protocol/index.js';
+
+/** What the daemons tell of themselves (docs/control.md), as far as it is printed. */
+export interface Session {
+  readonly runtime: Address;
+  readonly address?: Address;
+  readonly domain: string;
+  readonly user?: Address;
+  /** How much a program may have under way to one receiver without a receipt, in bytes. */
+  readonly window?: number;
+}
+
+export interface RuntimeStatus {
+  readonly runtime: Address;
+  readonly domain: string;
+  readonly user?: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly state: 'starting' | 'live' | 'degraded';
+  readonly reason?: string;
+  /** Why no message-node stub could be deployed. */
+  readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly messageNode?: { readonly stub?: string; readonly status?: string; readonly url?: string };
+  readonly p2p?: { readonly enabled: boolean; readonly handler?: string; readonly status?: string };
+  readonly hyperties?: unknown;
+  readonly connections?: unknown;
+  readonly socket?: string;
+  readonly log?: string;
+  /** The last change of the machine's network since the runtime started, in words. */
+  readonly network?: { readonly at: string; readonly change: string };
+  /** What waits on disk to be sent. */
+  readonly outbox?: { readonly messages: number; readonly bytes: number };
+  readonly counters?: Readonly<Record<string, unknown>>;
+}
+
+export interface HypertyInfo {
+  readonly url: Address;
+  readonly name: string;
+  readonly user?: string;
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  readonly p2p?: boolean;
+  readonly status: string;
+  readonly attached?: number;
+  readonly inbox?: { readonly messages: number; readonly bytes: number };
+}
+
+export interface StubInfo {
+  readonly url: Address;
+  readonly kind: string;
+  readonly domain?: string;
+  readonly origin?: string;
+  readonly version?: string;
+  /** Content address of its code: `sha256-<hex>`. */
+  readonly hash?: string;
+  readonly from?: 'catalogue' | 'cache' | 'built-in';
+  /** The publisher's key that signed it. */
+  readonly keyId?: string;
+  readonly status: string;
+  readonly description?: string;
+  readonly pid?: number;
+  readonly since?: string;
+  readonly sent?: number;
+  readonly received?: number;
+  /** Messages that it brought and may not bring. */
+  readonly refused?: number;
+}
+
+export interface ConnectionInfo {
+  readonly address: Address;
+  readonly stub: Address;
+  readonly role: string;
+  readonly remoteRuntime: Address;
+  readonly status: string;
+  readonly reason?: string;
+  readonly since?: string;
+  readonly generation?: number;
+  readonly health?: 'good' | 'suspect';
+  readonly rttMs?: number;
+  readonly pair?: { readonly local?: unknown; readonly remote?: unknown };
+  readonly setupMs?: number;
+  readonly sent?: number;
+  readonly received?: number;
+}
+
+/** One change of a P2P connection. */
+export interface ConnectionChange {
+  readonly connection: ConnectionInfo;
+  readonly was?: string;
+  readonly now: string;
+  readonly reason?: string;
+}
+
+export interface Resolution {
+  readonly address: Address;
+  readonly path: string;
+  readonly stub?: string;
+  readonly steps: readonly { readonly step: string; readonly result: unknown }[];
+}
+
+/** What a domain server tells of itself: docs/control.md, "The domain server's socket". */
+export interface DomainStatus {
+  readonly domain: string;
+  readonly url: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  readonly protocols?: readonly string[];
+  /** The id of the key that signs now. */
+  readonly publisherKey?: string;
+  readonly sessions: number;
+  readonly addresses: number;
+  readonly subscriptions: number;
+  readonly hyperties: number;
+  readonly messages?: Readonly<Record<string, number>>;
+  readonly rates?: Readonly<Record<string, number>>;
+  /** What is kept for receivers that are away. */
+  readonly mailbox?: Readonly<Record<'messages' | 'bytes' | 'delivered' | 'expired' | 'refused', number>>;
+}

@@ -1,0 +1,27 @@
+import { ProtoflyError } from '../../protocol/index.js';
+
+/** The protocols that a message node speaks: JSON over WebSocket, and REST over HTTP. */
+export const PROTOCOLS = ['websocket', 'rest'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+/**
+ * @param own names of protocols that the server's owner brings: with one of those there may be none of these
+ * @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all
+ */
+export const checkProtocols = (given: readonly string[], own: readonly string[] = []): readonly Protocol[] => {
+  const known: readonly string[] = PROTOCOLS;
+  const unknown = given.find((name) => !known.includes(name));
+  const choice = `choose from ${PROTOCOLS.join(', ')}`;
+  if (unknown !== undefined) throw new ProtoflyError('E_USAGE', `no message node speaks ${JSON.stringify(unknown)}`, { hint: choice });
+  if (given.length + own.length === 0) throw new ProtoflyError('E_USAGE', 'a message node speaks at least one protocol', { hint: choice });
+  const all = [...own, ...given];
+  if (new Set(all).size < all.length) throw new ProtoflyError('E_USAGE', `a protocol is listed twice: ${all.join(', ')}`);
+  return [...given] as Protocol[];
+};
+
+/** Where a message node is. @param authority `host:port` */
+export const endpointOf = (protocol: Protocol, secure: boolean, authority: string): string =>
+  protocol === 'websocket' ? `${secure ? 'wss' : 'ws'}://${authority}/ws` : `${secure ? 'https' : 'http'}://${authority}/rest`;
+
+/** The protostub that speaks it. */
+export const stubOf = (protocol: Protocol): string => `msg-node-${protocol}`;

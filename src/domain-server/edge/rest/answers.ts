@@ -1,0 +1,23 @@
+import type { ServerResponse } from 'node:http';
+import type { ProtoflyError } from '../../../protocol/index.js';
+
+/** Every answer's. Browsers of any origin may read it: who may speak is a matter of the token. */
+export const HEADERS = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': 'protofly-cursor',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Answers with JSON text, unless an answer has begun already. */
+export const writeJson = (response: ServerResponse, status: number, text: string, headers: Record<string, string> = {}): void => {
+  if (response.headersSent || response.destroyed) return;
+  const bytes = Buffer.from(text);
+  response.writeHead(status, { ...HEADERS, 'content-type': 'application/json; charset=utf-8', 'content-length': bytes.length, ...headers });
+  response.end(bytes);
+};
+
+export const writeRefusal = (response: ServerResponse, error: ProtoflyError, headers: Record<string, string> = {}): void => {
+  const challenge: Record<string, string> = error.status === 401 ? { 'www-authenticate': 'Bearer' } : {};
+  writeJson(response, error.status, JSON.stringify({ error: error.code, description: error.message }), { ...challenge, ...headers });
+};

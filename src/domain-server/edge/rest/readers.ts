@@ -1,0 +1,209 @@
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Pace } from '../../../kit/throughput.js';
+import { takenFrom } from '../../../link/taken.js';
+import type { Clock, Timer } from '../../../protocol/index.js';
+import { HEADERS, writeJson } from './answers.js';
+import type { Ledger } from './ledger.js';
+import type { RestLimits } from './limits.js';
+import type { Numbered, Outstanding, Reader } from './outbox.js';
+import { nextOwing, type Owing } from './owing.js';
+
+export const CURSOR = 'protofly-cursor';
+
+export interface ReaderComponents {
+  readonly response: ServerResponse;
+  readonly clock: Clock;
+  /** It wants no more, of itself or because its client has gone. */
+  readonly onLeave: (reader: Reader) => void;
+}
+
+/** Calls back once: whether all that was written has left. */
+const whenOut = (response: ServerResponse, done: (left: boolean) => void): ((left: boolean) => void) => {
+  let over = false;
+  const once = (left: boolean): void => {
+    if (over) return;
+    over = true;
+    response.off('close', onClose);
+    done(left);
+  };
+  const onClose = (): void => { once(false); };
+  response.on('close', onClose);
+  return once;
+};
+
+const progressOf = (response: ServerResponse): number => (response.socket === null ? 0 : takenFrom(response.socket as Duplex));
+
+/** Destroys a response whose client doesn't take what is left of it. */
+const lingering = (response: ServerResponse, clock: Clock, lingerMs: number): void => {
+  const timer = clock.setTimeout(() => { response.destroy(); }, lingerMs);
+  response.once('close', () => { timer.cancel(); });
+};
+
+export interface PollInit {
+  readonly waitMs: number;
+  /** The cursor of an empty answer. */
+  readonly cursor: () => number;
+  readonly lingerMs: number;
+}
+
+/** A GET that is answered once, with a list. */
+export class Poll implements Reader {
+  readonly once = true;
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  readonly #init: PollInit;
+  readonly #timer: Timer | undefined;
+  #answered = false;
+
+  constructor({ response, clock, onLeave }: ReaderComponents, init: PollInit) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#init = init;
+    if (init.waitMs > 0) this.#timer = clock.setTimeout(() => { onLeave(this); this.end(); }, init.waitMs);
+    response.once('close', () => {
+      this.#timer?.cancel();
+      onLeave(this);
+    });
+  }
+
+  write(frames: readonly Numbered[], done: (left: boolean) => void): void {
+    this.#timer?.cancel();
+    if (this.#answered || this.#response.destroyed) { setImmediate(() => { done(false); }); return; }
+    this.#answered = true;
+    const out = whenOut(this.#response, done);
+    this.#response.once('finish', () => { out(true); });
+    writeJson(this.#response, 200, `[${frames.map(({ frame }) => frame).join(',')}]`, { [CURSOR]: String(frames.at(-1)?.number) });
+  }
+
+  progress(): number {
+    return progressOf(this.#response);
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    if (!this.#answered) writeJson(this.#response, 200, '[]', { [CURSOR]: String(this.#init.cursor()) });
+    this.#answered = true;
+    if (!this.#response.writableFinished) lingering(this.#response, this.#clock, this.#init.lingerMs);
+  }
+}
+
+export interface EventStreamComponents extends ReaderComponents {
+  /** Whose messages these are. */
+  readonly link: {
+    readonly ledger: Pick<Ledger, 'slowest'>;
+    /** What the client was given and should have acknowledged. */
+    readonly outstanding: Outstanding | undefined;
+    drop(reason: string): void;
+  };
+}
+
+export type EventStreamInit = Pick<RestLimits, 'heartbeatMs' | 'lingerMs' | 'acknowledgeMs'>;
+
+/** A client that acknowledges nothing of what it has been given for that many heartbeats may be gone without a word. */
+const MAX_SILENT = 4;
+/** How often it is looked whether it has, and at least. */
+const TICKS = 5;
+const TICK_MS = 1000;
+
+/** A GET that is never finished: a stream of server-sent events. */
+export class EventStream implements Reader {
+  readonly once = false;
+  readonly #components: EventStreamComponents;
+  readonly #response: ServerResponse;
+  readonly #init: EventStreamInit;
+  readonly #pace: Pace;
+  #timer: Timer | undefined;
+  #due = 0;
+  /** How long until the next heartbeat, in milliseconds. */
+  #beatMs: number;
+  #ended = false;
+  #writing = false;
+  #given = 0;
+  #owing: Owing = { name: 'even' };
+
+  constructor(components: EventStreamComponents, init: EventStreamInit) {
+    const { response, clock, onLeave } = components;
+    this.#components = components;
+    this.#response = response;
+    this.#init = init;
+    this.#pace = new Pace(0, clock.now());
+    this.#beatMs = init.heartbeatMs;
+    response.once('close', () => {
+      this.#timer?.cancel();
+      onLeave(this);
+    });
+    response.writeHead(200, { ...HEADERS, 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' });
+    response.write(': this is protofly\n\n');
+    this.#arm();
+  }
+
+  write(frames: readonly Numbered[], done: (left: boolean) => void): void {
+    if (this.#ended || this.#response.destroyed) { setImmediate(() => { done(false); }); return; }
+    let text = '';
+    for (const { number, frame, size } of frames) {
+      text += `id: ${String(number)}\ndata: ${oneLine(frame)}\n\n`;
+      this.#given += size;
+    }
+    this.#writing = true;
+    const out = whenOut(this.#response, (left) => {
+      this.#writing = false;
+      done(left);
+    });
+    this.#response.write(text, (error) => { out(error === undefined || error === null); });
+    if (this.#owing.name === 'even' && this.#components.link.outstanding !== undefined) this.#look(0);
+  }
+
+  progress(): number {
+    return progressOf(this.#response);
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#timer?.cancel();
+    this.#response.end();
+    if (!this.#response.writableFinished) lingering(this.#response, this.#components.clock, this.#init.lingerMs);
+  }
+
+  /** For the next heartbeat, sooner while something isn't acknowledged. */
+  #arm(): void {
+    const { clock } = this.#components;
+    const wait = this.#owing.name === 'owing' ? Math.min(this.#beatMs, this.#init.acknowledgeMs / TICKS, TICK_MS) : this.#beatMs;
+    this.#timer?.cancel();
+    this.#due = clock.now() + wait;
+    this.#timer = clock.setTimeout(() => {
+      this.#beat(wait);
+      this.#look(clock.now() - this.#due);
+    }, wait);
+  }
+
+  #beat(passed: number): void {
+    this.#beatMs -= passed;
+    if (this.#beatMs > 0) return;
+    this.#beatMs = this.#init.heartbeatMs;
+    if (!this.#writing) this.#response.write(':\n\n');
+  }
+
+  /** Whether the client has acknowledged what it should have. */
+  #look(lateMs: number): void {
+    const { clock, link } = this.#components;
+    const { heartbeatMs, acknowledgeMs } = this.#init;
+    const { ledger, outstanding } = link;
+    const now = clock.now();
+    const longest = MAX_SILENT * heartbeatMs;
+    const patienceMs = ledger.slowest === undefined ? longest : Math.min(Math.max(acknowledgeMs, 2 * ledger.slowest), longest) + this.#pace.underWay(this.#given);
+    const { owing, tookMs } = nextOwing(this.#owing, { now, lateMs, first: outstanding?.first, taken: this.progress(), pending: this.#writing, patienceMs });
+    this.#owing = owing;
+    if (tookMs !== undefined) {
+      if (ledger.slowest !== undefined) ledger.slowest = Math.max(ledger.slowest, tookMs);
+      this.#pace.arrived(this.#given - (outstanding?.bytes ?? 0), now);
+    }
+    if (owing.name !== 'overdue') { this.#arm(); return; }
+    this.#response.destroy();
+    if (ledger.slowest !== undefined) link.drop(`it acknowledged nothing of what it was given for ${String(Math.round(patienceMs / 1000))} s`);
+  }
+}
+
+/** A frame as one line of an event stream, where a carriage return ends a line too. */
+const oneLine = (frame: string): string => (frame.includes('\r') || frame.includes('\n') ? JSON.stringify(JSON.parse(frame)) : frame);

@@ -1,0 +1,261 @@
+import { checkedSize, closedError } from '../../../link/frame-link.js';
+import { messageCodec } from '../../../link/index.js';
+import { Inlet } from '../../../link/frame-reader.js';
+import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../../../link/link.js';
+import {
+  asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer, type Pressure,
+} from '../../../protocol/index.js';
+import type { Carrier, Leftover } from '../../shard/message-node/session.js';
+import { IdleWatch } from './idle.js';
+import type { Batch, Ledger } from './ledger.js';
+import type { RestLimits } from './limits.js';
+import { Outbox, type OutboxBudget, type Outstanding, type Reader } from './outbox.js';
+import { Turns } from '../../../kit/serial-queue.js';
+
+export interface RestLinkComponents {
+  readonly clock: Clock;
+  readonly ledger: Ledger;
+  readonly budget: OutboxBudget;
+  readonly limits: RestLimits;
+}
+
+type State =
+  | { readonly at: 'open' }
+  /** A reader is being given what is left. */
+  | { readonly at: 'flushing'; readonly end: LinkEnd; readonly timer: Timer }
+  | { readonly at: 'ended'; readonly end: LinkEnd };
+
+/** What is being given to the node. */
+type Intake =
+  | { readonly is: 'batch'; readonly items: readonly unknown[]; readonly batch: Batch; readonly settle: () => void }
+  | { readonly is: 'question'; readonly request: Request; asked: boolean; answer: Response | undefined; readonly settle: () => void };
+
+/** Far beyond what a sender that heeds the pressure can reach. */
+const OVERFLOW_FACTOR = 10;
+const OVERFLOW_BYTES = LINK_DEFAULTS.maxBuffered;
+
+/** A client's HTTP requests as a link: what it POSTs comes out here, what is sent here is what it GETs. */
+export class RestLink implements Link<Message>, Carrier {
+  readonly name: string;
+  readonly closed: Promise<LinkEnd>;
+  readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
+  /** Its POSTs, one after the other. */
+  readonly turns: Turns;
+  readonly ledger: Ledger;
+  readonly #limits: RestLimits;
+  readonly #clock: Clock;
+  readonly #onReject: NonNullable<LinkInit['onReject']>;
+  readonly #inlet: Inlet<Message>;
+  readonly #outbox: Outbox;
+  readonly #idle: IdleWatch;
+  #intake: Intake | undefined;
+  #counted = false;
+  #state: State = { at: 'open' };
+  #settle: (end: LinkEnd) => void = () => undefined;
+
+  constructor({ clock, ledger, budget, limits }: RestLinkComponents, init: Required<Pick<LinkInit, 'name' | 'onReject'>>) {
+    this.name = init.name;
+    this.ledger = ledger;
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#onReject = init.onReject;
+    this.closed = new Promise((resolve) => { this.#settle = resolve; });
+    this.turns = new Turns(limits.posts);
+    this.#inlet = new Inlet<Message>({
+      pull: () => this.#pull(),
+      onIdle: () => undefined,
+      onBlocked: () => undefined,
+      onReject: (error) => { this.#reject(error); },
+    }, this.stats);
+    this.#outbox = new Outbox({ ledger, budget }, limits);
+    this.#idle = new IdleWatch({ clock, onIdle: () => { this.#end({ how: 'gone', reason: `no request for ${String(limits.idleMs)} ms` }); } }, limits.idleMs);
+  }
+
+  get link(): Link<Message> {
+    return this;
+  }
+
+  get isOpen(): boolean {
+    return this.#state.at === 'open';
+  }
+
+  readonly taken = (): number => this.#outbox.progress;
+
+  /** What wasn't taken or acknowledged, in order, for the session's next link. This one is of no more use. */
+  readonly leftovers = (): readonly Leftover[] =>
+    this.#outbox.stop().flatMap(({ number, frame, size }) => {
+      try {
+        const message = decodeMessage(frame);
+        this.ledger.keep(message, number);
+        return [{ message, bytes: size, inDoubt: true }];
+      } catch (thrown) {
+        this.#reject(asProtoflyError(thrown));
+        return [];
+      }
+    });
+
+  send(message: Message): Pressure {
+    if (this.#state.at !== 'open') throw closedError(this.name, this.#state.end.reason);
+    const { is, asked } = this.#intake?.is === 'question' ? this.#intake : { is: undefined, asked: false };
+    if (is === 'question' && asked && isResponse(message) && message.from === SESSION) return this.#answered(message);
+    const frame = messageCodec.encode(message);
+    checkedSize(frame, MAX_MESSAGE_BYTES);
+    if (this.#outbox.bytes > OVERFLOW_BYTES || this.#outbox.count >= this.#limits.unacknowledged * OVERFLOW_FACTOR) {
+      const reason = 'too much waits to be taken';
+      this.#end({ how: 'gone', reason });
+      throw closedError(this.name, reason);
+    }
+    this.stats.sent += 1;
+    return this.#outbox.push({ number: this.ledger.numberFor(message), frame, size: Buffer.byteLength(frame) });
+  }
+
+  receive(receiver: (message: Message) => Pressure): void {
+    this.#inlet.receive(receiver);
+    this.#inlet.pump();
+  }
+
+  async close(reason = 'closed here'): Promise<void> {
+    if (this.#state.at === 'open') {
+      const end: LinkEnd = { how: 'closed', reason };
+      this.#inlet.stop();
+      this.#idle.stop();
+      const timer = this.#clock.setTimeout(() => { this.#end(end); }, this.#limits.lingerMs);
+      this.#state = { at: 'flushing', end, timer };
+      this.#outbox.whenEmpty(() => { this.#end(end); });
+    }
+    await this.closed;
+  }
+
+  /** A request of the client begins. @returns to be called when it is over */
+  enter(): () => void {
+    return this.#idle.enter();
+  }
+
+  /** How far the POST of this number has been taken. */
+  batchOf(number: number | undefined): Batch {
+    const first = !this.#counted;
+    if (number !== undefined) this.#counted = true;
+    return this.ledger.begin(number, first);
+  }
+
+  /** Gives items to the node, from `batch.taken` on. Resolves when all are taken, or the link has ended. */
+  take(items: readonly unknown[], batch: Batch): Promise<void> {
+    return this.#give((settle) => ({ is: 'batch', items, batch, settle }));
+  }
+
+  /** Gives a request to the session manager. @returns its answer; undefined when the link ended before */
+  async ask(request: Request): Promise<Response | undefined> {
+    let question: Intake | undefined;
+    await this.#give((settle) => (question = { is: 'question', request, asked: false, answer: undefined, settle }));
+    return question?.is === 'question' ? question.answer : undefined;
+  }
+
+  acknowledge(number: number): void {
+    this.#outbox.acknowledge(number);
+  }
+
+  read(reader: Reader): void {
+    this.#outbox.read(reader);
+  }
+
+  leave(reader: Reader): void {
+    this.#outbox.leave(reader);
+  }
+
+  /** @see Outbox.outstanding */
+  get outstanding(): Outstanding | undefined {
+    return this.#outbox.outstanding;
+  }
+
+  /** Its client is gone. */
+  drop(reason: string): void {
+    this.#end({ how: 'gone', reason });
+  }
+
+  async #give(intake: (settle: () => void) => Intake): Promise<void> {
+    if (this.#state.at !== 'open') return;
+    await new Promise<void>((resolve) => {
+      this.#intake = intake(resolve);
+      this.#inlet.pump();
+    });
+  }
+
+  #pull(): Message | undefined {
+    const intake = this.#intake;
+    if (intake === undefined) return undefined;
+    if (intake.is === 'question') {
+      // Its answer comes while this request is being handled; that it was handled without one says that there is none.
+      if (intake.asked) { this.#taken(intake); return undefined; }
+      intake.asked = true;
+      return intake.request;
+    }
+    const { items, batch } = intake;
+    while (batch.taken < items.length && this.isOpen) {
+      const item = items[batch.taken];
+      batch.taken += 1;
+      try {
+        const message = parseMessage(item);
+        if (message.to === SESSION && (message.type === 'open' || message.type === 're-open' || message.type === 'close')) {
+          throw new ProtoflyError('E_MESSAGE', 'sessions are opened and closed with POST /rest/session');
+        }
+        batch.accepted += 1;
+        return message;
+      } catch (thrown) {
+        this.#reject(asProtoflyError(thrown), headerOf(item));
+      }
+    }
+    if (batch.taken === items.length) {
+      batch.complete = true;
+      this.#taken(intake);
+    }
+    return undefined;
+  }
+
+  #answered(response: Response): undefined {
+    const intake = this.#intake;
+    if (intake?.is !== 'question') return undefined;
+    intake.answer = response;
+    this.#taken(intake);
+    return undefined;
+  }
+
+  #taken(intake: Intake): void {
+    if (this.#intake === intake) this.#intake = undefined;
+    intake.settle();
+  }
+
+  #reject(error: ProtoflyError, text?: string): void {
+    this.stats.rejected += 1;
+    try {
+      this.#onReject(error, text);
+    } catch (thrown) {
+      this.#end({ how: 'gone', reason: `its owner failed: ${asProtoflyError(thrown).message}` });
+    }
+  }
+
+  #end(end: LinkEnd): void {
+    if (this.#state.at === 'ended') return;
+    if (this.#state.at === 'flushing') this.#state.timer.cancel();
+    this.#state = { at: 'ended', end };
+    this.#inlet.stop();
+    this.#idle.stop();
+    this.#settle(end);
+    const intake = this.#intake;
+    this.#intake = undefined;
+    intake?.settle();
+    // The session takes what is left when it hears of the end; what nobody took by then is nobody's.
+    setImmediate(() => { this.#outbox.stop(); });
+  }
+}
+
+/** As much of an item that is no message as it takes to answer it. */
+const headerOf = (item: unknown): string | undefined => {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined;
+  const { id, type, from, to } = item as Record<string, unknown>;
+  try {
+    return JSON.stringify({ id, type, from, to });
+  } catch {
+    // Nested too deep to be written again.
+    return undefined;
+  }
+};

@@ -1,0 +1,273 @@
+import type { Link } from '../../../link/link.js';
+import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address, type Message } from '../../../protocol/index.js';
+import type { Collection, Store } from '../../../store/store.js';
+import { digest, keyOf } from '../keys.js';
+import type { NodeLimits } from './limits.js';
+import { Session, type Carrier, type SessionComponents } from './session.js';
+
+interface SessionEntry { readonly runtime: Address; readonly tokenHash: string }
+interface AllocationEntry { readonly address: Address; readonly runtime: Address; readonly key?: string }
+interface SubscriptionEntry { readonly address: Address; readonly runtime: Address; readonly subscriber: Address }
+
+interface Allocation { readonly session: Session; readonly key: string | undefined }
+
+export interface DirectoryComponents {
+  readonly store: Store;
+  readonly session: Omit<SessionComponents, 'limits'>;
+  readonly limits: NodeLimits;
+  /** Addresses have become a session's. */
+  readonly onAllocated: (session: Session, addresses: readonly Address[]) => void;
+}
+
+/** Last segments of addresses at which something is published for everybody. */
+const PUBLICATIONS = new Set(['changes', 'registration', 'status']);
+
+/**
+ * Who has which address: sessions, allocations, subscriptions. In memory for routing, and in the store, so that a
+ * restarted server knows all of it. Changes are visible at once; their promises say when they are durable.
+ */
+export class Directory {
+  readonly #store: Store;
+  readonly #limits: NodeLimits;
+  readonly #components: SessionComponents;
+  readonly #onAllocated: DirectoryComponents['onAllocated'];
+  readonly #sessions = new Map<Address, Session>();
+  readonly #allocated = new Map<Address, Allocation>();
+  readonly #subscribed = new Map<Address, Map<Session, Set<Address>>>();
+  readonly #sessionEntries: Collection<SessionEntry>;
+  readonly #allocationEntries: Collection<AllocationEntry>;
+  readonly #subscriptionEntries: Collection<SubscriptionEntry>;
+  #subscriptionCount = 0;
+
+  constructor({ store, session, limits, onAllocated }: DirectoryComponents) {
+    this.#onAllocated = onAllocated;
+    this.#store = store;
+    this.#limits = limits;
+    this.#components = { ...session, limits };
+    this.#sessionEntries = store.collection('sessions');
+    this.#allocationEntries = store.collection('allocations');
+    this.#subscriptionEntries = store.collection('subscriptions');
+  }
+
+  get counts(): { readonly sessions: number; readonly addresses: number; readonly subscriptions: number } {
+    return { sessions: this.#sessions.size, addresses: this.#allocated.size, subscriptions: this.#subscriptionCount };
+  }
+
+  get sessions(): Iterable<Session> {
+    return this.#sessions.values();
+  }
+
+  /** Brings back what was there when the server stopped. Every session waits for its runtime. */
+  load(): void {
+    for (const [, { runtime, tokenHash }] of this.#sessionEntries.entries()) this.#sessions.set(runtime, new Session(this.#components, { runtime, tokenHash }));
+    for (const [, { address, runtime, key }] of this.#allocationEntries.entries()) {
+      const session = this.#sessions.get(runtime);
+      if (session !== undefined) this.#allocate(session, address, key);
+    }
+    for (const [key, { address, runtime, subscriber }] of this.#subscriptionEntries.entries()) {
+      const session = this.#sessions.get(runtime);
+      if (session !== undefined) this.#subscribe(session, key, address, subscriber);
+    }
+  }
+
+  session(runtime: Address): Session | undefined {
+    return this.#sessions.get(runtime);
+  }
+
+  /**
+   * Opens a session, or gives an existing one a new token: allocations stay (the runtime may have restarted), marked as
+   * inherited; subscriptions go, because who subscribed may be gone.
+   * @throws ProtoflyError `E_TOO_MANY`
+   */
+  open(runtime: Address, tokenHash: string, carrier: Carrier): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
+    let session = this.#sessions.get(runtime);
+    if (session === undefined) {
+      if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
+      session = new Session(this.#components, { runtime, tokenHash });
+      this.#sessions.set(runtime, session);
+    }
+    const opened = session;
+    opened.tokenHash = tokenHash;
+    for (const address of opened.allocations) opened.inherited.add(address);
+    const before = opened.attach(carrier);
+    const durable = this.#store.transaction(() => {
+      for (const key of opened.subscriptions.keys()) void this.#subscriptionEntries.delete(key);
+      void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
+    });
+    this.#unsubscribeAll(opened);
+    return { session: opened, before, durable };
+  }
+
+  /** Forgets a session and all that it had. */
+  async remove(session: Session): Promise<void> {
+    if (this.#sessions.get(session.runtime) !== session) return;
+    this.#sessions.delete(session.runtime);
+    const { allocations, subscriptions } = session;
+    const durable = this.#store.transaction(() => {
+      void this.#sessionEntries.delete(keyOf(session.runtime));
+      for (const address of allocations) void this.#allocationEntries.delete(keyOf(address));
+      for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
+    });
+    for (const address of allocations) this.#allocated.delete(address);
+    allocations.clear();
+    session.inherited.clear();
+    this.#unsubscribeAll(session);
+    await durable;
+  }
+
+  ownerOf(address: Address): Session | undefined {
+    return this.#allocated.get(address)?.session;
+  }
+
+  /** Whether the address or one above it is allocated to the session. */
+  owns(session: Session, address: Address): boolean {
+    for (let at: Address | undefined = address; at !== undefined; at = parentOf(at)) {
+      if (this.#allocated.get(at)?.session !== session) continue;
+      session.inherited.delete(at);
+      return true;
+    }
+    return false;
+  }
+
+  /** The addresses that a session got under an allocation key. */
+  allocatedUnder(session: Session, key: string): Address[] {
+    return [...session.allocations].filter((address) => this.#allocated.get(address)?.key === key);
+  }
+
+  /** @throws ProtoflyError `E_TOO_MANY`, `E_CONFLICT`; then nothing is allocated */
+  allocate(session: Session, addresses: readonly Address[], key?: string): Promise<void> {
+    const others = addresses.filter((address) => this.#allocated.get(address)?.session !== session);
+    const taken = others.find((address) => this.#allocated.has(address));
+    if (taken !== undefined) throw new ProtoflyError('E_CONFLICT', `${taken} is somebody else's`);
+    for (const address of addresses) session.inherited.delete(address);
+    const dropped = this.#makeRoom(session, others.length);
+    const evicted = others.flatMap((address) => this.#strangersAt(session, address));
+    const durable = this.#store.transaction(() => {
+      for (const address of dropped) void this.#allocationEntries.delete(keyOf(address));
+      for (const address of others) void this.#allocationEntries.put(keyOf(address), { address, runtime: session.runtime, ...(key === undefined ? {} : { key }) });
+      for (const { storeKey } of evicted) void this.#subscriptionEntries.delete(storeKey);
+    });
+    for (const address of dropped) this.#release(session, address);
+    for (const address of others) this.#allocate(session, address, key);
+    for (const { session: stranger, address, subscriber } of evicted) this.#unsubscribe(stranger, address, subscriber);
+    if (others.length > 0) this.#onAllocated(session, others);
+    return durable;
+  }
+
+  /** Releases what of these the session has. */
+  release(session: Session, addresses: readonly Address[]): Promise<void> {
+    const own = addresses.filter((address) => this.#allocated.get(address)?.session === session);
+    for (const address of own) this.#release(session, address);
+    return this.#store.transaction(() => {
+      for (const address of own) void this.#allocationEntries.delete(keyOf(address));
+    });
+  }
+
+  /** @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`; then nothing is subscribed */
+  subscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
+    const refused = addresses.find((address) => this.#isPrivate(session, address));
+    if (refused !== undefined) throw new ProtoflyError('E_REFUSED', `what is sent to ${refused} is for its owner alone`);
+    const fresh = new Map(addresses.map((address) => [subscriptionKey(session, address, subscriber), address] as const).filter(([key]) => !session.subscriptions.has(key)));
+    if (session.subscriptions.size + fresh.size > this.#limits.subscriptionsPerSession || this.#subscriptionCount + fresh.size > this.#limits.subscriptions) {
+      throw new ProtoflyError('E_TOO_MANY', 'too many subscriptions');
+    }
+    for (const [key, address] of fresh) this.#subscribe(session, key, address, subscriber);
+    return this.#store.transaction(() => {
+      for (const [key, address] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
+    });
+  }
+
+  /** Ends what `subscriber` subscribed; where it had nothing, what anybody of the session did. */
+  unsubscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
+    const gone = addresses.flatMap((address) => {
+      const subscribers = this.#subscribed.get(address)?.get(session);
+      const leaving = subscribers === undefined ? [] : subscribers.has(subscriber) ? [subscriber] : [...subscribers];
+      return leaving.map((one) => ({ address, one }));
+    });
+    for (const { address, one } of gone) this.#unsubscribe(session, address, one);
+    return this.#store.transaction(() => {
+      for (const { address, one } of gone) void this.#subscriptionEntries.delete(subscriptionKey(session, address, one));
+    });
+  }
+
+  /** The sessions to which a message for exactly this address goes. */
+  receiversOf(address: Address): Set<Session> {
+    const receivers = new Set(this.#subscribed.get(address)?.keys());
+    const owner = this.ownerOf(address);
+    if (owner !== undefined) receivers.add(owner);
+    return receivers;
+  }
+
+  /** The session of the runtime that an address lies below. */
+  runtimeSession(address: Address): Session | undefined {
+    const runtime = runtimeOf(address);
+    return runtime === undefined ? undefined : this.#sessions.get(runtime);
+  }
+
+  /**
+   * Whether others may not listen in: a hyperty's or a component's own address, and where requests to subscribe go.
+   * What is published (`…/changes`, `…/registration`, `…/status`) is for everybody.
+   */
+  #isPrivate(session: Session, address: Address): boolean {
+    const { scheme, path } = partsOf(address);
+    const last = path.slice(path.lastIndexOf('/') + 1);
+    if (scheme === 'hyperty-runtime') return !isWithin(address, session.runtime) && !PUBLICATIONS.has(last);
+    if (scheme !== 'hyperty' && last !== 'subscription') return false;
+    const owner = this.ownerOf(address) ?? (last === 'subscription' ? this.ownerOf(parentOf(address) ?? address) : undefined);
+    return owner !== undefined && owner !== session;
+  }
+
+  /** Subscriptions of other sessions that end when `address` gets an owner. */
+  #strangersAt(owner: Session, address: Address): { session: Session; address: Address; subscriber: Address; storeKey: string }[] {
+    const places = partsOf(address).scheme === 'hyperty' ? [address, `${address}/subscription` as Address] : [`${address}/subscription` as Address];
+    return places.flatMap((place) => [...(this.#subscribed.get(place) ?? [])]
+      .filter(([session]) => session !== owner)
+      .flatMap(([session, subscribers]) => [...subscribers].map((subscriber) => ({ session, address: place, subscriber, storeKey: subscriptionKey(session, place, subscriber) }))));
+  }
+
+  /** Chooses inherited addresses to let go of, so that `more` fit. @throws ProtoflyError `E_TOO_MANY` */
+  #makeRoom(session: Session, more: number): Address[] {
+    const over = Math.max(session.allocations.size + more - this.#limits.allocationsPerSession, this.#allocated.size + more - this.#limits.allocations);
+    if (over <= 0) return [];
+    if (over > session.inherited.size) throw new ProtoflyError('E_TOO_MANY', 'too many addresses are allocated');
+    return [...session.inherited].slice(0, over);
+  }
+
+  #allocate(session: Session, address: Address, key: string | undefined): void {
+    this.#allocated.set(address, { session, key });
+    session.allocations.add(address);
+  }
+
+  #release(session: Session, address: Address): void {
+    this.#allocated.delete(address);
+    session.allocations.delete(address);
+    session.inherited.delete(address);
+  }
+
+  #subscribe(session: Session, key: string, address: Address, subscriber: Address): void {
+    let sessions = this.#subscribed.get(address);
+    if (sessions === undefined) this.#subscribed.set(address, sessions = new Map());
+    const subscribers = sessions.get(session);
+    if (subscribers === undefined) sessions.set(session, new Set([subscriber]));
+    else subscribers.add(subscriber);
+    session.subscriptions.set(key, { address, subscriber });
+    this.#subscriptionCount += 1;
+  }
+
+  #unsubscribe(session: Session, address: Address, subscriber: Address): void {
+    const key = subscriptionKey(session, address, subscriber);
+    if (!session.subscriptions.delete(key)) return;
+    this.#subscriptionCount -= 1;
+    const sessions = this.#subscribed.get(address);
+    const subscribers = sessions?.get(session);
+    subscribers?.delete(subscriber);
+    if (subscribers?.size === 0) sessions?.delete(session);
+    if (sessions?.size === 0) this.#subscribed.delete(address);
+  }
+
+  #unsubscribeAll(session: Session): void {
+    for (const { address, subscriber } of [...session.subscriptions.values()]) this.#unsubscribe(session, address, subscriber);
+  }
+}
+
+const subscriptionKey = (session: Session, address: Address, subscriber: Address): string => `${digest(session.runtime)} ${digest(address)} ${digest(subscriber)}`;

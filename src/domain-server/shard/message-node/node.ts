@@ -1,0 +1,334 @@
+import {
+  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, pressureOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
+  type Address, type Clock, type Message, type Pressure, type Request,
+} from '../../../protocol/index.js';
+import type { Store } from '../../../store/store.js';
+import { Mailbox, type MailLimits } from '../mailbox/index.js';
+import { Connection, type MakeLink } from './connection.js';
+import { Directory } from './directory.js';
+import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
+import { NODE_LIMITS, type NodeLimits } from './limits.js';
+import { Meter } from './meter.js';
+import type { Session } from './session.js';
+import { Sessions } from './sessions.js';
+import { Visitors } from './visitors.js';
+
+export interface MessageNodeComponents {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Random bytes that nobody can guess. */
+  readonly random: (bytes: number) => Uint8Array;
+  /** Is told of what goes wrong on this side. */
+  readonly log: (text: string, details?: Record<string, unknown>) => void;
+  /** The runtime that has an address in the domain registry, if any. */
+  readonly registeredBy: (address: Address) => Address | undefined;
+  /** Whether the runtime that has an address in the domain registry says that it sends receipts. */
+  readonly acknowledges: (address: Address) => boolean;
+  /** A session has ended, by its runtime or because it was away for too long. */
+  readonly onSessionEnded: (runtime: Address) => Promise<void>;
+}
+
+export interface MessageNodeInit {
+  readonly domain: string;
+  readonly limits?: Partial<NodeLimits>;
+  readonly mail?: Partial<MailLimits>;
+}
+
+/** What somebody has to answer now, so that it is of no use to keep it. */
+const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
+
+/** Whether its sender wants it kept for a receiver that is away. */
+const wantsKeeping = (message: Message): message is Request => {
+  if (isResponse(message) || message.body?.store !== true) return false;
+  const expectation = expectationOf(message);
+  return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
+};
+
+/**
+ * Relays messages between the sessions of runtimes, and gives requests to the functions of the domain.
+ * @see docs/protocol.md, "Message-node session"
+ */
+export class MessageNode {
+  readonly domain: string;
+  readonly meter: Meter;
+  readonly directory: Directory;
+  readonly mailbox: Mailbox;
+  readonly #limits: NodeLimits;
+  readonly #clock: Clock;
+  readonly #log: MessageNodeComponents['log'];
+  readonly #onSessionEnded: (runtime: Address) => Promise<void>;
+  readonly #registeredBy: (address: Address) => Address | undefined;
+  readonly #functions = new Map<string, DomainFunction>();
+  readonly #connections = new Set<Connection>();
+  readonly #sessions: Sessions;
+  readonly #visitors = new Visitors();
+  #closed = false;
+
+  constructor({ store, clock, random, log, registeredBy, acknowledges, onSessionEnded }: MessageNodeComponents, init: MessageNodeInit) {
+    this.domain = init.domain;
+    this.#limits = { ...NODE_LIMITS, ...init.limits };
+    this.#clock = clock;
+    this.#log = log;
+    this.#onSessionEnded = onSessionEnded;
+    this.#registeredBy = registeredBy;
+    this.meter = new Meter(clock);
+    this.mailbox = new Mailbox({ store, clock, log, acknowledges, give: (message, to) => this.#give(message, to) }, {
+      epoch: Buffer.from(random(6)).toString('base64url'), ...(init.mail === undefined ? {} : { limits: init.mail }),
+    });
+    this.directory = new Directory({
+      store,
+      limits: this.#limits,
+      onAllocated: (session, addresses) => { this.#deliverMail(session, addresses); },
+      session: {
+        clock,
+        budget: { bytes: 0 },
+        onExpired: (session) => { this.#end(session).catch((thrown: unknown) => { this.#failed('ending a session', thrown); }); },
+        onStalled: (session, link) => {
+          this.#log('a receiver does not read', { runtime: session.runtime });
+          void link.close('this side has not read for too long');
+        },
+        onFlowing: (session) => { this.#deliverMail(session, session.allocations); },
+      },
+    });
+    this.#sessions = new Sessions({ directory: this.directory, random, onEnded: (session) => this.#end(session) });
+    const node = `domain://msg-node.${this.domain}`;
+    this.addFunction(`${node}/address-allocation` as Address, allocationFunction({ domain: this.domain, directory: this.directory, limits: this.#limits, random, registeredBy }));
+    this.addFunction(`${node}/sm` as Address, subscriptionFunction(this.directory, this.#limits));
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Adds a function of the domain, for its address and all below that have no function of their own. */
+  addFunction(address: Address, run: DomainFunction): void {
+    this.#functions.set(address, run);
+  }
+
+  /**
+   * Serves one more client. The node owns the link from now on.
+   * @throws ProtoflyError `E_TOO_MANY`, before a link is made
+   */
+  attach(makeLink: MakeLink): void {
+    if (this.#closed || this.#connections.size >= this.#limits.connections) throw new ProtoflyError('E_TOO_MANY', 'too many connections');
+    const events = {
+      onMessage: (connection: Connection, message: Message) => this.#receive(connection, message),
+      onReject: () => { this.meter.refused += 1; },
+      onClosed: (connection: Connection) => {
+        this.#connections.delete(connection);
+        connection.current?.detach(connection.link);
+      },
+    };
+    this.#connections.add(new Connection({ clock: this.#clock, events, makeLink }, { openMs: this.#limits.openMs, maxWork: this.#limits.workPerConnection }));
+  }
+
+  /** Sends something that a function of the domain says to whoever subscribed to its receiver. */
+  publish(message: Message, to: Address): void {
+    for (const session of this.directory.receiversOf(to)) void this.#hand(session, message);
+  }
+
+  /** Closes every connection. Sessions stay in the store, for the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.mailbox.close();
+    await Promise.all([...this.#connections].map((connection) => connection.link.close('the message node ends')));
+    for (const session of this.directory.sessions) session.end();
+  }
+
+  #receive(connection: Connection, message: Message): Pressure {
+    this.meter.receive();
+    if (message.to === SESSION) return isResponse(message) ? this.#drop() : this.#control(connection, message);
+    const session = connection.current;
+    if (session === undefined) return this.#refuse(message, new ProtoflyError('E_UNAUTHENTICATED', 'there is no session on this connection: open one first'), connection);
+    if (!this.#maySend(session, message.from)) {
+      return this.#refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is not an address of ${session.runtime}`), connection);
+    }
+    if (typeof message.to === 'string') return this.#route(connection, session, message, message.to);
+    return pressureOf(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
+  }
+
+  /** Requests to the session manager are answered in order: nothing more is read meanwhile. */
+  #control(connection: Connection, request: Request): Promise<void> {
+    return this.#sessions.handle(connection, request).catch((thrown: unknown) => { void this.#refuse(request, asProtoflyError(thrown), connection); });
+  }
+
+  /** Whether the session may send from there: its runtime, what is allocated to it, and, of visitors from other domains, what is of theirs. */
+  #maySend(session: Session, from: Address): boolean {
+    if (isWithin(from, session.runtime) || this.directory.owns(session, from)) return true;
+    const domain = domainOf(from);
+    const { scheme } = partsOf(from);
+    return domain !== this.domain && domain === domainOf(session.runtime) && scheme !== 'hyperty-runtime' && scheme !== 'domain' && this.#visitors.isFrom(session, from);
+  }
+
+  #route(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+    const { scheme } = partsOf(to);
+    if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
+    if (!isResponse(message)) return this.#pass(connection, session, message, to);
+    return pressureOf(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
+  }
+
+  /** Hands a message on to whoever has its address, or keeps it for him. */
+  #pass(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+    const receivers = this.directory.receiversOf(to);
+    const known = receivers.size > 0;
+    receivers.delete(session);
+    if (wantsKeeping(message) && this.#isToBeKept(message.from, to, receivers, session)) return this.#keep(connection, session, message, to);
+    if (known && receivers.size === 0) return this.#refuse(message, new ProtoflyError('E_NOT_FOUND', `${to} is an address of nobody but its sender`), connection);
+    if (known) return this.#handAll(receivers, this.mailbox.behindMail(message, to), connection);
+    const other = this.directory.runtimeSession(to) ?? this.#visitors.at(to);
+    if (other !== undefined && other !== session && !other.ended) return this.#handAll(new Set([other]), message, connection);
+    return this.#refuse(message, this.#unknown(to), connection);
+  }
+
+  /** Whether there is a receiver, but not now. What waits for one that is there goes first. */
+  #isToBeKept(from: Address, to: Address, others: ReadonlySet<Session>, session: Session): boolean {
+    const owner = this.directory.ownerOf(to);
+    if (domainOf(to) !== this.domain || owner === session || [...others].some((other) => other !== owner)) return false;
+    if (owner === undefined) return this.#registeredBy(to) !== undefined;
+    if (!owner.flowing || this.mailbox.isHeld(to)) return true;
+    if (this.mailbox.hasFor(to)) this.mailbox.deliver(to);
+    return this.mailbox.hasFor(to, from);
+  }
+
+  /** Keeps a message for a receiver that is away; its sender is told when it is on disk. */
+  #keep(connection: Connection, session: Session, message: Request, to: Address): Pressure {
+    let durable: Promise<void>;
+    try {
+      durable = this.mailbox.keep(message, to, session.runtime);
+    } catch (thrown) {
+      return this.#refuse(message, asProtoflyError(thrown), connection);
+    }
+    return connection.track(durable.then(
+      () => { if (expectationOf(message) === 'receipt') this.#answer(connection, session, respond(message, 202, { stored: 'domain' }, to)); },
+      (thrown: unknown) => { void this.#refuse(message, asProtoflyError(thrown), connection); },
+    ));
+  }
+
+  #deliverMail(session: Session, addresses: Iterable<Address>): void {
+    if (!session.flowing) return;
+    for (const address of addresses) {
+      this.mailbox.renew(address);
+      this.mailbox.deliver(address);
+    }
+  }
+
+  /** @throws ProtoflyError `E_TOO_LARGE` */
+  #give(message: Message, to: Address): boolean {
+    const owner = this.directory.ownerOf(to);
+    if (owner?.flowing !== true) return false;
+    const pressure = this.#hand(owner, message);
+    if (pressure instanceof ProtoflyError) throw pressure;
+    return true;
+  }
+
+  #unknown(to: Address): ProtoflyError {
+    if (domainOf(to) !== this.domain) return new ProtoflyError('E_NOT_FOUND', `${to} belongs to another domain; this is the message node of ${this.domain}`);
+    if (this.#registeredBy(to) !== undefined) return new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} is not connected`);
+    return new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`, { hint: 'protofly hyperty discover shows who is there' });
+  }
+
+  #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Pressure {
+    let refusal: ProtoflyError | undefined;
+    const pressures: Pressure[] = [];
+    for (const receiver of receivers) {
+      const pressure = this.#hand(receiver, message);
+      if (pressure instanceof ProtoflyError) refusal = pressure;
+      else pressures.push(pressure);
+    }
+    // Where some of several got it, it has been delivered.
+    if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
+    return pressureOf(pressures);
+  }
+
+  /** Hands a message to a session, or says why not. */
+  #hand(receiver: Session, message: Message): ProtoflyError | undefined | Promise<void> {
+    try {
+      const pressure = receiver.deliver(message);
+      this.meter.delivered += 1;
+      return pressure ?? undefined;
+    } catch (thrown) {
+      this.meter.dropped += 1;
+      return asProtoflyError(thrown);
+    }
+  }
+
+  /** Asks a function of the domain. */
+  #call(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+    if (isResponse(message)) return this.#drop();
+    const run = this.#functionAt(to);
+    if (run === undefined || message.type === 'ping') {
+      const there = run !== undefined || to === `domain://msg-node.${this.domain}` || to === `hyperty-catalogue://catalogue.${this.domain}`;
+      if (there && message.type === 'ping') return connection.answer(respond(message, 200));
+      const foreign = domainOf(to) !== this.domain && to !== SESSION;
+      return this.#refuse(message, new ProtoflyError('E_NOT_FOUND', foreign ? `${to} belongs to another domain; this is the message node of ${this.domain}` : `there is no ${to}`), connection);
+    }
+    let answer: ReturnType<DomainFunction>;
+    try {
+      answer = run(message, session);
+    } catch (thrown) {
+      return this.#refuse(message, asProtoflyError(thrown), connection);
+    }
+    if (!(answer instanceof Promise)) return connection.answer(answer);
+    const work = answer.then(
+      (response) => { this.#answer(connection, session, response); },
+      (thrown: unknown) => { void this.#refuse(message, asProtoflyError(thrown), connection); },
+    );
+    return connection.track(work);
+  }
+
+  /** What was asked on a connection that is gone is answered on the session's next one. */
+  #answer(connection: Connection, session: Session, response: Message): void {
+    if (!isResponse(response)) return;
+    if (session.link === connection.link || session.ended) void connection.answer(response);
+    else void this.#hand(session, response);
+  }
+
+  #functionAt(to: Address): DomainFunction | undefined {
+    for (let at: string = to; at.includes('://'); at = at.slice(0, Math.max(0, at.lastIndexOf('/')))) {
+      const run = this.#functions.get(at);
+      if (run !== undefined) return run;
+    }
+    return undefined;
+  }
+
+  #refuse(message: Message, error: ProtoflyError, connection: Connection): Pressure {
+    if (isResponse(message)) return this.#drop();
+    this.meter.refused += 1;
+    if (error.status < 500 || ['E_LINK_CLOSED', 'E_QUOTA', 'E_UNREACHABLE'].includes(error.code)) return connection.answer(refuse(message, error));
+    this.#failed(`answering ${message.type} to ${String(message.to)}`, error);
+    return connection.answer(refuse(message, new ProtoflyError(error.code, 'the domain server failed')));
+  }
+
+  #drop(): undefined {
+    this.meter.dropped += 1;
+    return undefined;
+  }
+
+  #failed(what: string, thrown: unknown): void {
+    this.#log(`${what} failed`, { error: asProtoflyError(thrown) });
+  }
+
+  /** Ends a session: releases what it has, and tells those who wait for an answer from it. */
+  async #end(session: Session): Promise<void> {
+    if (session.ended) return;
+    const waited = session.end();
+    this.#visitors.forget(session);
+    const removed = this.directory.remove(session);
+    for (const { message, inDoubt = false } of waited) {
+      if (isResponse(message)) { this.#drop(); continue; }
+      const to = recipientsOf(message)[0];
+      if (to === undefined || !isAddress(message.from) || this.mailbox.keeps(message, to)) continue;
+      const answer = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} did not come back`, { uncertain: inDoubt }));
+      for (const asker of this.#senders(message.from)) void this.#hand(asker, answer);
+    }
+    await removed;
+    await this.#onSessionEnded(session.runtime);
+  }
+
+  #senders(from: Address): Iterable<Session> {
+    const receivers = this.directory.receiversOf(from);
+    if (receivers.size > 0) return receivers;
+    const session = this.directory.runtimeSession(from) ?? this.#visitors.at(from);
+    return session === undefined || session.ended ? [] : [session];
+  }
+}

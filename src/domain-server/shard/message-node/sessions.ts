@@ -1,0 +1,89 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { parentOf, ProtoflyError, runtimeOf, type Address, type Request, type Response } from '../../../protocol/index.js';
+import { welcome, type Connection } from './connection.js';
+import type { Directory } from './directory.js';
+import type { Session } from './session.js';
+
+export interface SessionsComponents {
+  readonly directory: Directory;
+  readonly random: (bytes: number) => Uint8Array;
+  /** The session has been closed by its runtime; its addresses are gone. */
+  readonly onEnded: (session: Session) => Promise<void>;
+}
+
+const hashOf = (token: string): Buffer => createHash('sha256').update(token).digest();
+
+/** The session manager, `mn:/session`: opens, resumes and closes sessions. @see docs/protocol.md, "Message-node session" */
+export class Sessions {
+  readonly #directory: Directory;
+  readonly #random: (bytes: number) => Uint8Array;
+  readonly #onEnded: (session: Session) => Promise<void>;
+
+  constructor({ directory, random, onEnded }: SessionsComponents) {
+    this.#directory = directory;
+    this.#random = random;
+    this.#onEnded = onEnded;
+  }
+
+  /** @throws ProtoflyError that is the answer */
+  async handle(connection: Connection, request: Request): Promise<void> {
+    if (request.type === 'open') return this.#open(connection, request);
+    if (request.type === 're-open') return this.#resume(connection, request);
+    if (request.type === 'close') return this.#close(connection, request);
+    this.#current(connection);
+    if (request.type !== 'ping') throw new ProtoflyError('E_MESSAGE', `the session manager has no ${request.type}`);
+    void connection.answer(welcome(request));
+  }
+
+  /** The session whose runtime speaks here. @throws ProtoflyError `E_UNAUTHENTICATED` */
+  #current(connection: Connection): Session {
+    if (connection.current === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'there is no session on this connection: open one first');
+    return connection.current;
+  }
+
+  async #open(connection: Connection, request: Request): Promise<void> {
+    const runtime = runtimeOf(request.from);
+    if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
+    this.#checkFree(connection, runtime);
+    const token = Buffer.from(this.#random(32)).toString('base64url');
+    const { session, before, durable } = this.#directory.open(runtime, hashOf(token).toString('hex'), connection);
+    connection.bind(session);
+    void before?.close('another connection opened a session for the same runtime');
+    await this.#enter(connection, session, durable, welcome(request, { runtimeToken: token }));
+  }
+
+  async #resume(connection: Connection, request: Request): Promise<void> {
+    const runtime = parentOf(request.from);
+    const token = request.from.slice(request.from.lastIndexOf('/') + 1);
+    const session = runtime === undefined ? undefined : this.#directory.session(runtime);
+    const expected = session === undefined ? Buffer.alloc(32) : Buffer.from(session.tokenHash, 'hex');
+    if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
+    this.#checkFree(connection, session.runtime);
+    const before = session.attach(connection);
+    connection.bind(session);
+    void before?.close('another connection resumed the session');
+    await this.#enter(connection, session, Promise.resolve(), welcome(request));
+  }
+
+  async #close(connection: Connection, request: Request): Promise<void> {
+    const session = this.#current(connection);
+    await this.#onEnded(session);
+    void connection.answer(welcome(request));
+    void connection.link.close('the session was closed by its runtime');
+  }
+
+  /** The answer goes first, then what waited. */
+  async #enter(connection: Connection, session: Session, durable: Promise<void>, answer: Response): Promise<void> {
+    try {
+      await durable;
+      if (session.link === connection.link) void connection.answer(answer);
+    } finally {
+      if (session.link === connection.link) session.flush();
+    }
+  }
+
+  #checkFree(connection: Connection, runtime: Address): void {
+    const other = connection.current;
+    if (other !== undefined && other.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `this connection has a session of ${other.runtime}`);
+  }
+}

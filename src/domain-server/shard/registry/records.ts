@@ -1,0 +1,174 @@
+import { ProtoflyError, partsOf, type Address, type Clock, type RecordStatus, type RegistryRecord } from '../../../protocol/index.js';
+import type { Collection, Store } from '../../../store/store.js';
+import { digest, keyOf, timeKey } from '../keys.js';
+
+/** Attributes by which records are found. */
+export const ATTRIBUTES = ['user', 'guid', 'name', 'runtime'] as const;
+export type Attribute = (typeof ATTRIBUTES)[number];
+
+interface Entry {
+  readonly record: RegistryRecord;
+  /** When the record turns disconnected, or, being that, is removed. Milliseconds since 1970. */
+  readonly due: number;
+}
+
+export interface RecordsInit {
+  /** How long a disconnected record is kept, in milliseconds. */
+  readonly keepDisconnectedMs: number;
+  /** The largest record, in bytes. @default 65_536 */
+  readonly maxRecord?: number;
+}
+
+export const isLive = (status: RecordStatus): boolean => status === 'live' || status === 'created';
+
+/** How many entries one transaction goes through. */
+const BATCH = 200;
+
+/**
+ * The records of a domain, in the store alone: nothing here grows with their number. Beside each record its index
+ * entries are written in the same transaction: `<attribute> <value> <L or D> <url>` for who looks by attribute,
+ * `<time> <url>` for expiry. What is live and what isn't lie apart, so a search never walks over old records.
+ */
+export class Records {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #entries: Collection<Entry>;
+  readonly #index: Collection<Address>;
+  readonly #due: Collection<Address>;
+  readonly #keepMs: number;
+  readonly #maxRecord: number;
+
+  constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }, init: RecordsInit) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#entries = store.collection('records');
+    this.#index = store.collection('records-index');
+    this.#due = store.collection('records-due');
+    this.#keepMs = init.keepDisconnectedMs;
+    this.#maxRecord = init.maxRecord ?? 65_536;
+  }
+
+  get(url: Address): RegistryRecord | undefined {
+    const entry = this.#entries.get(keyOf(url));
+    // Long addresses share their key's beginning only with the same address.
+    return entry?.record.url === url ? entry.record : undefined;
+  }
+
+  count(): number {
+    return this.#entries.count();
+  }
+
+  /** Writes a record in place of the one with its URL. @throws ProtoflyError `E_TOO_LARGE` */
+  put(record: RegistryRecord): Promise<void> {
+    const bytes = Buffer.byteLength(JSON.stringify(record));
+    if (bytes > this.#maxRecord) throw new ProtoflyError('E_TOO_LARGE', `a record of ${String(bytes)} bytes is larger than ${String(this.#maxRecord)}`);
+    return this.#store.transaction(() => { this.#write(record); });
+  }
+
+  remove(url: Address): Promise<void> {
+    return this.#store.transaction(() => {
+      this.#unlink(this.#entries.get(keyOf(url)));
+      void this.#entries.delete(keyOf(url));
+    });
+  }
+
+  /** Records by attribute, in the order of their keys. */
+  *find(attribute: Attribute, value: string, live: boolean): Generator<RegistryRecord> {
+    for (const [, url] of this.#index.entries({ prefix: `${indexPrefix(attribute, value)}${live ? 'L' : 'D'} ` })) {
+      const record = this.get(url);
+      if (record?.[attribute] === value) yield record;
+    }
+  }
+
+  /** All records, in the order of their keys. */
+  *all(live: boolean): Generator<RegistryRecord> {
+    for (const [, { record }] of this.#entries.entries()) if (isLive(record.status) === live) yield record;
+  }
+
+  /**
+   * Turns all live records of a runtime disconnected.
+   * @param onChanged is told of each, once it is durable
+   */
+  async disconnect(runtime: Address, onChanged: (record: RegistryRecord) => void): Promise<void> {
+    for (;;) {
+      const changed = await this.#store.transaction(() => {
+        const batch: RegistryRecord[] = [];
+        for (const record of this.find('runtime', runtime, true)) {
+          batch.push({ ...record, status: 'disconnected', lastModified: this.#now() });
+          if (batch.length === BATCH) break;
+        }
+        for (const record of batch) this.#write(record);
+        return batch;
+      });
+      changed.forEach(onChanged);
+      if (changed.length < BATCH) return;
+    }
+  }
+
+  /** When the first record after that time is due. */
+  nextDue(after: number): number | undefined {
+    for (const [key] of this.#due.entries({ after: `${timeKey(after)} \uffff`, limit: 1 })) return Number.parseInt(key, 10);
+    return undefined;
+  }
+
+  /**
+   * Lets records expire that were due after `from` and by now: live ones turn disconnected, others go.
+   * @returns whether there may be more
+   */
+  async expire(from: number, onChanged: (record: RegistryRecord) => void): Promise<boolean> {
+    const now = timeKey(this.#clock.now() + 1);
+    const { changed, seen } = await this.#store.transaction(() => {
+      const due = [...this.#due.entries({ after: timeKey(from), limit: BATCH })].filter(([key]) => key < now);
+      const turned: RegistryRecord[] = [];
+      for (const [key, url] of due) {
+        const record = this.get(url);
+        if (record === undefined) { void this.#due.delete(key); continue; }
+        if (isLive(record.status)) {
+          const expired: RegistryRecord = { ...record, status: 'disconnected', lastModified: this.#now() };
+          turned.push(expired);
+          this.#write(expired);
+        } else {
+          this.#unlink(this.#entries.get(keyOf(url)));
+          void this.#entries.delete(keyOf(url));
+        }
+      }
+      return { changed: turned, seen: due.length };
+    });
+    changed.forEach(onChanged);
+    return seen === BATCH;
+  }
+
+  #now(): string {
+    return new Date(this.#clock.date()).toISOString();
+  }
+
+  /** Called inside a transaction. */
+  #write(record: RegistryRecord): void {
+    const key = keyOf(record.url);
+    this.#unlink(this.#entries.get(key));
+    const entry: Entry = { record, due: this.#clock.now() + (isLive(record.status) ? record.expires * 1000 : this.#keepMs) };
+    void this.#entries.put(key, entry);
+    for (const place of placesOf(entry)) void this.#index.put(place, record.url);
+    void this.#due.put(`${timeKey(entry.due)} ${key}`, record.url);
+  }
+
+  #unlink(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    for (const place of placesOf(entry)) void this.#index.delete(place);
+    void this.#due.delete(`${timeKey(entry.due)} ${keyOf(entry.record.url)}`);
+  }
+}
+
+const indexPrefix = (attribute: Attribute, value: string): string => `${attribute} ${digest(value)} `;
+
+const placesOf = ({ record }: Entry): string[] =>
+  ATTRIBUTES.flatMap((attribute) => {
+    const value = record[attribute];
+    return value === undefined ? [] : [`${indexPrefix(attribute, value)}${isLive(record.status) ? 'L' : 'D'} ${keyOf(record.url)}`];
+  });
+
+/** `hyperty` → records of hyperties; `dataobject` → all others; another word → records whose URL has that scheme. */
+export const hasScheme = (record: RegistryRecord, wanted: string): boolean => {
+  const { scheme } = partsOf(record.url);
+  return wanted === scheme || (/^data-?objects?$/.test(wanted) && scheme !== 'hyperty');
+};

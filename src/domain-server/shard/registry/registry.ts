@@ -1,0 +1,267 @@
+import {
+  asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond,
+  type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
+} from '../../../protocol/index.js';
+import { hasScheme, isLive, type Attribute, type Records } from './records.js';
+
+export interface DomainRegistryComponents {
+  readonly clock: Clock;
+  readonly records: Records;
+  /** Makes sure that the runtime has the address. @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY` */
+  readonly claim: (address: Address, runtime: Address) => Promise<void>;
+  /** Sends a message to whoever subscribed to `to`. */
+  readonly publish: (message: Message, to: Address) => void;
+  readonly log: (text: string, details?: Record<string, unknown>) => void;
+}
+
+export interface DomainRegistryInit {
+  readonly domain: string;
+  /** Records that fell due while nobody could keep them alive get this long, in milliseconds. */
+  readonly graceMs: number;
+  /** The most records in one answer. @default 1000 */
+  readonly maxFound?: number;
+  /** The most bytes of records in one answer. @default 4 MiB */
+  readonly maxFoundBytes?: number;
+}
+
+const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', why);
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Fields that only the registry sets, or that never change. */
+const FIXED = new Set(['url', 'runtime', 'startingTime', 'lastModified']);
+/** How long the sweep sleeps at most, so that a clock that was set doesn't hold it up. */
+const LONGEST_SLEEP_MS = 60_000;
+
+/** The domain registry: who is registered where. @see docs/protocol.md, "Domain registry" */
+export class DomainRegistry {
+  readonly address: Address;
+  readonly #components: DomainRegistryComponents;
+  readonly #init: DomainRegistryInit;
+  #timer: Timer | undefined;
+  #wakesAt = Infinity;
+  #startedAt = 0;
+  #nextId = 0;
+  #closed = false;
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor(components: DomainRegistryComponents, init: DomainRegistryInit) {
+    this.#components = components;
+    this.#init = init;
+    this.address = registryAddress(init.domain);
+  }
+
+  /** Begins to let records expire. */
+  start(): void {
+    this.#startedAt = this.#components.clock.now();
+    // Ids of an earlier life must not come again.
+    this.#nextId = this.#startedAt;
+    this.#schedule(this.#startedAt + this.#init.graceMs);
+    const next = this.#components.records.nextDue(this.#startedAt);
+    if (next !== undefined) this.#schedule(next);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    await this.#sweeping;
+  }
+
+  /** Answers a request of a runtime's session. @throws ProtoflyError that is the answer */
+  handle(request: Request, caller: { readonly runtime: Address }): Response | Promise<Response> {
+    if (request.type === 'create') return this.#register(request, caller.runtime);
+    if (request.type === 'update') return this.#update(request, caller.runtime);
+    if (request.type === 'delete') return this.#remove(request, caller.runtime);
+    if (request.type === 'read') return this.#read(request);
+    throw bad(`the registry has no ${request.type}`);
+  }
+
+  /** The runtime is gone: what it registered turns disconnected. */
+  disconnected(runtime: Address): Promise<void> {
+    return this.#components.records.disconnect(runtime, (record) => { this.#announce(record); });
+  }
+
+  async #register(request: Request, runtime: Address): Promise<Response> {
+    const { records, claim } = this.#components;
+    const value = request.body?.value;
+    const record = parseRecord(isObject(value) ? { ...value, runtime: value['runtime'] ?? runtime } : value);
+    if (record.runtime !== runtime) throw new ProtoflyError('E_REFUSED', `only ${record.runtime} itself registers what it hosts`);
+    const { scheme, path } = partsOf(record.url);
+    if (domainOf(record.url) !== this.#init.domain || path === '' || scheme === 'domain') throw bad(`${record.url} is not an address of ${this.#init.domain}`);
+    const before = records.get(record.url);
+    if (before !== undefined && before.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `${record.url} is registered by another runtime`);
+    // A runtime and what is below it are the runtime's already; anything else is allocated to it, if it isn't yet.
+    if (scheme === 'hyperty-runtime' && !isWithin(record.url, runtime)) throw new ProtoflyError('E_REFUSED', `${record.url} is not an address of ${runtime}`);
+    if (scheme !== 'hyperty-runtime') await claim(record.url, runtime);
+    const now = this.#now();
+    await this.#save({ ...record, startingTime: before?.startingTime ?? now, lastModified: now }, records.get(record.url));
+    return respond(request, 200, { resource: record.url });
+  }
+
+  async #update(request: Request, runtime: Address): Promise<Response> {
+    const before = this.#owned(request, runtime);
+    const { body = {} } = request;
+    await this.#save({ ...changed(before, body), lastModified: this.#now() }, before);
+    return respond(request, 200);
+  }
+
+  async #remove(request: Request, runtime: Address): Promise<Response> {
+    const record = this.#owned(request, runtime);
+    await this.#components.records.remove(record.url);
+    if (isLive(record.status)) this.#announce({ ...record, status: 'disconnected' });
+    return respond(request, 200);
+  }
+
+  /** @throws ProtoflyError `E_NOT_FOUND`, `E_REFUSED` */
+  #owned(request: Request, runtime: Address): RegistryRecord {
+    const { resource, value } = request.body ?? {};
+    const url = this.#urlOf(resource ?? (isObject(value) ? value['url'] : undefined));
+    const record = url === undefined ? undefined : this.#components.records.get(url);
+    if (record === undefined) throw new ProtoflyError('E_NOT_FOUND', 'nothing is registered under that address');
+    if (record.runtime !== runtime) throw new ProtoflyError('E_REFUSED', `${record.url} is registered by another runtime`);
+    return record;
+  }
+
+  /** `<url>`, `/hyperty/<url>` or `/hyperty/<id>`. */
+  #urlOf(resource: unknown): Address | undefined {
+    if (typeof resource !== 'string' || resource === '') throw bad('body.resource is not an address');
+    if (!resource.startsWith('/')) return parseAddress(resource);
+    const [, scheme = '', rest = ''] = /^\/([^/]+)\/(.+)$/.exec(resource) ?? [];
+    if (isAddress(rest)) return parseAddress(rest);
+    const address = `${scheme}://${this.#init.domain}/${rest}`;
+    return isAddress(address) ? parseAddress(address) : undefined;
+  }
+
+  async #save(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
+    const { records, clock } = this.#components;
+    await records.put(record);
+    this.#schedule(clock.now() + record.expires * 1000);
+    if (isLive(record.status) !== (before !== undefined && isLive(before.status))) this.#announce(record);
+  }
+
+  #read(request: Request): Response {
+    const { resource, criteria } = request.body ?? {};
+    if (typeof resource !== 'string' || resource === '') throw bad('body.resource says nothing to look for');
+    if (criteria !== undefined && criteria !== null && !isObject(criteria)) throw bad('body.criteria is not an object');
+    const search = searchOf(resource);
+    if (search === undefined) return this.#readOne(request, this.#urlOf(resource));
+    const live = this.#find(search, criteria ?? {}, true);
+    if (live.count > 0) return respond(request, 200, { value: live.found, ...(live.more ? { more: true } : {}) });
+    const gone = this.#find(search, criteria ?? {}, false);
+    if (gone.count > 0) return respond(request, 408, { value: gone.found, description: 'what is registered there is disconnected', error: 'E_UNAVAILABLE', ...(gone.more ? { more: true } : {}) });
+    throw new ProtoflyError('E_NOT_FOUND', 'nothing of that kind is registered');
+  }
+
+  #readOne(request: Request, url: Address | undefined): Response {
+    const record = url === undefined ? undefined : this.#components.records.get(url);
+    if (record === undefined || record.status === 'dead') throw new ProtoflyError('E_NOT_FOUND', 'nothing is registered under that address');
+    if (isLive(record.status)) return respond(request, 200, { value: record });
+    return respond(request, 408, { value: record, description: `${record.url} is disconnected`, error: 'E_UNAVAILABLE' });
+  }
+
+  #find(search: Search, criteria: Record<string, unknown>, live: boolean): { found: Record<string, RegistryRecord>; count: number; more: boolean } {
+    const { maxFound = 1000, maxFoundBytes = 4 * 1024 * 1024 } = this.#init;
+    const found: Record<string, RegistryRecord> = {};
+    let count = 0;
+    let bytes = 0;
+    let walked = 0;
+    const { records } = this.#components;
+    for (const record of search.by === undefined ? records.all(live) : records.find(search.by.attribute, search.by.value, live)) {
+      walked += 1;
+      // An answer that has to walk over very many records that don't fit is cut short, like one that grows too long.
+      if (walked > maxFound * 10) return { found, count, more: true };
+      if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) continue;
+      bytes += JSON.stringify(record).length;
+      if (count === maxFound || bytes > maxFoundBytes) return { found, count, more: true };
+      found[record.url] = record;
+      count += 1;
+    }
+    return { found, count, more: false };
+  }
+
+  /** Tells those who subscribed to the record's registration. */
+  #announce(record: RegistryRecord): void {
+    const to = child(record.url, 'registration');
+    this.#nextId += 1;
+    const body: Body = { attribute: 'status', value: isLive(record.status) ? 'live' : 'disconnected', resource: record.url };
+    this.#components.publish({ id: this.#nextId, type: 'update', from: this.address, to, body }, to);
+  }
+
+  #now(): string {
+    return new Date(this.#components.clock.date()).toISOString();
+  }
+
+  #schedule(at: number): void {
+    if (this.#closed || at >= this.#wakesAt) return;
+    const { clock } = this.#components;
+    this.#timer?.cancel();
+    this.#wakesAt = at;
+    this.#timer = clock.setTimeout(() => {
+      this.#wakesAt = Infinity;
+      this.#sweeping = this.#sweep();
+    }, Math.min(Math.max(0, at - clock.now()), LONGEST_SLEEP_MS));
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, records, log } = this.#components;
+    try {
+      const from = clock.now() >= this.#startedAt + this.#init.graceMs ? 0 : this.#startedAt;
+      let more = true;
+      while (more && !this.#closed) more = await records.expire(from, (record) => { this.#announce(record); });
+      // It may be due by now: what the sweep itself wrote can be, when it took long.
+      const next = records.nextDue(from);
+      const grace = from === 0 ? Infinity : this.#startedAt + this.#init.graceMs;
+      if (next !== undefined || grace < Infinity) this.#schedule(Math.min(next ?? Infinity, grace));
+    } catch (thrown) {
+      log('letting registrations expire failed', { error: asProtoflyError(thrown) });
+      this.#schedule(clock.now() + LONGEST_SLEEP_MS);
+    }
+  }
+}
+
+/** What an update makes of a record. Without a value or an attribute it keeps the record alive. */
+const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRecord => {
+  if (typeof attribute === 'string') {
+    if (FIXED.has(attribute)) throw bad(`${attribute} can't be changed`);
+    if (attribute === 'status' && !isRecordStatus(value)) throw bad('status is not created, live, disconnected or dead');
+    return parseRecord({ ...before, [attribute]: value });
+  }
+  if (attribute !== undefined && attribute !== null) throw bad('body.attribute is not a name');
+  if (value === undefined || value === null) return isLive(before.status) ? before : { ...before, status: 'live' };
+  if (!isObject(value)) throw bad('body.value is not an object');
+  return parseRecord({ ...before, ...Object.fromEntries(Object.entries(value).filter(([field]) => !FIXED.has(field))) });
+};
+
+interface Search {
+  /** Absent: everything of the scheme. */
+  readonly by?: { readonly attribute: Attribute; readonly value: string };
+  readonly scheme?: string;
+}
+
+/** What a `read` looks for, when that isn't one address. */
+const searchOf = (resource: string): Search | undefined => {
+  const [, all] = /^\/([^/]+)\/?$/.exec(resource) ?? [];
+  if (all !== undefined) return { scheme: all.toLowerCase() };
+  const [, scheme, attribute, rest] = /^\/([^/]+)\/(user|name|guid|user-guid|runtime)\/(.+)$/.exec(resource) ?? [];
+  if (scheme === undefined || attribute === undefined || rest === undefined) return attributeSearch(resource);
+  if (attribute === 'name') return { by: { attribute, value: rest }, scheme: scheme.toLowerCase() };
+  const search = attributeSearch(rest);
+  return search === undefined ? undefined : { ...search, scheme: scheme.toLowerCase() };
+};
+
+const attributeSearch = (text: string): Search | undefined => {
+  if (!isAddress(text)) return undefined;
+  const address = parseAddress(text);
+  const { scheme } = partsOf(address);
+  if (scheme === 'user') return { by: { attribute: 'user', value: address } };
+  if (scheme === 'user-guid') return { by: { attribute: 'guid', value: address } };
+  if (scheme === 'hyperty-runtime') return { by: { attribute: 'runtime', value: address } };
+  return undefined;
+};
+
+const listed = (value: unknown): string[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]).filter((item): item is string => typeof item === 'string');
+
+/** Whether a record has all that the criteria ask for. */
+const meets = (record: RegistryRecord, criteria: Record<string, unknown>): boolean =>
+  listed(criteria['resources']).every((wanted) => record.resources.includes(wanted)) &&
+  listed(criteria['dataSchemes']).every((wanted) => record.dataSchemes.includes(wanted)) &&
+  listed(criteria['name']).every((wanted) => record.name === wanted);

@@ -1,0 +1,21 @@
+import { ProtoflyError } from '../protocol/index.js';
+
+/** One after the other, in the order of asking. */
+export class Turns {
+  readonly #most: number;
+  #waiting = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** @throws ProtoflyError `E_TOO_MANY`, at once, and whatever `work` throws */
+  run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= this.#most) return Promise.reject(new ProtoflyError('E_TOO_MANY', 'too many requests of this session are under way'));
+    this.#waiting += 1;
+    const done = this.#last.then(work).finally(() => { this.#waiting -= 1; });
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * The library: what a program needs to be one or more hyperties. `Node` is a runtime as a program sees it, `Hyperty`
+ * one of its addresses. Both speak to the runtime over a link, as every program does (docs/control.md); nothing here
+ * routes, stores or connects by itself.
+ */
+import { connectSocket } from '../link/socket/index.js';
+import { memoryPair } from '../link/memory/index.js';
+import { domainUrl } from '../client/domain-url.js';
+import { profilePlaces } from '../client/paths.js';
+import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
+import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
+import { memoryStore, type Store } from '../store/index.js';
+import { Node } from './node.js';
+
+export { domainHome, type DomainHome } from './domain-home.js';
+export type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../client/documents.js';
+export type { SavedFile, SentFile } from '../client/files/index.js';
+export { Hyperty, type Received, type ReceiveOptions, type SendFileOptions, type SendOptions } from './hyperty.js';
+export { Node, type Criteria, type RegisterOptions } from './node.js';
+export type { Receipt } from './receipt.js';
+
+export interface StartOptions {
+  /** The domain: a URL like `http://localhost:9090`, `host:port`, a name of `domains`, or one that DNS knows. */
+  readonly domain: string;
+  /** A user's name in that domain. */
+  readonly user: string;
+  /** Folder of the state: the runtime keeps its address and hyperties. @default in memory, a new address each time */
+  readonly state?: string;
+  /** @default true */
+  readonly p2p?: boolean;
+  /** Besides those that the domain offers. */
+  readonly iceServers?: readonly IceServer[];
+  /** `relay`: direct connections go through TURN servers or not at all. @default 'all' */
+  readonly iceTransportPolicy?: IceTransportPolicy;
+  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  readonly window?: number;
+  /** Base URLs of other domains by name. */
+  readonly domains?: Readonly<Record<string, string>>;
+  /** Where protostubs run. `in-process` starts faster and contains nothing. @default 'process' */
+  readonly sandbox?: 'process' | 'in-process';
+  /** How long it may take to become live, in milliseconds. @default 10_000 */
+  readonly timeoutMs?: number;
+  /** @default nothing is logged */
+  readonly log?: Log;
+}
+
+const openStore = async (state: string | undefined): Promise<Store> => {
+  if (state === undefined) return memoryStore();
+  const { openLmdbStore } = await import('../store/lmdb/index.js');
+  return openLmdbStore({ path: state });
+};
+
+const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => {
+  try {
+    await runtime.whenLive(AbortSignal.timeout(timeoutMs));
+  } catch (thrown) {
+    throw new ProtoflyError('E_TIMEOUT', `after ${String(timeoutMs)} ms ${asProtoflyError(thrown).message}`, { cause: thrown });
+  }
+};
+
+/**
+ * Starts a runtime in this process and waits until it is live.
+ * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` when it isn't live in time, `E_USAGE`, `E_STORE`
+ */
+export const startRuntime = async (options: StartOptions): Promise<Node> => {
+  const { user, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { url } = domainUrl(options.domain, domains ?? {});
+  const store = await openStore(state);
+  const sandboxes = sandbox === 'process' ? processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }) : inProcessSandbox({ log });
+  let runtime: Runtime | undefined;
+  const stop = async (): Promise<void> => {
+    try {
+      await runtime?.stop();
+    } finally {
+      await store.close();
+    }
+  };
+  try {
+    runtime = await Runtime.start(
+      { store, sandboxes, clock: systemClock, fetch, log },
+      {
+        domainUrl: url, user, version: 'library',
+        ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }), ...(domains === undefined ? {} : { domains }),
+        ...(window === undefined ? {} : { window }),
+      },
+    );
+    await untilLive(runtime, timeoutMs);
+    const [near, far] = memoryPair<Message>({ name: 'program' });
+    runtime.serve(far);
+    return await Node.open(near, { end: stop, transient: state === undefined });
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+};
+
+/**
+ * Connects to the runtime daemon of a profile.
+ * @param profile @default what `PROTOFLY_PROFILE` says, or 'default'
+ * @throws ProtoflyError `E_NOT_RUNNING`
+ */
+export const connectRuntime = async (profile?: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> =>
+  Node.open(await connectSocket(profilePlaces(profile ?? (env['PROTOFLY_PROFILE'] || 'default'), env).socket), { end: () => Promise.resolve(), transient: false });

@@ -1,0 +1,149 @@
+import type { Link } from '../link/index.js';
+import { Client, registryOf } from '../client/client.js';
+import type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../client/documents.js';
+import { Runtime as RuntimeView } from '../client/runtime.js';
+import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
+import type { Criteria } from '../runtime/index.js';
+import { Hyperty, onlyOne } from './hyperty.js';
+import { Outlet } from './outlet.js';
+import { untilEnd } from './until-end.js';
+
+export type { Criteria };
+
+export interface RegisterOptions {
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  /** @default true */
+  readonly p2p?: boolean;
+}
+
+export interface NodeInit {
+  /** Is called when the node is closed. */
+  readonly end: () => Promise<void>;
+  /** Whether the runtime's addresses end with it: they are then unregistered, so that nobody sends to them. */
+  readonly transient: boolean;
+}
+
+/** How long it may take to tell the domain that addresses have ended, in milliseconds. */
+const GOODBYE_MS = 1000;
+/** What changes of P2P connections come under: docs/control.md. */
+const CONNECTIONS = '/p2p';
+
+/**
+ * A program's node: its runtime, seen from the program. The runtime may live in this process (`startRuntime`) or be
+ * the daemon of a profile (`connectRuntime`); what a program can do is the same.
+ */
+export class Node {
+  /** The runtime's address. */
+  readonly address: Address;
+  readonly #client: Client;
+  readonly #outlet: Outlet;
+  readonly #view: RuntimeView;
+  readonly #init: NodeInit;
+  readonly #hyperties = new Map<string, Hyperty>();
+  readonly #listeners = new Set<(change: ConnectionChange) => void>();
+  #ending: Promise<void> | undefined;
+
+  /** Opens the session over a link to a runtime. @throws ProtoflyError */
+  static async open(link: Link<Message>, init: NodeInit): Promise<Node> {
+    const client = await Client.open(link);
+    return new Node(client.client, new RuntimeView(client.client, client.session), init);
+  }
+
+  private constructor(client: Client, view: RuntimeView, init: NodeInit) {
+    this.#client = client;
+    this.#outlet = new Outlet({ post: (message) => client.post(message) });
+    this.#view = view;
+    this.#init = init;
+    this.address = view.session.runtime;
+    client.onMessage((message) => {
+      if (typeof message.to !== 'string') return undefined;
+      if (message.to !== client.address) return this.#hyperties.get(message.to)?.accept(message);
+      if (message.body?.resource === CONNECTIONS) for (const listener of [...this.#listeners]) listener(message.body.value as ConnectionChange);
+      return undefined;
+    });
+    client.onResponse((response) => { this.#hyperties.get(response.to)?.settle(response); });
+  }
+
+  /** Registers a hyperty of that name, or takes over the one that this runtime has. @throws ProtoflyError */
+  register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
+    return untilEnd(async () => {
+      const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
+      const { url } = known ?? await this.#view.register({ name, ...options });
+      const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
+      this.#hyperties.set(hyperty.address, hyperty);
+      return hyperty;
+    });
+  }
+
+  /** Removes a hyperty for good, with what waits for it. @throws ProtoflyError `E_NOT_FOUND` */
+  unregister(name: string): Promise<void> {
+    return untilEnd(async () => { await this.#view.unregister(name); });
+  }
+
+  /** The address behind `user`, `user/name`, `user/name@domain`. @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS` */
+  find(typed: string): Promise<Address> {
+    return untilEnd(async () => (typed.includes('://') ? parseAddress(typed) : onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url))));
+  }
+
+  /** The registry's records of hyperties that fit; none is no error. @throws ProtoflyError */
+  discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
+    return untilEnd(() => this.#view.discover({ ...criteria }));
+  }
+
+  /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */
+  connect(typed: string): Promise<ConnectionInfo> {
+    return untilEnd(() => this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 }));
+  }
+
+  /** Ends the P2P connections to the runtime of an address. @throws ProtoflyError */
+  disconnect(typed: string): Promise<void> {
+    return untilEnd(async () => { await this.#view.p2p('disconnect', typed); });
+  }
+
+  connections(): Promise<readonly ConnectionInfo[]> {
+    return untilEnd(() => this.#view.connections());
+  }
+
+  /**
+   * Is told of each change of a P2P connection from now on: of its state, its health, and when another generation takes over.
+   * @returns ends it
+   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TIMEOUT`
+   */
+  onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
+    return untilEnd(async () => {
+      this.#listeners.add(listener);
+      await this.#client.ask(registryOf(this.address), 'subscribe', { resource: CONNECTIONS });
+      return () => { this.#listeners.delete(listener); };
+    });
+  }
+
+  status(): Promise<RuntimeStatus> {
+    return untilEnd(() => this.#view.status());
+  }
+
+  /**
+   * Lets go of the runtime; stops it, if it was started here. What is under way then fails with `E_LINK_CLOSED`.
+   * Idempotent.
+   */
+  close(): Promise<void> {
+    this.#ending ??= this.#close();
+    return this.#ending;
+  }
+
+  async #close(): Promise<void> {
+    // A runtime that has gone, or a domain that doesn't answer, keeps nobody from leaving: the domain forgets the addresses by itself.
+    if (this.#init.transient) await this.#client.until(this.#unregisterAll(), GOODBYE_MS).catch(() => undefined);
+    try {
+      await this.#client.close();
+      await Promise.all([...this.#hyperties.values()].map((hyperty) => hyperty.close()));
+    } finally {
+      await this.#init.end();
+    }
+  }
+
+  async #unregisterAll(): Promise<void> {
+    await Promise.all((await this.#view.hyperties()).map(({ name }) => this.#view.unregister(name)));
+  }
+}
+

@@ -1,0 +1,89 @@
+import type { Pressure } from '../protocol/index.js';
+import { Relief } from '../kit/drain-signal.js';
+
+export interface OutletInit {
+  readonly highWater: number;
+  /** Writes frames in order; `done` is called later, once they have left or never will. */
+  write(frames: readonly string[], done: () => void): void;
+}
+
+/** Above this much what was gathered isn't held until the end of the event loop's turn. */
+const EAGER_BYTES = 64 * 1024;
+
+/**
+ * The sending half of a link: gathers the frames of one turn of the event loop, and of as long as a write takes,
+ * and writes them at once.
+ */
+export class Outlet {
+  readonly #highWater: number;
+  readonly #write: OutletInit['write'];
+  readonly #relief = new Relief();
+  #frames: string[] = [];
+  #gathered = 0;
+  #writing = 0;
+  #state: 'idle' | 'scheduled' | 'writing' | 'stopped' = 'idle';
+  #onEmpty: (() => void) | undefined;
+
+  constructor({ highWater, write }: OutletInit) {
+    this.#highWater = highWater;
+    this.#write = write;
+  }
+
+  /** What was pushed and hasn't left yet. */
+  get buffered(): number {
+    return this.#gathered + this.#writing;
+  }
+
+  push(frame: string, size: number): Pressure {
+    this.#frames.push(frame);
+    this.#gathered += size;
+    if (this.#state === 'idle') {
+      this.#state = 'scheduled';
+      setImmediate(() => { this.#flush(); });
+    }
+    if (this.#gathered >= EAGER_BYTES) this.#flush();
+    return this.buffered > this.#highWater ? this.#relief.wait() : undefined;
+  }
+
+  /** Calls back once, when nothing is left to write. */
+  whenEmpty(run: () => void): void {
+    this.#onEmpty = run;
+    this.#flush();
+    this.#settle();
+  }
+
+  /** Drops what is left, and frees whoever waits. */
+  stop(): void {
+    this.#state = 'stopped';
+    this.#frames = [];
+    this.#gathered = 0;
+    this.#writing = 0;
+    this.#relief.release();
+  }
+
+  #flush(): void {
+    if (this.#state === 'stopped' || this.#state === 'writing' || this.#frames.length === 0) return;
+    const frames = this.#frames;
+    this.#frames = [];
+    this.#writing = this.#gathered;
+    this.#gathered = 0;
+    this.#state = 'writing';
+    this.#write(frames, () => { this.#written(); });
+  }
+
+  #written(): void {
+    if (this.#state !== 'writing') return;
+    this.#writing = 0;
+    this.#state = 'idle';
+    this.#flush();
+    if (this.buffered <= this.#highWater / 2) this.#relief.release();
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.buffered > 0 || this.#onEmpty === undefined) return;
+    const run = this.#onEmpty;
+    this.#onEmpty = undefined;
+    run();
+  }
+}

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { asProtoflyError, expectationOf, ProtoflyError, type Address, type Clock, type Request } from '../../../protocol/index.js';
+import type { Collection } from '../../../store/index.js';
+import { MAX_TTL, pairKey, type Entry, type LastMail, type Pair } from './pair.js';
+
+/** A message as the store keeps it. */
+export interface KeptMessage {
+  readonly message: Request;
+  readonly to: Address;
+  readonly epoch: string;
+  readonly seq: number;
+  readonly bytes: number;
+  /** When it is given up, in milliseconds since 1970. */
+  readonly until: number;
+}
+
+/** That a domain keeps mail from one sender to one receiver. */
+export interface KeptPair {
+  readonly from: Address;
+  readonly to: Address;
+  /** `until` is in milliseconds since 1970. */
+  readonly last: LastMail;
+}
+
+export interface SpoolComponents {
+  readonly messages: Collection<KeptMessage>;
+  readonly pairs: Collection<KeptPair>;
+  readonly clock: Clock;
+  /** A message is on disk. */
+  readonly onStored: (pair: Pair, entry: Entry, message: Request) => void;
+  /** A message could not be written: it is in memory as before. */
+  readonly onFailed: (pair: Pair, entry: Entry, error: ProtoflyError) => void;
+  readonly log: (level: 'warn', text: string) => void;
+}
+
+export interface SpoolInit {
+  /** How many messages are kept. */
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** How many from one sender to one receiver. */
+  readonly maxPerPair: number;
+}
+
+/** The outbox's messages on disk, within bounds. It answers nobody: whoever owns it is told how a write ended. */
+export class Spool {
+  readonly #components: SpoolComponents;
+  readonly #init: SpoolInit;
+  #last = 0;
+  #messages = 0;
+  #bytes = 0;
+  #closed = false;
+
+  constructor(components: SpoolComponents, init: SpoolInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  get size(): { readonly messages: number; readonly bytes: number } {
+    return { messages: this.#messages, bytes: this.#bytes };
+  }
+
+  /** Brings back what an earlier life of the runtime kept. */
+  load(pairOf: (from: Address, to: Address) => Pair): void {
+    const { messages, pairs, clock } = this.#components;
+    for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
+      const pair = pairOf(message.from, to);
+      pair.waiting.push({ id: message.id, asked: expectationOf(message) === 'receipt', key, epoch, seq, bytes, until: this.#steady(until), sentAt: undefined, state: 'stored', message: undefined });
+      this.#count(pair, 1, bytes);
+      this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
+    }
+    for (const [key, { from, to, last }] of pairs.entries()) {
+      const until = this.#steady(last.until);
+      if (until <= clock.now()) pairs.delete(key).catch((thrown: unknown) => { this.#warn(thrown); });
+      else pairOf(from, to).atDomain = { ...last, until };
+    }
+  }
+
+  /** Where the next message of a pair goes: in order behind all that have one. */
+  nextKey(pair: Pair): string {
+    this.#last += 1;
+    return `${digestOf(pair)} ${String(this.#last).padStart(16, '0')}`;
+  }
+
+  hasRoom(pair: Pair, entry: Entry): boolean {
+    const { maxMessages, maxBytes, maxPerPair } = this.#init;
+    return this.#messages < maxMessages && this.#bytes + entry.bytes <= maxBytes && pair.kept < maxPerPair && pair.bytes + entry.bytes <= maxBytes / 2;
+  }
+
+  /** The message of an entry, from wherever it is. */
+  read(entry: Entry): Request | undefined {
+    return entry.message ?? this.#components.messages.get(entry.key)?.message;
+  }
+
+  /** Begins to put one message on disk; `onStored` or `onFailed` follows, unless the entry is removed before. */
+  keep(pair: Pair, entry: Entry): void {
+    const { message } = entry;
+    if (entry.state !== 'here' || message === undefined) return;
+    entry.state = 'storing';
+    this.#count(pair, 1, entry.bytes);
+    const { key, epoch, seq, bytes, until } = entry;
+    const failed = (thrown: unknown): void => {
+      this.#warn(thrown);
+      if (entry.state !== 'storing') return;
+      entry.state = 'here';
+      this.#count(pair, -1, -entry.bytes);
+      if (!this.#closed) this.#components.onFailed(pair, entry, asProtoflyError(thrown));
+    };
+    try {
+      this.#components.messages.put(key, { message, to: pair.to, epoch, seq, bytes, until: this.#date(until) }).then(() => {
+        if (this.#closed || entry.state !== 'storing') return;
+        entry.state = 'stored';
+        if (entry.sentAt === undefined) entry.message = undefined;
+        this.#components.onStored(pair, entry, message);
+      }, failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  /** Takes an entry from the disk, if it is there or on its way there. */
+  discard(pair: Pair, entry: Entry): void {
+    if (entry.state !== 'here') {
+      this.#count(pair, -1, -entry.bytes);
+      this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#warn(thrown); });
+    }
+    entry.state = 'here';
+  }
+
+  /** Remembers where the mail of a pair ends that the receiver's domain keeps. @returns when it is on disk, or couldn't be written */
+  noteMail(pair: Pair, last: LastMail | undefined): Promise<void> {
+    pair.atDomain = last;
+    const { pairs } = this.#components;
+    const written = last === undefined ? pairs.delete(digestOf(pair)) : pairs.put(digestOf(pair), { from: pair.from, to: pair.to, last: { ...last, until: this.#date(last.until) } });
+    return written.then(() => undefined, (thrown: unknown) => { this.#warn(thrown); });
+  }
+
+  full(): ProtoflyError {
+    return new ProtoflyError('E_QUOTA', `the outbox is full: ${String(this.#messages)} messages wait already`, { hint: 'wait until the receiver, or its domain, can be reached' });
+  }
+
+  /** From now on nobody is told anything. What is on its way to the disk goes there. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #count(pair: Pair, messages: number, bytes: number): void {
+    this.#messages += messages;
+    this.#bytes += bytes;
+    pair.kept += messages;
+    pair.bytes += bytes;
+  }
+
+  /** A deadline in steady time as a date, for a later life. */
+  #date(until: number): number {
+    const { clock } = this.#components;
+    return until - clock.now() + clock.date();
+  }
+
+  /** A deadline on disk in steady time. A clock that was set back makes nothing stay longer than a week. */
+  #steady(date: number): number {
+    const { clock } = this.#components;
+    return clock.now() + Math.min(date - clock.date(), MAX_TTL * 1000);
+  }
+
+  #warn(thrown: unknown): void {
+    this.#components.log('warn', `the outbox can't be written: ${asProtoflyError(thrown).message}`);
+  }
+}
+
+const digestOf = ({ from, to }: Pair): string => createHash('sha256').update(pairKey(from, to)).digest('base64url').slice(0, 22);

@@ -1,0 +1,239 @@
+import type { MessageBus, Origin } from '../../bus/index.js';
+import {
+  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, ProtoflyError, registryAddress, type Address, type Clock, type RegistryRecord, type Timer, type ReceivedVia,
+} from '../../protocol/index.js';
+import type { Collection, Store } from '../../store/index.js';
+import type { Receipts } from '../delivery/index.js';
+import { Inbox, type KeptPosition, type Stored } from './inbox/index.js';
+import type { P2pOffer } from '../p2p/p2p-handler.js';
+import type { MessageNodes } from '../nodes/message-nodes.js';
+import { slicesOf } from '../nodes/slices.js';
+
+/** What a program asks for when it registers. */
+export interface HypertySpec {
+  readonly name: string;
+  readonly resources?: readonly string[];
+  readonly dataSchemes?: readonly string[];
+  /** Whether it is reached, and reaches others, over P2P. @default true */
+  readonly p2p?: boolean;
+}
+
+interface Kept extends Required<HypertySpec> {
+  readonly url: Address;
+}
+
+export interface HypertiesComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly nodes: MessageNodes;
+  /** How a message came in. */
+  readonly arrivalOf: (origin: Origin | undefined) => ReceivedVia;
+  readonly receipts: Receipts;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface HypertiesInit {
+  readonly runtime: Address;
+  readonly domain: string;
+  readonly user: Address;
+  readonly guid: Address;
+  /** The P2P handler's address, when this runtime has one. */
+  /** What records say of P2P. */
+  readonly offer: () => P2pOffer | undefined;
+  /** Seconds between two signs of life to the registry. @default a third of the time after which records expire */
+  readonly keepAliveS?: number;
+}
+
+/** A hyperty of this runtime. */
+export interface Hyperty extends Kept {
+  readonly inbox: Inbox;
+  /** Whether the domain registry has it. */
+  registered: boolean;
+}
+
+/** How many hyperties are registered, or kept alive, at a time: a request waits for its answer only so long. */
+const AT_A_TIME = 50;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** The hyperties of this runtime: registers them with the domain, keeps them registered, and holds their inboxes. */
+export class Hyperties {
+  readonly #components: HypertiesComponents;
+  readonly #init: HypertiesInit;
+  readonly #kept: Collection<Kept>;
+  readonly #byName = new Map<string, Hyperty>();
+  readonly #byUrl = new Map<Address, Hyperty>();
+  readonly #removers = new Map<Address, () => void>();
+  #keepAlive: Timer | undefined;
+  #closed = false;
+
+  constructor(components: HypertiesComponents, init: HypertiesInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#kept = components.store.collection('hyperties');
+    for (const [, kept] of this.#kept.entries()) if (domainOf(kept.url) === init.domain) this.#add(kept);
+    this.#scheduleKeepAlive();
+  }
+
+  get size(): number {
+    return this.#byUrl.size;
+  }
+
+  /** Whether the domain knows every one of them. */
+  get allRegistered(): boolean {
+    return [...this.#byUrl.values()].every(({ registered }) => registered);
+  }
+
+  /** By name or address. */
+  find(what: string): Hyperty | undefined {
+    return this.#byName.get(what) ?? this.#byUrl.get(what as Address);
+  }
+
+  all(): Hyperty[] {
+    return [...this.#byUrl.values()];
+  }
+
+  /**
+   * Allocates an address and registers it; it stays so until `unregister`, over restarts.
+   * @throws ProtoflyError `E_USAGE`, `E_CONFLICT`, `E_UNREACHABLE`, or as the domain refuses
+   */
+  async register(spec: HypertySpec): Promise<Hyperty> {
+    const { name, resources = [], dataSchemes = [], p2p = true } = checked(spec);
+    if (this.#byName.has(name)) throw new ProtoflyError('E_CONFLICT', `${name} is registered already, as ${this.#byName.get(name)!.url}`, { hint: `protofly hyperty unregister ${name}` });
+    if (this.#components.nodes.isAway(this.#init.domain)) {
+      throw new ProtoflyError('E_UNREACHABLE', `${this.#init.domain} can't be reached now, and has to give the address`, { hint: 'see protofly runtime status' });
+    }
+    const [url] = await this.#components.nodes.allocate('hyperty');
+    if (this.#byName.has(name)) throw new ProtoflyError('E_CONFLICT', `${name} is being registered already`);
+    const kept: Kept = { name, url: url!, resources, dataSchemes, p2p };
+    const hyperty = this.#add(kept);
+    try {
+      await this.#announce(hyperty);
+      await this.#kept.put(hyperty.url, kept);
+    } catch (thrown) {
+      this.#remove(hyperty);
+      throw thrown;
+    }
+    return hyperty;
+  }
+
+  /** Registers again what this runtime has, in a session that knows nothing of it. */
+  async renew(): Promise<void> {
+    const hyperties = this.all();
+    for (const hyperty of hyperties) hyperty.registered = false;
+    await this.#components.nodes.claim(hyperties.map(({ url }) => url));
+    for (const some of slicesOf(hyperties, AT_A_TIME)) await Promise.all(some.map((hyperty) => this.#announce(hyperty)));
+  }
+
+  /** @returns how many waiting messages were discarded. @throws ProtoflyError `E_NOT_FOUND` */
+  async unregister(what: string): Promise<number> {
+    const hyperty = this.find(what);
+    if (hyperty === undefined) throw notHere(what);
+    const { bus, nodes, log } = this.#components;
+    await this.#kept.delete(hyperty.url);
+    this.#remove(hyperty);
+    const discarded = await hyperty.inbox.discard();
+    try {
+      await bus.ask({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url, attribute: 'status', value: 'disconnected' } });
+      await nodes.release([hyperty.url]);
+    } catch (thrown) {
+      // It is gone here, which is what counts: at the domain it expires.
+      log('warn', `${hyperty.url} is unregistered here, but the domain wasn't told: ${asProtoflyError(thrown).message}`);
+    }
+    return discarded;
+  }
+
+  /** @see docs/control.md */
+  list(): Record<string, unknown>[] {
+    return this.all().map(({ url, name, resources, dataSchemes, p2p, registered, inbox }) => ({
+      url, name, user: this.#init.user, resources, dataSchemes, p2p, status: registered ? 'live' : 'created', attached: inbox.attached, inbox: inbox.waiting,
+    }));
+  }
+
+  /** The record of one of them as the domain has it. */
+  record({ url, name, resources, dataSchemes, p2p }: Kept): RegistryRecord {
+    const { runtime, domain, user, guid } = this.#init;
+    return {
+      url, user, guid, name, runtime, resources, dataSchemes,
+      descriptor: catalogueAddress(domain, 'hyperty', 'program'),
+      status: 'live', expires: DEFAULT_EXPIRES, delivery: DELIVERY,
+      ...(p2p ? this.#init.offer() : {}),
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#keepAlive?.cancel();
+    for (const { inbox } of this.#byUrl.values()) inbox.close();
+  }
+
+  get #registry(): Address {
+    return child(this.#init.runtime, 'registry');
+  }
+
+  #add(kept: Kept): Hyperty {
+    const { bus, clock, store, arrivalOf, receipts, log } = this.#components;
+    const inbox = new Inbox({
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, log,
+      reply: (response) => { void bus.post(response); },
+    }, { address: kept.url });
+    const hyperty: Hyperty = { ...kept, inbox, registered: false };
+    this.#byName.set(kept.name, hyperty);
+    this.#byUrl.set(kept.url, hyperty);
+    this.#removers.set(kept.url, bus.addListener(kept.url, (message, origin) => { inbox.receive(message, arrivalOf(origin)); }));
+    return hyperty;
+  }
+
+  #remove(hyperty: Hyperty): void {
+    this.#removers.get(hyperty.url)?.();
+    this.#removers.delete(hyperty.url);
+    this.#byName.delete(hyperty.name);
+    this.#byUrl.delete(hyperty.url);
+    hyperty.inbox.close();
+  }
+
+  async #announce(hyperty: Hyperty): Promise<void> {
+    await this.#components.bus.ask({ type: 'create', from: this.#registry, to: registryAddress(this.#init.domain), body: { value: this.record(hyperty) } });
+    hyperty.registered = true;
+  }
+
+  #scheduleKeepAlive(): void {
+    const seconds = this.#init.keepAliveS ?? DEFAULT_EXPIRES / 3;
+    this.#keepAlive = this.#components.clock.setTimeout(() => {
+      void this.#touchAll().finally(() => { if (!this.#closed) this.#scheduleKeepAlive(); });
+    }, seconds * 1000);
+  }
+
+  async #touchAll(): Promise<void> {
+    for (const some of slicesOf(this.all(), AT_A_TIME)) {
+      await Promise.all(some.filter(({ registered }) => registered).map((hyperty) => this.#touch(hyperty)));
+    }
+  }
+
+  async #touch(hyperty: Hyperty): Promise<void> {
+    const { bus, log } = this.#components;
+    const response = await bus.request({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url } });
+    if (response.body.code !== 404) return;
+    // The registry has lost it: register it once more.
+    this.#announce(hyperty).catch((thrown: unknown) => { log('warn', `${hyperty.url} not registered again: ${asProtoflyError(thrown).message}`); });
+  }
+}
+
+/** @throws ProtoflyError `E_USAGE` */
+const checked = (spec: HypertySpec): HypertySpec => {
+  const { name, resources = [], dataSchemes = [], p2p } = spec;
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new ProtoflyError('E_USAGE', `${JSON.stringify(name)} can't be a hyperty's name`, { hint: 'letters, digits, dots, dashes and underscores, at most 64' });
+  }
+  for (const list of [resources, dataSchemes]) {
+    if (!Array.isArray(list) || list.length > 100 || !list.every((word) => typeof word === 'string' && word.length > 0 && word.length <= 256)) {
+      throw new ProtoflyError('E_USAGE', 'resources and data schemes are lists of short words');
+    }
+  }
+  if (p2p !== undefined && typeof p2p !== 'boolean') throw new ProtoflyError('E_USAGE', 'p2p is true or false');
+  return spec;
+};
+
+export const notHere = (what: string): ProtoflyError =>
+  new ProtoflyError('E_NOT_FOUND', `this runtime has no hyperty ${isAddress(what) ? what : JSON.stringify(what)}`, { hint: 'protofly hyperty list shows those it has' });

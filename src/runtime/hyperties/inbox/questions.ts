@@ -1,0 +1,100 @@
+import { bodyWith, isProvisional, isSuccess, type Address, type Clock, type MessageId, type Request, type Response, type Timer, type ReceivedVia } from '../../../protocol/index.js';
+import type { Program } from './consumer.js';
+import { Recent } from '../../../kit/lru-map.js';
+
+export interface QuestionsComponents {
+  readonly clock: Clock;
+  /** The programs that are attached. */
+  readonly programs: () => readonly Program[];
+  /** Sends an answer on its way that was held back. */
+  readonly pass: (response: Response) => void;
+}
+
+/** Of so many requests at least that programs have yet to answer is it remembered how they came in. */
+const MIN_ASKED = 10_000;
+/** How long a refusal waits for the other programs, in milliseconds. Senders of files ask again after 3 s. */
+const HOLD_MS = 2000;
+
+/** A refusal that waits: another program may accept. */
+interface Held {
+  readonly refusal: Response;
+  readonly by: Set<Program | undefined>;
+  readonly timer: Timer;
+}
+
+/**
+ * Requests that the programs of one hyperty are to answer. However many programs are attached, each request gets one
+ * final answer: the first success, else a refusal, which waits until no attached program may still accept.
+ */
+export class Questions {
+  readonly #components: QuestionsComponents;
+  readonly #asked = new Recent<string, ReceivedVia | 'answered'>(MIN_ASKED);
+  readonly #held = new Map<string, Held>();
+
+  constructor(components: QuestionsComponents) {
+    this.#components = components;
+  }
+
+  ask({ from, id }: Request, arrival: ReceivedVia): void {
+    this.#asked.set(keyOf(from, id), arrival);
+  }
+
+  /**
+   * Takes a program's answer and adds how the request came in, unless the program has put a `path` of its own there.
+   * @returns the answer that goes to the sender now; undefined: none yet, or there was one
+   */
+  answer(response: Response, by: Program | undefined): Response | undefined {
+    const key = keyOf(response.to, response.id);
+    const arrival = this.#asked.get(key);
+    if (arrival === undefined) return response;
+    if (arrival === 'answered') return undefined;
+    const answer = response.body['path'] === undefined ? ({ ...response, body: bodyWith(response.body, { ...arrival }) } as Response) : response;
+    if (isProvisional(answer)) return answer;
+    if (!isSuccess(answer)) {
+      const held = this.#hold(key, answer, by);
+      if (this.#mayAccept(held)) return undefined;
+      this.#settle(key);
+      return held.refusal;
+    }
+    this.#settle(key);
+    return answer;
+  }
+
+  /** A program has gone: nobody waits for it any more. */
+  recheck(): void {
+    for (const [key, held] of this.#held) if (!this.#mayAccept(held)) this.#release(key, held);
+  }
+
+  /** What is held back goes nowhere. Idempotent. */
+  close(): void {
+    for (const { timer } of this.#held.values()) timer.cancel();
+    this.#held.clear();
+  }
+
+  #hold(key: string, refusal: Response, by: Program | undefined): Held {
+    const before = this.#held.get(key);
+    const held: Held = before ?? { refusal, by: new Set(), timer: this.#components.clock.setTimeout(() => { this.#release(key, held); }, HOLD_MS) };
+    held.by.add(by);
+    this.#held.set(key, held);
+    return held;
+  }
+
+  #mayAccept({ by }: Held): boolean {
+    return this.#components.programs().some((program) => program.answers !== false && !by.has(program));
+  }
+
+  #release(key: string, { refusal }: Held): void {
+    this.#settle(key);
+    this.#components.pass(refusal);
+  }
+
+  #settle(key: string): void {
+    this.#held.get(key)?.timer.cancel();
+    this.#held.delete(key);
+    // Of a single program nothing more is expected.
+    if (this.#components.programs().length > 1) this.#asked.set(key, 'answered');
+    else this.#asked.delete(key);
+  }
+}
+
+const keyOf = (from: Address, id: MessageId): string => `${from} ${String(id)}`;

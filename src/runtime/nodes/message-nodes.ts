@@ -1,0 +1,286 @@
+import type { MessageBus, Origin } from '../../bus/index.js';
+import {
+  allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
+  type Address, type Clock, type Message, type Pressure, type StubStatus, type Timer,
+} from '../../protocol/index.js';
+import type { Carrier } from '../delivery/index.js';
+import { MessageNode } from './message-node.js';
+import type { Protostub, Protostubs, StatusEvent } from '../stubs/protostubs.js';
+import { slicesOf } from './slices.js';
+
+export interface MessageNodesComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly stubs: Protostubs;
+  /** Takes a message in that a stub may bring. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly isOwn: (address: Address) => boolean;
+  /** A session was opened anew: the node knows nothing of this runtime but its URL. What rejects is asked for again later. */
+  readonly onSession: (domain: string) => Promise<void>;
+  /** What was on its way over this carrier may be lost. */
+  readonly onLost: (carrier: Carrier) => void;
+  readonly onChange: () => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface MessageNodesInit {
+  readonly runtime: Address;
+  /** The runtime's own domain: its stub is kept deployed. */
+  readonly domain: string;
+}
+
+/** Senders of other domains whose way back is remembered. */
+const MAX_VISITORS = 10_000;
+
+/**
+ * The message nodes that this runtime uses, one a domain: keeps the stub of its own domain's deployed, asks them for
+ * addresses and for what is sent to them, and brings subscriptions back into a new session.
+ */
+export class MessageNodes {
+  readonly #components: MessageNodesComponents;
+  readonly #init: MessageNodesInit;
+  readonly #nodes = new Map<string, MessageNode>();
+  /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
+  readonly #visitors = new Map<Address, MessageNode>();
+  /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
+  readonly #lost: Protostub[] = [];
+  #again: Timer | undefined;
+  #closed = false;
+
+  constructor(components: MessageNodesComponents, init: MessageNodesInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  /** State of the own domain's stub. */
+  get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined; readonly refusal: ProtoflyError | undefined } {
+    const { stub, refusal } = this.#node(this.#init.domain);
+    return {
+      stub: stub?.address,
+      status: stub?.status ?? (refusal === undefined ? 'disconnected' : 'failed'),
+      url: stub?.loaded.config.url,
+      description: stub === undefined ? refusal?.error.message : stub.description,
+      refusal: stub === undefined ? refusal?.error : undefined,
+    };
+  }
+
+  /** Deploys the own domain's stub and has it connect; tries again, with pauses, for as long as that fails. */
+  start(): void {
+    const node = this.#node(this.#init.domain);
+    const { bus, onChange, onLost } = this.#components;
+    this.#again?.cancel();
+    if (this.#closed || node.stub !== undefined) return;
+    node.deploy().then(
+      () => {
+        for (const lost of this.#lost.splice(0)) onLost(lost);
+        void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
+      },
+      () => {
+        onChange();
+        this.#startLater(node);
+      },
+    );
+  }
+
+  /** What failed is tried again at once: something has changed. */
+  retry(): void {
+    for (const node of this.#nodes.values()) node.forgive();
+    this.start();
+  }
+
+  /** Its domain has another version of a stub: one that reaches nobody, or couldn't be deployed, is replaced; others run on. */
+  renew(origin: Address): void {
+    for (const node of this.#nodes.values()) {
+      if (node.origin !== origin) continue;
+      node.supersede();
+      if (node.domain === this.#init.domain) this.start();
+    }
+  }
+
+  /** The network of this machine has changed: every session is looked after, and what was waited with is tried now. */
+  networkChanged(): void {
+    for (const node of this.#nodes.values()) node.probe();
+    this.retry();
+  }
+
+  /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
+  carrier(domain: string): Carrier | Promise<Carrier> {
+    const node = this.#node(domain);
+    return node.stub ?? node.deploy(true);
+  }
+
+  /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
+  wayBack(to: Address): Carrier | Promise<Carrier> {
+    return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
+  }
+
+  /** The stub deployed for a domain, if there is one. */
+  deployed(domain: string): Protostub | undefined {
+    return this.#nodes.get(domain)?.stub;
+  }
+
+  /** Whether the stub of a domain says that its message node can't be reached. */
+  isAway(domain: string): boolean {
+    return this.deployed(domain)?.isAway === true;
+  }
+
+  /** Whether the message node of a domain was reached in this life of the runtime. */
+  wasLive(domain: string): boolean {
+    return this.#nodes.get(domain)?.wasLive ?? false;
+  }
+
+  /** Gets new addresses from the own domain. @throws ProtoflyError as the node refuses */
+  async allocate(scheme: string, number = 1): Promise<Address[]> {
+    const response = await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { scheme, value: { number } });
+    const allocated = (response as { allocated?: unknown } | undefined)?.allocated;
+    if (!Array.isArray(allocated) || allocated.length !== number || !allocated.every(isAddress)) {
+      throw new ProtoflyError('E_MESSAGE', 'the message node allocated something else than it was asked for');
+    }
+    return allocated.map(parseAddress);
+  }
+
+  /** Claims addresses that were allocated in an earlier session. @throws ProtoflyError `E_CONFLICT` */
+  async claim(addresses: readonly Address[]): Promise<void> {
+    for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { value: { addresses: some } });
+  }
+
+  /** Gives addresses back. */
+  async release(addresses: readonly Address[]): Promise<void> {
+    for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'delete', allocationAddress(this.#init.domain), { childrenResources: some });
+  }
+
+  /** Has messages to these addresses come here, in this session and those that follow it. */
+  async subscribe(addresses: readonly Address[], source: Address = child(this.#init.runtime, 'sm')): Promise<void> {
+    for (const [domain, group] of byDomain(addresses)) {
+      const node = this.#node(domain);
+      for (const address of group) node.subscribed.set(address, source);
+      for (const some of slicesOf(group, MAX_ASKED)) await this.#ask(domain, 'subscribe', subscriptionAddress(domain), { subscribe: some, source }, source);
+    }
+  }
+
+  /** Something that the node of a domain has to know may not have come there: it is told all of it again. */
+  refresh(domain: string): void {
+    if (!this.#closed) this.#node(domain).renewal.start();
+  }
+
+  async unsubscribe(addresses: readonly Address[], source: Address = child(this.#init.runtime, 'sm')): Promise<void> {
+    for (const [domain, group] of byDomain(addresses)) {
+      const node = this.#node(domain);
+      for (const address of group) node.subscribed.delete(address);
+      for (const some of slicesOf(group, MAX_ASKED)) await this.#ask(domain, 'unsubscribe', subscriptionAddress(domain), { unsubscribe: some, source }, source);
+    }
+  }
+
+  /** Sends a message through the message node of its receiver's domain. */
+  publish(message: Message): Pressure {
+    const to = typeof message.to === 'string' ? message.to : message.to[0]!;
+    const carrier = this.carrier(domainOf(to));
+    if (!(carrier instanceof Promise)) return carrier.send(message);
+    return carrier.then((ready) => ready.send(message)).catch((thrown: unknown) => {
+      this.#components.log('warn', `not published to ${to}: ${asProtoflyError(thrown).message}`);
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#again?.cancel();
+    for (const { renewal } of this.#nodes.values()) renewal.close();
+  }
+
+  #node(domain: string): MessageNode {
+    let node = this.#nodes.get(domain);
+    if (node === undefined) {
+      node = new MessageNode({
+        ...this.#components,
+        isClosed: () => this.#closed,
+        admit: (from, message, stub) => this.#admit(from, message, stub),
+        renew: (of) => this.#renew(of),
+        onStatus: (of, event) => { this.#status(of, event); },
+        onEnd: (of, lost, pauseMs) => { this.#ended(of, lost, pauseMs); },
+      }, { runtime: this.#init.runtime, domain });
+      this.#nodes.set(domain, node);
+    }
+    return node;
+  }
+
+  async #ask(domain: string, type: 'create' | 'delete' | 'subscribe' | 'unsubscribe', to: Address, body: Record<string, unknown>, source?: Address): Promise<unknown> {
+    const from = source !== undefined && source.startsWith(this.#init.runtime) ? source : child(this.#init.runtime, 'registry');
+    const response = await this.#components.bus.ask({ type, from, to, body });
+    return response.body.value;
+  }
+
+  /**
+   * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
+   * runtime's own.
+   */
+  #admit(node: MessageNode, message: Message, stub: Protostub): Pressure {
+    const { from } = message;
+    const isStranger = domainOf(from) !== node.domain;
+    if (this.#components.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {
+      stub.refuse(message, `claims to come from ${from}`);
+      return undefined;
+    }
+    if (isStranger && !isResponse(message)) this.#remember(from, node);
+    return this.#components.accept(message, stub);
+  }
+
+  #remember(from: Address, node: MessageNode): void {
+    if (this.#visitors.size >= MAX_VISITORS && !this.#visitors.has(from)) {
+      const [oldest] = this.#visitors.keys();
+      if (oldest !== undefined) this.#visitors.delete(oldest);
+    }
+    this.#visitors.set(from, node);
+  }
+
+  #status(node: MessageNode, event: StatusEvent): void {
+    const { onLost, onChange } = this.#components;
+    if (event.status === 'live' && node.stub !== undefined) {
+      if (event.session === 'resumed') node.renewal.resume();
+      else node.renewal.start();
+      onLost(node.stub);
+    }
+    onChange();
+  }
+
+  async #renew(node: MessageNode): Promise<void> {
+    await Promise.all([this.#resubscribe(node), this.#components.onSession(node.domain)]);
+  }
+
+  async #resubscribe(node: MessageNode): Promise<void> {
+    const bySource = new Map<Address, Address[]>();
+    for (const [address, source] of node.subscribed) {
+      const addresses = bySource.get(source);
+      if (addresses === undefined) bySource.set(source, [address]);
+      else addresses.push(address);
+    }
+    for (const [source, addresses] of bySource) {
+      for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(node.domain, 'subscribe', subscriptionAddress(node.domain), { subscribe: some, source }, source);
+    }
+  }
+
+  #ended(node: MessageNode, lost: Protostub, pauseMs: number): void {
+    const { clock, onLost, onChange } = this.#components;
+    onChange();
+    if (node.domain === this.#init.domain) {
+      this.#lost.push(lost);
+      this.#startLater(node);
+    } else {
+      // What was on its way brings the stub back, if it still has to go there.
+      clock.setTimeout(() => { onLost(lost); }, pauseMs);
+    }
+  }
+
+  #startLater({ refusal }: MessageNode): void {
+    const { clock } = this.#components;
+    this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
+  }
+}
+
+/** How many addresses one request to a message node names: well below what nodes take (docs/protocol.md, ALC-2), and below a megabyte. */
+const MAX_ASKED = 400;
+
+const byDomain = (addresses: readonly Address[]): Map<string, Address[]> => {
+  const groups = new Map<string, Address[]>();
+  for (const address of addresses) groups.set(domainOf(address), [...(groups.get(domainOf(address)) ?? []), address]);
+  return groups;
+};

@@ -1,0 +1,206 @@
+import type { Origin } from '../../bus/index.js';
+import {
+  asProtoflyError, child, descriptionOf, isAddress, isResponse, parseAddress, pressureOf, ProtoflyError, refuse, respond, runtimeOf,
+  type Address, type Message, type Request, type Pressure, type Response,
+} from '../../protocol/index.js';
+import { applyChange, type Change, type DataObject } from '../../protocol/data-object.js';
+import type { SyncContext } from './ports.js';
+import { checkWritable, parseChange, type Meta } from '../../protocol/data-object-messages.js';
+
+export interface ReportedInit {
+  readonly url: Address;
+  readonly reporter: Address;
+  /** Where the reporter's messages come in. */
+  readonly origin: Origin | undefined;
+  readonly schema: string;
+  readonly authorised: readonly Address[];
+  readonly object: DataObject;
+  /** Is told once, when the reporter ends the object itself. */
+  readonly onEnd: () => void;
+}
+
+/** Whether `from` may speak for `source`: a component of a runtime is only spoken for by its own runtime. */
+const speaksFor = (from: Address, source: Address): boolean => runtimeOf(source) === undefined || runtimeOf(source) === runtimeOf(from);
+
+/**
+ * The authoritative copy of a data object whose reporter lives here: who may read it, who observes it, which version
+ * it has. Answers for `<url>` and all below it.
+ */
+export class ReportedObject {
+  readonly url: Address;
+  readonly reporter: Address;
+  readonly #context: SyncContext;
+  readonly #init: ReportedInit;
+  readonly #changes: Address;
+  readonly #subscription: Address;
+  readonly #created: string;
+  readonly #authorised: ReadonlySet<Address>;
+  /** Invited ones whose answer may still come after its time was up. */
+  readonly #late = new Set<Address>();
+  readonly #here = new Set<Address>();
+  /** Observers elsewhere, and the sync manager that subscribed for each. */
+  readonly #elsewhere = new Map<Address, Address>();
+  /** One for each invitation that has no answer yet. */
+  readonly #inviting = new Set<AbortController>();
+  readonly #unlisten: () => void;
+  #ended = false;
+  #object: DataObject;
+  #version = 0;
+  #lastModified: string;
+
+  /** @throws ProtoflyError `E_CONFLICT` when there is an object with that address already */
+  constructor(context: SyncContext, init: ReportedInit) {
+    this.url = init.url;
+    this.reporter = init.reporter;
+    this.#context = context;
+    this.#init = init;
+    this.#changes = child(init.url, 'changes');
+    this.#subscription = child(init.url, 'subscription');
+    this.#authorised = new Set(init.authorised);
+    this.#object = init.object;
+    this.#created = this.#lastModified = new Date(context.clock.date()).toISOString();
+    this.#unlisten = context.bus.addSubtreeListener(init.url, (message, origin) => this.#receive(message, origin));
+  }
+
+  /** The object as messages carry it. */
+  get value(): Record<string, unknown> {
+    const meta: Meta = {
+      url: this.url, reporter: this.reporter, schema: this.#init.schema,
+      created: this.#created, lastModified: this.#lastModified, version: this.#version,
+    };
+    return { ...this.#object.data, ...meta };
+  }
+
+  get observers(): number {
+    return this.#here.size + this.#elsewhere.size;
+  }
+
+  /** Invites everybody who is authorised; each answer goes to the reporter. Doesn't wait. */
+  invite(): void {
+    if (this.#ended) return;
+    const body = { source: this.reporter, value: this.value, schema: this.#init.schema };
+    for (const invited of this.#authorised) {
+      if (invited === this.reporter) continue;
+      const given = new AbortController();
+      this.#inviting.add(given);
+      this.#context.bus
+        .request({ type: 'create', from: this.#subscription, to: invited, body }, { timeoutMs: this.#context.inviteTimeoutMs, signal: given.signal })
+        .then((response) => {
+          if (response.body.code === 408) this.#late.add(invited);
+          this.#tellAnswer(invited, response);
+        })
+        .catch((thrown: unknown) => { this.#context.log('debug', asProtoflyError(thrown).message); })
+        .finally(() => { this.#inviting.delete(given); });
+    }
+  }
+
+  /** Applies a change of the reporter's and sends it on. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
+  update(change: Change): Pressure {
+    checkWritable(change);
+    this.#object = applyChange(this.#object, change);
+    this.#version += 1;
+    this.#lastModified = new Date(this.#context.clock.date()).toISOString();
+    const body = { ...change, version: this.#version };
+    return pressureOf([
+      ...[...this.#here].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...body })),
+      this.#publish('update', body),
+    ]);
+  }
+
+  /** An observer that lives here. @throws ProtoflyError `E_REFUSED` */
+  join(observer: Address): void {
+    if (!this.#authorised.has(observer)) throw new ProtoflyError('E_REFUSED', `${observer} may not observe ${this.url}`);
+    this.#here.add(observer);
+  }
+
+  /** An observer that lives here leaves, or is gone. */
+  leave(observer: Address): void {
+    this.#here.delete(observer);
+  }
+
+  /** Tells all observers that the object is no more, and forgets it here. Idempotent. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const given of this.#inviting) given.abort(new ProtoflyError('E_NOT_FOUND', `${this.url} was deleted`));
+    this.#unlisten();
+    for (const observer of this.#here) void this.#context.tell(observer, 'delete', { resource: this.url });
+    void this.#publish('delete', {});
+    this.#here.clear();
+    this.#elsewhere.clear();
+    this.#late.clear();
+  }
+
+  #publish(type: 'update' | 'delete', body: Request['body']): Pressure {
+    if (this.#elsewhere.size === 0) return undefined;
+    const message: Request = { id: this.#context.nextId(), type, from: this.url, to: this.#changes, body: body ?? {} };
+    try {
+      return this.#context.routes.publish(message);
+    } catch (thrown) {
+      // Observers notice by the version of the next change that they missed this one.
+      this.#context.log('warn', `a change of ${this.url} was not published: ${asProtoflyError(thrown).message}`);
+      return undefined;
+    }
+  }
+
+  #tellAnswer(invited: Address, response: Response): void {
+    if (this.#ended) return;
+    const description = descriptionOf(response);
+    const value = { code: response.body.code, ...(description === undefined ? {} : { description }) };
+    void this.#context.tell(this.reporter, 'update', { resource: this.#subscription, source: invited, value });
+  }
+
+  #receive(message: Message, origin: Origin | undefined): Pressure {
+    if (isResponse(message)) {
+      if (message.to === this.#subscription && this.#late.delete(message.from)) this.#tellAnswer(message.from, message);
+      return undefined;
+    }
+    if (message.from === this.url) return this.#fromReporter(message, origin);
+    let response: Response;
+    try {
+      response = this.#answer(message);
+    } catch (thrown) {
+      response = refuse(message, asProtoflyError(thrown));
+    }
+    return this.#context.bus.post(response);
+  }
+
+  /** A reporter may also speak as its object, as it does on the wire; it is believed where it made the object from. */
+  #fromReporter(message: Request, origin: Origin | undefined): Pressure {
+    const problem = (why: string): void => { this.#context.log('warn', `a message that claims to come from ${this.url} was dropped: ${why}`); };
+    if (origin !== this.#init.origin || this.#context.isOutside(message, origin)) { problem('it isn\'t the reporter\'s'); return undefined; }
+    if (message.to !== this.#changes) { problem('it isn\'t a change'); return undefined; }
+    try {
+      if (message.type === 'update') return this.update(parseChange(message.body).change);
+      if (message.type === 'delete') this.#init.onEnd();
+      else problem(`it is of type ${message.type}`);
+    } catch (thrown) {
+      problem(asProtoflyError(thrown).message);
+    }
+    return undefined;
+  }
+
+  #answer(message: Request): Response {
+    const { type, to, from, body } = message;
+    const source = isAddress(body?.source) ? parseAddress(body.source) : from;
+    if (to === this.#subscription && type === 'subscribe') {
+      this.#authorise(source, from);
+      this.#elsewhere.set(source, from);
+      return respond(message, 200, { value: this.value });
+    }
+    if (to === this.#subscription && type === 'unsubscribe') {
+      if (this.#elsewhere.get(source) !== from) throw new ProtoflyError('E_NOT_FOUND', `${source} doesn't observe ${this.url}`);
+      this.#elsewhere.delete(source);
+      return respond(message, 200);
+    }
+    if (to === this.url && type === 'read') {
+      if (![...this.#elsewhere.values()].includes(from)) this.#authorise(source, from);
+      return respond(message, 200, { value: this.value });
+    }
+    throw new ProtoflyError('E_REFUSED', `${type} is not for ${from} to send to ${String(to)}`);
+  }
+
+  #authorise(source: Address, from: Address): void {
+    if (!this.#authorised.has(source) || !speaksFor(from, source)) throw new ProtoflyError('E_REFUSED', `${source} may not observe ${this.url}`);
+  }
+}

@@ -1,0 +1,65 @@
+import type { Origin } from '../../bus/index.js';
+import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Pressure } from '../../protocol/index.js';
+import { P2pConnection } from './p2p-connection.js';
+import type { Protostub } from '../stubs/protostubs.js';
+
+export interface AdmissionComponents {
+  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  readonly hostOf: (address: Address) => Promise<Address | undefined>;
+  readonly isOwn: (address: Address) => boolean;
+  /** Takes a message in that is known to come from where it says. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+const MAX_VERIFIED = 10_000;
+
+/** What P2P connections may bring: messages whose senders live in the runtime at the other end, and nothing else. */
+export class Admission {
+  readonly #components: AdmissionComponents;
+  #refused = 0;
+
+  constructor(components: AdmissionComponents) {
+    this.#components = components;
+  }
+
+  /** How many messages weren't the other side's own, or belonged to no connection. */
+  get refused(): number {
+    return this.#refused;
+  }
+
+  /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
+  admit(message: Message, connection: P2pConnection): Pressure {
+    const { from } = message;
+    connection.brought(message);
+    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
+    if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.refuse(message, connection);
+    return this.#components.hostOf(from).then((host) => {
+      if (host !== connection.remoteRuntime) return this.refuse(message, connection);
+      if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
+      connection.verified.add(from);
+      return this.#components.accept(message, connection);
+    }).catch((thrown: unknown) => {
+      const error = asProtoflyError(thrown);
+      this.#components.log('info', `a message from ${from} was not let in: ${error.message}`);
+      return isResponse(message) || connection.link === undefined ? undefined : connection.send(refuse(message, error));
+    });
+  }
+
+  /** Turns a message away that isn't the other side's own, or that a handler stub brought in the name of this runtime's. */
+  refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
+    if (origin instanceof P2pConnection) {
+      return this.turnAway(message, origin.name, (refusal) => origin.send(refusal), new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`));
+    }
+    this.#refused += 1;
+    origin.refuse(message, `claims to come from ${message.from}`);
+    return undefined;
+  }
+
+  /** Counts and logs a message that isn't let in, and tells its sender why: the way it came. A response is dropped. */
+  turnAway(message: Message, origin: string, reply: (refusal: Message) => Pressure, error: ProtoflyError): Pressure {
+    this.#refused += 1;
+    this.#components.log('info', `${origin} brought a ${message.type} from ${message.from}: ${error.message}`);
+    return isResponse(message) ? undefined : reply(refuse(message, error));
+  }
+}

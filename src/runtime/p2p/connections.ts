@@ -1,0 +1,284 @@
+import type { MessageBus, Origin } from '../../bus/index.js';
+import {
+  asProtoflyError, child, isSuccess,
+  type Address, type Clock, type Message, type Pressure, type RegistryRecord,
+} from '../../protocol/index.js';
+import type { Collection } from '../../store/index.js';
+import type { Carrier } from '../delivery/index.js';
+import type { Ice } from '../ice/index.js';
+import type { StubCatalogue } from '../stubs/loader/index.js';
+import { Admission } from './admission.js';
+import { connecting } from './connecting.js';
+import { ConnectionList, type ConnectionChange } from './connection-list.js';
+import type { MessageNodes } from '../nodes/message-nodes.js';
+import { HandledConnections } from './handled-connections.js';
+import { P2pHandler, type P2pOffer } from './p2p-handler.js';
+import type { P2pConnection } from './p2p-connection.js';
+import { Probation } from './probation.js';
+import type { Protostub, Protostubs } from '../stubs/protostubs.js';
+import { Repairs } from './reconnector.js';
+import { Requesters } from './requesters.js';
+
+export interface ConnectionsComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly stubs: Protostubs;
+  readonly nodes: MessageNodes;
+  /** The servers for set-ups. */
+  readonly ice: { readonly current: Ice; ready(): Promise<Ice> };
+  /** The last generation of set-ups by remote runtime. */
+  readonly generations: Collection<number>;
+  readonly catalogue: Pick<StubCatalogue, 'describe'>;
+  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  readonly hostOf: (address: Address) => Promise<Address | undefined>;
+  readonly isOwn: (address: Address) => boolean;
+  /** Takes a message in that is known to come from where it says. */
+  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly onLost: (carrier: Carrier) => void;
+  /** Spreads what is tried again. */
+  readonly random: () => number;
+  /** The handler has come or gone. */
+  readonly onHandler: () => void;
+  /** What others need for a set-up to here is known now, or another. */
+  readonly onOffer: () => void;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface ConnectionsInit {
+  readonly runtime: Address;
+  readonly domain: string;
+  readonly enabled: boolean;
+  /** After a failed set-up, or a lost connection: how long until the next attempt, in milliseconds, doubling up to 30 s. @default 250 */
+  readonly retryMs?: number;
+  /** @default 15_000 */
+  readonly setupMs?: number;
+}
+
+/** How long the other side may take for a sign of life when the network has changed, in milliseconds. */
+const PROBE_MS = 500;
+/** How long another runtime may take to answer a ping, in milliseconds. A connection may just be giving way to its next generation. */
+const PING_MS = 5000;
+
+/**
+ * The P2P connections of this runtime, those of its handler stub and those of its requester stubs: decides when one is
+ * set up, and which of two set-ups goes on.
+ */
+export class Connections {
+  readonly #components: ConnectionsComponents;
+  readonly #init: ConnectionsInit;
+  readonly #list: ConnectionList;
+  readonly #repairs: Repairs;
+  readonly #probation: Probation;
+  readonly #handler: P2pHandler;
+  readonly #handled: HandledConnections;
+  readonly #requesters: Requesters;
+  readonly #admission: Admission;
+
+  constructor(components: ConnectionsComponents, init: ConnectionsInit) {
+    this.#components = components;
+    this.#init = init;
+    const { clock, log, onLost } = components;
+    this.#admission = new Admission(components);
+    this.#handler = new P2pHandler({
+      ...components,
+      admit: (message, stub) => this.#handled.admit(message, stub),
+      onStatus: (event) => { this.#handled.report(event); },
+      onPort: (address, port) => { this.#handled.port(address, port); },
+      onChange: components.onHandler,
+      onEnd: (reason) => { this.#handlerEnded(reason); },
+    }, init);
+    this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
+    this.#handled = new HandledConnections({
+      ...components, list: this.#list, admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
+    }, { runtime: init.runtime, handler: this.#handler.address });
+    this.#probation = new Probation({ clock, list: this.#list, ping: (remoteRuntime, path) => this.#ping(remoteRuntime, path) });
+    this.#requesters = new Requesters({
+      ...components,
+      list: this.#list,
+      offered: () => this.#handler.offered(),
+      admit: (message, connection) => this.#admission.admit(message, connection),
+    }, { runtime: init.runtime, enabled: init.enabled, setupMs: this.#setupMs });
+    this.#repairs = new Repairs({
+      clock, log,
+      random: components.random,
+      renew: (connection) => this.#requesters.renew(connection),
+      setUp: (record) => this.#requesters.setUp(record),
+      isBusy: (remoteRuntime) => this.busy(remoteRuntime),
+    }, init.retryMs === undefined ? {} : { firstMs: init.retryMs });
+    this.#list.onChange((change) => {
+      if (change.now === 'live') this.#requesters.succeeded(change.connection);
+      this.#repairs.changed(change);
+      this.#probation.changed(change);
+    });
+  }
+
+  /** The handler stub, while it runs. */
+  get handler(): Protostub | undefined {
+    return this.#handler.stub;
+  }
+
+  get handlerAddress(): Address | undefined {
+    return this.#init.enabled ? this.#handler.address : undefined;
+  }
+
+  /** What others need for a set-up to here; undefined while that isn't known. */
+  get offer(): P2pOffer | undefined {
+    return this.#handler.offer;
+  }
+
+  /** Why there is no handler. */
+  get trouble(): string | undefined {
+    return this.#handler.trouble;
+  }
+
+  /** Whether a handler is to be there: P2P is switched on, and the domain has stubs for it. */
+  get expectsHandler(): boolean {
+    return this.#init.enabled && !this.#handler.isMissing;
+  }
+
+  /** A handler that couldn't be deployed is tried again at once: something has changed. */
+  retry(): void {
+    this.start();
+  }
+
+  /** How many messages came over connections that weren't the other side's own, or over none that is known. */
+  get refused(): number {
+    return this.#admission.refused;
+  }
+
+  list(): P2pConnection[] {
+    return this.#list.all();
+  }
+
+  /** The live connection to a runtime, unless nothing is heard of its other side. */
+  live(remoteRuntime: Address): P2pConnection | undefined {
+    return this.#list.live(remoteRuntime);
+  }
+
+  /** A live connection of whose other side nothing is heard, or where nothing arrives: for when there is no other way. */
+  suspect(remoteRuntime: Address): P2pConnection | undefined {
+    return this.#list.suspect(remoteRuntime);
+  }
+
+  /** Is told of every change of state. @returns ends it */
+  onChange(listener: (change: ConnectionChange) => void): () => void {
+    return this.#list.onChange(listener);
+  }
+
+  /** Has the handler stub deployed, so that others can connect. */
+  start(): void {
+    if (this.#init.enabled) this.#handler.start();
+  }
+
+  /** Has a connection set up to the runtime of a record, beside the traffic, unless one is there or has just failed. */
+  want(record: RegistryRecord): void {
+    const { log } = this.#components;
+    this.#repairs.wanted(record.runtime);
+    if (!this.#repairs.mayTry(record.runtime)) return;
+    if (this.busy(record.runtime)) return;
+    this.#requesters.setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
+  }
+
+  /** A carrier brought no receipt for what another did: a connection loses the traffic until the other side answers over it. */
+  acknowledgesNothing(carrier: Carrier): void {
+    const connection = this.#list.get(carrier.address);
+    if (connection === carrier) this.#probation.acknowledgesNothing(connection);
+  }
+
+  /** A message to a runtime takes another route, because no connection carries. */
+  missed(remoteRuntime: Address): void {
+    this.#probation.missed(remoteRuntime);
+  }
+
+  /** Whether a connection to that runtime is there or being set up. */
+  busy(remoteRuntime: Address): boolean {
+    return this.#requesters.isSettingUp(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
+  }
+
+  /**
+   * Waits until there is a live connection to the runtime of a record; sets it up if need be.
+   * @throws ProtoflyError `E_REFUSED`, `E_UNREACHABLE`, `E_TIMEOUT`, `E_ABORTED`
+   */
+  async connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection> {
+    const { runtime: remoteRuntime } = record;
+    const live = this.#list.live(remoteRuntime);
+    this.#repairs.asked(remoteRuntime, this.#list.suspect(remoteRuntime));
+    this.#probation.missed(remoteRuntime);
+    if (live !== undefined) return live;
+    return connecting({
+      clock: this.#components.clock,
+      isBusy: (other) => this.busy(other),
+      setUp: (wanted) => this.#requesters.setUp(wanted),
+      onChange: (listener) => this.onChange(listener),
+    }, { record, onChange, setupMs: this.#setupMs, signal });
+  }
+
+  /** Ends the connections to a runtime in order. @returns those that were live */
+  async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
+    const connections = this.#list.current(remoteRuntime);
+    this.#repairs.ended(remoteRuntime);
+    await Promise.all(connections.map(async (connection) => {
+      const { stub, address, isShared } = connection;
+      if (isShared) { this.#list.lost(connection, 'ended by this runtime'); return; }
+      const from = child(this.#init.runtime, 'registry');
+      await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/disconnect', value: { connection: address } } });
+    }));
+    return connections;
+  }
+
+  /**
+   * The network of this machine has changed: every live connection has to show that it still leads somewhere; one whose
+   * own address is gone is renewed at once.
+   */
+  networkChanged(gone: ReadonlySet<string>): void {
+    for (const connection of this.list()) {
+      if (connection.status !== 'live') continue;
+      this.#probe(connection);
+      if (gone.has(localAddress(connection) ?? '')) this.#repairs.hurry(connection);
+    }
+  }
+
+  close(): void {
+    this.#repairs.close();
+    this.#handler.close();
+    this.#handled.close();
+  }
+
+  get #setupMs(): number {
+    return this.#init.setupMs ?? 15_000;
+  }
+
+  async #ping(to: Address, path: 'p2p' | 'msg-node'): Promise<boolean> {
+    const ping = { type: 'ping', from: child(this.#init.runtime, 'registry'), to, body: { p2p: path === 'p2p' ? 'require' : false } } as const;
+    const response = await this.#components.bus.request(ping, { timeoutMs: PING_MS });
+    return isSuccess(response) && response.body['path'] === path;
+  }
+
+  #probe({ stub, address, isShared }: P2pConnection): void {
+    // A stub that reports no addresses knows no commands.
+    if (isShared) return;
+    const { bus, log } = this.#components;
+    const from = child(this.#init.runtime, 'registry');
+    bus.ask({ type: 'execute', from, to: stub, body: { resource: '/probe', value: { connection: address, patienceMs: PROBE_MS } } })
+      .catch((thrown: unknown) => { log('debug', `${address} was not probed: ${asProtoflyError(thrown).message}`); });
+  }
+
+  /** A connection that has failed or was lost is of no more use. */
+  #over(connection: P2pConnection): void {
+    if (connection.role === 'requester') this.#requesters.dismiss(connection);
+    else void connection.link?.close('ended');
+    connection.verified.clear();
+    this.#handled.over(connection);
+  }
+
+  #handlerEnded(reason: string): void {
+    for (const connection of this.list()) if (connection.role === 'handler') this.#list.lost(connection, reason);
+    this.#components.onHandler();
+  }
+}
+
+/** This machine's address in the pair that a connection uses. */
+const localAddress = ({ details }: P2pConnection): string | undefined => {
+  const { local } = (details['pair'] ?? {}) as { readonly local?: unknown };
+  return typeof local === 'string' ? /^(?:\[([^\]]+)\]|([^:]+)):\d+/.exec(local)?.slice(1).find((part) => part !== undefined) : undefined;
+};

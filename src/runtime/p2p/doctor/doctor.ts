@@ -1,0 +1,197 @@
+import type { MessageBus } from '../../../bus/index.js';
+import {
+  asProtoflyError, child, isResponse, ProtoflyError, refuse, respond, runtimeOf,
+  type Address, type Clock, type ErrorCode, type RegistryRecord, type Request, type Response,
+} from '../../../protocol/index.js';
+import { Client } from '../../services/clients.js';
+import type { NetworkReport } from '../stun/index.js';
+import { isRelayed, tryConnection, type TrialComponents, type Tried } from './trial.js';
+import { VERDICTS, verdictOf, type Facts, type Side, type Trial, type Verdict } from './verdict.js';
+
+export interface DoctorComponents {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  /** Asks the STUN and TURN servers. Never rejects. */
+  readonly probe: () => Promise<NetworkReport>;
+  /** Whether the own domain's message node is reached. */
+  readonly isConnected: () => boolean;
+  /** Whether P2P connections are taken now, and whether through TURN servers alone. */
+  readonly p2p: () => { readonly on: boolean; readonly relayOnly: boolean };
+  /** The record of the runtime that is meant. @throws ProtoflyError */
+  readonly host: (what: string) => Promise<RegistryRecord>;
+  readonly connections: TrialComponents;
+}
+
+export interface DoctorInit {
+  readonly runtime: Address;
+  /** How long a report of the network is used again, in milliseconds. @default 15_000 */
+  readonly freshMs?: number;
+  /** How long the other side may take, in milliseconds: its servers may be silent. @default 10_000 */
+  readonly peerMs?: number;
+  /** How many questions of others are answered in ten seconds. @default 20 */
+  readonly maxQuestions?: number;
+}
+
+/** @see docs/control.md */
+export interface Diagnosis {
+  readonly verdict: Verdict;
+  readonly summary: string;
+  readonly next?: string;
+  readonly remoteRuntime?: Address;
+  readonly here: Side;
+  readonly peer?: Side;
+  readonly pair?: unknown;
+  readonly setupMs?: unknown;
+  /** Why the set-up that was tried failed. */
+  readonly reason?: string;
+}
+
+const WINDOW_MS = 10_000;
+/** Errors that say that a domain isn't reached, not that somebody in it isn't. */
+const AWAY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_TIMEOUT', 'E_LINK_CLOSED']);
+
+const KINDS = { udp: ['yes', 'no', 'unknown'], mapping: ['none', 'independent', 'dependent', 'unknown'], turn: ['yes', 'no', 'refused', 'none'] } as const;
+
+const oneOf = <T extends string>(known: readonly T[], value: unknown): T | undefined => known.find((one) => one === value);
+
+/** What the other side says of itself, if it makes sense. */
+const sideIn = (value: unknown): Side | undefined => {
+  const { p2p, udp, mapping, turn } = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
+  if (typeof p2p !== 'boolean') return undefined;
+  return { p2p, udp: oneOf(KINDS.udp, udp) ?? 'unknown', mapping: oneOf(KINDS.mapping, mapping) ?? 'unknown', turn: oneOf(KINDS.turn, turn) ?? 'none' };
+};
+
+/** `<runtime>/doctor`: what is in the way of this runtime, for its programs and, in four words, for other runtimes. */
+export class Doctor {
+  readonly #components: DoctorComponents;
+  readonly #init: DoctorInit;
+  readonly #address: Address;
+  #report: { readonly at: number; readonly network: Promise<NetworkReport> } | undefined;
+  #window = 0;
+  #questions = 0;
+
+  constructor(components: DoctorComponents, init: DoctorInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#address = child(init.runtime, 'doctor');
+    const { bus } = components;
+    bus.addListener(this.#address, (message, origin) => {
+      if (isResponse(message)) return undefined;
+      const answer = origin instanceof Client ? this.#answer(message) : this.#answerOther(message);
+      void answer.then(
+        (value) => bus.post(respond(message, 200, { value }, this.#address)),
+        (thrown: unknown) => bus.post(refuse(message, asProtoflyError(thrown), this.#address)),
+      );
+      return undefined;
+    });
+  }
+
+  /** Looks at both sides and tries a set-up. @throws ProtoflyError when nobody is meant by `what` */
+  async diagnose(what: string, connect: boolean): Promise<Diagnosis> {
+    const here = this.#side();
+    let record: RegistryRecord | undefined;
+    let domain = this.#components.isConnected();
+    if (domain) {
+      record = await this.#components.host(what).catch((thrown: unknown) => {
+        if (!AWAY.has(asProtoflyError(thrown).code)) throw thrown;
+        domain = false;
+        return undefined;
+      });
+    }
+    if (record === undefined) return this.#diagnosis({ domain, here: await here, peer: 'silent', trial: { result: 'none' } });
+    const pointless = new AbortController();
+    const asking = this.#askPeer(record);
+    void asking.then((peer) => { if (peer === 'offline' || peer === 'away') pointless.abort(); });
+    const [own, peer, tried] = await Promise.all([here, asking, this.#try(record, connect, pointless.signal)]);
+    if (peer === 'away') domain = false;
+    const facts: Facts = { domain, here: own, peer: peer === 'away' ? 'silent' : this.#withRecord(peer, record), trial: await this.#relayedThere(record, tried.trial) };
+    return this.#diagnosis(facts, record, tried);
+  }
+
+  #diagnosis(facts: Facts, record?: RegistryRecord, { connection, reason }: Partial<Tried> = {}): Diagnosis {
+    const verdict = verdictOf(facts);
+    const { summary, next } = VERDICTS[verdict];
+    const { relayOnly: _, ...here } = facts.here;
+    return {
+      verdict, summary,
+      ...(next === undefined ? {} : { next }),
+      ...(record === undefined ? {} : { remoteRuntime: record.runtime }),
+      here,
+      ...(typeof facts.peer === 'string' ? {} : { peer: facts.peer }),
+      ...(connection === undefined ? {} : { pair: connection.details['pair'], setupMs: connection.details['setupMs'] }),
+      ...(reason === undefined ? {} : { reason }),
+    };
+  }
+
+  async #answer(request: Request): Promise<unknown> {
+    if (request.type === 'read') return { ...(await this.#side()), servers: (await this.#network()).servers };
+    const { address, connect } = (request.body?.value ?? {}) as { readonly address?: unknown; readonly connect?: unknown };
+    if (request.type !== 'execute' || request.body?.resource !== '/p2p' || typeof address !== 'string') {
+      throw new ProtoflyError('E_USAGE', `${this.#address} can be read, and execute /p2p with an address`);
+    }
+    return this.diagnose(address, connect !== false);
+  }
+
+  /** Others learn what it takes to make sense of a set-up with them, and no more. */
+  async #answerOther(request: Request): Promise<unknown> {
+    if (request.type !== 'read') throw new ProtoflyError('E_REFUSED', `${this.#address} can be read, no more, by others`);
+    const now = this.#components.clock.now();
+    if (now - this.#window >= WINDOW_MS) [this.#window, this.#questions] = [now, 0];
+    if (++this.#questions > (this.#init.maxQuestions ?? 20)) throw new ProtoflyError('E_TOO_MANY', 'too many questions');
+    const asker = runtimeOf(request.from);
+    const connection = asker === undefined ? undefined : this.#components.connections.live(asker);
+    const { relayOnly: _, ...side } = await this.#side();
+    return { ...side, ...(connection === undefined ? {} : { connection: isRelayed(connection) ? 'relay' : 'direct' }) };
+  }
+
+  async #side(): Promise<Facts['here']> {
+    const { udp, mapping, turn } = await this.#network();
+    const { on, relayOnly } = this.#components.p2p();
+    return { p2p: on, udp, mapping, turn, relayOnly };
+  }
+
+  /** However many ask, servers are asked now and then. */
+  #network(): Promise<NetworkReport> {
+    const now = this.#components.clock.now();
+    if (this.#report === undefined || now - this.#report.at >= (this.#init.freshMs ?? 15_000)) this.#report = { at: now, network: this.#components.probe() };
+    return this.#report.network;
+  }
+
+  #ask(type: 'read' | 'ping', to: Address): Promise<Response> {
+    return this.#components.bus.request({ type, from: this.#address, to, body: { p2p: false } }, { timeoutMs: this.#init.peerMs ?? 10_000 });
+  }
+
+  async #askPeer({ runtime, status }: RegistryRecord): Promise<Facts['peer'] | 'away'> {
+    if (status !== 'live') return 'offline';
+    const { body } = await this.#ask('read', child(runtime, 'doctor'));
+    const error = body['error'];
+    if (body.code === 200) return sideIn(body.value) ?? 'too-old';
+    if (error === 'E_TIMEOUT') return 'silent';
+    if (body.code === 408) return 'offline';
+    if (body.code === 503) return 'away';
+    if (body.code === 429) return { p2p: true, udp: 'unknown', mapping: 'unknown', turn: 'none' };
+    // Neither its domain nor a runtime of an earlier version knows that address: the latter answers a ping.
+    const there = await this.#ask('ping', runtime);
+    return there.body.code === 200 ? 'too-old' : there.body['error'] === 'E_TIMEOUT' ? 'silent' : 'offline';
+  }
+
+  /** A record without a handler is of a runtime that takes no connections. */
+  #withRecord(peer: Facts['peer'], { p2pHandler }: RegistryRecord): Facts['peer'] {
+    if (p2pHandler !== undefined || peer === 'offline' || peer === 'silent') return peer;
+    return { ...(typeof peer === 'string' ? { udp: 'unknown', mapping: 'unknown', turn: 'none' } : peer), p2p: false };
+  }
+
+  async #try(record: RegistryRecord, connect: boolean, signal: AbortSignal): Promise<Tried> {
+    const { connections, p2p } = this.#components;
+    const isPossible = connect && p2p().on && record.p2pHandler !== undefined && record.status === 'live';
+    if (isPossible || connections.live(record.runtime) !== undefined) return tryConnection(connections, record, signal);
+    return { trial: { result: 'none' } };
+  }
+
+  /** A relay of the other side's can look like any address from here. */
+  async #relayedThere({ runtime }: RegistryRecord, trial: Trial): Promise<Trial> {
+    if (trial.result !== 'live' || trial.relayed) return trial;
+    const { body } = await this.#ask('read', child(runtime, 'doctor'));
+    return { result: 'live', relayed: (body.value as { readonly connection?: unknown } | undefined)?.connection === 'relay' };
+  }
+}

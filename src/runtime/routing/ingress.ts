@@ -1,0 +1,88 @@
+import type { MessageBus, Origin } from '../../bus/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, pressureOf, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Pressure, type Request, type Response } from '../../protocol/index.js';
+import type { Outgoing } from '../delivery/index.js';
+import type { Outbox } from '../delivery/outbox/index.js';
+import type { Records } from '../directory/records.js';
+import type { Hyperties } from '../hyperties/hyperties.js';
+
+export interface EntranceComponents {
+  readonly bus: MessageBus;
+  readonly hyperties: Hyperties;
+  readonly records: Records;
+  readonly outgoing: Outgoing;
+  readonly outbox: Outbox;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
+
+/** Where messages of others come in, once it is known that they come from where they say: to the bus, unless they are for nobody outside. */
+export class Entrance {
+  readonly #components: EntranceComponents;
+  readonly #runtime: Address;
+  #rejected = 0;
+
+  constructor(components: EntranceComponents, { runtime }: { readonly runtime: Address }) {
+    this.#components = components;
+    this.#runtime = runtime;
+  }
+
+  /** How many requests were for components that take none from outside. */
+  get rejected(): number {
+    return this.#rejected;
+  }
+
+  /** Whether an address is this runtime's, so that nobody else may claim it. */
+  isOwn(address: Address): boolean {
+    return isWithin(address, this.#runtime) || this.#components.hyperties.find(address) !== undefined;
+  }
+
+  accept(message: Message, origin: Origin): Pressure {
+    if (isResponse(message)) return this.#answered(message, origin);
+    const receipt = receiptIn(message);
+    if (receipt === undefined) return this.#asked(message, origin);
+    return pressureOf([this.#answered(receipt, origin), this.#asked(withoutReceipt(message), origin)]);
+  }
+
+  #asked(message: Request, origin: Origin): Pressure {
+    const { bus } = this.#components;
+    if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
+    this.#rejected += 1;
+    return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+  }
+
+  /** Takes in the messages of a batch. One for nobody here is refused as a whole. */
+  #apart(batch: Request, origin: Origin): Pressure {
+    const { bus } = this.#components;
+    if (typeof batch.to !== 'string' || !bus.isLocal(batch.to)) return bus.post(batch, origin);
+    let messages: readonly Request[];
+    try {
+      messages = unbatched(batch);
+    } catch (thrown) {
+      return bus.post(refuse(batch, asProtoflyError(thrown)));
+    }
+    return pressureOf(messages.map((message) => bus.post(message, origin)));
+  }
+
+  #answered(answer: Response, origin: Origin): Pressure {
+    const { bus, outgoing, outbox, records, log } = this.#components;
+    // Nobody answers for others.
+    const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
+    // Whoever isn't there any more is looked for anew.
+    if (response.body.code === 404 || response.body.code === 408) records.forget(response.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
+    const kept = outbox.settle(response);
+    if (kept === undefined) {
+      const heard = outgoing.settle(response);
+      return heard === undefined ? undefined : bus.post(heard, origin);
+    }
+    for (const heard of kept) void bus.post(heard, origin);
+    return undefined;
+  }
+
+  #isPrivate(to: Address): boolean {
+    if (!isWithin(to, this.#runtime)) return false;
+    const [component = ''] = to.slice(this.#runtime.length + 1).split('/');
+    return PRIVATE.has(component);
+  }
+}

@@ -1,0 +1,194 @@
+import type { MessageBus, Origin } from '../../bus/index.js';
+import type { Link } from '../../link/index.js';
+import {
+  asProtoflyError, child, idsOf, isResponse, pressureOf, ProtoflyError, refuse, respond, SESSION, withIds,
+  type Address, type Message, type Request, type Pressure, type Response,
+} from '../../protocol/index.js';
+import type { Attachment, Program } from '../hyperties/inbox/index.js';
+import { notHere, type Hyperties, type Hyperty } from '../hyperties/hyperties.js';
+
+/** A program at the other end of the runtime's socket. */
+export class Client implements Origin {
+  readonly link: Link<Message>;
+  readonly attachments = new Map<Address, Attachment>();
+  /** The hyperties as which it has sent. */
+  readonly sentAs = new Set<Hyperty>();
+  /** What has to be undone when the program goes. */
+  readonly cleanups = new Map<string, () => void>();
+  readonly #log: ClientsComponents['log'];
+  #relief: Promise<void> | undefined;
+
+  constructor({ link, log }: { readonly link: Link<Message>; readonly log: ClientsComponents['log'] }, readonly address: Address, private readonly receipts: 'many' | 'each') {
+    this.link = link;
+    this.#log = log;
+  }
+
+  get name(): string {
+    return this.address;
+  }
+
+  /** While this program takes no answers: settles when it may ask again. */
+  get relief(): Pressure {
+    return this.#relief;
+  }
+
+  /** Hands on an answer; one for many only to a program that has said that it understands that. One that has gone gets none. */
+  readonly answer = (response: Response): Pressure => {
+    const ids = idsOf(response);
+    const answers = ids.length === 1 || this.receipts === 'many' ? [response] : ids.map((id) => withIds(response, [id]));
+    try {
+      return pressureOf(answers.map((answer) => this.link.send(answer)));
+    } catch (thrown) {
+      this.#log('debug', `${this.address}: ${asProtoflyError(thrown).message}`);
+      return undefined;
+    }
+  };
+
+  /** Takes note of what an answer met on its way to this program. */
+  pressed(pressure: Pressure): void {
+    if (pressure !== undefined) this.#relief ??= pressure.finally(() => { this.#relief = undefined; });
+  }
+}
+
+export interface ClientsComponents {
+  readonly bus: MessageBus;
+  readonly hyperties: Hyperties;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+export interface ClientsInit {
+  readonly runtime: Address;
+  readonly domain: string;
+  readonly user: Address;
+  /** How much a program may have under way to one receiver, in bytes: it is told, so that it needn't send more. */
+  readonly window: number;
+}
+
+/**
+ * The programs that are connected to this runtime: gives each an address, checks who they say they are, and attaches
+ * them to hyperties. Whoever can open the socket is the runtime's owner.
+ */
+export class Clients {
+  readonly #components: ClientsComponents;
+  readonly #init: ClientsInit;
+  readonly #clients = new Map<Address, Client>();
+  /** Every link that is open, also before its session is. */
+  readonly #links = new Set<Link<Message>>();
+  #last = 0;
+  /** Over links that have ended. */
+  #rejected = 0;
+
+  constructor(components: ClientsComponents, init: ClientsInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  get size(): number {
+    return this.#clients.size;
+  }
+
+  /** How many frames of programs were no messages. */
+  get rejected(): number {
+    return [...this.#links].reduce((sum, { stats }) => sum + stats.rejected, this.#rejected);
+  }
+
+  /** Serves a link until it ends. */
+  add(link: Link<Message>): void {
+    let client: Client | undefined;
+    this.#links.add(link);
+    link.receive((message) => {
+      if (client !== undefined) return this.#receive(client, message);
+      if (isResponse(message)) return undefined;
+      if (message.type !== 'open' || message.to !== SESSION) return link.send(refuse(message, new ProtoflyError('E_UNAUTHENTICATED', 'the first message is an open to mn:/session')));
+      client = this.#open(link, receiptsOf(message));
+      const { runtime, domain, user, window } = this.#init;
+      return link.send(respond(message, 200, { value: { runtime, address: client.address, domain, user, window } }));
+    });
+    void link.closed.then(() => {
+      this.#links.delete(link);
+      this.#rejected += link.stats.rejected;
+      if (client !== undefined) this.#leave(client);
+    });
+  }
+
+  /** Attaches a program to a hyperty, by name or address. @throws ProtoflyError `E_NOT_FOUND`, `E_CONFLICT` */
+  attach(client: Client, what: string, options: Omit<Program, 'deliver'> = {}): Address {
+    const hyperty = this.#components.hyperties.find(what);
+    if (hyperty === undefined) throw notHere(what);
+    if (client.attachments.has(hyperty.url)) throw new ProtoflyError('E_CONFLICT', `this program is attached to ${hyperty.url} already`);
+    const attachment = hyperty.inbox.attach({ ...options, deliver: (message) => client.link.send(message) });
+    client.attachments.set(hyperty.url, attachment);
+    return hyperty.url;
+  }
+
+  /** @throws ProtoflyError `E_NOT_FOUND` */
+  detach(client: Client, what: string): Address {
+    const url = this.#components.hyperties.find(what)?.url ?? (what as Address);
+    const attachment = client.attachments.get(url);
+    if (attachment === undefined) throw new ProtoflyError('E_NOT_FOUND', `this program is not attached to ${what}`);
+    client.attachments.delete(url);
+    attachment.detach();
+    return url;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map(async (client) => {
+      this.#leave(client);
+      await client.link.close('the runtime stops');
+    }));
+  }
+
+  #open(link: Link<Message>, receipts: 'many' | 'each'): Client {
+    this.#last += 1;
+    const { bus, log } = this.#components;
+    const client = new Client({ link, log }, child(child(this.#init.runtime, 'client'), String(this.#last)), receipts);
+    this.#clients.set(client.address, client);
+    client.cleanups.set('address', bus.addListener(client.address, (message) => (isResponse(message) ? client.answer(message) : link.send(message)), client));
+    return client;
+  }
+
+  #leave(client: Client): void {
+    if (!this.#clients.delete(client.address)) return;
+    for (const undo of client.cleanups.values()) undo();
+    for (const attachment of client.attachments.values()) attachment.detach();
+    client.attachments.clear();
+    for (const { inbox } of client.sentAs) inbox.forgetAsker(client.answer);
+    this.#components.log('debug', `${client.address} has gone`);
+  }
+
+  #receive(client: Client, message: Message): Pressure {
+    if (message.from !== client.address) {
+      const hyperty = this.#components.hyperties.find(message.from);
+      if (hyperty === undefined) {
+        return isResponse(message) ? undefined : client.link.send(refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is neither this program nor a hyperty of this runtime`)));
+      }
+      if (isResponse(message)) {
+        const answer = hyperty.inbox.answered(message, client.attachments.get(hyperty.url)?.program);
+        return answer && this.#components.bus.post(answer, client);
+      }
+      hyperty.inbox.expectResponse(message.id, client.answer);
+      client.sentAs.add(hyperty);
+    }
+    return this.#components.bus.post(message, client);
+  }
+}
+
+/** What a program says when it opens its session about how receipts may come. */
+const receiptsOf = ({ body }: Request): 'many' | 'each' => ((body?.value as { readonly receipts?: unknown } | null | undefined)?.receipts === 'many' ? 'many' : 'each');
+
+/** Answers requests of programs to one of the runtime's own addresses. Others are refused. */
+export const serve = (
+  bus: MessageBus,
+  address: Address,
+  handle: (request: Request, client: Client) => Promise<Record<string, unknown> | undefined>,
+): (() => void) =>
+  bus.addListener(address, (message, origin) => {
+    if (isResponse(message)) return undefined;
+    if (!(origin instanceof Client)) throw new ProtoflyError('E_REFUSED', `${address} is for programs of this runtime`);
+    void handle(message, origin).then(
+      (body) => { if (body !== undefined) origin.pressed(bus.post(respond(message, 200, body, address))); },
+      (thrown: unknown) => { origin.pressed(bus.post(refuse(message, asProtoflyError(thrown), address))); },
+    );
+    // Not until it is answered: a program may have many questions under way. But who takes no answers asks no more.
+    return origin.relief;
+  });

@@ -1,0 +1,92 @@
+import type { Descriptor } from '../../../protocol/descriptor.js';
+import { domainOf, ProtoflyError, type Address, type StubConfig, CAPABILITIES, type Capability } from '../../../protocol/index.js';
+import { serverOf, type DeployedStub, type Sandbox, type SandboxFactory } from '../../../sandbox/index.js';
+
+/** A protostub's descriptor and code. */
+export interface StubPackage {
+  readonly descriptor: Descriptor;
+  /** The source text of its module. */
+  readonly source: string;
+  /** Content address of the source: `sha256-<hex>`. */
+  readonly hash: string;
+  /** Where it came from this time. */
+  readonly from: 'catalogue' | 'cache' | 'built-in';
+  /** The key that signed it; absent for what comes with the installation. */
+  readonly keyId?: string;
+}
+
+/** Where protostubs come from. What is found has been checked. */
+export interface StubCatalogue {
+  /** @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md, "Catalogue" */
+  find(origin: Address): Promise<StubPackage>;
+  /** A descriptor alone, of whatever type. @throws ProtoflyError as `find` */
+  describe(origin: Address): Promise<Descriptor>;
+}
+
+export interface LoaderComponents {
+  readonly catalogue: StubCatalogue;
+  readonly sandboxes: SandboxFactory;
+}
+
+/** A stub that runs. */
+export interface Loaded extends DeployedStub, Omit<StubPackage, 'source' | 'keyId'> {
+  readonly keyId: string | undefined;
+  /** What the descriptor says and the runtime adds. */
+  readonly config: StubConfig;
+  readonly pid: number | undefined;
+}
+
+/**
+ * Deploys protostubs: finds the package, chooses the sandbox by the domain that it comes from and the capabilities that
+ * its descriptor asks for, and activates it there. A sandbox that has ended is made anew for the next.
+ */
+export class Loader {
+  readonly #catalogue: StubCatalogue;
+  readonly #factory: SandboxFactory;
+  readonly #sandboxes = new Map<string, Promise<Sandbox>>();
+  #closed = false;
+
+  constructor({ catalogue, sandboxes }: LoaderComponents) {
+    this.#catalogue = catalogue;
+    this.#factory = sandboxes;
+  }
+
+  /** @throws ProtoflyError as `StubCatalogue.find` and `Sandbox.deploy` */
+  async deploy({ url, origin, config }: { readonly url: Address; readonly origin: Address; readonly config: StubConfig }): Promise<Loaded> {
+    const { descriptor, source, hash, from, keyId } = await this.#catalogue.find(origin);
+    const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
+    const sandbox = await this.#sandbox(domainOf(origin), capabilities);
+    const complete: StubConfig = { ...descriptor.configuration, ...config };
+    const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete) });
+    return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
+  }
+
+  /** Process ids of the sandboxes that run. */
+  async pids(): Promise<number[]> {
+    const sandboxes = await Promise.all(this.#sandboxes.values());
+    return sandboxes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const sandboxes = await Promise.allSettled(this.#sandboxes.values());
+    await Promise.all(sandboxes.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)));
+  }
+
+  #sandbox(domain: string, capabilities: readonly Capability[]): Promise<Sandbox> {
+    if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
+    const name = `${domain}-${capabilities.join('+') || 'plain'}`;
+    const running = this.#sandboxes.get(name);
+    if (running !== undefined) return running;
+    const made = this.#factory(`sandbox-${name}`, capabilities);
+    this.#sandboxes.set(name, made);
+    const forget = (): void => {
+      if (this.#sandboxes.get(name) === made) this.#sandboxes.delete(name);
+    };
+    made.then((sandbox) => sandbox.ended.then(forget), forget);
+    return made;
+  }
+}
+
+/** The one server that a message-node stub is for. */
+const serversOf = ({ url }: StubConfig): string[] => (url !== undefined && URL.canParse(url) ? [serverOf(new URL(url))] : []);

@@ -1,0 +1,49 @@
+import type { Address, Clock } from '../../../protocol/index.js';
+import type { Store } from '../../../store/index.js';
+import { DeploymentPolicy, type Publishers, type StubPolicy } from '../policy/index.js';
+import { BuiltInCatalogue } from './built-in.js';
+import { DomainCatalogue } from './domain-catalogue.js';
+import { Downloads } from './downloads.js';
+import type { StubCatalogue } from './loader.js';
+import { PackageCache } from './package-cache.js';
+import type { DomainsPort, Log } from './ports.js';
+
+export interface CatalogueComponents {
+  readonly store: Store;
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly domains: DomainsPort;
+  readonly publishers: Publishers;
+  /** Its publisher needn't be added by hand. */
+  readonly ownDomain: string;
+  /** What served from the cache has changed at its domain: the next who asks gets that. */
+  readonly onNews: (origin: Address) => void;
+}
+
+/** A catalogue that can also look at what it doesn't allow. */
+export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, 'verify' | 'close'> {}
+
+/** How long one document may take, in milliseconds. */
+const TIMEOUT_MS = 10_000;
+
+/** The protostubs that a policy lets a runtime deploy. */
+export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain, onNews }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
+  const policy = new DeploymentPolicy(allowed, { ownDomain });
+  const remote = new DomainCatalogue({
+    domains, publishers, policy, log, onNews,
+    downloads: new Downloads({ fetch, domains }, { timeoutMs: TIMEOUT_MS }),
+    cache: new PackageCache({ store, clock }),
+  });
+  const stubs: StubCatalogue = policy.allow === 'built-in' ? new BuiltInCatalogue({ domains }) : remote;
+  return {
+    find: async (origin) => {
+      const found = await stubs.find(origin);
+      policy.checkCapabilities(found.descriptor, origin);
+      return found;
+    },
+    describe: (origin) => stubs.describe(origin),
+    verify: (origin) => remote.verify(origin),
+    close: () => remote.close(),
+  };
+};

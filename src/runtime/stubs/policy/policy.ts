@@ -1,0 +1,44 @@
+import type { Descriptor } from '../../../protocol/descriptor.js';
+import { CAPABILITIES, ProtoflyError, type Allowance, type Capability } from '../../../protocol/index.js';
+import type { TrustedKey } from './publishers.js';
+
+/** What a runtime's owner allows. */
+export interface StubPolicy {
+  /** @default 'any' */
+  readonly allow?: Allowance;
+  /** What stubs may be granted. @default all that there are */
+  readonly capabilities?: readonly Capability[];
+}
+
+/** What a descriptor asks for. */
+export const wantedBy = ({ constraints }: Descriptor): Capability[] => CAPABILITIES.filter((capability) => constraints[capability] === true);
+
+/** Decides whether a package whose signature holds may be deployed. */
+export class DeploymentPolicy {
+  readonly allow: Allowance;
+  readonly capabilities: readonly Capability[];
+  readonly #ownDomain: string;
+
+  constructor({ allow = 'any', capabilities = CAPABILITIES }: StubPolicy, { ownDomain }: { readonly ownDomain: string }) {
+    this.allow = allow;
+    this.capabilities = capabilities;
+    this.#ownDomain = ownDomain;
+  }
+
+  /** @param what names the package in the error @throws ProtoflyError `E_POLICY` */
+  checkPublisher({ domain, keyId, byHand }: TrustedKey, what: string): void {
+    if (this.allow === 'any' || (this.allow === 'trusted' && (byHand || domain === this.#ownDomain))) return;
+    if (this.allow === 'built-in') {
+      throw new ProtoflyError('E_POLICY', `${what} is not deployed: only stubs that come with the installation are`, { hint: 'see protofly config get stubs' });
+    }
+    throw new ProtoflyError('E_POLICY', `${what} is signed by the key ${keyId} of ${domain}, a publisher that nobody has added`, { hint: `add it: protofly catalogue trust add ${domain} ${keyId}` });
+  }
+
+  /** @throws ProtoflyError `E_POLICY` when a stub asks for more than is granted */
+  checkCapabilities(descriptor: Descriptor, what: string): void {
+    const refused = wantedBy(descriptor).filter((capability) => !this.capabilities.includes(capability));
+    if (refused.length > 0) {
+      throw new ProtoflyError('E_POLICY', `${what} asks for ${refused.join(' and ')}, which stubs aren't granted here`, { hint: 'see protofly config get capabilities' });
+    }
+  }
+}

@@ -1,0 +1,200 @@
+import type { DomainInfo, PublicKey } from '../../../protocol/descriptor.js';
+import { ProtoflyError, type Clock } from '../../../protocol/index.js';
+import { checkPublicKey, isEndorsed } from '../../../security/index.js';
+import type { Collection } from '../../../store/index.js';
+
+/** How a key came to be believed: the domain showed it first, a believed key says that it comes next, or a person added it. */
+export type TrustOrigin = 'first-use' | 'endorsed' | 'added';
+
+interface KeptKey {
+  readonly key: PublicKey;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  readonly how: TrustOrigin;
+  /** Whether a person added it, or one that it descends from. */
+  readonly byHand: boolean;
+}
+
+/** The keys of one domain, as they are kept. */
+export interface KeptPublisher {
+  readonly keys: readonly KeptKey[];
+}
+
+/** A key that is believed. */
+export interface TrustedKey {
+  readonly domain: string;
+  readonly keyId: string;
+  /** ISO 8601. */
+  readonly since: string;
+  readonly how: TrustOrigin;
+  readonly byHand: boolean;
+}
+
+/** A key that a domain lists, checked. */
+interface Listed {
+  readonly key: PublicKey;
+  readonly endorsement: string | undefined;
+}
+
+export interface PublishersComponents {
+  /** By domain. */
+  readonly kept: Collection<KeptPublisher>;
+  readonly domains: { info(domain: string): Promise<DomainInfo> };
+  readonly clock: Clock;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/**
+ * The publishers' keys that this runtime believes, by domain. The first that a domain shows are believed and kept;
+ * from then on a key is believed because one that was says so, or because a person does. A key that its domain lists no
+ * longer is forgotten, unless a person added it and no endorsed one has come since.
+ */
+export class Publishers {
+  readonly #components: PublishersComponents;
+  /** One change of a domain's keys at a time. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(components: PublishersComponents) {
+    this.#components = components;
+  }
+
+  /** The keys that are believed of a domain, without asking it. */
+  believed(domain: string): PublicKey[] {
+    return this.#keys(domain).map(({ key }) => key);
+  }
+
+  /**
+   * The keys that are believed of a domain that describes itself so.
+   * @throws ProtoflyError `E_PUBLISHER` for a new key that no believed one endorses, `E_UNSIGNED` where there is none,
+   * `E_DESCRIPTOR` for one that isn't a key
+   */
+  keysFor(info: DomainInfo): Promise<PublicKey[]> {
+    return this.#inTurn(info.domain, async () => {
+      const listed = await listedIn(info);
+      const known = this.#keys(info.domain);
+      if (listed.length === 0) throw noKey(info.domain, known);
+      const keys = known.length === 0 ? this.#firstUse(info.domain, listed) : await this.#follow(info.domain, listed, known);
+      if (keys !== known) await this.#components.kept.put(info.domain, { keys });
+      return keys.map(({ key }) => key);
+    });
+  }
+
+  /** What is known of a key that `keysFor` or `believed` gave. @throws ProtoflyError `E_PUBLISHER` */
+  trustIn(domain: string, keyId: string): TrustedKey {
+    const found = this.#keys(domain).find(({ key }) => key.kid === keyId);
+    if (found === undefined) throw new ProtoflyError('E_PUBLISHER', `the key ${keyId} of ${domain} isn't believed`, { hint: trustHint(domain, keyId) });
+    return view(domain, found);
+  }
+
+  list(): TrustedKey[] {
+    return [...this.#components.kept.entries()].flatMap(([domain, { keys }]) => keys.map((kept) => view(domain, kept)));
+  }
+
+  /**
+   * Has a person's word for a key: itself, or the id of one that the domain lists now. Without either, what the domain
+   * lists now is believed and nothing else.
+   * @throws ProtoflyError `E_NOT_FOUND` when it lists no such key, `E_UNSIGNED`, `E_UNREACHABLE`, `E_DESCRIPTOR`
+   */
+  async add(domain: string, which?: PublicKey | string): Promise<TrustedKey[]> {
+    const chosen = await this.#chosen(domain, which);
+    return this.#inTurn(domain, async () => {
+      const ids = new Set(chosen.map(({ kid }) => kid));
+      const others = which === undefined ? [] : this.#keys(domain).filter(({ key }) => !ids.has(key.kid));
+      const added = chosen.map((key): KeptKey => ({ key, since: this.#components.clock.date(), how: 'added', byHand: true }));
+      await this.#components.kept.put(domain, { keys: [...added, ...others] });
+      return added.map((kept) => view(domain, kept));
+    });
+  }
+
+  /** Forgets a domain's keys: what it shows next is believed as at first. @throws ProtoflyError `E_NOT_FOUND` */
+  remove(domain: string): Promise<TrustedKey[]> {
+    return this.#inTurn(domain, async () => {
+      const known = this.#keys(domain);
+      if (known.length === 0) throw new ProtoflyError('E_NOT_FOUND', `no key of ${domain} is believed`, { hint: 'see protofly catalogue trust list' });
+      await this.#components.kept.delete(domain);
+      return known.map((kept) => view(domain, kept));
+    });
+  }
+
+  async #chosen(domain: string, which: PublicKey | string | undefined): Promise<PublicKey[]> {
+    if (typeof which === 'object') return [await checkPublicKey(which)];
+    const listed = (await listedIn(await this.#components.domains.info(domain))).map(({ key }) => key);
+    if (listed.length === 0) throw noKey(domain, []);
+    if (which === undefined) return listed;
+    const key = listed.find(({ kid }) => kid === which);
+    if (key === undefined) throw new ProtoflyError('E_NOT_FOUND', `${domain} has no key ${which}; it shows ${listed.map(({ kid }) => kid).join(', ')}`);
+    return [key];
+  }
+
+  #firstUse(domain: string, listed: readonly Listed[]): KeptKey[] {
+    const since = this.#components.clock.date();
+    this.#components.log('info', `the publisher of ${domain} is believed at first sight: ${listed.map(({ key }) => key.kid).join(', ')}`);
+    return listed.map(({ key }) => ({ key, since, how: 'first-use', byHand: false }));
+  }
+
+  /** What is believed now; `known` itself when nothing has changed. */
+  async #follow(domain: string, listed: readonly Listed[], known: readonly KeptKey[]): Promise<readonly KeptKey[]> {
+    const keys = [...known, ...(await this.#successors(domain, listed, known))];
+    const [current] = listed;
+    if (current !== undefined && !keys.some(({ key }) => key.kid === current.key.kid)) {
+      throw new ProtoflyError('E_PUBLISHER', `${domain} shows a new publisher key ${current.key.kid} that none of those believed endorses (${known.map(({ key }) => key.kid).join(', ')})`, { hint: trustHint(domain, current.key.kid) });
+    }
+    const isListed = ({ key }: KeptKey): boolean => listed.some((one) => one.key.kid === key.kid);
+    const kept = keys.filter((one) => isListed(one) || (one.how === 'added' && !keys.some((other) => other.how === 'endorsed' && other.since >= one.since)));
+    return kept.length === known.length && kept.every((one, at) => one === known[at]) ? known : kept;
+  }
+
+  /** Listed keys that aren't known, but lead back to known ones. */
+  async #successors(domain: string, listed: readonly Listed[], known: readonly KeptKey[]): Promise<KeptKey[]> {
+    const found: KeptKey[] = [];
+    const isKnown = (kid: string): boolean => [...known, ...found].some(({ key }) => key.kid === kid);
+    const since = this.#components.clock.date();
+    // Each round adds one at least, or is the last: the list is short, and in whatever order it likes.
+    for (let before = -1; before < found.length;) {
+      before = found.length;
+      for (const { key, endorsement } of listed) {
+        if (endorsement === undefined || isKnown(key.kid)) continue;
+        const believed = [...known, ...found];
+        const by = async (keys: readonly KeptKey[]): Promise<boolean> => isEndorsed(endorsement, domain, key, keys.map((one) => one.key));
+        if (!(await by(believed))) continue;
+        found.push({ key, since, how: 'endorsed', byHand: await by(believed.filter(({ byHand }) => byHand)) });
+        this.#components.log('info', `the publisher of ${domain} has a new key, endorsed by one that is believed: ${key.kid}`);
+      }
+    }
+    return found;
+  }
+
+  #keys(domain: string): readonly KeptKey[] {
+    return this.#components.kept.get(domain)?.keys ?? [];
+  }
+
+  #inTurn<T>(domain: string, run: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(domain) ?? Promise.resolve()).then(run, run);
+    this.#turns.set(domain, turn);
+    const over = (): void => {
+      if (this.#turns.get(domain) === turn) this.#turns.delete(domain);
+    };
+    turn.then(over, over);
+    return turn;
+  }
+}
+
+const view = (domain: string, { key, since, how, byHand }: KeptKey): TrustedKey => ({ domain, keyId: key.kid, since: new Date(since).toISOString(), how, byHand });
+
+const trustHint = (domain: string, keyId: string): string => `if its owner confirms that: protofly catalogue trust add ${domain} ${keyId}`;
+
+const noKey = (domain: string, known: readonly KeptKey[]): ProtoflyError =>
+  new ProtoflyError('E_UNSIGNED', known.length === 0
+    ? `${domain} shows no publisher key: what it offers isn't signed`
+    : `${domain} shows no publisher key any more; believed was ${known.map(({ key }) => key.kid).join(', ')}`, { hint: 'ask the owner of the domain' });
+
+/** The keys that a domain says are its own, the current one first. */
+const listedIn = async ({ publisherKey, publisherKeys = [] }: DomainInfo): Promise<Listed[]> => {
+  const current = publisherKey ?? publisherKeys[0]?.key;
+  const entries = publisherKeys.map(({ key, endorsement }): Listed => ({ key, endorsement }));
+  const all = current === undefined ? [] : [
+    ...(entries.some(({ key }) => key.kid === current.kid) ? [] : [{ key: current, endorsement: undefined }]),
+    ...entries.sort((a, b) => Number(b.key.kid === current.kid) - Number(a.key.kid === current.kid)),
+  ];
+  return Promise.all(all.map(async ({ key, endorsement }) => ({ key: await checkPublicKey(key), endorsement })));
+};

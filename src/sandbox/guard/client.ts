@@ -1,0 +1,157 @@
+import { MessageBus } from '../../bus/index.js';
+import { LINK_DEFAULTS, type Link } from '../../link/index.js';
+import type { Mux } from '../../link/mux/index.js';
+import {
+  asProtoflyError, isResponse, isWithin, parseAddress, ProtoflyError, type Address, type Clock, type Message, type StubSandbox, type Timer,
+} from '../../protocol/index.js';
+import { Conduct, type ConductInit } from './rate-limiter.js';
+import { CONTROL_CHANNEL, type DeployedStub, type Sandbox, type StubDeployment } from '../contract/sandbox.js';
+
+export interface SandboxClientComponents {
+  readonly mux: Mux;
+  readonly clock: Clock;
+  readonly log: StubSandbox['log'];
+}
+
+export interface SandboxClientInit {
+  readonly name: string;
+  readonly pid?: number;
+  /** Ends the sandbox after all its stubs were undeployed. */
+  readonly stop: () => Promise<void>;
+  /** Ends the sandbox at once; the reason becomes that of its links. */
+  readonly kill: (reason: string) => Promise<void>;
+  /** Is told how much memory the sandbox says that it uses, in bytes. */
+  readonly onUsage?: (bytes: number) => void;
+  readonly conduct?: Omit<ConductInit, 'url'>;
+  /** How often the sandbox is asked for a sign of life, and how long it may take, in milliseconds. @default 5000 */
+  readonly heartbeatMs?: number;
+  /** How long a deployment may take, in milliseconds. @default 10_000 */
+  readonly deployMs?: number;
+}
+
+const RUNTIME = parseAddress('hyperty-runtime://sandbox/runtime');
+const HOST = parseAddress('hyperty-runtime://sandbox/host');
+
+interface Channel {
+  readonly conduct: Conduct;
+  link: Link<Message> | undefined;
+  onPort: (address: Address, port: Link<Message>) => void;
+}
+
+/** The runtime's side of a sandbox, whichever way its host is reached. */
+export class SandboxClient implements Sandbox {
+  readonly name: string;
+  readonly pid: number | undefined;
+  readonly ended: Promise<string>;
+  readonly #mux: Mux;
+  readonly #clock: Clock;
+  readonly #log: StubSandbox['log'];
+  readonly #init: SandboxClientInit;
+  readonly #bus: MessageBus;
+  readonly #stubs = new Map<Address, Channel>();
+  readonly #gone = new AbortController();
+  #heartbeat: Timer | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor({ mux, clock, log }: SandboxClientComponents, init: SandboxClientInit) {
+    this.name = init.name;
+    this.pid = init.pid;
+    this.#mux = mux;
+    this.#clock = clock;
+    this.#log = log;
+    this.#init = init;
+    this.#bus = new MessageBus({ clock }, { timeoutMs: init.heartbeatMs ?? 5000 });
+    const control = mux.open(CONTROL_CHANNEL);
+    this.#bus.addListener(HOST, (message) => control.send(message));
+    // A sandbox answers; it asks for nothing.
+    control.receive((message) => (isResponse(message) ? this.#bus.post(message) : undefined));
+    mux.onChannel((name, link) => { this.#onChannel(name, link); });
+    this.ended = mux.closed.then(({ reason }) => {
+      this.#heartbeat?.cancel();
+      this.#gone.abort(new Error(reason));
+      return reason;
+    });
+    this.#beat();
+  }
+
+  async deploy(stub: StubDeployment): Promise<DeployedStub> {
+    if (this.#stubs.has(stub.url)) throw new ProtoflyError('E_CONFLICT', `${stub.url} is deployed already`);
+    const conduct = new Conduct(
+      { clock: this.#clock, onBreach: (reason) => { this.#stop(`${stub.url}: ${reason}`); } },
+      { ...this.#init.conduct, url: stub.url },
+    );
+    const channel: Channel = { conduct, link: undefined, onPort: (_address, port) => { void port.close('nobody takes ports of this stub'); } };
+    this.#stubs.set(stub.url, channel);
+    try {
+      await this.#bus.ask(
+        { type: 'create', from: RUNTIME, to: HOST, body: { value: stub } },
+        { timeoutMs: this.#init.deployMs ?? 10_000, signal: this.#gone.signal },
+      );
+      if (channel.link === undefined) throw new ProtoflyError('E_DESCRIPTOR', `${stub.url} opened no channel`);
+    } catch (thrown) {
+      this.#stubs.delete(stub.url);
+      throw await this.#refusal(thrown);
+    }
+    const { link } = channel;
+    void link.closed.then(() => this.#stubs.delete(stub.url));
+    return {
+      link: conduct.watch(link),
+      onPort: (listener) => { channel.onPort = listener; },
+      undeploy: () => this.#undeploy(stub.url),
+      misbehaved: (reason) => { conduct.misbehaved(reason); },
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= Promise.all([...this.#stubs.keys()].map((url) => this.#undeploy(url))).then(() => this.#init.stop());
+    return this.#closing;
+  }
+
+  async #refusal(thrown: unknown): Promise<ProtoflyError> {
+    if (thrown instanceof ProtoflyError && thrown.code !== 'E_ABORTED' && thrown.code !== 'E_LINK_CLOSED') return thrown;
+    return new ProtoflyError('E_UNREACHABLE', `the sandbox ${this.name} is gone: ${await this.ended}`, { cause: thrown });
+  }
+
+  #stop(reason: string): void {
+    this.#log('warn', `${this.name} is stopped: ${reason}`);
+    void this.#init.kill(reason);
+  }
+
+  async #undeploy(url: Address): Promise<void> {
+    const link = this.#stubs.get(url)?.link;
+    if (link === undefined) return;
+    const response = await this.#bus.request(
+      { type: 'delete', from: RUNTIME, to: HOST, body: { resource: url } },
+      { timeoutMs: LINK_DEFAULTS.lingerMs, signal: this.#gone.signal },
+    ).catch((thrown: unknown) => asProtoflyError(thrown));
+    await link.close(response instanceof ProtoflyError ? response.message : 'undeployed');
+  }
+
+  #onChannel(name: string, link: Link<Message>): void {
+    const exact = this.#stubs.get(name as Address);
+    if (exact !== undefined && exact.link === undefined) {
+      exact.link = link;
+      return;
+    }
+    const owner = [...this.#stubs].find(([url]) => name !== url && isWithin(name as Address, url));
+    if (owner === undefined) void link.close('no such stub');
+    else if (owner[1].conduct.port()) owner[1].onPort(name as Address, owner[1].conduct.watch(link));
+    else void link.close('too many ports');
+  }
+
+  /** A sandbox that gives no sign of life is ended. */
+  #beat(): void {
+    const heartbeatMs = this.#init.heartbeatMs ?? 5000;
+    this.#heartbeat = this.#clock.setTimeout(() => {
+      this.#bus.request({ type: 'ping', from: RUNTIME, to: HOST }, { signal: this.#gone.signal }).then(
+        (response) => {
+          const { code, value } = response.body;
+          if (typeof value === 'number') this.#init.onUsage?.(value);
+          if (code === 200) this.#beat();
+          else this.#stop(`it gave no sign of life for ${String(heartbeatMs / 1000)} s`);
+        },
+        () => undefined,
+      );
+    }, heartbeatMs);
+  }
+}

@@ -1,0 +1,99 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { textCodec, type Link, type LinkEnd } from '../../link/index.js';
+import { Mux } from '../../link/mux/index.js';
+import { LINK_STDIO, processLink } from '../../link/pipe/index.js';
+import { ProtoflyError, systemClock, type StubSandbox, CAPABILITIES } from '../../protocol/index.js';
+import { SandboxClient, type SandboxClientInit } from './client.js';
+import type { SandboxFactory } from '../contract/sandbox.js';
+import { exitOf } from './exit.js';
+import { MemoryWatch } from './memory.js';
+import { logOutput } from './output.js';
+
+export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs' | 'deployMs' | 'conduct'> {
+  readonly log: StubSandbox['log'];
+  /** The module that the process runs. @default child.js beside the compiled package's process.js */
+  readonly entry?: string;
+  /** File with certificate authorities that are believed besides Node's own, in PEM. @default none */
+  readonly caFile?: string | undefined;
+  /** Largest JavaScript heap of the process, in MiB. @default 256 */
+  readonly heapMiB?: number;
+  /** How much memory the process may have in use, buffers and native code included, in MiB. @default 384 */
+  readonly memoryMiB?: number;
+  /** How long the process has to end by itself, in milliseconds. @default 2000 */
+  readonly graceMs?: number;
+}
+
+/** The compiled entry, whether this runs compiled or from source. */
+const defaultEntry = (): string => fileURLToPath(new URL('../../../../dist/runtime/sandbox/process/child.js', import.meta.url));
+
+/** The folders that the process has to read: this package, and where its dependencies lie. */
+const readable = (): string[] => {
+  const root = fileURLToPath(new URL('../../../../', import.meta.url));
+  const dependency = fileURLToPath(import.meta.resolve('ws'));
+  return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
+};
+
+/** Node's permission model: no files but the package's own, no processes, no workers; native addons only where WebRTC needs one. And no code out of strings. */
+const permissions = (native: boolean): string[] => {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
+  return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', ...(native ? ['--allow-addons'] : []), ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+};
+
+const start = async (name: string, native: boolean, { heapMiB = 256, entry = defaultEntry(), caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
+  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
+  try {
+    await once(child, 'spawn');
+    return child;
+  } catch (cause) {
+    throw new ProtoflyError('E_UNREACHABLE', `the sandbox ${name} can't be started`, { cause });
+  }
+};
+
+/** The link to a process, whose end is known when the process's is: it says why. */
+const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEnd>): Link<string> => {
+  const closed = link.closed.then(explain);
+  return {
+    name: link.name, stats: link.stats, closed,
+    send: (frame) => link.send(frame),
+    receive: (receiver) => { link.receive(receiver); },
+    close: async (reason) => {
+      await link.close(reason);
+      await closed;
+    },
+  };
+};
+
+/** Makes sandboxes that are processes: no environment but `caFile`, no standard input; what they print goes to the log. */
+export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
+  const { log, graceMs = 2000, memoryMiB = 384 } = init;
+  const child = await start(name, capabilities.includes('webrtc'), init);
+  const exit = exitOf(child, systemClock);
+  const write: StubSandbox['log'] = (level, text) => { log(level, `${name}: ${text}`); };
+  for (const output of [child.stdout, child.stderr]) if (output !== null) logOutput(output, { clock: systemClock, write }, exit.onLine);
+  const pipe = processLink(child, textCodec, { name });
+  let verdict: string | undefined;
+  const link = untilExit(pipe, async (end) => {
+    const timer = systemClock.setTimeout(() => child.kill('SIGKILL'), graceMs);
+    const words = await exit.words;
+    timer.cancel();
+    memory?.close();
+    return { how: verdict === undefined ? end.how : 'gone', reason: verdict ?? (end.how === 'closed' ? end.reason : words) };
+  });
+  const kill = async (reason: string): Promise<void> => {
+    verdict ??= reason;
+    child.kill('SIGKILL');
+    await link.closed;
+  };
+  const memory = child.pid === undefined ? undefined : new MemoryWatch({ clock: systemClock }, {
+    pid: child.pid, limitMiB: memoryMiB,
+    onExceeded: (reason) => {
+      log('warn', `${name} is stopped: ${reason}`);
+      void kill(reason);
+    },
+  });
+  return new SandboxClient({ mux: new Mux(link), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
+};

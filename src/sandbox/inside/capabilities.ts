@@ -1,0 +1,44 @@
+import type { Clock, StubSandbox, WebRtcEngine, Capability } from '../../protocol/index.js';
+import type { CapabilityProvider } from '../contract/evaluate.js';
+import type { createWebRtcEngine } from './webrtc/index.js';
+
+/**
+ * Loads what a stub was granted when it is first granted, so that a sandbox without WebRTC holds no native code. What
+ * is made for one stub reaches the servers of that stub only.
+ */
+export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): {
+  readonly provide: CapabilityProvider<Capability>;
+  readonly shutdown: () => Promise<void>;
+} => {
+  let engine: ReturnType<typeof createWebRtcEngine> | undefined;
+  return {
+    provide: async (capability, stub) => {
+      switch (capability) {
+        case 'websocket': {
+          const WebSocket = (await import('./network/websocket.js')).confinedWebSocket(stub);
+          return { sandbox: { WebSocket }, globals: { WebSocket } };
+        }
+        case 'http': {
+          const fetch = (await import('./network/fetch.js')).confinedFetch(stub);
+          return { sandbox: { fetch }, globals: { fetch } };
+        }
+        case 'tcp': {
+          const TcpSocket = (await import('./network/tcp.js')).confinedTcpSocket(stub);
+          return { sandbox: { TcpSocket }, globals: {} };
+        }
+        case 'webrtc': {
+          const { createWebRtcEngine, webRtcGlobals } = await import('./webrtc/index.js');
+          engine ??= createWebRtcEngine({ clock, log });
+          const { offer, answer } = await engine;
+          const bound = stub.relayOnly ? { iceTransportPolicy: 'relay' } as const : {};
+          const webrtc: WebRtcEngine = {
+            offer: (init, events) => offer({ ...init, ...bound }, events),
+            answer: (init, events) => answer({ ...init, ...bound }, events),
+          };
+          return { sandbox: { webrtc }, globals: webRtcGlobals(bound) };
+        }
+      }
+    },
+    shutdown: async () => { (await engine)?.shutdown(); },
+  };
+};

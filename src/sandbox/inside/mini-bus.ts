@@ -1,0 +1,120 @@
+import type { Link } from '../../link/index.js';
+import type { Mux } from '../../link/mux/index.js';
+import {
+  isProvisional, isResponse, isWithin, pressureOf, ProtoflyError, refuse,
+  type Address, type Clock, type Message, type Response, type StubBus, type StubPort, type StubRequest, type StubSandbox,
+} from '../../protocol/index.js';
+import { wordsOf } from '../contract/describe-error.js';
+
+export interface MiniBusComponents {
+  readonly link: Link<Message>;
+  readonly mux: Mux;
+  readonly clock: Clock;
+  readonly log: StubSandbox['log'];
+}
+
+type Listener = (message: Message) => void | Promise<void>;
+
+/** How many requests of one stub may be without an answer; the oldest is forgotten beyond. */
+const MAX_PENDING = 10_000;
+
+/** The bus as one stub sees it: its listeners, its requests, and the channel to the runtime's bus. */
+export class MiniBus implements StubBus {
+  readonly #link: Link<Message>;
+  readonly #mux: Mux;
+  readonly #log: StubSandbox['log'];
+  readonly #owner: Address;
+  readonly #listeners = new Map<string, Listener[]>();
+  readonly #pending = new Map<string, (response: Response) => void>();
+  readonly #ports = new Map<Address, Link<Message>>();
+  #nextId: number;
+
+  constructor({ link, mux, clock, log }: MiniBusComponents, { owner }: { readonly owner: Address }) {
+    this.#link = link;
+    this.#mux = mux;
+    this.#log = log;
+    this.#owner = owner;
+    // An id of an earlier life of the same address must not come again.
+    this.#nextId = (clock.date() % 1e9) * 1e6;
+    link.receive((message) => this.#receive(message));
+  }
+
+  /** What the stub is given: the three functions, and nothing behind them. */
+  face(): StubBus {
+    return Object.freeze<StubBus>({
+      postMessage: (message, onResponse) => this.postMessage(message, onResponse),
+      addListener: (address, listener) => { this.addListener(address, listener); },
+      openPort: (address) => Object.freeze(this.openPort(address)),
+    });
+  }
+
+  postMessage(message: Message | StubRequest, onResponse?: (response: Response) => void): void | Promise<void> {
+    const complete = (message.id === undefined ? { ...message, id: this.#nextId++ } : message) as Message;
+    if (onResponse !== undefined) this.#await(complete, onResponse);
+    return this.#link.send(complete);
+  }
+
+  addListener(address: string, listener: Listener): void {
+    this.#listeners.set(address, [...(this.#listeners.get(address) ?? []), listener]);
+  }
+
+  openPort(address: Address): StubPort {
+    if (!isWithin(address, this.#owner) || this.#ports.has(address)) throw new ProtoflyError('E_CONFLICT', `${address} can't be a port of ${this.#owner}`);
+    const link = this.#mux.open(address);
+    this.#ports.set(address, link);
+    void link.closed.then(() => this.#ports.delete(address));
+    return {
+      post: (message) => link.send(message),
+      onMessage: (listener) => { link.receive((message) => this.#hand(listener, message)); },
+      close: () => { void link.close('closed by the stub'); },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#pending.clear();
+    await Promise.all([...this.#ports.values()].map((port) => port.close('undeployed')));
+  }
+
+  #await(request: Message, onResponse: (response: Response) => void): void {
+    if (this.#pending.size >= MAX_PENDING) {
+      const [oldest] = this.#pending.keys();
+      this.#pending.delete(oldest!);
+    }
+    this.#pending.set(`${request.from} ${String(request.id)}`, onResponse);
+  }
+
+  #receive(message: Message): void | Promise<void> {
+    if (isResponse(message)) {
+      const key = `${message.to} ${String(message.id)}`;
+      const onResponse = this.#pending.get(key);
+      if (onResponse !== undefined) {
+        if (!isProvisional(message)) this.#pending.delete(key);
+        // Whoever waits for an answer holds nobody up.
+        void this.#hand(onResponse as Listener, message);
+        return undefined;
+      }
+    }
+    const listeners = (typeof message.to === 'string' ? this.#listeners.get(message.to) : undefined) ?? this.#listeners.get('*');
+    if (listeners === undefined) {
+      if (!isResponse(message)) void this.#link.send(refuse(message, new ProtoflyError('E_NOT_FOUND', `${this.#owner} has no listener for that`), this.#owner));
+      return undefined;
+    }
+    if (listeners.length === 1) return this.#hand(listeners[0]!, message);
+    return pressureOf(listeners.map((listener) => this.#hand(listener, message)));
+  }
+
+  #hand(listener: Listener, message: Message): void | Promise<void> {
+    try {
+      const pressure = listener(message);
+      // Not everybody's promise is one of ours, and a stub may return anything.
+      return typeof pressure?.then === 'function' ? Promise.resolve(pressure).catch((thrown: unknown) => { this.#failed(thrown); }) : undefined;
+    } catch (thrown) {
+      this.#failed(thrown);
+      return undefined;
+    }
+  }
+
+  #failed(thrown: unknown): void {
+    this.#log('warn', `a listener failed: ${wordsOf(thrown)}`);
+  }
+}

@@ -1,0 +1,18 @@
+import { ProtoflyError } from '../../../protocol/index.js';
+import type { StubContext } from '../../contract/evaluate.js';
+import { serverOf } from '../../contract/sandbox.js';
+
+/**
+ * Reads the address of a server that a stub wants to reach.
+ * @param protocols with their colon
+ * @throws ProtoflyError `E_USAGE` for what isn't such an address, `E_REFUSED` for a server that this stub may not reach
+ */
+export const permitted = (address: unknown, protocols: readonly string[], { servers, log }: StubContext): URL => {
+  const text = String(address);
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !protocols.includes(url.protocol)) throw new ProtoflyError('E_USAGE', `not an address with ${protocols.join(' or ')}`);
+  const server = serverOf(url).toLowerCase();
+  if (servers.some((allowed) => allowed.toLowerCase() === server)) return url;
+  log('warn', `refused a connection to ${server}: it may connect to ${servers.join(', ') || 'no server'}`);
+  throw new ProtoflyError('E_REFUSED', `this stub may not connect to ${server}`);
+};

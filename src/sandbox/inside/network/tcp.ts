@@ -1,0 +1,55 @@
+import { connect, type Socket } from 'node:net';
+import { ProtoflyError, type StubSandbox } from '../../../protocol/index.js';
+import type { StubContext } from '../../contract/evaluate.js';
+import { permitted } from './servers.js';
+
+type Handler<Event = void> = ((event: Event) => void) | null;
+
+/** TCP connections for one stub, to the servers that it may reach. A refused one ends with the reason, as one that failed does. */
+export const confinedTcpSocket = (stub: StubContext): NonNullable<StubSandbox['TcpSocket']> =>
+  class TcpSocket {
+    onopen: Handler = null;
+    onmessage: Handler<{ data: Uint8Array }> = null;
+    onclose: Handler<{ reason: string }> = null;
+    readonly #raw: Socket | undefined;
+    #trouble = '';
+
+    constructor(url: string) {
+      let to: URL;
+      try {
+        to = permitted(url, ['tcp:'], stub);
+      } catch (thrown) {
+        const reason = thrown instanceof ProtoflyError ? thrown.message : 'not an address';
+        queueMicrotask(() => { stub.attempt(() => { this.onclose?.({ reason }); }); });
+        return;
+      }
+      const raw = connect({ host: to.hostname.replace(/^\[|\]$/g, ''), port: Number(to.port), noDelay: true });
+      this.#raw = raw;
+      raw.on('connect', () => { stub.attempt(() => { this.onopen?.(); }); })
+        .on('data', (data) => { stub.attempt(() => { this.onmessage?.({ data: new Uint8Array(data) }); }); })
+        .on('error', ({ message }) => { this.#trouble = message; })
+        .on('close', () => { stub.attempt(() => { this.onclose?.({ reason: this.#trouble || 'the connection ended' }); }); });
+    }
+
+    get bufferedAmount(): number {
+      return this.#raw?.writableLength ?? 0;
+    }
+
+    /** @throws ProtoflyError `E_LINK_CLOSED` */
+    send(data: string | Uint8Array): void {
+      if (this.#raw === undefined || this.#raw.destroyed || this.#raw.writableEnded) throw new ProtoflyError('E_LINK_CLOSED', 'the connection has ended');
+      this.#raw.write(ArrayBuffer.isView(data) ? Buffer.from(data) : String(data));
+    }
+
+    pause(): void {
+      this.#raw?.pause();
+    }
+
+    resume(): void {
+      this.#raw?.resume();
+    }
+
+    close(): void {
+      this.#raw?.end();
+    }
+  };
