@@ -3,4 +3,4 @@
  * the way to an address elsewhere is somebody else's knowledge, asked through `Resolver`.
  */
 export * from './bus.js';
-export type { Listener, Origin } from './listeners.js';
+export { isForeign, receivedVia, type Listener, type Origin } from './listeners.js';

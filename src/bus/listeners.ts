@@ -1,9 +1,20 @@
-import { ProtoflyError, type Address, type Message, type Pressure } from '../protocol/index.js';
+import { isWithin, ProtoflyError, type Address, type Message, type Pressure, type ReceivedVia } from '../protocol/index.js';
 
-/** Where a message came in: a link or a component. Compared by identity only. */
+/** The link or component from which a message came to the bus. Compared by identity. */
 export interface Origin {
+  /** Its address. */
   readonly name: string;
+  /** The path of messages that it brings from other runtimes. @default it brings none */
+  readonly via?: ReceivedVia;
+  /** True for a program of this runtime. @default false */
+  readonly isProgram?: boolean;
 }
+
+/** The path of a message, by its origin. */
+export const receivedVia = (origin: Origin | undefined): ReceivedVia => origin?.via ?? { path: 'local' };
+
+/** True for a message that another runtime or a node sent; false for one that the stub itself made. */
+export const isForeign = ({ from }: Message, origin: Origin | undefined): boolean => origin?.via !== undefined && !isWithin(from, origin.name as Address);
 
 /** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
 export type Listener = (message: Message, origin: Origin | undefined) => Pressure;

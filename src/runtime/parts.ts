@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
-import { MessageBus, type Origin } from '../bus/index.js';
+import { isForeign, MessageBus, receivedVia } from '../bus/index.js';
 import {
-  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy, type Message, type Response, type ReceivedVia,
+  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy, type Response,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
 import { CatalogueService, Clients, RegistryService, UserAgent } from './services/index.js';
-import { Outgoing, Receipts, WINDOW, type Carrier } from './delivery/index.js';
+import { Outgoing, Receipts, WINDOW, type Carrier, type RouteRequest } from './delivery/index.js';
 import { Doctor } from './p2p/doctor/index.js';
 import { Entrance } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
@@ -18,10 +18,9 @@ import { Records, type Cached } from './directory/records.js';
 import { Hyperties } from './hyperties/hyperties.js';
 import { MessageNodes } from './nodes/message-nodes.js';
 import { Connections } from './p2p/connections.js';
-import { P2pConnection } from './p2p/p2p-connection.js';
 import { Explainer } from './routing/explain.js';
-import { cameFromElsewhere, Router } from './routing/router.js';
-import { Protostub, Protostubs } from './stubs/protostubs.js';
+import { Router } from './routing/router.js';
+import { Protostubs } from './stubs/protostubs.js';
 import { Outbox } from './delivery/outbox/index.js';
 import { Publishers, type StubPolicy } from './stubs/policy/index.js';
 import type { SandboxFactory } from '../sandbox/index.js';
@@ -130,7 +129,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
   });
   const epoch = randomBytes(6).toString('base64url');
-  const route = (message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> => router.route(message, to, avoid);
+  const route = (request: RouteRequest): Carrier | Promise<Carrier> => router.route(request);
   const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
   const reply = (response: Response): void => { void bus.post(response); };
   const receipts = new Receipts({ reply });
@@ -138,7 +137,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const outbox = new Outbox({
     clock, route, reply, onMute, log,
     messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
-    isAway: (message, to) => router.isAway(message, to),
+    isAway: (request) => router.isAway(request),
   }, { epoch, window });
   const lost = (carrier: Carrier): void => {
     outgoing.lost(carrier);
@@ -156,7 +155,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onLost: lost,
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
-  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, receipts, log, arrivalOf }, {
+  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, receipts, log }, {
     runtime, domain, user, guid, offer: () => connections.offer,
   });
   const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
@@ -212,7 +211,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       unsubscribe: (addresses) => nodes.unsubscribe(addresses),
       publish: (message) => nodes.publish(message),
     },
-  }, { runtime, domain, isOutside: cameFromElsewhere, log });
+  }, { runtime, domain, isOutside: isForeign, log });
   const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user, window });
   const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, entrance };
   addServices(parts, components, { runtime, domain });
@@ -244,9 +243,6 @@ const addServices = (parts: Parts, components: PartsComponents, { runtime, domai
   bus.addListener(runtime, (message, origin) => {
     if (isResponse(message)) return;
     if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
-    void bus.post(respond(message, 200, { ...arrivalOf(origin) }, runtime));
+    void bus.post(respond(message, 200, { ...receivedVia(origin) }, runtime));
   });
 };
-
-const arrivalOf = (origin: Origin | undefined): ReceivedVia =>
-  origin instanceof P2pConnection ? { path: 'p2p', generation: origin.generation } : { path: origin instanceof Protostub ? origin.kind : 'local' };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Mailbox } from '../../src/domain-server/shard/mailbox/index.js';
 import { asProtoflyError, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
-import { Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
+import { Receipts, type Carrier, type RouteRequest } from '../../src/runtime/delivery/index.js';
 import { Inbox, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/delivery/outbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
@@ -226,8 +226,8 @@ class World {
     this.answered.set(id as number, [...(this.answered.get(id as number) ?? []), body.code]);
   }
 
-  #route({ body }: Message): Carrier {
-    if (this.isDirect && body?.p2p !== false) return this.direct;
+  #route({ p2p }: RouteRequest): Carrier {
+    if (this.isDirect && p2p !== false) return this.direct;
     if (this.nodeIsThere) return this.toNode;
     throw new ProtoflyError('E_UNREACHABLE', 'no way');
   }
@@ -237,7 +237,7 @@ class World {
     const { lives } = this;
     return new Outbox({
       clock: this.#aliceClock, messages: this.aliceStore.collection<KeptMessage>('outbox'), pairs: this.aliceStore.collection<KeptPair>('outbox-pairs'), log: () => undefined,
-      route: (sent) => this.#route(sent), isAway: ({ body }) => !this.nodeIsThere && (!this.isDirect || body?.p2p === false),
+      route: (request) => this.#route(request), isAway: ({ p2p }) => !this.nodeIsThere && (!this.isDirect || p2p === false),
       reply: (response) => { if (lives === this.lives) this.#answer(response); },
     }, { epoch: `life${String(lives)}` });
   }
@@ -326,7 +326,7 @@ const alone = (init: Partial<OutboxInit> = {}, away = { value: true }) => {
   const lanes = { [bob]: new Lane('msg-node'), [carol]: new Lane('msg-node') };
   const outbox = new Outbox({
     clock, messages: memoryStore().collection<KeptMessage>('outbox'), pairs: memoryStore().collection<KeptPair>('pairs'), log: () => undefined,
-    route: (_sent, to) => lanes[to]!, isAway: (_sent, to) => away.value && to === bob, reply: ({ id, body }) => { answers.push([id, body.code]); },
+    route: ({ to }) => lanes[to]!, isAway: ({ to }) => away.value && to === bob, reply: ({ id, body }) => { answers.push([id, body.code]); },
   }, { epoch: 'e', ...init });
   return { outbox, clock, answers, lanes, away };
 };

@@ -356,7 +356,7 @@ void t.test('MAL-6 mail that expires does not end the way through the domain whi
   const store = memoryStore();
   const outbox = new Outbox({
     messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'), clock, log: () => undefined,
-    route: (sent) => { routes.push(sent.body?.p2p); return lane; }, isAway: () => false, reply: () => undefined,
+    route: ({ p2p }) => { routes.push(p2p); return lane; }, isAway: () => false, reply: () => undefined,
   }, { epoch: 'e' });
   const atDomain = (id: number): void => { outbox.settle(respond(message(id), 202, { stored: 'domain' }, bob)); };
   void outbox.send(message(1, { store: true }), bob);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Link } from '../../src/link/index.js';
 import { DELIVERY, isResponse, parseAddress, ProtoflyError, refuse, unbatched, isBatch, type Message, type RegistryRecord, type Request, type Response } from '../../src/protocol/index.js';
-import { Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
+import { Outgoing, Receipts, type Carrier , routeRequest, type RouteRequest } from '../../src/runtime/delivery/index.js';
 import { Inbox, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair } from '../../src/runtime/delivery/outbox/index.js';
 import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
@@ -68,13 +68,13 @@ class World {
       connections: { live: (runtime: typeof B) => this.list.live(runtime), suspect: (runtime: typeof B) => this.list.suspect(runtime), missed: (runtime: typeof B) => { this.probation.missed(runtime); } },
     } as unknown as RouterComponents, { runtime: A });
     this.router = router;
-    const route = (message: Message, to: typeof BOB, avoid?: Carrier) => router.route(message, to, avoid);
+    const route = (request: RouteRequest) => router.route(request);
     const reply = (response: Response): void => { this.#hear(response); };
     const onMute = (carrier: Carrier): void => { if (carrier instanceof P2pConnection) this.probation.acknowledgesNothing(carrier); };
     this.outgoing = new Outgoing({ clock: this.clock, route, reply, onMute }, { epoch: 'e' });
     const store = memoryStore();
     this.outbox = new Outbox({
-      clock: this.clock, route, reply, onMute, log: quiet, isAway: (message, to) => router.isAway(message, to),
+      clock: this.clock, route, reply, onMute, log: quiet, isAway: (request) => router.isAway(request),
       messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('pairs'),
     }, { epoch: 's' });
     this.list.onChange((change) => {
@@ -100,7 +100,7 @@ class World {
     this.#id += 1;
     const message: Request = { id: this.#id, type: 'create', from, to: BOB, body: { value: this.#id, expect: 'receipt', ...body } };
     if (body['store'] === true) void this.outbox.send(message, BOB);
-    else void this.outgoing.send(message, BOB, await this.router.route(message, BOB));
+    else void this.outgoing.send(message, BOB, await this.router.route(routeRequest(message, BOB)));
     await turns(3);
   }
 

@@ -10,3 +10,15 @@ export interface Carrier {
   /** @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
   send(message: Message): Pressure;
 }
+
+/** A question for the router: the carrier that a message takes now. */
+export interface RouteRequest {
+  readonly from: Address;
+  readonly to: Address;
+  /** The wish of the message (`body.p2p`). `false`: never over P2P, `'require'`: only over P2P. */
+  readonly p2p: unknown;
+  /** A carrier that brings no receipts: the router chooses another where there is one. */
+  readonly avoid?: Carrier | undefined;
+}
+
+export const routeRequest = ({ from, body }: Message, to: Address, avoid?: Carrier): RouteRequest => ({ from, to, p2p: body?.p2p, avoid });

@@ -1,6 +1,6 @@
-import { asProtoflyError, asUncertain, refuse, type Address, type Clock, type FlowMark, type Message, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, asUncertain, refuse, type Clock, type FlowMark, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
 import { Batch } from './batch.js';
-import type { Carrier } from './carrier.js';
+import { routeRequest, type Carrier, type RouteRequest } from './carrier.js';
 import type { Flow } from './flow.js';
 import { give, giveBack, isInDoubt, type Outstanding } from './outstanding.js';
 import type { Receipts } from './receipts.js';
@@ -8,8 +8,8 @@ import { atEndOfTurn } from './turn.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
-  /** The way that a message to an address takes now: another than `avoid`, where there is one. @throws ProtoflyError where there is none */
-  readonly route: (message: Message, to: Address, avoid?: Carrier) => Carrier | Promise<Carrier>;
+  /** @throws ProtoflyError where there is no carrier */
+  readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
   /** Answers the sender of what can't be sent at all. @param mark the number of that message */
   readonly reply: (response: Response, mark: Pick<FlowMark, 'epoch' | 'seq'>) => void;
   /** What of the other direction is to be acknowledged, and may go along. @default nothing */
@@ -121,7 +121,7 @@ export class Dispatch {
       // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier !== undefined) continue;
-        const carrier = await this.#components.route(entry.message, flow.to, flow.avoid);
+        const carrier = await this.#components.route(routeRequest(entry.message, flow.to, flow.avoid));
         // Its receipt may have come meanwhile.
         if (window.get(entry.seq) === entry) await this.#giveAgain(flow, entry, carrier);
       }

@@ -3,7 +3,7 @@ import {
   ProtoflyError, type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type Response, type Timer,
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
-import type { Carrier } from './carrier.js';
+import { routeRequest, type Carrier } from './carrier.js';
 import { Dispatch, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
@@ -313,7 +313,7 @@ class Routes {
     const wish = message.body?.p2p;
     const known = this.#found.get(wish);
     if (known !== undefined) return known;
-    const carrier = await this.#route(message, this.#flow.to, this.#flow.avoid);
+    const carrier = await this.#route(routeRequest(message, this.#flow.to, this.#flow.avoid));
     this.#found.set(wish, carrier);
     return carrier;
   }

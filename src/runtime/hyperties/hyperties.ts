@@ -1,6 +1,6 @@
-import type { MessageBus, Origin } from '../../bus/index.js';
+import { receivedVia, type MessageBus } from '../../bus/index.js';
 import {
-  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, ProtoflyError, registryAddress, type Address, type Clock, type RegistryRecord, type Timer, type ReceivedVia,
+  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, ProtoflyError, registryAddress, type Address, type Clock, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
 import type { Receipts } from '../delivery/index.js';
@@ -28,7 +28,6 @@ export interface HypertiesComponents {
   readonly store: Store;
   readonly nodes: MessageNodes;
   /** How a message came in. */
-  readonly arrivalOf: (origin: Origin | undefined) => ReceivedVia;
   readonly receipts: Receipts;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -173,7 +172,7 @@ export class Hyperties {
   }
 
   #add(kept: Kept): Hyperty {
-    const { bus, clock, store, arrivalOf, receipts, log } = this.#components;
+    const { bus, clock, store, receipts, log } = this.#components;
     const inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, log,
       reply: (response) => { void bus.post(response); },
@@ -181,7 +180,7 @@ export class Hyperties {
     const hyperty: Hyperty = { ...kept, inbox, registered: false };
     this.#byName.set(kept.name, hyperty);
     this.#byUrl.set(kept.url, hyperty);
-    this.#removers.set(kept.url, bus.addListener(kept.url, (message, origin) => { inbox.receive(message, arrivalOf(origin)); }));
+    this.#removers.set(kept.url, bus.addListener(kept.url, (message, origin) => { inbox.receive(message, receivedVia(origin)); }));
     return hyperty;
   }
 

@@ -1,6 +1,6 @@
 import type { Origin } from '../../bus/index.js';
 import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Pressure } from '../../protocol/index.js';
-import { P2pConnection } from './p2p-connection.js';
+import type { P2pConnection } from './p2p-connection.js';
 import type { Protostub } from '../stubs/protostubs.js';
 
 export interface AdmissionComponents {
@@ -48,7 +48,7 @@ export class Admission {
 
   /** Turns a message away that isn't the other side's own, or that a handler stub brought in the name of this runtime's. */
   refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
-    if (origin instanceof P2pConnection) {
+    if ('remoteRuntime' in origin) {
       return this.turnAway(message, origin.name, (refusal) => origin.send(refusal), new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`));
     }
     this.#refused += 1;

@@ -1,6 +1,6 @@
 import type { Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
-import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type Pressure, type RegistryRecord } from '../../protocol/index.js';
+import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type Pressure, type RegistryRecord, type ReceivedVia } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 
 export interface P2pConnectionInit {
@@ -73,6 +73,10 @@ export class P2pConnection implements Origin, Carrier {
 
   get name(): string {
     return this.address;
+  }
+
+  get via(): ReceivedVia {
+    return { path: 'p2p', generation: this.generation };
   }
 
   /** Undefined where its stub doesn't tell and nothing else is known, and while it isn't live. */

@@ -1,15 +1,13 @@
-import type { Listener, Origin, Resolver } from '../../bus/index.js';
+import { isForeign, type Listener, type Origin, type Resolver } from '../../bus/index.js';
 import {
   asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isSuccess, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
   type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
-import type { Carrier, Outgoing } from '../delivery/index.js';
+import { routeRequest, type Carrier, type Outgoing, type RouteRequest } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Connections } from '../p2p/connections.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
-import { P2pConnection } from '../p2p/p2p-connection.js';
-import { Protostub } from '../stubs/protostubs.js';
 import type { Records } from '../directory/records.js';
 
 export interface RouterComponents {
@@ -45,50 +43,48 @@ export class Router implements Resolver {
 
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
     // A runtime is no relay: what others send ends here or nowhere.
-    if (cameFromElsewhere(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
+    if (isForeign(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
     if (isKept(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
     const none = (thrown: unknown): Listener => this.#hold(message, to, asProtoflyError(thrown));
     let carrier: Carrier | Promise<Carrier>;
     try {
-      carrier = isResponse(message) ? this.#back(message) : this.route(message, to);
+      carrier = isResponse(message) ? this.#back(message) : this.route(routeRequest(message, to));
     } catch (thrown) {
       return none(thrown);
     }
     return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready), none) : this.#listener(message, to, carrier);
   }
 
-  /**
-   * What carries a message to `to` now.
-   * @param avoid a carrier that brings no receipts: another is chosen where there is one
-   * @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE`
-   */
-  route(message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> {
+  /** Chooses the carrier of a message. @throws ProtoflyError `E_NOT_FOUND`, `E_NOT_DIRECT`, `E_UNREACHABLE` */
+  route(request: RouteRequest): Carrier | Promise<Carrier> {
+    const { to } = request;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
     if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
     if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
-    if (runtime !== undefined) return this.#routeTo(message, to, runtime, undefined, avoid);
+    if (runtime !== undefined) return this.#routeTo(request, runtime, undefined);
     const known = this.#components.records.known(to);
-    if (known !== undefined) return this.#routeTo(message, to, known?.runtime, known ?? undefined, avoid);
-    return this.#components.records.find(to).then((record) => this.#routeTo(message, to, record?.runtime, record, avoid));
+    if (known !== undefined) return this.#routeTo(request, known?.runtime, known ?? undefined);
+    return this.#components.records.find(to).then((record) => this.#routeTo(request, record?.runtime, record));
   }
 
   /** Whether anything is known to be in the way of a message: no message node there, and no live connection that it may take. */
-  isAway(message: Message, to: Address): boolean {
+  isAway(request: RouteRequest): boolean {
+    const { to } = request;
     const { records, nodes, connections } = this.#components;
     const runtime = runtimeOf(to) ?? records.last(to)?.runtime;
-    return nodes.isAway(domainOf(to)) && (runtime === undefined || !this.#mayGoDirectly(message) || connections.live(runtime) === undefined);
+    return nodes.isAway(domainOf(to)) && (runtime === undefined || !this.#mayGoDirectly(request) || connections.live(runtime) === undefined);
   }
 
   /** Whether neither it nor its sender has been told never to take P2P. */
-  #mayGoDirectly({ from, body }: Message): boolean {
-    return body?.p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
+  #mayGoDirectly({ from, p2p }: RouteRequest): boolean {
+    return p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
   }
 
-  #routeTo(message: Message, to: Address, runtime: Address | undefined, record: RegistryRecord | undefined, avoid: Carrier | undefined): Carrier | Promise<Carrier> {
+  #routeTo(request: RouteRequest, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
     const { connections, nodes } = this.#components;
-    const wish = message.body?.p2p;
-    if (this.#mayGoDirectly(message)) {
+    const { to, p2p: wish, avoid } = request;
+    if (this.#mayGoDirectly(request)) {
       const live = runtime === undefined ? undefined : connections.live(runtime);
       if (live !== undefined) return live === avoid && wish !== 'require' ? this.#insteadOf(live, domainOf(to)) : live;
       if (runtime !== undefined) connections.missed(runtime);
@@ -143,7 +139,7 @@ export class Router implements Resolver {
     const listener = (record: RegistryRecord | undefined): Listener => {
       if (!offersNoReceipts(record)) return (message) => outbox.send(message as Request, to);
       return async (message) => {
-        const carrier = await this.route(message, to);
+        const carrier = await this.route(routeRequest(message, to));
         await this.#relay(message as Request, to, carrier);
       };
     };
@@ -187,7 +183,3 @@ const isKept = (message: Message): boolean => {
   const expectation = expectationOf(message);
   return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
 };
-
-/** Whether a stub brought it from outside, rather than having made it. */
-export const cameFromElsewhere = (message: Message, origin: Origin | undefined): boolean =>
-  origin instanceof P2pConnection || (origin instanceof Protostub && !isWithin(message.from, origin.address));

@@ -9,6 +9,7 @@ import { notHere, type Hyperties, type Hyperty } from '../hyperties/hyperties.js
 
 /** A program at the other end of the runtime's socket. */
 export class Client implements Origin {
+  readonly isProgram = true;
   readonly link: Link<Message>;
   readonly attachments = new Map<Address, Attachment>();
   /** The hyperties as which it has sent. */

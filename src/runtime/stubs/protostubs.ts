@@ -2,8 +2,7 @@ import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, child, ICE_RESOURCE, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
-  type Address, type Clock, type Message, type Pressure, type StubConfig, type StubStatus,
-} from '../../protocol/index.js';
+  type Address, type Clock, type Message, type Pressure, type StubConfig, type StubStatus, type ReceivedVia } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';
 import type { Loaded, Loader } from './loader/index.js';
@@ -72,6 +71,10 @@ export class Protostub implements Origin, Carrier {
 
   get isAway(): boolean {
     return this.status === 'disconnected' || this.status === 'failed';
+  }
+
+  get via(): ReceivedVia {
+    return { path: this.kind };
   }
 
   get name(): string {

@@ -1,7 +1,7 @@
 import {
   asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Request, type Response, type ReceivedVia,
 } from '../../../src/protocol/index.js';
-import { Outgoing, Receipts, type Carrier } from '../../../src/runtime/delivery/index.js';
+import { Outgoing, Receipts, type Carrier, routeRequest, type RouteRequest } from '../../../src/runtime/delivery/index.js';
 import { Inbox, type KeptPosition, type Stored } from '../../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/delivery/outbox/index.js';
 import type { Disk } from './disk.js';
@@ -196,7 +196,7 @@ export class Runtime {
     const { outgoing } = this.#life;
     let carrier: Carrier;
     try {
-      carrier = this.#route(message, to);
+      carrier = this.#route(routeRequest(message, to));
     } catch (thrown) {
       void outgoing.hold(message, to, asProtoflyError(thrown));
       return;
@@ -205,10 +205,10 @@ export class Runtime {
   }
 
   /** @throws ProtoflyError `E_UNREACHABLE` */
-  #route({ body }: Message, to: Address): Carrier {
+  #route({ to, p2p }: RouteRequest): Carrier {
     const { direct, hosts, stub } = this.#components;
     const [host] = hosts(to);
-    const live = body?.p2p === false || host === undefined ? undefined : direct(host);
+    const live = p2p === false || host === undefined ? undefined : direct(host);
     return live ?? stub.carrier();
   }
 
@@ -272,7 +272,7 @@ export class Runtime {
       if (life?.ended === true) throw new ProtoflyError('E_ABORTED', 'the process is gone');
       return run();
     };
-    const route = (message: Message, to: Address): Carrier | Promise<Carrier> => unlessEnded(() => (asks ? Promise.resolve().then(() => this.#route(message, to)) : this.#route(message, to)));
+    const route = (request: RouteRequest): Carrier | Promise<Carrier> => unlessEnded(() => (asks ? Promise.resolve().then(() => this.#route(request)) : this.#route(request)));
     const back = (response: Response): void => { if (life !== undefined) this.#back(life, response); };
     const reply = (response: Response): void => { if (life !== undefined) this.#hear(life, response); };
     const log = (_level: string, text: string): void => { ledger.note(() => `${this.name}: ${text}`); };
@@ -281,7 +281,7 @@ export class Runtime {
     const outgoing = new Outgoing({ clock, route, reply, receipts }, { epoch, ...given({ window: limits.window }) });
     const outbox = new Outbox({
       clock, route, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
-      isAway: ({ body }, to) => stub.state === 'away' && (body?.p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
+      isAway: ({ to, p2p }) => stub.state === 'away' && (p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
     }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
     const inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, reply: back, log,

@@ -1,9 +1,9 @@
 import {
   asProtoflyError, asUncertain, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, respond, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type Request, type Response, type Timer,
+  type Address, type Clock, type ErrorCode, type FlowMark, type Pressure, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
-import { Outgoing, WINDOW, type Carrier, type DispatchComponents } from '../index.js';
+import { Outgoing, routeRequest, WINDOW, type Carrier, type RouteRequest, type DispatchComponents } from '../index.js';
 import { pairKey, Pair, type Entry } from './pair.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
@@ -11,12 +11,12 @@ export interface OutboxComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
-  /** The way that a message takes now: another than `avoid`, where there is one. @throws ProtoflyError where there is none */
-  readonly route: (message: Message, to: Address, avoid?: Carrier) => Carrier | Promise<Carrier>;
+  /** @throws ProtoflyError where there is no carrier */
+  readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
   /** See `OutgoingComponents`. */
   readonly onMute?: (carrier: Carrier) => void;
   /** Whether anything is known to be in the way of a message: no message node there, and no peer to which it may go. */
-  readonly isAway: (message: Message, to: Address) => boolean;
+  readonly isAway: (request: RouteRequest) => boolean;
   /** Answers a program of this runtime. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -70,7 +70,7 @@ export class Outbox {
     this.#components = components;
     this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
     const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
-    this.#outgoing = new Outgoing({ ...components, route: (message, to, avoid) => this.#route(message, to, avoid), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
+    this.#outgoing = new Outgoing({ ...components, route: (request) => this.#route(request), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     const { messages, pairs, clock, log } = components;
     this.#spool = new Spool({
       messages, pairs, clock, log,
@@ -104,7 +104,7 @@ export class Outbox {
     const pair = this.#pair(message.from, to);
     const now = this.#components.clock.now();
     const entry = pair.number(message, this.#spool.nextKey(pair), now);
-    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(message, to);
+    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(routeRequest(message, to));
     if (waits && !this.#spool.hasRoom(pair, entry)) throw this.#spool.full();
     pair.waiting.push(entry);
     if (waits) this.#spool.keep(pair, entry);
@@ -217,9 +217,9 @@ export class Outbox {
         continue;
       }
       try {
-        if (this.#components.isAway(message, pair.to)) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
+        if (this.#components.isAway(routeRequest(message, pair.to))) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
         const hadMail = pair.hasMail(this.#components.clock.now());
-        const carrier = await this.#route(message, pair.to);
+        const carrier = await this.#route(routeRequest(message, pair.to));
         // Where there was no route for long, another entry may be the first by now, or one before it at the domain.
         if (pair.waiting[0] !== entry || this.#closed) continue;
         if (!hadMail && pair.hasMail(this.#components.clock.now())) continue;
@@ -258,12 +258,12 @@ export class Outbox {
     this.#pump(pair);
   }
 
-  #route(message: Message, to: Address, avoid?: Carrier): Carrier | Promise<Carrier> {
-    const hasMail = (): boolean => this.#pairs.get(pairKey(message.from, to))?.hasMail(this.#components.clock.now()) === true;
+  #route(request: RouteRequest): Carrier | Promise<Carrier> {
+    const hasMail = (): boolean => this.#pairs.get(pairKey(request.from, request.to))?.hasMail(this.#components.clock.now()) === true;
     // What waits at the domain is not to be overtaken.
-    if (hasMail()) return this.#components.route({ ...message, body: { ...message.body, p2p: false } } as Message, to, avoid);
-    const found = this.#components.route(message, to, avoid);
-    return found instanceof Promise ? found.then((carrier) => (hasMail() ? this.#route(message, to, avoid) : carrier)) : found;
+    if (hasMail()) return this.#components.route({ ...request, p2p: false });
+    const found = this.#components.route(request);
+    return found instanceof Promise ? found.then((carrier) => (hasMail() ? this.#route(request) : carrier)) : found;
   }
 
   /** A message is on disk: its sender is told so. */
@@ -342,7 +342,7 @@ export class Outbox {
       }
       const { oldest } = pair;
       const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs ? oldest.message : undefined;
-      if (late !== undefined && this.#components.isAway(late, pair.to)) this.#keepAll(pair);
+      if (late !== undefined && this.#components.isAway(routeRequest(late, pair.to))) this.#keepAll(pair);
       if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }
   }

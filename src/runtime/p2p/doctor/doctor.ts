@@ -3,7 +3,6 @@ import {
   asProtoflyError, child, isResponse, ProtoflyError, refuse, respond, runtimeOf,
   type Address, type Clock, type ErrorCode, type RegistryRecord, type Request, type Response,
 } from '../../../protocol/index.js';
-import { Client } from '../../services/clients.js';
 import type { NetworkReport } from '../stun/index.js';
 import { isRelayed, tryConnection, type TrialComponents, type Tried } from './trial.js';
 import { VERDICTS, verdictOf, type Facts, type Side, type Trial, type Verdict } from './verdict.js';
@@ -77,7 +76,7 @@ export class Doctor {
     const { bus } = components;
     bus.addListener(this.#address, (message, origin) => {
       if (isResponse(message)) return undefined;
-      const answer = origin instanceof Client ? this.#answer(message) : this.#answerOther(message);
+      const answer = origin?.isProgram === true ? this.#answer(message) : this.#answerOther(message);
       void answer.then(
         (value) => bus.post(respond(message, 200, { value }, this.#address)),
         (thrown: unknown) => bus.post(refuse(message, asProtoflyError(thrown), this.#address)),
