@@ -1,6 +1,6 @@
 import {
-  asProtoflyError, isProvisional, isResponse, isSuccess, pressureOf, ProtoflyError, recipientsOf, refuse, respond, responseError,
-  type Address, type Clock, type Message, type Request, type Pressure, type Response,
+  asProtoflyError, isProvisional, isResponse, isSuccess, combinedBackpressure, ProtoflyError, recipientsOf, refuse, respond, responseError,
+  type Address, type Clock, type Message, type Request, type Backpressure, type Response,
 } from '../protocol/index.js';
 import { Listeners, type Entry, type Listener, type Origin } from './listeners.js';
 
@@ -114,9 +114,9 @@ export class MessageBus {
    * Delivers a message. Whatever goes wrong is answered to the sender, never thrown.
    * @param origin where it came in; it is not sent back there
    */
-  post(message: Message, origin?: Origin): Pressure {
+  post(message: Message, origin?: Origin): Backpressure {
     if (typeof message.to === 'string') return this.#deliver(message, message.to, origin);
-    return pressureOf(recipientsOf(message).map((to) => this.#deliver({ ...message, to } as Message, to, origin)));
+    return combinedBackpressure(recipientsOf(message).map((to) => this.#deliver({ ...message, to } as Message, to, origin)));
   }
 
   /**
@@ -173,7 +173,7 @@ export class MessageBus {
     return response;
   }
 
-  #deliver(message: Message, to: Address, origin: Origin | undefined): Pressure {
+  #deliver(message: Message, to: Address, origin: Origin | undefined): Backpressure {
     if (isResponse(message) && this.#settle(message)) return undefined;
     const waiting = this.#waiting.get(to);
     if (waiting !== undefined) return this.#wait(waiting, message, origin);
@@ -181,9 +181,9 @@ export class MessageBus {
     return entries === undefined ? this.#resolve(message, to, origin) : this.#handAll(entries, message, origin);
   }
 
-  #handAll(entries: readonly Entry[], message: Message, origin: Origin | undefined): Pressure {
+  #handAll(entries: readonly Entry[], message: Message, origin: Origin | undefined): Backpressure {
     if (entries.length === 1) return this.#hand(entries[0]!.listener, message, origin);
-    return pressureOf(entries.map((entry) => this.#hand(entry.listener, message, origin)));
+    return combinedBackpressure(entries.map((entry) => this.#hand(entry.listener, message, origin)));
   }
 
   #settle(response: Response): boolean {
@@ -193,7 +193,7 @@ export class MessageBus {
     return true;
   }
 
-  #hand(listener: Listener, message: Message, origin: Origin | undefined): Pressure {
+  #hand(listener: Listener, message: Message, origin: Origin | undefined): Backpressure {
     try {
       return listener(message, origin)?.then(nothing, (thrown: unknown) => { this.#refuse(message, asProtoflyError(thrown)); });
     } catch (thrown) {
@@ -202,7 +202,7 @@ export class MessageBus {
     }
   }
 
-  #resolve(message: Message, to: Address, origin: Origin | undefined): Pressure {
+  #resolve(message: Message, to: Address, origin: Origin | undefined): Backpressure {
     try {
       const found = this.#askResolver(message, to, origin);
       if (typeof found === 'function') return this.#hand(found, message, origin);
@@ -236,7 +236,7 @@ export class MessageBus {
     this.#waiting.delete(to);
   }
 
-  #resolveInTurn(posted: Posted, to: Address): Pressure {
+  #resolveInTurn(posted: Posted, to: Address): Backpressure {
     try {
       const found = this.#askResolver(posted.message, to, posted.origin);
       return typeof found === 'function' ? this.#hand(found, posted.message, posted.origin) : this.#handWhenFound(found, posted);
@@ -257,7 +257,7 @@ export class MessageBus {
     await this.#hand(listener, message, origin);
   }
 
-  #wait(waiting: Waiting, message: Message, origin: Origin | undefined): Pressure {
+  #wait(waiting: Waiting, message: Message, origin: Origin | undefined): Backpressure {
     if (waiting.queue.length >= this.#maxWaiting) {
       this.#refuse(message, new ProtoflyError('E_TOO_MANY', `${String(waiting.queue.length)} messages wait for that address already`));
       return undefined;

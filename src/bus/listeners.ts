@@ -1,4 +1,4 @@
-import { isWithin, ProtoflyError, type Address, type Message, type Pressure, type ReceivedVia } from '../protocol/index.js';
+import { isWithin, ProtoflyError, type Address, type Message, type Backpressure, type ReceivedVia } from '../protocol/index.js';
 
 /** The link or component from which a message came to the bus. Compared by identity. */
 export interface Origin {
@@ -17,7 +17,7 @@ export const receivedVia = (origin: Origin | undefined): ReceivedVia => origin?.
 export const isForeign = ({ from }: Message, origin: Origin | undefined): boolean => origin?.via !== undefined && !isWithin(from, origin.name as Address);
 
 /** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
-export type Listener = (message: Message, origin: Origin | undefined) => Pressure;
+export type Listener = (message: Message, origin: Origin | undefined) => Backpressure;
 
 export interface Entry {
   readonly listener: Listener;

@@ -2,7 +2,7 @@ import { connectSocket } from '../link/socket/connect.js';
 import type { Link, LinkEnd } from '../link/link.js';
 import {
   child, isProvisional, isResponse, isSuccess, parseAddress, ProtoflyError, responseError, SESSION, systemClock, UNNAMED_CLIENT,
-  type Address, type Body, type Clock, type Message, type Pressure, type Request, type RequestType, type Response,
+  type Address, type Body, type Clock, type Message, type Backpressure, type Request, type RequestType, type Response,
 } from '../protocol/index.js';
 import type { Session } from './documents.js';
 
@@ -55,7 +55,7 @@ export class Client {
   #end: LinkEnd | undefined;
   #address: Address = UNNAMED_CLIENT;
   #onResponse: ((response: Response) => void) | undefined;
-  #onMessage: ((message: Request) => Pressure) | undefined;
+  #onMessage: ((message: Request) => Backpressure) | undefined;
 
   constructor({ link, clock = systemClock }: ClientComponents, { name = 'the runtime', timeoutMs = 10_000, signal, idPrefix = randomPrefix() }: ClientInit = {}) {
     this.#prefix = idPrefix;
@@ -112,12 +112,12 @@ export class Client {
   }
 
   /** Takes the messages that aren't responses. One at a time; while its promise is pending nothing more is read. */
-  onMessage(listener: (message: Request) => Pressure): void {
+  onMessage(listener: (message: Request) => Backpressure): void {
     this.#onMessage = listener;
   }
 
   /** Sends without waiting for an answer. @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
-  post(message: Message): Pressure {
+  post(message: Message): Backpressure {
     if (this.#end !== undefined) throw this.#gone(this.#end);
     return this.#link.send(message);
   }
@@ -194,7 +194,7 @@ export class Client {
     return session as Session;
   }
 
-  #receive(message: Message): Pressure {
+  #receive(message: Message): Backpressure {
     if (!isResponse(message)) return this.#onMessage?.(message);
     const pending = this.#pending.get(message.id);
     if (pending === undefined) this.#onResponse?.(message);

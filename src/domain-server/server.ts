@@ -19,7 +19,7 @@ import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
 import type { MailLimits } from './shard/mailbox/index.js';
 import { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
 import { MessageNode } from './shard/message-node/node.js';
-import { Records } from './shard/registry/records.js';
+import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
@@ -95,7 +95,7 @@ export class DomainServer {
   readonly #log: (text: string, details?: Record<string, unknown>) => void;
   readonly #node: MessageNode;
   readonly #ice: IceOffer;
-  readonly #records: Records;
+  readonly #records: StoredRecords;
   readonly #registry: DomainRegistry;
   readonly #rest: Rest;
   readonly #http: Server;
@@ -123,7 +123,7 @@ export class DomainServer {
       ...(init.turnSecret === undefined ? {} : { turnSecret: init.turnSecret }),
       ...(init.turnTtlS === undefined ? {} : { ttlS: init.turnTtlS }),
     });
-    this.#records = new Records({ store, clock }, { keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS });
+    this.#records = new StoredRecords({ store, clock }, { keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS });
     this.#node = new MessageNode({
       store, clock, random, log,
       registeredBy: (address) => this.#records.get(address)?.runtime,

@@ -1,5 +1,5 @@
 /** The one promise that all who wait for congestion to end share. It never rejects. */
-export class Relief {
+export class DrainSignal {
   #promise: Promise<void> | undefined;
   #settle: (() => void) | undefined;
 

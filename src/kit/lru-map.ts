@@ -2,7 +2,7 @@
  * A map that forgets: it keeps the newest `atLeast` entries, and at most twice as many. It forgets half of them at a
  * time, so that no entry costs more because of how many there are.
  */
-export class Recent<K, V> {
+export class LruMap<K, V> {
   readonly #atLeast: number;
   #young = new Map<K, V>();
   #old = new Map<K, V>();

@@ -1,7 +1,7 @@
 import { asProtoflyError, type Clock, type Timer } from '../protocol/index.js';
 import { Backoff } from './backoff.js';
 
-export interface RenewalComponents {
+export interface RetryUntilDoneComponents {
   readonly clock: Clock;
   /** May be done again at any time, also while it is being done. */
   readonly renew: () => Promise<void>;
@@ -9,8 +9,8 @@ export interface RenewalComponents {
 }
 
 /** Something that has to be done anew when a session begins, and is tried, with growing pauses, until it is done. */
-export class Renewal {
-  readonly #components: RenewalComponents;
+export class RetryUntilDone {
+  readonly #components: RetryUntilDoneComponents;
   readonly #name: string;
   readonly #backoff = new Backoff({ firstMs: 1000, maxMs: 60_000 });
   #again: Timer | undefined;
@@ -19,7 +19,7 @@ export class Renewal {
   #isDue = false;
   #closed = false;
 
-  constructor(components: RenewalComponents, { name }: { readonly name: string }) {
+  constructor(components: RetryUntilDoneComponents, { name }: { readonly name: string }) {
     this.#components = components;
     this.#name = name;
   }

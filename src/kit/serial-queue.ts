@@ -1,7 +1,7 @@
 import { ProtoflyError } from '../protocol/index.js';
 
 /** One after the other, in the order of asking. */
-export class Turns {
+export class SerialQueue {
   readonly #most: number;
   #waiting = 0;
   #last: Promise<unknown> = Promise.resolve();

@@ -7,7 +7,7 @@ const MOST_MS = 80_000;
  * How long what is under way to the other side may still take: what isn't known to have arrived, at the speed at which
  * what came before it did.
  */
-export class Pace {
+export class ThroughputEstimator {
   #arrived: number;
   #at: number;
   #speed = SLOWEST;

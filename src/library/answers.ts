@@ -17,7 +17,7 @@ interface Waiting {
 }
 
 /** The answers that a hyperty waits for: many at a time, with one timer for all of them. */
-export class Answers {
+export class PendingResponses {
   readonly #clock: Clock;
   readonly #waiting = new Map<string, Waiting>();
   #timer: Timer | undefined;

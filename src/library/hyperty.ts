@@ -4,8 +4,8 @@ import {
   asProtoflyError, expectationOf, parseAddress, ProtoflyError, refuse, respond, systemClock,
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
-import { Answers } from './answers.js';
-import type { Outlet } from './outlet.js';
+import { PendingResponses } from './answers.js';
+import type { ProgramSendQueue } from './outlet.js';
 import { receiptOf, type Receipt } from './receipt.js';
 import { untilEnd } from './until-end.js';
 
@@ -53,7 +53,7 @@ export interface SendFileOptions {
 export interface HypertyComponents {
   readonly client: Client;
   /** Of all hyperties of the program. */
-  readonly outlet: Outlet;
+  readonly outlet: ProgramSendQueue;
   readonly runtime: Address;
   /** What a person types, as an address. */
   readonly find: (typed: string) => Promise<Address>;
@@ -75,11 +75,11 @@ export class Hyperty {
   readonly name: string;
   readonly address: Address;
   readonly #client: Client;
-  readonly #outlet: Outlet;
+  readonly #outlet: ProgramSendQueue;
   readonly #runtime: Address;
   readonly #find: HypertyComponents['find'];
   readonly #addresses = new Map<string, Promise<Address>>();
-  readonly #answers: Answers;
+  readonly #answers: PendingResponses;
   readonly #isAwaited = ({ id }: Message): boolean => this.#answers.has(String(id));
   #next = 1;
   #taken = 0;
@@ -92,7 +92,7 @@ export class Hyperty {
     this.#outlet = outlet;
     this.#runtime = runtime;
     this.#find = find;
-    this.#answers = new Answers({ clock: systemClock, closed: client.closed });
+    this.#answers = new PendingResponses({ clock: systemClock, closed: client.closed });
     this.name = name;
     this.address = address;
   }

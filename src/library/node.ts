@@ -5,7 +5,7 @@ import { Runtime as RuntimeView } from '../client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
-import { Outlet } from './outlet.js';
+import { ProgramSendQueue } from './outlet.js';
 import { untilEnd } from './until-end.js';
 
 export type { Criteria };
@@ -37,7 +37,7 @@ export class Node {
   /** The runtime's address. */
   readonly address: Address;
   readonly #client: Client;
-  readonly #outlet: Outlet;
+  readonly #outlet: ProgramSendQueue;
   readonly #view: RuntimeView;
   readonly #init: NodeInit;
   readonly #hyperties = new Map<string, Hyperty>();
@@ -52,7 +52,7 @@ export class Node {
 
   private constructor(client: Client, view: RuntimeView, init: NodeInit) {
     this.#client = client;
-    this.#outlet = new Outlet({ post: (message) => client.post(message) });
+    this.#outlet = new ProgramSendQueue({ post: (message) => client.post(message) });
     this.#view = view;
     this.#init = init;
     this.address = view.session.runtime;

@@ -19,7 +19,7 @@ const always = (_message: Message): boolean => true;
  * What a program's hyperties send, at the pace of their link, however fast it comes: what the link doesn't take yet waits
  * here, in order. A program that doesn't care for pressure costs itself memory, and not its link.
  */
-export class Outlet {
+export class ProgramSendQueue {
   readonly #post: OutletComponents['post'];
   readonly #waiting = new Fifo<Waiting>();
   /** While the link is congested. */

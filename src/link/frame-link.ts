@@ -1,7 +1,7 @@
-import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, asProtoflyError, type Clock, type Pressure, type Timer } from '../protocol/index.js';
-import { Inlet } from './frame-reader.js';
+import { MAX_MESSAGE_BYTES, ProtoflyError, systemClock, asProtoflyError, type Clock, type Backpressure, type Timer } from '../protocol/index.js';
+import { FrameReader } from './frame-reader.js';
 import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit, type LinkStats } from './link.js';
-import { Outlet } from './frame-writer.js';
+import { FrameWriter } from './frame-writer.js';
 
 /** What a technology does for a link of frames. After `destroy` it calls nothing of `FrameEvents`. */
 export interface FrameTransport {
@@ -61,8 +61,8 @@ export class FrameLink<T> implements Link<T> {
   readonly #init: LinkInit;
   readonly #maxFrame: number;
   readonly #maxBuffered: number;
-  readonly #inlet: Inlet<T>;
-  readonly #outlet: Outlet;
+  readonly #inlet: FrameReader<T>;
+  readonly #outlet: FrameWriter;
   readonly #transport: FrameTransport;
   #state: State = OPEN;
   #settle: (end: LinkEnd) => void = () => undefined;
@@ -75,7 +75,7 @@ export class FrameLink<T> implements Link<T> {
     this.#clock = init.clock ?? systemClock;
     this.#maxFrame = init.maxFrame ?? MAX_MESSAGE_BYTES;
     this.#maxBuffered = init.maxBuffered ?? LINK_DEFAULTS.maxBuffered;
-    this.#inlet = new Inlet<T>({
+    this.#inlet = new FrameReader<T>({
       pull: () => this.#next(),
       onIdle: () => { this.#idle(); },
       onBlocked: () => { this.#transport.pause(); },
@@ -90,13 +90,13 @@ export class FrameLink<T> implements Link<T> {
       onEnd: (end) => { this.#peerEnded(end); },
       onGone: (reason) => { this.#gone(reason); },
     });
-    this.#outlet = new Outlet({
+    this.#outlet = new FrameWriter({
       highWater: init.highWater ?? LINK_DEFAULTS.highWater,
       write: (frames, done) => { this.#transport.write(frames, done); },
     });
   }
 
-  send(item: T): Pressure {
+  send(item: T): Backpressure {
     if (this.#state.at !== 'open') throw closedError(this.name, this.#state.end.reason);
     const frame = this.#codec.encode(item);
     const size = checkedSize(frame, this.#maxFrame);
@@ -109,7 +109,7 @@ export class FrameLink<T> implements Link<T> {
     return this.#outlet.push(frame, size);
   }
 
-  receive(receiver: (item: T) => Pressure): void {
+  receive(receiver: (item: T) => Backpressure): void {
     this.#inlet.receive(receiver);
     this.#inlet.pump();
   }

@@ -1,7 +1,7 @@
-import { asProtoflyError, type Pressure, type ProtoflyError } from '../protocol/index.js';
+import { asProtoflyError, type Backpressure, type ProtoflyError } from '../protocol/index.js';
 import type { LinkStats } from './link.js';
 
-export interface InletEvents<T> {
+export interface FrameReaderEvents<T> {
   /** The next item at hand; undefined when there is none. */
   pull(): T | undefined;
   /** The receiver has taken an item and is ready for the next. */
@@ -17,13 +17,13 @@ export interface InletEvents<T> {
 type State = 'unset' | 'ready' | 'giving' | 'blocked' | 'stopped';
 
 /** The receiving half of every link: gives items to the receiver, one after the other, as fast as that one takes them. */
-export class Inlet<T> {
-  readonly #events: InletEvents<T>;
+export class FrameReader<T> {
+  readonly #events: FrameReaderEvents<T>;
   readonly #stats: LinkStats;
-  #receiver: (item: T) => Pressure = () => undefined;
+  #receiver: (item: T) => Backpressure = () => undefined;
   #state: State = 'unset';
 
-  constructor(events: InletEvents<T>, stats: LinkStats) {
+  constructor(events: FrameReaderEvents<T>, stats: LinkStats) {
     this.#events = events;
     this.#stats = stats;
   }
@@ -32,7 +32,7 @@ export class Inlet<T> {
     return this.#state === 'ready';
   }
 
-  receive(receiver: (item: T) => Pressure): void {
+  receive(receiver: (item: T) => Backpressure): void {
     this.#receiver = receiver;
     if (this.#state === 'unset') this.#state = 'ready';
   }
@@ -58,7 +58,7 @@ export class Inlet<T> {
   }
 
   #give(item: T): void {
-    let pressure: Pressure = undefined;
+    let pressure: Backpressure = undefined;
     try {
       pressure = this.#receiver(item);
       this.#stats.received += 1;

@@ -1,7 +1,7 @@
-import type { Pressure } from '../protocol/index.js';
-import { Relief } from '../kit/drain-signal.js';
+import type { Backpressure } from '../protocol/index.js';
+import { DrainSignal } from '../kit/drain-signal.js';
 
-export interface OutletInit {
+export interface FrameWriterInit {
   readonly highWater: number;
   /** Writes frames in order; `done` is called later, once they have left or never will. */
   write(frames: readonly string[], done: () => void): void;
@@ -14,17 +14,17 @@ const EAGER_BYTES = 64 * 1024;
  * The sending half of a link: gathers the frames of one turn of the event loop, and of as long as a write takes,
  * and writes them at once.
  */
-export class Outlet {
+export class FrameWriter {
   readonly #highWater: number;
-  readonly #write: OutletInit['write'];
-  readonly #relief = new Relief();
+  readonly #write: FrameWriterInit['write'];
+  readonly #relief = new DrainSignal();
   #frames: string[] = [];
   #gathered = 0;
   #writing = 0;
   #state: 'idle' | 'scheduled' | 'writing' | 'stopped' = 'idle';
   #onEmpty: (() => void) | undefined;
 
-  constructor({ highWater, write }: OutletInit) {
+  constructor({ highWater, write }: FrameWriterInit) {
     this.#highWater = highWater;
     this.#write = write;
   }
@@ -34,7 +34,7 @@ export class Outlet {
     return this.#gathered + this.#writing;
   }
 
-  push(frame: string, size: number): Pressure {
+  push(frame: string, size: number): Backpressure {
     this.#frames.push(frame);
     this.#gathered += size;
     if (this.#state === 'idle') {

@@ -1,4 +1,4 @@
-import type { Clock, Pressure, ProtoflyError } from '../protocol/index.js';
+import type { Clock, Backpressure, ProtoflyError } from '../protocol/index.js';
 
 /**
  * The Link port: an ordered, reliable, two-way stream of items (messages, unless said otherwise) to exactly one
@@ -22,13 +22,13 @@ export interface Link<T> {
    * @returns pressure; a sender that doesn't wait is still bounded: beyond `maxBuffered` the link ends as `gone`
    * @throws ProtoflyError `E_LINK_CLOSED` after the end, `E_TOO_LARGE` for an item above the limit (the link stays)
    */
-  send(item: T): Pressure;
+  send(item: T): Backpressure;
   /**
    * Sets the one receiver; nothing is read before, so that the other side's end isn't noticed before either. While the receiver's promise is pending nothing more is
    * given to it, and before long nothing more is read, so that the other side feels the pressure.
    * What a receiver throws costs that item only and goes to `onReject`.
    */
-  receive(receiver: (item: T) => Pressure): void;
+  receive(receiver: (item: T) => Backpressure): void;
   /** Sends what was accepted, as far as the other side takes it within `lingerMs`, then ends. Idempotent. */
   close(reason?: string): Promise<void>;
   readonly stats: Readonly<LinkStats>;

@@ -6,10 +6,10 @@ import {
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
-import { CatalogueService, Clients, RegistryService, UserAgent } from './services/index.js';
+import { CatalogueService, ConnectedPrograms, RegistryService, UserAgent } from './services/index.js';
 import { Outgoing, Receipts, WINDOW, type Carrier, type RouteRequest } from './delivery/index.js';
 import { Doctor } from './p2p/doctor/index.js';
-import { Entrance } from './routing/ingress.js';
+import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
@@ -81,8 +81,8 @@ export interface Parts {
   readonly network: NetworkMonitor;
   readonly records: Records;
   readonly syncManager: SyncManager;
-  readonly clients: Clients;
-  readonly entrance: Entrance;
+  readonly clients: ConnectedPrograms;
+  readonly entrance: Ingress;
 }
 
 /** What the parts tell the runtime that they make up, and ask of it. */
@@ -186,7 +186,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onHandler: () => { host.onChange(); },
     onOffer: () => { if (nodes.status.status === 'live') host.onOffer(); },
   }, { runtime, domain, enabled: settings.p2p ?? true });
-  const entrance: Entrance = new Entrance({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
+  const entrance: Ingress = new Ingress({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
   const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
   connections.onChange(({ now }) => {
     if (now !== 'live') return;
@@ -212,7 +212,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       publish: (message) => nodes.publish(message),
     },
   }, { runtime, domain, isOutside: isForeign, log });
-  const clients = new Clients({ bus, hyperties, log }, { runtime, domain, user, window });
+  const clients = new ConnectedPrograms({ bus, hyperties, log }, { runtime, domain, user, window });
   const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, entrance };
   addServices(parts, components, { runtime, domain });
   return parts;

@@ -14,7 +14,7 @@ import { parseDuration } from '../../src/cli/io/duration.js';
 import { parseSize } from '../../src/cli/io/size.js';
 import { cell } from '../../src/cli/io/table.js';
 import { splitStream } from '../../src/cli/messages/split.js';
-import { Sender, type Receipt } from '../../src/cli/messages/sender.js';
+import { ProgramSender, type Receipt } from '../../src/cli/messages/sender.js';
 import { domainPlaces, profilePlaces } from '../../src/client/paths.js';
 import { NOT_PLAIN, SEND_OPTIONS } from '../../src/cli/short-cut.js';
 import { isErrorCode, parseAddress, ProtoflyError, type Message } from '../../src/protocol/index.js';
@@ -211,7 +211,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   const { client } = await Client.connect(path);
   t.teardown(() => client.close());
   const init = { to: UA, from: client.address, type: 'create', window: 6000 } as const;
-  const sender = new Sender({ client }, init);
+  const sender = new ProgramSender({ client }, init);
   const sendAll = (size: number): number => { let count = 0; for (; sender.hasRoom; count++) sender.send('x', size); return count; };
   t.equal(sendAll(1), 3, 'so many messages');
   await eventually(() => held.length === 3);
@@ -230,7 +230,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   sender.close();
   t.equal(sender.unknown, 0);
   const said: Receipt[] = [];
-  const impatient = new Sender({ client }, { ...init, timeoutMs: 30, onReceipt: (receipt) => { said.push(receipt); } });
+  const impatient = new ProgramSender({ client }, { ...init, timeoutMs: 30, onReceipt: (receipt) => { said.push(receipt); } });
   impatient.send('x', 1);
   await impatient.ended;
   t.match(impatient.over, { code: 'E_TIMEOUT', uncertain: true });

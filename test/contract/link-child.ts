@@ -2,14 +2,14 @@ import { createWriteStream } from 'node:fs';
 import { parentLink } from '../../src/link/pipe/index.js';
 import { Mux } from '../../src/link/mux/index.js';
 import { messageCodec, textCodec } from '../../src/link/index.js';
-import type { Message, Pressure } from '../../src/protocol/index.js';
+import type { Message, Backpressure } from '../../src/protocol/index.js';
 
 /** The child of the tests of `pipe/`: its first argument says what it does. */
 const [, , task] = process.argv;
 
 const echo = (): void => {
   const link = parentLink<Message>(messageCodec);
-  link.receive((item): Pressure => {
+  link.receive((item): Backpressure => {
     process.stdout.write('an accident on stdout\n');
     return link.send(item);
   });

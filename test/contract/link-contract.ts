@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 import type { Link, LinkEnd, LinkInit } from '../../src/link/index.js';
-import type { Address, Message, Pressure, ProtoflyError } from '../../src/protocol/index.js';
+import type { Address, Message, Backpressure, ProtoflyError } from '../../src/protocol/index.js';
 
 /** Two ends of a link, and the means to break it. */
 export interface Pair {
@@ -49,7 +49,7 @@ const untilSteady = async (count: () => number): Promise<number> => {
 };
 
 /** Collects what comes, and resolves when there is enough. */
-const collect = (link: Link<Message>, enough: number, pressure: () => Pressure = () => undefined): { got: Message[]; all: Promise<void> } => {
+const collect = (link: Link<Message>, enough: number, pressure: () => Backpressure = () => undefined): { got: Message[]; all: Promise<void> } => {
   const got: Message[] = [];
   const all = new Promise<void>((resolve) => {
     link.receive((item) => {
@@ -116,7 +116,7 @@ export const linkContract = (t: Test, maker: LinkMaker): void => {
     const { a, b, cleanUp } = await maker.pair();
     const count = 3000;
     const sent = Array.from({ length: count }, (_, id) => message(id, 'ä€😀x'.repeat(Math.floor(next() ** 8 * 10_000))));
-    const busy = (): Pressure => (next() < 0.02 ? turn() : undefined);
+    const busy = (): Backpressure => (next() < 0.02 ? turn() : undefined);
     const there = collect(b, count, busy);
     const back = collect(a, count, busy);
     for (const item of sent) {

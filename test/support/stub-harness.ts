@@ -5,10 +5,10 @@
 import {
   child, isResponse, parseAddress, respond, systemClock, ProtoflyError,
   type Address, type DataChange, type DataObserver, type DataReporter, type Invitation, type Message, type Request, type Response, type StubBus, type StubPort, type StubRequest,
-  type Pressure, type Syncher,
+  type Backpressure, type Syncher,
 } from '../../src/protocol/index.js';
 
-type Listener = (message: Message) => Pressure;
+type Listener = (message: Message) => Backpressure;
 
 /** Waits until `check` gives something; looks again after each `poke`. */
 export class Watch {
@@ -52,11 +52,11 @@ export class TestBus implements StubBus {
   /** What the runtime says to an announcement; undefined: nothing. */
   announce: ((request: Request) => Response | undefined) | undefined = (request) => respond(request, 200);
   /** Takes the place of recording, for measurements and for pressure. */
-  onPost: ((message: Message) => Pressure) | undefined;
+  onPost: ((message: Message) => Backpressure) | undefined;
   readonly #listeners = new Map<string, Listener>();
   #id = 0;
 
-  postMessage(given: Message | StubRequest, onResponse?: (response: Response) => void): Pressure {
+  postMessage(given: Message | StubRequest, onResponse?: (response: Response) => void): Backpressure {
     const message = { ...given, id: given.id ?? ++this.#id } as Message;
     if (!isResponse(message) && typeof message.to === 'string' && message.to.endsWith('/status')) {
       const body = message.body ?? {};
@@ -94,7 +94,7 @@ export class TestBus implements StubBus {
   }
 
   /** The runtime gives the stub a message: to carry, or to the stub itself. */
-  give(message: Message): Pressure {
+  give(message: Message): Backpressure {
     const listener = this.#listeners.get(String(message.to)) ?? this.#listeners.get('*');
     return listener?.(message);
   }

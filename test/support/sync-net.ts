@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { MessageBus, type Origin } from '../../src/bus/index.js';
 import {
   child, decodeMessage, encodeMessage, isProvisional, isResponse, isWithin, parseAddress, ProtoflyError, recipientsOf, refuse,
-  type Address, type Clock, type Message, type Pressure, type Response,
+  type Address, type Clock, type Message, type Backpressure, type Response,
 } from '../../src/protocol/index.js';
 import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncManagerInit, type SyncRoutes } from '../../src/runtime/objects/index.js';
 
@@ -127,7 +127,7 @@ export class SyncRuntime {
     this.address = parseAddress(`hyperty-runtime://x.example/${name}`);
     this.#node = node;
     this.#clock = clock;
-    const send = (message: Message): Pressure => { node.send(message, this.address); };
+    const send = (message: Message): Backpressure => { node.send(message, this.address); };
     this.bus = new MessageBus({ clock, resolver: { resolve: (_message, _to, origin) => {
       if (origin === this.origin) throw new ProtoflyError('E_NOT_FOUND', 'not here');
       return send;

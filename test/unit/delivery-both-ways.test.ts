@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { idsOf, isBatch, isResponse, isSuccess, parseAddress, receiptIn, unbatched, withFlow, withoutReceipt, type Address, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type Attachment, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Inbox, type Attachment, type KeptCheckpoint, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -49,7 +49,7 @@ class Side {
     this.outgoing = new Outgoing({ clock, route: () => this.lanes[this.way], reply: refused, receipts: this.#receipts }, { epoch: own, giveUpMs: 1_000_000 });
     const store = memoryStore();
     this.inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, log: () => undefined, receipts: this.#receipts, reply: refused,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, log: () => undefined, receipts: this.#receipts, reply: refused,
     }, { address: own });
     this.#attachment = this.inbox.attach({ window: 1000, deliver: ({ body }) => {
       this.taken.push(body?.value as number);

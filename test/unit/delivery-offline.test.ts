@@ -3,7 +3,7 @@ import t from 'tap';
 import { Mailbox } from '../../src/domain-server/shard/mailbox/index.js';
 import { asProtoflyError, parseAddress, ProtoflyError, refuse, respond, type Message, type Request, type Response } from '../../src/protocol/index.js';
 import { Receipts, type Carrier, type RouteRequest } from '../../src/runtime/delivery/index.js';
-import { Inbox, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Inbox, type KeptCheckpoint, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/delivery/outbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
@@ -257,7 +257,7 @@ class World {
       if (response.body['path'] === 'p2p') { if (this.isDirect) this.directToAlice.push(response); } else if (this.bobIsThere) this.toAlice.push(...this.mailbox.settle(response));
     };
     const inbox: Inbox = new Inbox({
-      stored: this.bobStore.collection<Stored>('inbox'), positions: this.bobStore.collection<KeptPosition>('positions'), clock: this.#bobClock, log: () => undefined,
+      stored: this.bobStore.collection<Stored>('inbox'), positions: this.bobStore.collection<KeptCheckpoint>('positions'), clock: this.#bobClock, log: () => undefined,
       receipts: new Receipts({ reply }), reply,
     }, { address: bob, positionMs: POSITION_MS });
     inbox.attach({ deliver: ({ body }) => {

@@ -4,7 +4,7 @@ import { Mailbox } from '../../src/domain-server/shard/mailbox/index.js';
 import { child, flowOf, parseAddress, ProtoflyError, rangeOf, respond, type Address, type Message, type RegistryRecord, type Request, type Response } from '../../src/protocol/index.js';
 import { LaneReader, LaneWriter } from '../../src/protostubs/p2p/lanes.js';
 import { Incoming, Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type InboxInit, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Inbox, type InboxInit, type KeptCheckpoint, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair, type OutboxInit } from '../../src/runtime/delivery/outbox/index.js';
 import type { Records } from '../../src/runtime/directory/records.js';
 import type { Hyperties } from '../../src/runtime/hyperties/hyperties.js';
@@ -74,7 +74,7 @@ const startInbox = (store: Store, init: Partial<InboxInit> = {}, clock = new Man
   const replies: Response[] = [];
   const reply = (response: Response): void => { replies.push(response); };
   const inbox = new Inbox({
-    stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts: new Receipts({ reply }), reply, log: () => undefined,
+    stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts: new Receipts({ reply }), reply, log: () => undefined,
   }, { address: bob, ...init });
   const said = (): unknown[] => replies.map(({ body, id }) => [rangeOf({ body } as Response)?.last ?? id, body.code]);
   return { inbox, replies, said, clock };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { idsOf, isBatch, parseAddress, unbatched, type Message, type Request, type Response, type Path } from '../../src/protocol/index.js';
 import { Outgoing, Receipts, type Carrier } from '../../src/runtime/delivery/index.js';
-import { Inbox, type Attachment, type KeptPosition, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
+import { Inbox, type Attachment, type KeptCheckpoint, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -160,7 +160,7 @@ class World {
       if (life === this.receiverLife) this.lanes[response.body['path'] === 'p2p' ? 'p2p' : 'msg-node'].receipts.push(response);
     };
     return new Inbox({
-      stored: this.store.collection<Stored>('inbox'), positions: this.store.collection<KeptPosition>('positions'), clock, log: () => undefined,
+      stored: this.store.collection<Stored>('inbox'), positions: this.store.collection<KeptCheckpoint>('positions'), clock, log: () => undefined,
       receipts: new Receipts({ reply }), reply,
     }, { address: bob, positionMs: POSITION_MS });
   }

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { nextOwing, type Owing, type OwingLook } from '../../src/domain-server/edge/rest/owing.js';
+import { nextOwing, type AckDeadline, type OwingLook } from '../../src/domain-server/edge/rest/owing.js';
 
 const look = (now: number, first: number | undefined, more: Partial<OwingLook> = {}): OwingLook => ({ now, first, lateMs: 0, taken: 0, pending: false, patienceMs: 5000, ...more });
-const after = (...looks: OwingLook[]): Owing => looks.reduce<Owing>((owing, one) => nextOwing(owing, one).owing, { name: 'even' });
+const after = (...looks: OwingLook[]): AckDeadline => looks.reduce<AckDeadline>((owing, one) => nextOwing(owing, one).owing, { name: 'even' });
 
 t.test('RST-4: every arrow', (t) => {
   t.match(after(look(0, undefined)), { name: 'even' });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Records } from '../../src/domain-server/shard/registry/records.js';
+import { StoredRecords } from '../../src/domain-server/shard/registry/records.js';
 import { Meter } from '../../src/domain-server/shard/message-node/meter.js';
 import { parseRecord, type Address, type Clock, type RegistryRecord } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';
@@ -16,7 +16,7 @@ const urls = (records: Iterable<RegistryRecord>): string[] => [...records].map((
 
 void t.test('an index entry stands for what the record is now', async (t) => {
   const store = memoryStore();
-  const records = new Records({ store, clock: timeAt(0) }, { keepDisconnectedMs: 1000 });
+  const records = new StoredRecords({ store, clock: timeAt(0) }, { keepDisconnectedMs: 1000 });
   await records.put(record('1', { name: 'a', guid: 'user-guid://g' }));
   await records.put(record('2', { name: 'a' }));
   t.same(urls(records.find('name', 'a', true)), ['1', '2']);
@@ -32,7 +32,7 @@ void t.test('an index entry stands for what the record is now', async (t) => {
 });
 
 void t.test('long addresses and names are found, and not taken for one another', async (t) => {
-  const records = new Records({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1000 });
+  const records = new StoredRecords({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1000 });
   const long = 'x'.repeat(1500);
   await records.put(record(`${long}1`, { name: `${long}1` }));
   await records.put(record(`${long}2`, { name: `${long}2` }));
@@ -45,7 +45,7 @@ void t.test('long addresses and names are found, and not taken for one another',
 void t.test('records expire in the order in which they are due: live, disconnected, gone', async (t) => {
   const clock = timeAt(1000);
   const store = memoryStore();
-  const records = new Records({ store, clock }, { keepDisconnectedMs: 5000 });
+  const records = new StoredRecords({ store, clock }, { keepDisconnectedMs: 5000 });
   const changed: string[] = [];
   const expire = (from = 0): Promise<boolean> => records.expire(from, ({ url, status }) => { changed.push(`${url.slice(-1)} ${status}`); });
   await records.put(record('1', { expires: 20 }));
@@ -73,7 +73,7 @@ void t.test('records expire in the order in which they are due: live, disconnect
 
 void t.test('many that are due go in batches, and a runtime\'s records are disconnected all', async (t) => {
   const clock = timeAt(0);
-  const records = new Records({ store: memoryStore(), clock }, { keepDisconnectedMs: 5000 });
+  const records = new StoredRecords({ store: memoryStore(), clock }, { keepDisconnectedMs: 5000 });
   for (let i = 0; i < 450; i += 1) void records.put(record(String(i)));
   await records.put(record('other', { runtime: 'hyperty-runtime://a.example/s' }));
   let announced = 0;
@@ -88,7 +88,7 @@ void t.test('many that are due go in batches, and a runtime\'s records are disco
 });
 
 void t.test('a record beyond the largest is refused', (t) => {
-  const records = new Records({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1, maxRecord: 500 });
+  const records = new StoredRecords({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1, maxRecord: 500 });
   t.throws(() => records.put(record('1', { extra: 'x'.repeat(500) })), { code: 'E_TOO_LARGE' });
   t.end();
 });

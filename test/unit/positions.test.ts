@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseAddress } from '../../src/protocol/index.js';
 import { Incoming } from '../../src/runtime/delivery/incoming.js';
-import { Positions, type KeptPosition } from '../../src/runtime/hyperties/inbox/positions.js';
+import { Checkpoints, type KeptCheckpoint } from '../../src/runtime/hyperties/inbox/positions.js';
 import { Disk } from '../support/histories/disk.js';
 import { ManualClock } from '../support/manual-clock.js';
 
@@ -11,10 +11,10 @@ const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolv
 void t.test('FLW-5 a position that could not be written is written when the disk takes it again', async (t) => {
   const clock = new ManualClock();
   const disk = new Disk(() => clock.now());
-  const kept = disk.open().collection<KeptPosition>('positions');
+  const kept = disk.open().collection<KeptCheckpoint>('positions');
   const incoming = new Incoming<number>({ sizeOf: () => 1 });
   const failures: unknown[] = [];
-  const positions = new Positions({ kept, clock, incoming, onFailed: (thrown) => failures.push(thrown) }, { address });
+  const positions = new Checkpoints({ kept, clock, incoming, onFailed: (thrown) => failures.push(thrown) }, { address });
   incoming.sort(1, 'a', { epoch: 'e', seq: 1, base: 1 });
   incoming.taken('a', { epoch: 'e', seq: 1 });
   disk.become('failing');

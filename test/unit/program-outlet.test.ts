@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Outlet } from '../../src/library/outlet.js';
+import { ProgramSendQueue } from '../../src/library/outlet.js';
 import { parseAddress, ProtoflyError, type Message } from '../../src/protocol/index.js';
 import { turns } from '../support/manual-clock.js';
 
@@ -11,7 +11,7 @@ const message = (id: number): Message => ({ id, type: 'create', from: alice, to:
 const congested = () => {
   const sent: unknown[] = [];
   let relieve: (() => void) | undefined;
-  const outlet = new Outlet({ post: ({ id }) => {
+  const outlet = new ProgramSendQueue({ post: ({ id }) => {
     if (id === 13) throw new ProtoflyError('E_TOO_LARGE', 'too large');
     sent.push(id);
     return sent.length % 3 === 0 ? new Promise<void>((resolve) => { relieve = resolve; }) : undefined;

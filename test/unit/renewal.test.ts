@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ProtoflyError } from '../../src/protocol/index.js';
-import { Renewal } from '../../src/kit/retry-until-done.js';
+import { RetryUntilDone } from '../../src/kit/retry-until-done.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 /** A renewal whose attempts are ended by hand. */
@@ -11,7 +11,7 @@ const withAttempts = () => {
   const renew = () => new Promise<void>((resolve, reject) => {
     attempts.push({ done: resolve, fail: () => { reject(new ProtoflyError('E_TIMEOUT', 'no answer')); } });
   });
-  return { clock, attempts, log, renewal: new Renewal({ clock, renew, log: (_level, text) => { log.push(text); } }, { name: 'it' }) };
+  return { clock, attempts, log, renewal: new RetryUntilDone({ clock, renew, log: (_level, text) => { log.push(text); } }, { name: 'it' }) };
 };
 
 t.test('what fails is tried again, with growing pauses, until it is done', async (t) => {

@@ -4,7 +4,7 @@ import { parseAddress, ProtoflyError, type Message, type RegistryRecord } from '
 import { NetworkMonitor, type NetworkChange } from '../../src/runtime/network/index.js';
 import { ConnectionList, type ConnectionChange } from '../../src/runtime/p2p/connection-list.js';
 import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
-import { Repairs } from '../../src/runtime/p2p/reconnector.js';
+import { Reconnector } from '../../src/runtime/p2p/reconnector.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const BOB = parseAddress('hyperty-runtime://localhost/bob');
@@ -33,7 +33,7 @@ const world = () => {
     list.step(connection, 'live', undefined, { generation: connection.generation, health: 'good' });
     return connection;
   };
-  const repairs = new Repairs({
+  const repairs = new Reconnector({
     clock, random: () => 1, log: quiet,
     renew: async () => {
       tried.push(`renew at ${String(clock.now() % 1_000_000)}`);

@@ -5,7 +5,7 @@ import { findAddress } from '../target.js';
 import type { Context } from '../context.js';
 import { askText } from '../io/prompt.js';
 import { changeIn } from './exact.js';
-import { Sender, type Receipt } from './sender.js';
+import { ProgramSender, type Receipt } from './sender.js';
 import type { Split } from './split.js';
 
 export interface SendInput {
@@ -122,7 +122,7 @@ class ReceiptPrinter {
 }
 
 /** Sends all there is. Returns what stopped it before its end: the input, not the way. */
-const pump = async (sender: Sender, batches: AsyncGenerator<readonly string[]>, input: SendInput, printer: ReceiptPrinter): Promise<unknown> => {
+const pump = async (sender: ProgramSender, batches: AsyncGenerator<readonly string[]>, input: SendInput, printer: ReceiptPrinter): Promise<unknown> => {
   const asJson = input.jsonBody || input.split === 'json';
   try {
     for (;;) {
@@ -143,7 +143,7 @@ const pump = async (sender: Sender, batches: AsyncGenerator<readonly string[]>, 
 const counted = (count: number): string => `${String(count)} message${count === 1 ? '' : 's'}`;
 
 /** What the stream as a whole ended with. @throws ProtoflyError */
-const judge = (sender: Sender, inputError: unknown): void => {
+const judge = (sender: ProgramSender, inputError: unknown): void => {
   const { delivered, failed, unknown, firstError, over } = sender;
   const cause = firstError ?? over ?? inputError;
   if (cause === undefined) return;
@@ -169,7 +169,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
   try {
     const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
     if (input.requireDirect) await makeDirect(runtime, to, timeoutMs);
-    const sender = new Sender({ client: runtime.client }, {
+    const sender = new ProgramSender({ client: runtime.client }, {
       to, from, type, timeoutMs: input.timeoutMs, window: runtime.session.window, signal: context.signal,
       p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,
       store: input.store === true,

@@ -54,7 +54,7 @@ const monotonic = (): number => performance.now();
  * allocated per message but the message itself and its place in the window: whoever sends waits only when `room`
  * says so.
  */
-export class Sender {
+export class ProgramSender {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #init: SenderInit;

@@ -1,9 +1,9 @@
-import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Pressure, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError, roughSize, systemClock, type Backpressure, type Timer } from '../../protocol/index.js';
 import { Fifo } from '../../kit/fifo.js';
 import { closedError } from '../frame-link.js';
-import { Inlet } from '../frame-reader.js';
+import { FrameReader } from '../frame-reader.js';
 import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../link.js';
-import { Relief } from '../../kit/drain-signal.js';
+import { DrainSignal } from '../../kit/drain-signal.js';
 
 interface Held<T> {
   readonly item: T;
@@ -24,10 +24,10 @@ class MemoryEnd<T> implements Link<T> {
   readonly closed: Promise<LinkEnd>;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
   readonly #init: LinkInit;
-  readonly #inlet: Inlet<T>;
+  readonly #inlet: FrameReader<T>;
   readonly #held = new Fifo<Held<T>>();
   /** Frees the other end's sender. */
-  readonly #relief = new Relief();
+  readonly #relief = new DrainSignal();
   #heldBytes = 0;
   #scheduled = false;
   #peer: MemoryEnd<T> | undefined;
@@ -38,7 +38,7 @@ class MemoryEnd<T> implements Link<T> {
     this.name = name;
     this.#init = init;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
-    this.#inlet = new Inlet<T>({
+    this.#inlet = new FrameReader<T>({
       pull: () => this.#pull(),
       onIdle: () => { this.#emptied(); },
       onBlocked: () => undefined,
@@ -55,7 +55,7 @@ class MemoryEnd<T> implements Link<T> {
     return [one, other];
   }
 
-  send(item: T): Pressure {
+  send(item: T): Backpressure {
     if (this.#state.at !== 'open' || this.#peer === undefined) throw closedError(this.name, this.#state.at === 'open' ? 'it has no other end' : this.#state.end.reason);
     const { maxFrame = MAX_MESSAGE_BYTES, maxBuffered = LINK_DEFAULTS.maxBuffered } = this.#init;
     const size = roughSize(item);
@@ -69,7 +69,7 @@ class MemoryEnd<T> implements Link<T> {
     return this.#peer.#take(item, size);
   }
 
-  receive(receiver: (item: T) => Pressure): void {
+  receive(receiver: (item: T) => Backpressure): void {
     this.#inlet.receive(receiver);
     this.#schedule();
   }
@@ -87,7 +87,7 @@ class MemoryEnd<T> implements Link<T> {
     await this.closed;
   }
 
-  #take(item: T, size: number): Pressure {
+  #take(item: T, size: number): Backpressure {
     // An end that is closing reads on and drops, so that the other side isn't stopped.
     if (this.#state.at !== 'open') return undefined;
     this.#held.push({ item, size });

@@ -1,9 +1,9 @@
-import { asProtoflyError, type Clock, type Message, type Pressure, type ProtoflyError, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, type Clock, type Message, type Backpressure, type ProtoflyError, type Timer } from '../../protocol/index.js';
 import { Fifo } from '../../kit/fifo.js';
 import { checkedSize, closedError } from '../frame-link.js';
-import { Inlet } from '../frame-reader.js';
+import { FrameReader } from '../frame-reader.js';
 import type { Codec, Link, LinkEnd, LinkStats } from '../link.js';
-import { Relief } from '../../kit/drain-signal.js';
+import { DrainSignal } from '../../kit/drain-signal.js';
 import { closeFrame, creditFrame, MAX_CREDIT, messagePrefix } from './frames.js';
 
 /** What a channel needs of its mux. */
@@ -47,10 +47,10 @@ export class Channel implements Link<Message> {
   readonly #host: ChannelHost;
   readonly #init: ChannelInit;
   readonly #prefix: string;
-  readonly #inlet: Inlet<Message>;
+  readonly #inlet: FrameReader<Message>;
   /** Sent, but the other side or the link below doesn't take it yet. */
   readonly #queue = new Fifo<string>();
-  readonly #relief = new Relief();
+  readonly #relief = new DrainSignal();
   #queued = 0;
   /** How much the other side still takes. */
   #credit: number;
@@ -72,7 +72,7 @@ export class Channel implements Link<Message> {
     this.#credit = credit;
     this.#allowance = init.window;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
-    this.#inlet = new Inlet<Message>({
+    this.#inlet = new FrameReader<Message>({
       pull: () => this.#pull(),
       onTaken: () => { this.#take(this.#inHand); },
       onIdle: () => { if (this.#state.at === 'draining') this.end(this.#state.end); },
@@ -81,7 +81,7 @@ export class Channel implements Link<Message> {
     }, this.stats);
   }
 
-  send(item: Message): Pressure {
+  send(item: Message): Backpressure {
     if (this.#state.at !== 'open') throw closedError(this.name, this.#state.end.reason);
     const json = this.#init.codec.encode(item);
     checkedSize(json, this.#init.maxFrame);
@@ -94,7 +94,7 @@ export class Channel implements Link<Message> {
     return this.#enqueue(json);
   }
 
-  receive(receiver: (item: Message) => Pressure): void {
+  receive(receiver: (item: Message) => Backpressure): void {
     this.#inlet.receive(receiver);
     this.#inlet.pump();
   }
@@ -185,7 +185,7 @@ export class Channel implements Link<Message> {
     this.#settle(end);
   }
 
-  #enqueue(json: string): Pressure {
+  #enqueue(json: string): Backpressure {
     if (this.#queued > this.#init.maxBuffered) {
       const reason = `more than ${String(this.#init.maxBuffered)} bytes wait to be sent`;
       this.fail(reason);

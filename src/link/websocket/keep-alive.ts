@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Clock, Timer } from '../../protocol/index.js';
-import { Pace } from '../../kit/throughput.js';
+import { ThroughputEstimator } from '../../kit/throughput.js';
 import { takenFrom } from '../taken.js';
 
 /** In milliseconds. */
@@ -104,7 +104,7 @@ export interface KeepAliveComponents {
 export class KeepAlive {
   readonly #components: KeepAliveComponents;
   readonly #times: KeepAliveTimes;
-  readonly #pace: Pace;
+  readonly #pace: ThroughputEstimator;
   readonly #onPong = (): void => { this.#ponged(); };
   #vigil: Vigil;
   #timer: Timer | undefined;
@@ -116,7 +116,7 @@ export class KeepAlive {
     const { ws, socket, clock } = components;
     this.#components = components;
     this.#times = times;
-    this.#pace = new Pace(socket.bytesWritten, clock.now());
+    this.#pace = new ThroughputEstimator(socket.bytesWritten, clock.now());
     this.#vigil = { name: 'calm', read: socket.bytesRead, missed: 0 };
     this.#arm(times.everyMs);
     ws.on('pong', this.#onPong);

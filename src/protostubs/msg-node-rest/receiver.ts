@@ -1,4 +1,4 @@
-import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Clock, type Message, type Pressure, type StubSandbox } from '../../protocol/index.js';
+import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Clock, type Message, type Backpressure, type StubSandbox } from '../../protocol/index.js';
 import { EventLines, numberOf } from './event-lines.js';
 import { wordsOf, type Deadline, type Exchange } from './exchange.js';
 import type { Progress } from './progress.js';
@@ -14,7 +14,7 @@ export interface ReceiverComponents {
 }
 
 export interface ReceiverEvents {
-  onMessage(message: Message): Pressure;
+  onMessage(message: Message): Backpressure;
   /** A message of so many UTF-16 units was handed on and is to be acknowledged; polling does that by itself. */
   onReceived(size: number): void;
   /** Polling works where the stream brought nothing. */
@@ -37,7 +37,7 @@ const MAX_LIST_BYTES = 2 * MAX_MESSAGE_BYTES;
 const REFUSALS_OF_STREAMS = [400, 404, 405, 406, 415, 501];
 
 /** Receives messages, in order, as fast as the runtime takes them. */
-export class Receiver {
+export class EventReceiver {
   readonly #components: ReceiverComponents;
   readonly #events: ReceiverEvents;
   readonly #receive: Receive | undefined;
@@ -159,7 +159,7 @@ export class Receiver {
     for (const item of list) await this.#hand(() => parseMessage(item));
   }
 
-  #hand(decode: () => Message): Pressure {
+  #hand(decode: () => Message): Backpressure {
     let message: Message;
     try {
       message = decode();

@@ -1,4 +1,4 @@
-import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Pressure, type Timer } from '../../protocol/index.js';
+import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
 import type { Item } from '../msg-node/index.js';
 import { wordsOf, type Answer, type Exchange } from './exchange.js';
 import type { Batch, Progress } from './progress.js';
@@ -41,7 +41,7 @@ const ANSWER_BYTES = 64 * 1024;
 const isSuccess = ({ status }: Answer): boolean => status >= 200 && status < 300;
 
 /** Posts messages in batches, one at a time, and acknowledges what was received, with a batch where there is one. */
-export class Sender {
+export class BatchSender {
   readonly #components: SenderComponents;
   readonly #events: SenderEvents;
   #queue: Item[] = [];
@@ -71,7 +71,7 @@ export class Sender {
   }
 
   /** @throws ProtoflyError `E_TOO_MANY` */
-  send(item: Item): Pressure {
+  send(item: Item): Backpressure {
     if (this.#queue.length >= MAX_MESSAGES || (this.#size > 0 && this.#size + item.text.length > MAX_SIZE)) throw new ProtoflyError('E_TOO_MANY', 'too much waits for the message node already');
     this.#queue.push(item);
     this.#size += item.text.length;

@@ -1,12 +1,12 @@
 import {
   asProtoflyError, decodeMessage, encodeMessage, isResponse, ProtoflyError, respond, SESSION,
-  type Clock, type Message, type Pressure, type Request, type StubSandbox,
+  type Clock, type Message, type Backpressure, type Request, type StubSandbox,
 } from '../../protocol/index.js';
 import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
 import { Exchange, wordsOf, type Answer } from './exchange.js';
 import { startOfProgress, type Progress } from './progress.js';
-import { Receiver, type Receive } from './receiver.js';
-import { Sender } from './sender.js';
+import { EventReceiver, type Receive } from './receiver.js';
+import { BatchSender } from './sender.js';
 
 export interface RestComponents {
   readonly clock: Clock;
@@ -57,16 +57,16 @@ class RestConnection implements Connection {
   readonly #progress: Progress;
   readonly #events: ConnectionEvents;
   readonly #exchange: Exchange;
-  readonly #sender: Sender;
-  readonly #receiver: Receiver;
+  readonly #sender: BatchSender;
+  readonly #receiver: EventReceiver;
 
   constructor({ progress, clock, log, fetch }: RestComponents & { readonly progress: Progress }, events: ConnectionEvents & { onFallBack(): void }, init: RestInit) {
     this.#progress = progress;
     this.#events = events;
     this.#exchange = new Exchange({ fetch, clock }, init);
     const onFailed = (why: string): void => { if (!this.#exchange.closed) events.onDropped(why); };
-    this.#sender = new Sender({ exchange: this.#exchange, clock, progress }, { onRefused: events.onRefused, onFailed });
-    this.#receiver = new Receiver(
+    this.#sender = new BatchSender({ exchange: this.#exchange, clock, progress }, { onRefused: events.onRefused, onFailed });
+    this.#receiver = new EventReceiver(
       { exchange: this.#exchange, clock, log, progress },
       { onMessage: events.onMessage, onReceived: (size) => { this.#sender.received(size); }, onFallBack: events.onFallBack, onFailed },
       init,
@@ -94,7 +94,7 @@ class RestConnection implements Connection {
     this.#sender.begin(how);
   }
 
-  send(item: Item): Pressure {
+  send(item: Item): Backpressure {
     return this.#sender.send(item);
   }
 

@@ -1,9 +1,9 @@
 import {
   asProtoflyError, decodeToPassOn, encodeMessage,
-  type Clock, type Message, type Pressure, type Request, type StubSandbox, type Timer, type WebSocketLike,
+  type Clock, type Message, type Backpressure, type Request, type StubSandbox, type Timer, type WebSocketLike,
 } from '../../protocol/index.js';
 import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
-import { Inbox, type Pausable } from './inbox.js';
+import { SocketReceiveQueue, type Pausable } from './inbox.js';
 
 export interface WebSocketComponents {
   readonly clock: Clock;
@@ -20,7 +20,7 @@ const POLL_MS = 5;
 export class WebSocketTransport implements Transport {
   readonly #components: WebSocketComponents;
   readonly #url: string;
-  readonly #inbox = new Inbox();
+  readonly #inbox = new SocketReceiveQueue();
 
   constructor(components: WebSocketComponents, { url }: { readonly url: string }) {
     this.#components = components;
@@ -38,7 +38,7 @@ export class WebSocketTransport implements Transport {
 }
 
 interface ConnectionComponents extends Pick<WebSocketComponents, 'clock' | 'log'> {
-  readonly inbox: Inbox;
+  readonly inbox: SocketReceiveQueue;
   readonly socket: WebSocketLike & Pausable;
 }
 
@@ -77,7 +77,7 @@ class WebSocketConnection implements Connection {
     this.#listenForSilence();
   }
 
-  send({ text }: Item): Pressure {
+  send({ text }: Item): Backpressure {
     this.#socket.send(text);
     if (this.#socket.bufferedAmount > HIGH_WATER) this.#relief ??= this.#relieved();
     return this.#relief;
@@ -142,7 +142,7 @@ class WebSocketConnection implements Connection {
     if (!taken) this.#events.onDropped('this runtime took too little for too long');
   }
 
-  #deliver(text: string): Pressure {
+  #deliver(text: string): Backpressure {
     let message: Message;
     try {
       message = decodeToPassOn(text);

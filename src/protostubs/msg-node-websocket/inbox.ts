@@ -1,4 +1,4 @@
-import { MAX_MESSAGE_BYTES, type Pressure } from '../../protocol/index.js';
+import { MAX_MESSAGE_BYTES, type Backpressure } from '../../protocol/index.js';
 
 /** What may wait here for a congested runtime, in UTF-16 units, where the socket can't be told to stop reading. */
 const MAX_SIZE = 2 * MAX_MESSAGE_BYTES;
@@ -13,14 +13,14 @@ export interface Pausable {
  * Frames on their way to the runtime, in order. It outlives the sockets: what came over one that dropped is handed on
  * before what comes over the next.
  */
-export class Inbox {
-  readonly #waiting: { readonly text: string; readonly deliver: (text: string) => Pressure }[] = [];
+export class SocketReceiveQueue {
+  readonly #waiting: { readonly text: string; readonly deliver: (text: string) => Backpressure }[] = [];
   readonly #paused = new Set<Pausable>();
   #size = 0;
   #busy = false;
 
   /** @returns whether there was a place for it */
-  take(text: string, deliver: (text: string) => Pressure, socket: Pausable): boolean {
+  take(text: string, deliver: (text: string) => Backpressure, socket: Pausable): boolean {
     if (!this.#busy) {
       const pressure = deliver(text);
       if (pressure === undefined) return true;

@@ -15,7 +15,7 @@ export type Opened =
 const MAX_OVERTAKEN = 16;
 
 /** The session with the message node: what is said to `mn:/session`, and the token. @see docs/protocol.md, "Message-node session" */
-export class Session {
+export class NodeSession {
   readonly #runtime: Address;
   #counter = 0;
   #token: string | undefined;

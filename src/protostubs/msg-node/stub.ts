@@ -1,11 +1,11 @@
 import {
   asProtoflyError, child, encodeMessage, expectationOf, isResponse, partsOf, ProtoflyError, recipientsOf, refuse, respond,
-  type Address, type Body, type Clock, type Message, type Pressure, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
+  type Address, type Body, type Clock, type Message, type Backpressure, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
-import { Session, type Opened } from './session.js';
+import { NodeSession, type Opened } from './session.js';
 import { Silence } from './silence.js';
 import type { Connection, ConnectionEvents, Item, Transport } from './transport.js';
-import { Waiting } from './waiting.js';
+import { SendQueue } from './waiting.js';
 
 export interface StubComponents {
   readonly bus: StubBus;
@@ -52,8 +52,8 @@ type State =
 export class MessageNodeStub implements StubInstance {
   readonly #components: StubComponents;
   readonly #init: StubInit;
-  readonly #session: Session;
-  readonly #waiting: Waiting;
+  readonly #session: NodeSession;
+  readonly #waiting: SendQueue;
   readonly #silence: Silence;
   #state: State = { name: 'idle' };
   #failures = 0;
@@ -65,8 +65,8 @@ export class MessageNodeStub implements StubInstance {
   constructor(components: StubComponents, init: StubInit) {
     this.#components = components;
     this.#init = init;
-    this.#session = new Session(init.runtimeURL);
-    this.#waiting = new Waiting(components.clock, { onRefused: (message, why) => { this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why)); } });
+    this.#session = new NodeSession(init.runtimeURL);
+    this.#waiting = new SendQueue(components.clock, { onRefused: (message, why) => { this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why)); } });
     this.#silence = new Silence({ clock: components.clock, ask: () => { this.#ping(); }, onSilent: (why) => { if (this.#state.name === 'live') this.#dropped(this.#state.connection, why); } });
     components.bus.addListener(init.address, (message) => { this.#command(message); });
     components.bus.addListener('*', (message) => this.#carry(message));
@@ -80,7 +80,7 @@ export class MessageNodeStub implements StubInstance {
 
   // --- messages -------------------------------------------------------------------------------------------------
 
-  #carry(message: Message): Pressure {
+  #carry(message: Message): Backpressure {
     const item = { message, text: encodeMessage(message) };
     const state = this.#state;
     switch (state.name) {
@@ -108,7 +108,7 @@ export class MessageNodeStub implements StubInstance {
     return undefined;
   }
 
-  #send(connection: Connection, item: Item): Pressure {
+  #send(connection: Connection, item: Item): Backpressure {
     try {
       if (wantsAnswer(item.message)) this.#silence.sent();
       const pressure = connection.send(item);
@@ -138,7 +138,7 @@ export class MessageNodeStub implements StubInstance {
   }
 
   /** Hands a message to the runtime. A runtime that is gone takes nothing, and its stub with it. */
-  #post(message: Message | StubRequest): Pressure {
+  #post(message: Message | StubRequest): Backpressure {
     const failed = (thrown: unknown): void => { this.#components.log('warn', `the runtime did not take a message: ${asProtoflyError(thrown).message}`); };
     try {
       return this.#components.bus.postMessage(message)?.catch(failed);

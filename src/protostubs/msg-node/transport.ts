@@ -1,4 +1,4 @@
-import type { Message, Pressure, ProtoflyError, Request } from '../../protocol/index.js';
+import type { Message, Backpressure, ProtoflyError, Request } from '../../protocol/index.js';
 
 /** A message on its way out, with its encoding. */
 export interface Item {
@@ -21,7 +21,7 @@ export interface Connection {
   /** The session is open: messages are carried from now on. `token` is the session's. */
   begin(how: 'new' | 'resumed', token: string | undefined): void;
   /** Sends a message, in order. @throws ProtoflyError when it never will be sent */
-  send(item: Item): Pressure;
+  send(item: Item): Backpressure;
   /** Settles when everything that was sent has left, or the connection has ended. It never rejects. */
   flush(): Promise<void>;
   /** Ends it at once. Idempotent. @returns what never left and may be sent over another */
@@ -32,7 +32,7 @@ export interface ConnectionEvents {
   /** The session may be opened. Not called from inside `connect`. */
   onOpen(): void;
   /** @returns pressure while no more should come */
-  onMessage(message: Message): Pressure;
+  onMessage(message: Message): Backpressure;
   /** A message that was sent will not be taken. */
   onRefused(message: Message, error: ProtoflyError): void;
   /** Asks the message node whether it is there. */

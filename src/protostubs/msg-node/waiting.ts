@@ -17,7 +17,7 @@ export interface WaitingInit {
 }
 
 /** Messages that wait for a connection: so many, so large, so long, and no more. */
-export class Waiting {
+export class SendQueue {
   readonly #clock: Clock;
   readonly #init: WaitingInit;
   #items: Waiter[] = [];

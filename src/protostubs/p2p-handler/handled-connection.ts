@@ -1,6 +1,6 @@
 import {
   asProtoflyError, isResponse, respond,
-  type Address, type Body, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type Pressure, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type ConnectionValue, type IceServer, type Invitation, type Message, type Backpressure, type StubBus, type StubPort, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
 import { answerUnsent, ConnectionController, healthFields, Signalling, type Log, type Report } from '../p2p/index.js';
 
@@ -141,7 +141,7 @@ export class HandledConnection {
     return this.#controller.close(reason);
   }
 
-  #carry(message: Message): Pressure {
+  #carry(message: Message): Backpressure {
     const { bus, log } = this.#components;
     if (message.to === this.#init.address && !isResponse(message) && message.type === 'execute' && message.body?.resource === '/disconnect') {
       void this.close('closed by this runtime').then(() => bus.postMessage(respond(message, 200)));

@@ -32,7 +32,7 @@ const REPLACED_MS = 1000;
 /** Codes with which a runtime that is asked says that it wants no connection. Others mean that it doesn't know the question. */
 const OBJECTIONS: ReadonlySet<number> = new Set([401, 403, 409, 429, 486, 503]);
 
-export class P2PHandler implements StubInstance {
+export class P2pHandlerStub implements StubInstance {
   readonly #components: HandlerComponents;
   readonly #init: HandlerInit;
   readonly #report: Report;

@@ -1,6 +1,6 @@
 import {
   asProtoflyError, parseConnection,
-  type Address, type Clock, type IceServer, type Invitation, type Message, type Pressure, type Syncher, type WebRtcEngine,
+  type Address, type Clock, type IceServer, type Invitation, type Message, type Backpressure, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
 import { ConnectionController, Signalling, type ConnectionEnd, type HealthReport, type LiveDetails, type Log } from '../p2p/index.js';
 
@@ -18,7 +18,7 @@ export interface AttemptInit {
   readonly iceServers: readonly IceServer[];
   readonly eager: boolean;
   readonly setupMs?: number;
-  readonly deliver: (message: Message) => Pressure;
+  readonly deliver: (message: Message) => Backpressure;
   /** Our object has been made: the set-up is under way. */
   readonly onInProgress: () => void;
   readonly onLive: (details: LiveDetails) => void;
@@ -125,7 +125,7 @@ export class Attempt {
   }
 
   /** @throws ProtoflyError as the controller's `send` */
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     return this.#controller.send(message);
   }
 

@@ -1,6 +1,6 @@
 import {
   isWithin, ProtoflyError, refuse, respond, asProtoflyError,
-  type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Pressure, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
+  type Address, type Body, type Clock, type IceServer, type Invitation, type Message, type Backpressure, type Request, type StubBus, type StubConfig, type StubInstance, type Syncher, type WebRtcEngine,
 } from '../../protocol/index.js';
 import { answerUnsent, commandOf, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Report } from '../p2p/index.js';
 import { Attempt } from './attempt.js';
@@ -28,7 +28,7 @@ const MAX_HELD = 1000;
 
 type Settle = (end: ConnectionEnd | 'live') => void;
 
-export class P2PRequester implements StubInstance {
+export class P2pRequesterStub implements StubInstance {
   readonly #components: RequesterComponents;
   readonly #init: RequesterInit;
   readonly #report: Report;
@@ -162,7 +162,7 @@ export class P2PRequester implements StubInstance {
     for (const message of this.#held.splice(0)) void this.#carry(message);
   }
 
-  #carry(message: Message): Pressure {
+  #carry(message: Message): Backpressure {
     if (this.#switching !== undefined || (this.#current === undefined && this.#next !== undefined)) {
       if (this.#held.length >= MAX_HELD) this.#unsent(message, 'too many messages wait for the connection');
       else this.#held.push(message);

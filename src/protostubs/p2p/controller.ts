@@ -1,7 +1,7 @@
 import {
   CHANNEL_LABEL, FRAMINGS, ProtoflyError, asProtoflyError, isIceCandidate,
   type CandidatePair, type Clock, type ConnectionValue, type Framing as FramingName, type IceCandidate, type IceServer, type Message, type Timer, type WebRtcEngine,
-  type Pressure, type WebRtcEvents, type WebRtcPeer,
+  type Backpressure, type WebRtcEvents, type WebRtcPeer,
 } from '../../protocol/index.js';
 import type { Framing, FramingComponents, Log } from './framing.js';
 import type { HealthReport } from './health.js';
@@ -43,7 +43,7 @@ export interface ControllerInit {
   readonly setupMs?: number;
   /** How long an orderly close may take. @default 2000 */
   readonly lingerMs?: number;
-  readonly deliver: (message: Message) => Pressure;
+  readonly deliver: (message: Message) => Backpressure;
   /** A local candidate that isn't in the description. */
   readonly onCandidate: (candidate: IceCandidate) => void;
   readonly onLive: (details: LiveDetails) => void;
@@ -161,7 +161,7 @@ export class ConnectionController {
   }
 
   /** @throws ProtoflyError `E_LINK_CLOSED` when it isn't live, `E_TOO_LARGE`, `E_TOO_MANY` */
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     if (this.#state.name !== 'live') throw new ProtoflyError('E_LINK_CLOSED', 'the P2P connection is not live');
     return this.#state.framing.send(message);
   }

@@ -1,4 +1,4 @@
-import type { Clock, Message, Pressure } from '../../protocol/index.js';
+import type { Clock, Message, Backpressure } from '../../protocol/index.js';
 import type { HealthReport } from './health.js';
 
 export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -12,7 +12,7 @@ export interface FramingComponents {
   /** The largest frame that the other side takes, in bytes. */
   readonly maxFrame: number;
   /** Hands a message that came in to the runtime. */
-  readonly deliver: (message: Message) => Pressure;
+  readonly deliver: (message: Message) => Backpressure;
   /** Once: the other side has said goodbye. Nothing more can be sent; what was accepted still is. */
   readonly onLeaving: (reason: string) => void;
   /** How the other side is, by its signs of life: when that changes, and when the round trip does. */
@@ -39,7 +39,7 @@ export interface Framing {
    * Sends one message. Messages with the same sender and receiver stay in order.
    * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` when the sender doesn't heed the pressure
    */
-  send(message: Message): Pressure;
+  send(message: Message): Backpressure;
   /** A frame came. Never throws. */
   receive(frame: string | Uint8Array): void;
   /** The channel takes frames again. */
@@ -68,7 +68,7 @@ export class Gate {
   #open: (() => void) | undefined;
 
   /** @returns the promise to give back when `queued` is too much */
-  check(queued: number): Pressure {
+  check(queued: number): Backpressure {
     if (queued < HIGH_WATER) return undefined;
     this.#promise ??= new Promise((resolve) => { this.#open = resolve; });
     return this.#promise;

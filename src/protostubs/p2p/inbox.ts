@@ -1,10 +1,10 @@
-import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message, type Pressure } from '../../protocol/index.js';
+import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message, type Backpressure } from '../../protocol/index.js';
 import type { FramingStats, Log } from './framing.js';
 import { LaneReader } from './lanes.js';
 import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
 
 export interface InboxComponents {
-  readonly deliver: (message: Message) => Pressure;
+  readonly deliver: (message: Message) => Backpressure;
   readonly log: Log;
   readonly stats: FramingStats;
   /** Credit is due; called again and again until it is taken. */
@@ -28,7 +28,7 @@ interface Stream {
  * What has come: puts chunks together, hands messages to the runtime one after the other as fast as it takes them, and
  * counts the credit that is due for what was consumed. It keeps at most the two credits, and one frame.
  */
-export class Inbox {
+export class ChannelReceiveQueue {
   readonly #components: InboxComponents;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #streams = new Map<number, Stream>();
@@ -137,7 +137,7 @@ export class Inbox {
     return undefined;
   }
 
-  #deliver(line: string): Pressure {
+  #deliver(line: string): Backpressure {
     const { stats, log, deliver } = this.#components;
     try {
       const text = this.#lanes.read(line);

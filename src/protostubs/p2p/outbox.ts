@@ -1,4 +1,4 @@
-import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message, type Pressure } from '../../protocol/index.js';
+import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message, type Backpressure } from '../../protocol/index.js';
 import { Gate, MAX_QUEUED } from './framing.js';
 import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
@@ -32,7 +32,7 @@ const wayOf = (message: Message): string => `${message.from} ${String(message.to
  * What waits to be sent. Small messages go in batches; large ones in chunks, which take turns with each other and with
  * batches. Behind a large message what goes the same way (same sender, same receiver) waits, so that order is kept.
  */
-export class Outbox {
+export class ChannelSendQueue {
   readonly #gate = new Gate();
   readonly #encoder = new TextEncoder();
   /** What travels in one piece, in UTF-16 units; longer messages go in chunks. */
@@ -67,7 +67,7 @@ export class Outbox {
   }
 
   /** @throws ProtoflyError `E_TOO_LARGE`, `E_TOO_MANY` */
-  add(message: Message): Pressure {
+  add(message: Message): Backpressure {
     const text = encodeMessage(message);
     if (text.length * 3 > MAX_MESSAGE_BYTES && (text.length > MAX_MESSAGE_BYTES || this.#encoder.encode(text).length > MAX_MESSAGE_BYTES)) {
       throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);

@@ -1,8 +1,8 @@
-import { ProtoflyError, type Message, type Pressure, type Timer } from '../../protocol/index.js';
+import { ProtoflyError, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
 import type { Framing, FramingComponents, FramingStats, Stopped } from './framing.js';
 import { HealthMonitor, type HealthMonitorInit } from './health.js';
-import { Inbox } from './inbox.js';
-import { Outbox } from './outbox.js';
+import { ChannelReceiveQueue } from './inbox.js';
+import { ChannelSendQueue } from './outbox.js';
 import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
 
 /** Whoever takes messages says something at least this often, in milliseconds: who sends many sees that they arrive. */
@@ -23,8 +23,8 @@ export class ProtoflyFraming implements Framing {
   readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
   readonly #components: FramingComponents;
   readonly #health: HealthMonitor;
-  readonly #outbox: Outbox;
-  readonly #inbox: Inbox;
+  readonly #outbox: ChannelSendQueue;
+  readonly #inbox: ChannelReceiveQueue;
   readonly #writer: FrameWriter;
   readonly #pongs: number[] = [];
   #state: State = 'open';
@@ -45,9 +45,9 @@ export class ProtoflyFraming implements Framing {
 
   constructor(components: FramingComponents, init: HealthMonitorInit = {}) {
     this.#components = components;
-    this.#outbox = new Outbox(components.maxFrame);
+    this.#outbox = new ChannelSendQueue(components.maxFrame);
     this.#writer = new FrameWriter(components.maxFrame);
-    this.#inbox = new Inbox({
+    this.#inbox = new ChannelReceiveQueue({
       deliver: components.deliver,
       log: components.log,
       stats: this.stats,
@@ -66,7 +66,7 @@ export class ProtoflyFraming implements Framing {
     }, init);
   }
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
     const pressure = this.#outbox.add(message);
     this.stats.sent += 1;

@@ -1,4 +1,4 @@
-import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Pressure } from '../../protocol/index.js';
+import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Backpressure } from '../../protocol/index.js';
 import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
 
 /** Content travels in pieces of this many UTF-16 units (or bytes, when it is binary). */
@@ -61,7 +61,7 @@ export class RethinkFraming implements Framing {
     this.#components = components;
   }
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
     const frames = this.#encode(message);
     const size = frames.reduce((sum, frame) => sum + frame.length, 0);

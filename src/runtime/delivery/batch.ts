@@ -1,6 +1,6 @@
 import { MAX_BATCH, MAX_DEPTH } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
-import type { Outstanding } from './outstanding.js';
+import type { InFlight } from './outstanding.js';
 
 /** Beyond this many bytes another batch begins: others' messages wait for no more than that. */
 const MAX_BYTES = 32 * 1024;
@@ -8,34 +8,34 @@ const MAX_BYTES = 32 * 1024;
 const DEEPER = 3;
 
 /** Messages of one stream that leave together, as one. */
-export class Batch {
+export class GatheredBatch {
   readonly carrier: Carrier;
-  readonly #entries: Outstanding[] = [];
+  readonly #entries: InFlight[] = [];
   #bytes = 0;
 
   constructor(carrier: Carrier) {
     this.carrier = carrier;
   }
 
-  get entries(): readonly Outstanding[] {
+  get entries(): readonly InFlight[] {
     return this.#entries;
   }
 
   /** Whether a message may follow those that are here. */
-  takes({ seq, bytes, message }: Outstanding, carrier: Carrier): boolean {
+  takes({ seq, bytes, message }: InFlight, carrier: Carrier): boolean {
     const last = this.#entries.at(-1);
     if (last === undefined) return true;
     return carrier === this.carrier && seq === last.seq + 1 && message.type === last.message.type && this.#entries.length < MAX_BATCH && this.#bytes + bytes <= MAX_BYTES;
   }
 
-  add(entry: Outstanding): void {
+  add(entry: InFlight): void {
     this.#entries.push(entry);
     this.#bytes += entry.bytes;
   }
 }
 
 /** Whether a message is small and shallow enough to be one of many, and nobody on the way has to look into it. */
-export const isBatchable = ({ bytes, message: { body } }: Outstanding): boolean =>
+export const isBatchable = ({ bytes, message: { body } }: InFlight): boolean =>
   bytes <= MAX_BYTES / 2 && body?.via === undefined && !nestsBeyond(body, MAX_DEPTH - DEEPER);
 
 const nestsBeyond = (value: unknown, depth: number): boolean => {

@@ -1,4 +1,4 @@
-import type { Address, Message, Pressure } from '../../protocol/index.js';
+import type { Address, Message, Backpressure } from '../../protocol/index.js';
 
 /** Something that carries messages to elsewhere: a message-node stub, or one P2P connection. */
 export interface Carrier {
@@ -8,7 +8,7 @@ export interface Carrier {
   /** It has told that it isn't connected: what it is given waits there, or is refused. */
   readonly isAway: boolean;
   /** @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
-  send(message: Message): Pressure;
+  send(message: Message): Backpressure;
 }
 
 /** A question for the router: the carrier that a message takes now. */

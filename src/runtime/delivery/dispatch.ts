@@ -1,8 +1,8 @@
-import { asProtoflyError, asUncertain, refuse, type Clock, type FlowMark, type Pressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
-import { Batch } from './batch.js';
+import { asProtoflyError, asUncertain, refuse, type Clock, type FlowMark, type Backpressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
+import { GatheredBatch } from './batch.js';
 import { routeRequest, type Carrier, type RouteRequest } from './carrier.js';
 import type { Flow } from './flow.js';
-import { give, giveBack, isInDoubt, type Outstanding } from './outstanding.js';
+import { give, giveBack, isInDoubt, type InFlight } from './outstanding.js';
 import type { Receipts } from './receipts.js';
 import { atEndOfTurn } from './turn.js';
 
@@ -38,7 +38,7 @@ export class Dispatch {
   }
 
   /** Sends a message at once. @throws ProtoflyError `E_TOO_LARGE`, `E_MESSAGE` */
-  carry(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+  carry(flow: Flow, entry: InFlight, carrier: Carrier): Backpressure {
     this.leave(flow);
     if (flow.moving !== undefined) return flow.moving;
     try {
@@ -54,12 +54,12 @@ export class Dispatch {
   }
 
   /** Sends a message with what else is sent in this turn. */
-  gather(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+  gather(flow: Flow, entry: InFlight, carrier: Carrier): Backpressure {
     if (flow.batch?.takes(entry, carrier) === false) this.leave(flow);
     if (flow.moving !== undefined) return flow.moving;
     if (this.#gathering.size === 0) atEndOfTurn(() => { for (const one of this.#gathering) this.leave(one); });
     this.#gathering.add(flow);
-    flow.batch ??= new Batch(carrier);
+    flow.batch ??= new GatheredBatch(carrier);
     flow.batch.add(entry);
     return flow.pressure;
   }
@@ -83,7 +83,7 @@ export class Dispatch {
     }
   }
 
-  #couldNotLeave(flow: Flow, entries: readonly Outstanding[], carrier: Carrier, error: ProtoflyError): void {
+  #couldNotLeave(flow: Flow, entries: readonly InFlight[], carrier: Carrier, error: ProtoflyError): void {
     if (error.code === 'E_LINK_CLOSED') {
       this.move(flow, (one) => one.carrier === carrier || one.carrier === undefined);
       return;
@@ -99,7 +99,7 @@ export class Dispatch {
   }
 
   /** Sends again what is outstanding and fits. What is sent meanwhile follows it. */
-  move(flow: Flow, fits: (entry: Outstanding) => boolean): void {
+  move(flow: Flow, fits: (entry: InFlight) => boolean): void {
     if (flow.moving !== undefined || flow.window.size === 0) return;
     flow.resentAt = this.#components.clock.now();
     flow.trouble = undefined;
@@ -140,7 +140,7 @@ export class Dispatch {
   }
 
   /** @throws ProtoflyError `E_LINK_CLOSED` */
-  #giveAgain(flow: Flow, entry: Outstanding, carrier: Carrier): Pressure {
+  #giveAgain(flow: Flow, entry: InFlight, carrier: Carrier): Backpressure {
     try {
       return this.#give(flow, [entry], carrier);
     } catch (thrown) {
@@ -152,13 +152,13 @@ export class Dispatch {
   }
 
   /** It is given up: its sender is told why, and whether it may have arrived. */
-  refuse(flow: Flow, entry: Outstanding, error: ProtoflyError): void {
+  refuse(flow: Flow, entry: InFlight, error: ProtoflyError): void {
     flow.drop(entry);
     const refusal = refuse(entry.message as Request, error, flow.to);
     this.#components.reply(isInDoubt(entry) ? asUncertain(refusal) : refusal, { epoch: flow.epoch, seq: entry.seq });
   }
 
-  #give(flow: Flow, entries: readonly [Outstanding, ...Outstanding[]], carrier: Carrier): Pressure {
+  #give(flow: Flow, entries: readonly [InFlight, ...InFlight[]], carrier: Carrier): Backpressure {
     for (const entry of entries) {
       if (entry.given > 0) this.#resent += 1;
       give(entry, carrier);
@@ -172,10 +172,10 @@ export class Dispatch {
   }
 }
 
-const wasNeverGiven = ({ given }: Outstanding): boolean => given === 0;
+const wasNeverGiven = ({ given }: InFlight): boolean => given === 0;
 
 /** Whether no number is missing between them. */
-const isTogether = (entries: readonly Outstanding[]): entries is readonly [Outstanding, ...Outstanding[]] => {
+const isTogether = (entries: readonly InFlight[]): entries is readonly [InFlight, ...InFlight[]] => {
   const [first] = entries;
   return first !== undefined && entries.at(-1)!.seq - first.seq + 1 === entries.length;
 };

@@ -1,7 +1,7 @@
-import { batchOf, bodyWith, ProtoflyError, withFlow, type Address, type Clock, type FlowMark, type Message, type Pressure, type Request } from '../../protocol/index.js';
-import type { Batch } from './batch.js';
+import { batchOf, bodyWith, ProtoflyError, withFlow, type Address, type Clock, type FlowMark, type Message, type Backpressure, type Request } from '../../protocol/index.js';
+import type { GatheredBatch } from './batch.js';
 import type { Carrier } from './carrier.js';
-import type { Outstanding } from './outstanding.js';
+import type { InFlight } from './outstanding.js';
 import { sizeOf } from './size.js';
 import { Window } from './window.js';
 
@@ -18,13 +18,13 @@ export interface FlowInit {
 export class Flow {
   readonly from: Address;
   readonly to: Address;
-  readonly window = new Window<Outstanding>();
+  readonly window = new Window<InFlight>();
   /** Carriers that were lost while what is outstanding is being sent another way. */
   readonly lost = new Set<Carrier>();
   /** While what is outstanding is being sent another way: settles when new messages may follow. */
   moving: Promise<void> | undefined;
   /** What leaves together at the end of this turn. */
-  batch: Batch | undefined;
+  batch: GatheredBatch | undefined;
   /** While the carrier of the last batch takes no more. */
   pressure: Promise<void> | undefined;
   /** What is in flight isn't sent again over this carrier, where there is another: it brought no receipt. Until one comes. */
@@ -63,11 +63,11 @@ export class Flow {
    * @param until see `Outstanding`
    * @throws ProtoflyError `E_INTERNAL` for a number that isn't above those in the window, or another epoch than theirs
    */
-  add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>, until?: number): Outstanding {
+  add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>, until?: number): InFlight {
     const now = this.#clock.now();
     const { epoch, seq } = mark ?? { epoch: this.#epoch, seq: this.#nextSeq };
     if (epoch !== this.#epoch && this.window.size > 0) throw new ProtoflyError('E_INTERNAL', `epoch ${epoch} begins while ${String(this.window.size)} messages of ${this.#epoch} are in flight`);
-    const entry: Outstanding = { seq, bytes: sizeOf(message), message, since: now, until, carrier: undefined, doubted: undefined, ack: undefined, given: 0, returned: 0 };
+    const entry: InFlight = { seq, bytes: sizeOf(message), message, since: now, until, carrier: undefined, doubted: undefined, ack: undefined, given: 0, returned: 0 };
     if (this.window.size === 0) this.#progress = now;
     this.window.add(entry);
     this.#epoch = epoch;
@@ -76,7 +76,7 @@ export class Flow {
   }
 
   /** Its receipt has come. */
-  acknowledge(entry: Outstanding): void {
+  acknowledge(entry: InFlight): void {
     // Receipts come in order: where one is missing, those after it are no progress.
     if (this.window.oldest?.seq === entry.seq) {
       this.#progress = this.#clock.now();
@@ -87,18 +87,18 @@ export class Flow {
   }
 
   /** It is outstanding no longer, and that says nothing of the others. */
-  drop({ seq }: Outstanding): void {
+  drop({ seq }: InFlight): void {
     this.window.delete(seq);
     if (this.#waiting.length > 0 && this.window.bytes < this.#maxBytes / 2) this.release();
   }
 
   /** A promise while the window is full, until half of it is free again. */
-  get room(): Pressure {
+  get room(): Backpressure {
     return this.window.bytes < this.#maxBytes ? undefined : new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   /** The carrier of what is sent takes no more until then. */
-  press(pressure: Pressure): void {
+  press(pressure: Backpressure): void {
     if (pressure === undefined) return;
     this.pressure = pressure;
     void pressure.then(() => {
@@ -107,7 +107,7 @@ export class Flow {
   }
 
   /** The carrier of a message brings no receipt for it: another is tried. */
-  doubt(entry: Outstanding): void {
+  doubt(entry: InFlight): void {
     if (entry.carrier === undefined) return;
     this.avoid = entry.doubted = entry.carrier;
   }
@@ -124,14 +124,14 @@ export class Flow {
   }
 
   /** One message, or several that follow each other, as they travel. */
-  marked(entries: readonly [Outstanding, ...Outstanding[]]): Message {
+  marked(entries: readonly [InFlight, ...InFlight[]]): Message {
     const [{ seq, ack }] = entries;
     const mark = { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq };
     return entries.length === 1 ? withFlow(this.#aged(entries[0]), mark, ack) : batchOf(entries.map((entry) => entry.message as Request), mark, ack);
   }
 
   /** A message with what is left of its time: a domain that keeps it begins to count when it comes. */
-  #aged({ message, until }: Outstanding): Message {
+  #aged({ message, until }: InFlight): Message {
     if (until === undefined) return message;
     return { ...message, body: bodyWith(message.body, { ttl: Math.max(0, until - this.#clock.now()) / 1000 }) } as Message;
   }

@@ -19,7 +19,7 @@ export interface IncomingInit {
 }
 
 /** How far the flow of a sender has been taken: must outlive the receiver, or messages are taken twice or never. */
-export interface Position {
+export interface Checkpoint {
   readonly from: string;
   readonly epoch: string;
   /** The first number of which anything is known. */
@@ -36,11 +36,11 @@ export interface Position {
 
 /** What has changed since it was written last: positions, and flows that are forgotten. */
 export interface Changes {
-  readonly changed: readonly Position[];
-  readonly forgotten: readonly Pick<Position, 'from' | 'epoch'>[];
+  readonly changed: readonly Checkpoint[];
+  readonly forgotten: readonly Pick<Checkpoint, 'from' | 'epoch'>[];
 }
 
-interface Stream<T> {
+interface IncomingFlow<T> {
   readonly from: string;
   readonly epoch: string;
   /** Below it nothing is known. */
@@ -80,11 +80,11 @@ export type Sorted<T> =
  */
 export class Incoming<T> {
   readonly #sizeOf: (item: T) => number;
-  readonly #senders = new Map<string, Map<string, Stream<T>>>();
+  readonly #senders = new Map<string, Map<string, IncomingFlow<T>>>();
   readonly #init: Required<IncomingInit>;
   /** Flows whose position has changed since `changes`. */
-  #changed = new Set<Stream<T>>();
-  #forgotten: Pick<Position, 'from' | 'epoch'>[] = [];
+  #changed = new Set<IncomingFlow<T>>();
+  #forgotten: Pick<Checkpoint, 'from' | 'epoch'>[] = [];
   #heldBytes = 0;
   #streams = 0;
   #uses = 0;
@@ -106,7 +106,7 @@ export class Incoming<T> {
   }
 
   /** @returns what became of this one, which is in `ready` where it is `ready` */
-  #place(stream: Stream<T>, item: T, seq: number, ready: T[], isMail: boolean): Exclude<Sorted<T>['kind'], 'ready'> {
+  #place(stream: IncomingFlow<T>, item: T, seq: number, ready: T[], isMail: boolean): Exclude<Sorted<T>['kind'], 'ready'> {
     if (seq === stream.next) {
       this.#hand(stream, item, ready);
       this.#goOn(stream, ready);
@@ -171,7 +171,7 @@ export class Incoming<T> {
   }
 
   /** Goes on where an earlier life was. */
-  restore(position: Position): void {
+  restore(position: Checkpoint): void {
     const stream = this.#stream(position.from, position.epoch, position.first);
     stream.next = Math.max(stream.next, position.next);
     for (const [numbers, kept] of [[stream.ahead, position.ahead], [stream.refused, position.refused], [stream.skipped, position.skipped]] as const) {
@@ -198,11 +198,11 @@ export class Incoming<T> {
     this.#forgotten.push(...forgotten);
   }
 
-  #find(from: string, epoch: string): Stream<T> | undefined {
+  #find(from: string, epoch: string): IncomingFlow<T> | undefined {
     return this.#senders.get(from)?.get(epoch);
   }
 
-  #stream(from: string, epoch: string, base: number): Stream<T> {
+  #stream(from: string, epoch: string, base: number): IncomingFlow<T> {
     let streams = this.#senders.get(from);
     const used = (this.#uses += 1);
     const known = streams?.get(epoch);
@@ -210,7 +210,7 @@ export class Incoming<T> {
       known.used = used;
       return known;
     }
-    const stream: Stream<T> = { from, epoch, first: base, next: base, held: new Map(), open: new Set(), late: new Set(), ahead: new Set(), refused: new Set(), skipped: new Set(), used };
+    const stream: IncomingFlow<T> = { from, epoch, first: base, next: base, held: new Map(), open: new Set(), late: new Set(), ahead: new Set(), refused: new Set(), skipped: new Set(), used };
     if (streams === undefined) this.#senders.set(from, streams = new Map());
     streams.set(epoch, stream);
     this.#streams += 1;
@@ -219,7 +219,7 @@ export class Incoming<T> {
   }
 
   /** Forgets what is too much: only a flow's beginning leads here, and that is rare. */
-  #makeRoom(from: string, streams: Map<string, Stream<T>>): void {
+  #makeRoom(from: string, streams: Map<string, IncomingFlow<T>>): void {
     const { maxStreams, maxSenders, maxAllStreams } = this.#init;
     if (streams.size > maxStreams) this.#forget(quietest(streams.values()));
     if (this.#senders.size > maxSenders) {
@@ -232,7 +232,7 @@ export class Incoming<T> {
     this.#forget(quietest(most.values()));
   }
 
-  #forget(stream: Stream<T> | undefined): void {
+  #forget(stream: IncomingFlow<T> | undefined): void {
     if (stream === undefined) return;
     const streams = this.#senders.get(stream.from);
     if (streams?.delete(stream.epoch) !== true) return;
@@ -243,7 +243,7 @@ export class Incoming<T> {
   }
 
   /** Goes on to `base`, over the held messages below it. */
-  #skip(stream: Stream<T>, ready: T[], base: number): void {
+  #skip(stream: IncomingFlow<T>, ready: T[], base: number): void {
     // Of a very large gap the end is remembered.
     const from = Math.max(stream.next, base - this.#init.maxHeld);
     for (const seq of [...stream.held.keys()].filter((held) => held < from).sort((a, b) => a - b)) {
@@ -263,7 +263,7 @@ export class Incoming<T> {
   }
 
   /** Hands on what was held behind the last number, and passes over numbers that are settled. */
-  #goOn(stream: Stream<T>, ready: T[]): void {
+  #goOn(stream: IncomingFlow<T>, ready: T[]): void {
     for (;;) {
       if (stream.held.has(stream.next)) this.#release(stream, ready);
       else if (stream.ahead.delete(stream.next) || stream.refused.has(stream.next)) stream.next += 1;
@@ -272,7 +272,7 @@ export class Incoming<T> {
   }
 
   /** @returns whether there was room for it */
-  #hold(stream: Stream<T>, seq: number, item: T): boolean {
+  #hold(stream: IncomingFlow<T>, seq: number, item: T): boolean {
     const size = this.#sizeOf(item);
     if (stream.held.size >= this.#init.maxHeld || this.#heldBytes + size > this.#init.maxHeldBytes) return false;
     stream.held.set(seq, item);
@@ -281,7 +281,7 @@ export class Incoming<T> {
   }
 
   /** Hands on the held item of the next number. */
-  #release(stream: Stream<T>, ready: T[]): void {
+  #release(stream: IncomingFlow<T>, ready: T[]): void {
     const item = stream.held.get(stream.next);
     if (item === undefined) return;
     stream.held.delete(stream.next);
@@ -289,7 +289,7 @@ export class Incoming<T> {
     this.#hand(stream, item, ready);
   }
 
-  #hand(stream: Stream<T>, item: T, ready: T[]): void {
+  #hand(stream: IncomingFlow<T>, item: T, ready: T[]): void {
     stream.open.add(stream.next);
     stream.skipped.delete(stream.next);
     stream.next += 1;
@@ -298,10 +298,10 @@ export class Incoming<T> {
 }
 
 /** Whether a number below `next` that isn't open was taken. */
-const isTaken = ({ late, refused, skipped }: Stream<unknown>, seq: number): boolean => !late.has(seq) && !refused.has(seq) && !skipped.has(seq);
+const isTaken = ({ late, refused, skipped }: IncomingFlow<unknown>, seq: number): boolean => !late.has(seq) && !refused.has(seq) && !skipped.has(seq);
 
 /** Ends that a number is unsettled. @returns whether it was */
-const settle = ({ open, late }: Stream<unknown>, seq: number): boolean => open.delete(seq) || late.delete(seq);
+const settle = ({ open, late }: IncomingFlow<unknown>, seq: number): boolean => open.delete(seq) || late.delete(seq);
 
 /** Adds a number to a bounded set; the one that is there longest goes. */
 const remember = (numbers: Set<number>, seq: number, most: number): void => {
@@ -317,7 +317,7 @@ const quietest = <S extends { readonly used: number }>(streams: Iterable<S>): S 
 };
 
 /** Handed on doesn't count: a message that isn't taken yet has to come again in the next life. */
-const positionOf = (stream: Stream<unknown>): Position => {
+const positionOf = (stream: IncomingFlow<unknown>): Checkpoint => {
   const { from, epoch, first, next, open, late, ahead, refused, skipped } = stream;
   let lowest = next;
   for (const seq of open) lowest = Math.min(lowest, seq);

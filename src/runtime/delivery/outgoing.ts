@@ -1,13 +1,13 @@
 import {
-  asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, pressureOf, rangeOf, responseError, withIds,
-  ProtoflyError, type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Pressure, type Response, type Timer,
+  asProtoflyError, asUncertain, batchRange, isProvisional, isSuccess, combinedBackpressure, rangeOf, responseError, withIds,
+  ProtoflyError, type Address, type Clock, type ErrorCode, type FlowMark, type Message, type Backpressure, type Response, type Timer,
 } from '../../protocol/index.js';
 import { isBatchable } from './batch.js';
 import { routeRequest, type Carrier } from './carrier.js';
 import { Dispatch, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
-import { giveBack, isInDoubt, type Outstanding } from './outstanding.js';
+import { giveBack, isInDoubt, type InFlight } from './outstanding.js';
 
 /** `reply` answers a sender whose message nothing could carry, or not for too long, too. */
 export interface OutgoingComponents extends DispatchComponents {
@@ -81,14 +81,14 @@ export class Outgoing {
   }
 
   /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
-  send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Pressure {
+  send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Backpressure {
     const flow = this.#flow(message.from, to);
     // A caller that keeps count has reasons for its route: what it sends may have to stay behind mail.
     const instead = mark === undefined ? flow.insteadOf(carrier, message) : carrier;
     const entry = flow.add(message, mark, until);
     // What is being sent another way takes this message along.
     const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));
-    return pressure === undefined ? flow.room : pressureOf([pressure, flow.room]);
+    return pressure === undefined ? flow.room : combinedBackpressure([pressure, flow.room]);
   }
 
   /** What is sent from now on to `to` doesn't overtake what was sent before, even where that leaves at the end of this turn. */
@@ -98,7 +98,7 @@ export class Outgoing {
   }
 
   /** Keeps a message for which there is no way now: it goes when there is one, or its sender is told that there was none. */
-  hold(message: Message, to: Address, trouble: ProtoflyError): Pressure {
+  hold(message: Message, to: Address, trouble: ProtoflyError): Backpressure {
     const flow = this.#flow(message.from, to);
     flow.add(message);
     flow.trouble = trouble;
@@ -163,7 +163,7 @@ export class Outgoing {
     this.#flows.clear();
   }
 
-  #at(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): { readonly flow: Flow | undefined; readonly entry: Outstanding | undefined } {
+  #at(from: Address, to: Address, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): { readonly flow: Flow | undefined; readonly entry: InFlight | undefined } {
     const flow = this.#flows.get(from, to);
     return { flow, entry: flow?.epoch === epoch ? flow.window.get(seq) : undefined };
   }
@@ -180,26 +180,26 @@ export class Outgoing {
   }
 
   /** @returns what the sender of these messages hears of a response that is about all of them */
-  #settled(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
+  #settled(flow: Flow, response: Response, entries: readonly InFlight[]): Response | undefined {
     if (!isSuccess(response)) return this.#refused(flow, response, entries);
     this.#acknowledge(flow, entries, response.body['path']);
     return aboutAll(response, entries);
   }
 
   /** Receipts have come. One for a message that came another way than first tried shows that the receiver is there, and that carrier of no use. */
-  #acknowledge(flow: Flow, entries: readonly Outstanding[], path: unknown): void {
+  #acknowledge(flow: Flow, entries: readonly InFlight[], path: unknown): void {
     const mute = entries.find(({ doubted }) => doubted !== undefined && typeof path === 'string' && path !== doubted.kind)?.doubted;
     for (const entry of entries) flow.acknowledge(entry);
     if (mute !== undefined) this.#onMute?.(mute);
   }
 
-  #refused(flow: Flow, response: Response, entries: readonly Outstanding[]): Response | undefined {
+  #refused(flow: Flow, response: Response, entries: readonly InFlight[]): Response | undefined {
     const { code, uncertain } = responseError(response);
     if (NOBODY.has(code) && !uncertain) for (const entry of entries) giveBack(entry);
     const ended = entries.filter((entry) => !this.#hopes(flow, entry, response));
     for (const entry of ended) flow.drop(entry);
     // Its receiver itself has refused it, or it is nowhere else.
-    const isCertain = (entry: Outstanding): boolean => !NOBODY.has(code) || !isInDoubt(entry);
+    const isCertain = (entry: InFlight): boolean => !NOBODY.has(code) || !isInDoubt(entry);
     const clear = aboutAll(response, ended.filter(isCertain));
     const unclear = aboutAll(asUncertain(response), ended.filter((entry) => !isCertain(entry)));
     if (clear !== undefined && unclear !== undefined) this.#reply(unclear, { epoch: flow.epoch, seq: entries[0]!.seq });
@@ -207,7 +207,7 @@ export class Outgoing {
   }
 
   /** Whether a message stays outstanding in spite of a response, because that only says that it wasn't passed on. */
-  #hopes(flow: Flow, entry: Outstanding, response: Response): boolean {
+  #hopes(flow: Flow, entry: InFlight, response: Response): boolean {
     if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
     flow.doubt(entry);
     entry.carrier = undefined;
@@ -215,12 +215,12 @@ export class Outgoing {
     return true;
   }
 
-  #mayHope(flow: Flow, entry: Outstanding): boolean {
+  #mayHope(flow: Flow, entry: InFlight): boolean {
     return this.#init.patient || this.#silence(flow, entry) < this.#patience(entry.message);
   }
 
   /** For how long a message has waited without any receipt of its stream. */
-  #silence(flow: Flow, { since }: Outstanding): number {
+  #silence(flow: Flow, { since }: InFlight): number {
     return this.#clock.now() - Math.max(flow.progress, since);
   }
 
@@ -258,7 +258,7 @@ export class Outgoing {
     }
   }
 
-  #isForgotten(flow: Flow, entry: Outstanding): boolean {
+  #isForgotten(flow: Flow, entry: InFlight): boolean {
     return this.#silence(flow, entry) > Math.max(this.#init.forgetMs, this.#patience(entry.message));
   }
 
@@ -269,13 +269,13 @@ export class Outgoing {
   }
 
   /** What stands still takes another way as soon as there is one, and what couldn't be sent any. */
-  async #detour(flow: Flow, oldest: Outstanding): Promise<void> {
+  async #detour(flow: Flow, oldest: InFlight): Promise<void> {
     if (flow.moving !== undefined) return;
     try {
       const routes = new Routes(this.#route, flow);
       await routes.of(oldest.message);
       for (const { message } of flow.window.all()) if (routes.known(message) === undefined) await routes.of(message);
-      const elsewhere = ({ message, carrier: before }: Outstanding): boolean => before !== (routes.known(message) ?? before);
+      const elsewhere = ({ message, carrier: before }: InFlight): boolean => before !== (routes.known(message) ?? before);
       if (flow.window.find(elsewhere) !== undefined) this.#dispatch.move(flow, elsewhere);
       else flow.trouble = undefined;
     } catch (thrown) {
@@ -294,7 +294,7 @@ export class Outgoing {
 }
 
 /** One response for several messages; undefined where there are none. */
-const aboutAll = (response: Response, entries: readonly Outstanding[]): Response | undefined =>
+const aboutAll = (response: Response, entries: readonly InFlight[]): Response | undefined =>
   entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
 
 /** The routes of one flow's messages now: one for each wish that a message may have about P2P. */

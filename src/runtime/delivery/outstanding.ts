@@ -3,7 +3,7 @@ import type { Carrier } from './carrier.js';
 import type { Numbered } from './window.js';
 
 /** A message that awaits its receipt. */
-export interface Outstanding extends Numbered {
+export interface InFlight extends Numbered {
   readonly message: Message;
   /** When it was to be sent first. */
   readonly since: number;
@@ -21,15 +21,15 @@ export interface Outstanding extends Numbered {
   returned: number;
 }
 
-export const give = (entry: Outstanding, carrier: Carrier): void => {
+export const give = (entry: InFlight, carrier: Carrier): void => {
   entry.carrier = carrier;
   entry.given += 1;
 };
 
 /** The carrier that it was given to, or a message node behind that, says that it went no further. */
-export const giveBack = (entry: Outstanding): void => {
+export const giveBack = (entry: InFlight): void => {
   entry.returned = Math.min(entry.returned + 1, entry.given);
 };
 
 /** Whether its receiver may have it. */
-export const isInDoubt = ({ given, returned }: Outstanding): boolean => given > returned;
+export const isInDoubt = ({ given, returned }: InFlight): boolean => given > returned;

@@ -4,7 +4,7 @@ import {
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
 import type { Receipts } from '../delivery/index.js';
-import { Inbox, type KeptPosition, type Stored } from './inbox/index.js';
+import { Inbox, type KeptCheckpoint, type Stored } from './inbox/index.js';
 import type { P2pOffer } from '../p2p/p2p-handler.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import { slicesOf } from '../nodes/slices.js';
@@ -174,7 +174,7 @@ export class Hyperties {
   #add(kept: Kept): Hyperty {
     const { bus, clock, store, receipts, log } = this.#components;
     const inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, log,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, log,
       reply: (response) => { void bus.post(response); },
     }, { address: kept.url });
     const hyperty: Hyperty = { ...kept, inbox, registered: false };

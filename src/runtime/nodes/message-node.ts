@@ -1,8 +1,8 @@
 import type { MessageBus } from '../../bus/index.js';
-import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type Pressure, type StubStatus } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type StubStatus } from '../../protocol/index.js';
 import { Backoff } from '../../kit/backoff.js';
 import type { Protostub, Protostubs, StatusEvent } from '../stubs/protostubs.js';
-import { Renewal } from '../../kit/retry-until-done.js';
+import { RetryUntilDone } from '../../kit/retry-until-done.js';
 
 export interface MessageNodeComponents {
   readonly bus: MessageBus;
@@ -10,7 +10,7 @@ export interface MessageNodeComponents {
   readonly stubs: Protostubs;
   /** Whether the runtime is stopping: nothing is deployed any more. */
   readonly isClosed: () => boolean;
-  readonly admit: (node: MessageNode, message: Message, stub: Protostub) => Pressure;
+  readonly admit: (node: MessageNode, message: Message, stub: Protostub) => Backpressure;
   /** Tells the node what it has to know in a new session. @throws ProtoflyError as it refuses */
   readonly renew: (node: MessageNode) => Promise<void>;
   readonly onStatus: (node: MessageNode, event: StatusEvent) => void;
@@ -45,7 +45,7 @@ export class MessageNode {
   /** Addresses that this runtime wants to receive for there, and for whom. */
   readonly subscribed = new Map<Address, Address>();
   /** Of what it has to know in a new session. */
-  readonly renewal: Renewal;
+  readonly renewal: RetryUntilDone;
   readonly #components: MessageNodeComponents;
   readonly #runtime: Address;
   readonly #backoff = new Backoff(BACKOFF);
@@ -67,7 +67,7 @@ export class MessageNode {
     this.origin = catalogueAddress(domain, 'protocolstub', 'default');
     // Without a stub there is nothing to be told: the next one begins another session.
     const renew = async (): Promise<void> => { if (this.#stub !== undefined) await components.renew(this); };
-    this.renewal = new Renewal({ clock: components.clock, log: components.log, renew }, { name: `the session at ${domain}` });
+    this.renewal = new RetryUntilDone({ clock: components.clock, log: components.log, renew }, { name: `the session at ${domain}` });
   }
 
   /** While it is deployed. */

@@ -1,7 +1,7 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type Pressure, type StubStatus, type Timer,
+  type Address, type Clock, type Message, type Backpressure, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
@@ -13,7 +13,7 @@ export interface MessageNodesComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   /** Takes a message in that a stub may bring. */
-  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly isOwn: (address: Address) => boolean;
   /** A session was opened anew: the node knows nothing of this runtime but its URL. What rejects is asked for again later. */
   readonly onSession: (domain: string) => Promise<void>;
@@ -172,7 +172,7 @@ export class MessageNodes {
   }
 
   /** Sends a message through the message node of its receiver's domain. */
-  publish(message: Message): Pressure {
+  publish(message: Message): Backpressure {
     const to = typeof message.to === 'string' ? message.to : message.to[0]!;
     const carrier = this.carrier(domainOf(to));
     if (!(carrier instanceof Promise)) return carrier.send(message);
@@ -213,7 +213,7 @@ export class MessageNodes {
    * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
    * runtime's own.
    */
-  #admit(node: MessageNode, message: Message, stub: Protostub): Pressure {
+  #admit(node: MessageNode, message: Message, stub: Protostub): Backpressure {
     const { from } = message;
     const isStranger = domainOf(from) !== node.domain;
     if (this.#components.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {

@@ -1,7 +1,7 @@
 import type { Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, domainOf, isAddress, isResponse, MAX_RECIPIENTS, parseAddress, ProtoflyError, refuse, respond,
-  type Address, type Body, type Message, type Pressure, type Request,
+  type Address, type Body, type Message, type Backpressure, type Request,
 } from '../../protocol/index.js';
 import { AddressPool, allocate, routesOf } from './address-pool.js';
 import { ObservedObject } from './observed-object.js';
@@ -157,7 +157,7 @@ export class SyncManager {
     this.#context.log('warn', asProtoflyError(thrown).message);
   }
 
-  #receive(message: Message, origin: Origin | undefined): Pressure {
+  #receive(message: Message, origin: Origin | undefined): Backpressure {
     if (isResponse(message)) return undefined;
     if (this.#context.isOutside(message, origin)) throw new ProtoflyError('E_REFUSED', 'a sync manager serves the programs of its own runtime');
     const { from, body } = message;

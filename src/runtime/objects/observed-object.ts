@@ -1,6 +1,6 @@
 import type { Origin } from '../../bus/index.js';
 import {
-  asProtoflyError, child, isResponse, isSuccess, pressureOf, ProtoflyError, responseError, type Address, type Message, type Pressure,
+  asProtoflyError, child, isResponse, isSuccess, combinedBackpressure, ProtoflyError, responseError, type Address, type Message, type Backpressure,
 } from '../../protocol/index.js';
 import { applyChange, diff, type Change, type DataObject } from '../../protocol/data-object.js';
 import { pause, type SyncContext } from './ports.js';
@@ -130,7 +130,7 @@ export class ObservedObject {
     return parseSnapshot(response.body.value);
   }
 
-  #receive(message: Message, origin: Origin | undefined): Pressure {
+  #receive(message: Message, origin: Origin | undefined): Backpressure {
     if (isResponse(message)) return undefined;
     const { type, from, body } = message;
     if (from !== this.url || !this.#context.isOutside(message, origin)) {
@@ -149,11 +149,11 @@ export class ObservedObject {
   }
 
   /** A plain reTHINK reporter's: nothing tells whether it is in order. What comes before the copy is in the copy. */
-  #takeUnversioned(change: Change): Pressure {
+  #takeUnversioned(change: Change): Backpressure {
     return this.#object === undefined ? undefined : this.#apply(change, this.#version + 1);
   }
 
-  #take(held: Held): Pressure {
+  #take(held: Held): Backpressure {
     const state = this.#state;
     if (state.name === 'ended') return undefined;
     if (state.name !== 'live') {
@@ -171,15 +171,15 @@ export class ObservedObject {
     }
   }
 
-  #apply(change: Change, version: number): Pressure {
+  #apply(change: Change, version: number): Backpressure {
     if (this.#object === undefined) return undefined;
     this.#object = applyChange(this.#object, change);
     this.#version = version;
     return this.#tellAll(change);
   }
 
-  #tellAll(change: Change): Pressure {
-    return pressureOf([...this.#observers].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...change, version: this.#version })));
+  #tellAll(change: Change): Backpressure {
+    return combinedBackpressure([...this.#observers].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...change, version: this.#version })));
   }
 
   /** Takes a whole object that is newer than the copy. */

@@ -1,5 +1,5 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import type { Address, Clock, Message, Pressure, Request } from '../../protocol/index.js';
+import type { Address, Clock, Message, Backpressure, Request } from '../../protocol/index.js';
 
 /** The message-node side of the runtime, as far as data objects need it. What waits here has a time limit of its own. */
 export interface SyncRoutes {
@@ -9,7 +9,7 @@ export interface SyncRoutes {
   subscribe(addresses: readonly Address[]): Promise<void>;
   unsubscribe(addresses: readonly Address[]): Promise<void>;
   /** Sends a message to all who subscribed to its `to`, through the message-node stub of that address's domain, in order. */
-  publish(message: Message): Pressure;
+  publish(message: Message): Backpressure;
 }
 
 export interface SyncComponents {
@@ -30,7 +30,7 @@ export interface SyncContext extends SyncComponents {
   /** An id for a message that isn't answered. */
   readonly nextId: () => string;
   /** Tells a client here: always from the manager's address to the client's own. */
-  readonly tell: (client: Address, type: Request['type'], body: Request['body']) => Pressure;
+  readonly tell: (client: Address, type: Request['type'], body: Request['body']) => Backpressure;
 }
 
 /** Waits `milliseconds`, or until `signal` is aborted. */

@@ -1,7 +1,7 @@
 import type { Origin } from '../../bus/index.js';
 import {
-  asProtoflyError, child, descriptionOf, isAddress, isResponse, parseAddress, pressureOf, ProtoflyError, refuse, respond, runtimeOf,
-  type Address, type Message, type Request, type Pressure, type Response,
+  asProtoflyError, child, descriptionOf, isAddress, isResponse, parseAddress, combinedBackpressure, ProtoflyError, refuse, respond, runtimeOf,
+  type Address, type Message, type Request, type Backpressure, type Response,
 } from '../../protocol/index.js';
 import { applyChange, type Change, type DataObject } from '../../protocol/data-object.js';
 import type { SyncContext } from './ports.js';
@@ -95,13 +95,13 @@ export class ReportedObject {
   }
 
   /** Applies a change of the reporter's and sends it on. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
-  update(change: Change): Pressure {
+  update(change: Change): Backpressure {
     checkWritable(change);
     this.#object = applyChange(this.#object, change);
     this.#version += 1;
     this.#lastModified = new Date(this.#context.clock.date()).toISOString();
     const body = { ...change, version: this.#version };
-    return pressureOf([
+    return combinedBackpressure([
       ...[...this.#here].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...body })),
       this.#publish('update', body),
     ]);
@@ -131,7 +131,7 @@ export class ReportedObject {
     this.#late.clear();
   }
 
-  #publish(type: 'update' | 'delete', body: Request['body']): Pressure {
+  #publish(type: 'update' | 'delete', body: Request['body']): Backpressure {
     if (this.#elsewhere.size === 0) return undefined;
     const message: Request = { id: this.#context.nextId(), type, from: this.url, to: this.#changes, body: body ?? {} };
     try {
@@ -150,7 +150,7 @@ export class ReportedObject {
     void this.#context.tell(this.reporter, 'update', { resource: this.#subscription, source: invited, value });
   }
 
-  #receive(message: Message, origin: Origin | undefined): Pressure {
+  #receive(message: Message, origin: Origin | undefined): Backpressure {
     if (isResponse(message)) {
       if (message.to === this.#subscription && this.#late.delete(message.from)) this.#tellAnswer(message.from, message);
       return undefined;
@@ -166,7 +166,7 @@ export class ReportedObject {
   }
 
   /** A reporter may also speak as its object, as it does on the wire; it is believed where it made the object from. */
-  #fromReporter(message: Request, origin: Origin | undefined): Pressure {
+  #fromReporter(message: Request, origin: Origin | undefined): Backpressure {
     const problem = (why: string): void => { this.#context.log('warn', `a message that claims to come from ${this.url} was dropped: ${why}`); };
     if (origin !== this.#init.origin || this.#context.isOutside(message, origin)) { problem('it isn\'t the reporter\'s'); return undefined; }
     if (message.to !== this.#changes) { problem('it isn\'t a change'); return undefined; }

@@ -1,5 +1,5 @@
 import type { Origin } from '../../bus/index.js';
-import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Pressure } from '../../protocol/index.js';
+import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Backpressure } from '../../protocol/index.js';
 import type { P2pConnection } from './p2p-connection.js';
 import type { Protostub } from '../stubs/protostubs.js';
 
@@ -8,7 +8,7 @@ export interface AdmissionComponents {
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
   /** Takes a message in that is known to come from where it says. */
-  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -29,7 +29,7 @@ export class Admission {
   }
 
   /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
-  admit(message: Message, connection: P2pConnection): Pressure {
+  admit(message: Message, connection: P2pConnection): Backpressure {
     const { from } = message;
     connection.brought(message);
     if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
@@ -47,7 +47,7 @@ export class Admission {
   }
 
   /** Turns a message away that isn't the other side's own, or that a handler stub brought in the name of this runtime's. */
-  refuse(message: Message, origin: Protostub | P2pConnection): Pressure {
+  refuse(message: Message, origin: Protostub | P2pConnection): Backpressure {
     if ('remoteRuntime' in origin) {
       return this.turnAway(message, origin.name, (refusal) => origin.send(refusal), new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`));
     }
@@ -57,7 +57,7 @@ export class Admission {
   }
 
   /** Counts and logs a message that isn't let in, and tells its sender why: the way it came. A response is dropped. */
-  turnAway(message: Message, origin: string, reply: (refusal: Message) => Pressure, error: ProtoflyError): Pressure {
+  turnAway(message: Message, origin: string, reply: (refusal: Message) => Backpressure, error: ProtoflyError): Backpressure {
     this.#refused += 1;
     this.#components.log('info', `${origin} brought a ${message.type} from ${message.from}: ${error.message}`);
     return isResponse(message) ? undefined : reply(refuse(message, error));

@@ -1,7 +1,7 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, isSuccess,
-  type Address, type Clock, type Message, type Pressure, type RegistryRecord,
+  type Address, type Clock, type Message, type Backpressure, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier } from '../delivery/index.js';
@@ -16,7 +16,7 @@ import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import type { P2pConnection } from './p2p-connection.js';
 import { Probation } from './probation.js';
 import type { Protostub, Protostubs } from '../stubs/protostubs.js';
-import { Repairs } from './reconnector.js';
+import { Reconnector } from './reconnector.js';
 import { Requesters } from './requesters.js';
 
 export interface ConnectionsComponents {
@@ -33,7 +33,7 @@ export interface ConnectionsComponents {
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
   /** Takes a message in that is known to come from where it says. */
-  readonly accept: (message: Message, origin: Origin) => Pressure;
+  readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly onLost: (carrier: Carrier) => void;
   /** Spreads what is tried again. */
   readonly random: () => number;
@@ -67,7 +67,7 @@ export class Connections {
   readonly #components: ConnectionsComponents;
   readonly #init: ConnectionsInit;
   readonly #list: ConnectionList;
-  readonly #repairs: Repairs;
+  readonly #repairs: Reconnector;
   readonly #probation: Probation;
   readonly #handler: P2pHandler;
   readonly #handled: HandledConnections;
@@ -98,7 +98,7 @@ export class Connections {
       offered: () => this.#handler.offered(),
       admit: (message, connection) => this.#admission.admit(message, connection),
     }, { runtime: init.runtime, enabled: init.enabled, setupMs: this.#setupMs });
-    this.#repairs = new Repairs({
+    this.#repairs = new Reconnector({
       clock, log,
       random: components.random,
       renew: (connection) => this.#requesters.renew(connection),

@@ -1,7 +1,7 @@
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, bodyWith, child, isWithin, partsOf, ProtoflyError, runtimeOf,
-  type Address, type Clock, type Message, type Pressure, type Timer,
+  type Address, type Clock, type Message, type Backpressure, type Timer,
 } from '../../protocol/index.js';
 import type { Admission } from './admission.js';
 import type { ConnectionList } from './connection-list.js';
@@ -103,7 +103,7 @@ export class HandledConnections {
   }
 
   /** Lets a message in that came over the main channel: its sender tells by which connection, if by any. */
-  admit(message: Message, stub: Protostub): Pressure {
+  admit(message: Message, stub: Protostub): Backpressure {
     const { admission, isOwn } = this.#components;
     if (isOwn(message.from) || partsOf(message.from).scheme === 'domain') return admission.refuse(message, stub);
     return this.#attributed(message, (connection) => admission.admit(message, connection), (refusal, runtime) => carried(stub, refusal, runtime), stub.address);
@@ -201,7 +201,7 @@ export class HandledConnections {
   }
 
   /** A message came by a port before its connection was announced, or without that. */
-  #cameEarly(message: Message, address: Address, port: Link<Message>): Pressure {
+  #cameEarly(message: Message, address: Address, port: Link<Message>): Backpressure {
     const { list, admission } = this.#components;
     const announced = list.get(address);
     if (announced?.link === port) return admission.admit(message, announced);
@@ -213,11 +213,11 @@ export class HandledConnections {
   }
 
   /** Finds the shared connection with the runtime in which the sender of a message lives. Without one the message is refused. */
-  #attributed(message: Message, found: (connection: P2pConnection) => Pressure, reply: (refusal: Message, runtime: Address | undefined) => Pressure, origin: string): Pressure {
+  #attributed(message: Message, found: (connection: P2pConnection) => Backpressure, reply: (refusal: Message, runtime: Address | undefined) => Backpressure, origin: string): Backpressure {
     const { admission, hostOf } = this.#components;
     const { from } = message;
     for (const connection of this.#shared.keys()) if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return found(connection);
-    const decide = (runtime: Address | undefined): Pressure => {
+    const decide = (runtime: Address | undefined): Backpressure => {
       const connection = runtime === undefined ? undefined : this.#sharedWith(runtime);
       if (connection !== undefined) return found(connection);
       return admission.turnAway(message, origin, (refusal) => reply(refusal, runtime), new ProtoflyError('E_UNREACHABLE', `no P2P connection with ${runtime ?? `the runtime of ${from}`} is known here`));
@@ -231,5 +231,5 @@ export class HandledConnections {
 const isOver = ({ status }: P2pConnection): boolean => status === 'failed' || status === 'disconnected';
 
 /** Gives a stub with several connections a message for one of them. */
-const carried = (stub: Protostub, message: Message, peer: Address | undefined): Pressure =>
+const carried = (stub: Protostub, message: Message, peer: Address | undefined): Backpressure =>
   stub.send(peer === undefined ? message : ({ ...message, body: bodyWith(message.body, { peer }) } as Message));

@@ -1,6 +1,6 @@
 import type { Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
-import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type Pressure, type RegistryRecord, type ReceivedVia } from '../../protocol/index.js';
+import { countOf, ProtoflyError, type Address, type Clock, type ConnectionStatus, type Message, type Backpressure, type RegistryRecord, type ReceivedVia } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 
 export interface P2pConnectionInit {
@@ -102,7 +102,7 @@ export class P2pConnection implements Origin, Carrier {
     this.#received += countOf(message);
   }
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     if (this.link === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${this.address} is closed`);
     const now = this.#clock.now();
     if (!this.isSuspect) this.usedAt = now;

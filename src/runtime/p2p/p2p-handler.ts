@@ -1,5 +1,5 @@
 import type { Link } from '../../link/index.js';
-import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Pressure, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
 import type { StubCatalogue } from '../stubs/loader/index.js';
 import type { Ice } from '../ice/index.js';
 import { Backoff } from '../../kit/backoff.js';
@@ -19,7 +19,7 @@ export interface P2pHandlerComponents {
   /** The servers for set-ups, as known now. */
   readonly ice: { readonly current: Ice };
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
-  readonly admit: (message: Message, stub: Protostub) => Pressure;
+  readonly admit: (message: Message, stub: Protostub) => Backpressure;
   readonly onStatus: (event: StatusEvent) => void;
   readonly onPort: (address: Address, port: Link<Message>) => void;
   /** What others need for a set-up to here is known now, or another. */

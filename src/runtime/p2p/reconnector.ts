@@ -2,7 +2,7 @@ import { asProtoflyError, type Address, type Clock, type RegistryRecord, type Ti
 import type { ConnectionChange } from './connection-list.js';
 import type { P2pConnection } from './p2p-connection.js';
 
-export interface RepairsComponents {
+export interface ReconnectorComponents {
   readonly clock: Clock;
   readonly random: () => number;
   /** Has the next generation made beside a connection. Resolves when it is live. @throws ProtoflyError */
@@ -46,15 +46,15 @@ const MAX_REMEMBERED = 10_000;
  * with growing pauses, for as long as it is wanted. Only the side that asked for a connection does so; and neither does
  * when one of the two said goodbye.
  */
-export class Repairs {
-  readonly #components: RepairsComponents;
+export class Reconnector {
+  readonly #components: ReconnectorComponents;
   readonly #firstMs: number;
   readonly #maxMs: number;
   readonly #wantedMs: number;
   readonly #repairs = new Map<Address, Repair>();
   #closed = false;
 
-  constructor(components: RepairsComponents, init: RepairsInit = {}) {
+  constructor(components: ReconnectorComponents, init: RepairsInit = {}) {
     this.#components = components;
     this.#firstMs = init.firstMs ?? 250;
     this.#maxMs = init.maxMs ?? 30_000;

@@ -1,5 +1,5 @@
 import type { MessageBus } from '../../bus/index.js';
-import { asProtoflyError, child, domainOf, ProtoflyError, type Address, type Clock, type Message, type Pressure, type RegistryRecord } from '../../protocol/index.js';
+import { asProtoflyError, child, domainOf, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type RegistryRecord } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Ice } from '../ice/index.js';
 import type { ConnectionList } from './connection-list.js';
@@ -21,7 +21,7 @@ export interface RequestersComponents {
   readonly generations: Collection<number>;
   /** Which stubs this runtime's domain takes for P2P. @throws ProtoflyError as `StubCatalogue.describe` */
   readonly offered: () => Promise<P2pOffer>;
-  readonly admit: (message: Message, connection: P2pConnection) => Pressure;
+  readonly admit: (message: Message, connection: P2pConnection) => Backpressure;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 

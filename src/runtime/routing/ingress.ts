@@ -1,11 +1,11 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import { asProtoflyError, isBatch, isResponse, isWithin, pressureOf, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Pressure, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
 import type { Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Records } from '../directory/records.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
 
-export interface EntranceComponents {
+export interface IngressComponents {
   readonly bus: MessageBus;
   readonly hyperties: Hyperties;
   readonly records: Records;
@@ -18,12 +18,12 @@ export interface EntranceComponents {
 const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
 
 /** Where messages of others come in, once it is known that they come from where they say: to the bus, unless they are for nobody outside. */
-export class Entrance {
-  readonly #components: EntranceComponents;
+export class Ingress {
+  readonly #components: IngressComponents;
   readonly #runtime: Address;
   #rejected = 0;
 
-  constructor(components: EntranceComponents, { runtime }: { readonly runtime: Address }) {
+  constructor(components: IngressComponents, { runtime }: { readonly runtime: Address }) {
     this.#components = components;
     this.#runtime = runtime;
   }
@@ -38,14 +38,14 @@ export class Entrance {
     return isWithin(address, this.#runtime) || this.#components.hyperties.find(address) !== undefined;
   }
 
-  accept(message: Message, origin: Origin): Pressure {
+  accept(message: Message, origin: Origin): Backpressure {
     if (isResponse(message)) return this.#answered(message, origin);
     const receipt = receiptIn(message);
     if (receipt === undefined) return this.#asked(message, origin);
-    return pressureOf([this.#answered(receipt, origin), this.#asked(withoutReceipt(message), origin)]);
+    return combinedBackpressure([this.#answered(receipt, origin), this.#asked(withoutReceipt(message), origin)]);
   }
 
-  #asked(message: Request, origin: Origin): Pressure {
+  #asked(message: Request, origin: Origin): Backpressure {
     const { bus } = this.#components;
     if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
     this.#rejected += 1;
@@ -53,7 +53,7 @@ export class Entrance {
   }
 
   /** Takes in the messages of a batch. One for nobody here is refused as a whole. */
-  #apart(batch: Request, origin: Origin): Pressure {
+  #apart(batch: Request, origin: Origin): Backpressure {
     const { bus } = this.#components;
     if (typeof batch.to !== 'string' || !bus.isLocal(batch.to)) return bus.post(batch, origin);
     let messages: readonly Request[];
@@ -62,10 +62,10 @@ export class Entrance {
     } catch (thrown) {
       return bus.post(refuse(batch, asProtoflyError(thrown)));
     }
-    return pressureOf(messages.map((message) => bus.post(message, origin)));
+    return combinedBackpressure(messages.map((message) => bus.post(message, origin)));
   }
 
-  #answered(answer: Response, origin: Origin): Pressure {
+  #answered(answer: Response, origin: Origin): Backpressure {
     const { bus, outgoing, outbox, records, log } = this.#components;
     // Nobody answers for others.
     const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);

@@ -1,14 +1,14 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
-  asProtoflyError, child, idsOf, isResponse, pressureOf, ProtoflyError, refuse, respond, SESSION, withIds,
-  type Address, type Message, type Request, type Pressure, type Response,
+  asProtoflyError, child, idsOf, isResponse, combinedBackpressure, ProtoflyError, refuse, respond, SESSION, withIds,
+  type Address, type Message, type Request, type Backpressure, type Response,
 } from '../../protocol/index.js';
 import type { Attachment, Program } from '../hyperties/inbox/index.js';
 import { notHere, type Hyperties, type Hyperty } from '../hyperties/hyperties.js';
 
 /** A program at the other end of the runtime's socket. */
-export class Client implements Origin {
+export class ConnectedProgram implements Origin {
   readonly isProgram = true;
   readonly link: Link<Message>;
   readonly attachments = new Map<Address, Attachment>();
@@ -16,10 +16,10 @@ export class Client implements Origin {
   readonly sentAs = new Set<Hyperty>();
   /** What has to be undone when the program goes. */
   readonly cleanups = new Map<string, () => void>();
-  readonly #log: ClientsComponents['log'];
+  readonly #log: ConnectedProgramsComponents['log'];
   #relief: Promise<void> | undefined;
 
-  constructor({ link, log }: { readonly link: Link<Message>; readonly log: ClientsComponents['log'] }, readonly address: Address, private readonly receipts: 'many' | 'each') {
+  constructor({ link, log }: { readonly link: Link<Message>; readonly log: ConnectedProgramsComponents['log'] }, readonly address: Address, private readonly receipts: 'many' | 'each') {
     this.link = link;
     this.#log = log;
   }
@@ -29,16 +29,16 @@ export class Client implements Origin {
   }
 
   /** While this program takes no answers: settles when it may ask again. */
-  get relief(): Pressure {
+  get relief(): Backpressure {
     return this.#relief;
   }
 
   /** Hands on an answer; one for many only to a program that has said that it understands that. One that has gone gets none. */
-  readonly answer = (response: Response): Pressure => {
+  readonly answer = (response: Response): Backpressure => {
     const ids = idsOf(response);
     const answers = ids.length === 1 || this.receipts === 'many' ? [response] : ids.map((id) => withIds(response, [id]));
     try {
-      return pressureOf(answers.map((answer) => this.link.send(answer)));
+      return combinedBackpressure(answers.map((answer) => this.link.send(answer)));
     } catch (thrown) {
       this.#log('debug', `${this.address}: ${asProtoflyError(thrown).message}`);
       return undefined;
@@ -46,18 +46,18 @@ export class Client implements Origin {
   };
 
   /** Takes note of what an answer met on its way to this program. */
-  pressed(pressure: Pressure): void {
+  pressed(pressure: Backpressure): void {
     if (pressure !== undefined) this.#relief ??= pressure.finally(() => { this.#relief = undefined; });
   }
 }
 
-export interface ClientsComponents {
+export interface ConnectedProgramsComponents {
   readonly bus: MessageBus;
   readonly hyperties: Hyperties;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-export interface ClientsInit {
+export interface ConnectedProgramsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly user: Address;
@@ -69,17 +69,17 @@ export interface ClientsInit {
  * The programs that are connected to this runtime: gives each an address, checks who they say they are, and attaches
  * them to hyperties. Whoever can open the socket is the runtime's owner.
  */
-export class Clients {
-  readonly #components: ClientsComponents;
-  readonly #init: ClientsInit;
-  readonly #clients = new Map<Address, Client>();
+export class ConnectedPrograms {
+  readonly #components: ConnectedProgramsComponents;
+  readonly #init: ConnectedProgramsInit;
+  readonly #clients = new Map<Address, ConnectedProgram>();
   /** Every link that is open, also before its session is. */
   readonly #links = new Set<Link<Message>>();
   #last = 0;
   /** Over links that have ended. */
   #rejected = 0;
 
-  constructor(components: ClientsComponents, init: ClientsInit) {
+  constructor(components: ConnectedProgramsComponents, init: ConnectedProgramsInit) {
     this.#components = components;
     this.#init = init;
   }
@@ -95,7 +95,7 @@ export class Clients {
 
   /** Serves a link until it ends. */
   add(link: Link<Message>): void {
-    let client: Client | undefined;
+    let client: ConnectedProgram | undefined;
     this.#links.add(link);
     link.receive((message) => {
       if (client !== undefined) return this.#receive(client, message);
@@ -113,7 +113,7 @@ export class Clients {
   }
 
   /** Attaches a program to a hyperty, by name or address. @throws ProtoflyError `E_NOT_FOUND`, `E_CONFLICT` */
-  attach(client: Client, what: string, options: Omit<Program, 'deliver'> = {}): Address {
+  attach(client: ConnectedProgram, what: string, options: Omit<Program, 'deliver'> = {}): Address {
     const hyperty = this.#components.hyperties.find(what);
     if (hyperty === undefined) throw notHere(what);
     if (client.attachments.has(hyperty.url)) throw new ProtoflyError('E_CONFLICT', `this program is attached to ${hyperty.url} already`);
@@ -123,7 +123,7 @@ export class Clients {
   }
 
   /** @throws ProtoflyError `E_NOT_FOUND` */
-  detach(client: Client, what: string): Address {
+  detach(client: ConnectedProgram, what: string): Address {
     const url = this.#components.hyperties.find(what)?.url ?? (what as Address);
     const attachment = client.attachments.get(url);
     if (attachment === undefined) throw new ProtoflyError('E_NOT_FOUND', `this program is not attached to ${what}`);
@@ -139,16 +139,16 @@ export class Clients {
     }));
   }
 
-  #open(link: Link<Message>, receipts: 'many' | 'each'): Client {
+  #open(link: Link<Message>, receipts: 'many' | 'each'): ConnectedProgram {
     this.#last += 1;
     const { bus, log } = this.#components;
-    const client = new Client({ link, log }, child(child(this.#init.runtime, 'client'), String(this.#last)), receipts);
+    const client = new ConnectedProgram({ link, log }, child(child(this.#init.runtime, 'client'), String(this.#last)), receipts);
     this.#clients.set(client.address, client);
     client.cleanups.set('address', bus.addListener(client.address, (message) => (isResponse(message) ? client.answer(message) : link.send(message)), client));
     return client;
   }
 
-  #leave(client: Client): void {
+  #leave(client: ConnectedProgram): void {
     if (!this.#clients.delete(client.address)) return;
     for (const undo of client.cleanups.values()) undo();
     for (const attachment of client.attachments.values()) attachment.detach();
@@ -157,7 +157,7 @@ export class Clients {
     this.#components.log('debug', `${client.address} has gone`);
   }
 
-  #receive(client: Client, message: Message): Pressure {
+  #receive(client: ConnectedProgram, message: Message): Backpressure {
     if (message.from !== client.address) {
       const hyperty = this.#components.hyperties.find(message.from);
       if (hyperty === undefined) {
@@ -181,11 +181,11 @@ const receiptsOf = ({ body }: Request): 'many' | 'each' => ((body?.value as { re
 export const serve = (
   bus: MessageBus,
   address: Address,
-  handle: (request: Request, client: Client) => Promise<Record<string, unknown> | undefined>,
+  handle: (request: Request, client: ConnectedProgram) => Promise<Record<string, unknown> | undefined>,
 ): (() => void) =>
   bus.addListener(address, (message, origin) => {
     if (isResponse(message)) return undefined;
-    if (!(origin instanceof Client)) throw new ProtoflyError('E_REFUSED', `${address} is for programs of this runtime`);
+    if (!(origin instanceof ConnectedProgram)) throw new ProtoflyError('E_REFUSED', `${address} is for programs of this runtime`);
     void handle(message, origin).then(
       (body) => { if (body !== undefined) origin.pressed(bus.post(respond(message, 200, body, address))); },
       (thrown: unknown) => { origin.pressed(bus.post(refuse(message, asProtoflyError(thrown), address))); },

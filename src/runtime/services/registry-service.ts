@@ -9,7 +9,7 @@ import type { Connections } from '../p2p/connections.js';
 import type { P2pConnection } from '../p2p/p2p-connection.js';
 import type { Explainer } from '../routing/explain.js';
 import type { Protostubs } from '../stubs/protostubs.js';
-import { serve, type Client } from './clients.js';
+import { serve, type ConnectedProgram } from './clients.js';
 import { text } from './ua.js';
 
 export interface RegistryServiceComponents {
@@ -22,7 +22,7 @@ export interface RegistryServiceComponents {
   readonly explainer: Explainer;
 }
 
-type Answer = Record<string, unknown>;
+type ServiceAnswer = Record<string, unknown>;
 
 /** `<runtime>/registry`: what programs ask of the runtime registry. @see docs/control.md */
 export class RegistryService {
@@ -37,7 +37,7 @@ export class RegistryService {
     serve(components.bus, this.#address, (request, client) => this.#handle(request, client));
   }
 
-  async #handle(request: Request, client: Client): Promise<Answer | undefined> {
+  async #handle(request: Request, client: ConnectedProgram): Promise<ServiceAnswer | undefined> {
     const { hyperties } = this.#components;
     const { type, body } = request;
     switch (type) {
@@ -129,7 +129,7 @@ export class RegistryService {
     void this.#components.bus.post(respond(request, 183, { value: connection.view() }, this.#address));
   }
 
-  #watch(resource: string, client: Client): unknown {
+  #watch(resource: string, client: ConnectedProgram): unknown {
     if (resource !== '/p2p') throw new ProtoflyError('E_USAGE', `there is nothing called ${JSON.stringify(resource)} to watch`);
     const { bus, connections } = this.#components;
     client.cleanups.get('p2p')?.();
@@ -140,4 +140,4 @@ export class RegistryService {
   }
 }
 
-const view = (connection: P2pConnection): Answer => connection.view();
+const view = (connection: P2pConnection): ServiceAnswer => connection.view();

@@ -1,11 +1,11 @@
 import type { MessageBus } from '../../bus/index.js';
 import { child, ProtoflyError, type Address, type Request } from '../../protocol/index.js';
 import type { Program } from '../hyperties/inbox/index.js';
-import { serve, type Client, type Clients } from './clients.js';
+import { serve, type ConnectedProgram, type ConnectedPrograms } from './clients.js';
 
 export interface UaComponents {
   readonly bus: MessageBus;
-  readonly clients: Clients;
+  readonly clients: ConnectedPrograms;
   readonly status: () => Record<string, unknown>;
   /** Calls back at each change of the status. @returns ends it */
   readonly onStatus: (listener: () => void) => () => void;
@@ -25,7 +25,7 @@ export class UserAgent {
     serve(components.bus, this.#address, (request, client) => this.#handle(request, client));
   }
 
-  async #handle(request: Request, client: Client): Promise<Record<string, unknown> | undefined> {
+  async #handle(request: Request, client: ConnectedProgram): Promise<Record<string, unknown> | undefined> {
     const { status, stop, clients } = this.#components;
     const { type, body } = request;
     if (type === 'ping') return {};
@@ -52,7 +52,7 @@ export class UserAgent {
     }
   }
 
-  #watch(client: Client): Record<string, unknown> {
+  #watch(client: ConnectedProgram): Record<string, unknown> {
     const { onStatus, status, bus } = this.#components;
     client.cleanups.get('status')?.();
     client.cleanups.set('status', onStatus(() => {

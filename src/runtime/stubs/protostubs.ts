@@ -2,7 +2,7 @@ import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, child, ICE_RESOURCE, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
-  type Address, type Clock, type Message, type Pressure, type StubConfig, type StubStatus, type ReceivedVia } from '../../protocol/index.js';
+  type Address, type Clock, type Message, type Backpressure, type StubConfig, type StubStatus, type ReceivedVia } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';
 import type { Loaded, Loader } from './loader/index.js';
@@ -33,7 +33,7 @@ export interface StubInit {
   /** Is told of each event; what it throws is the answer to a `create`. */
   readonly onStatus: (event: StatusEvent) => void;
   /** Lets a message in that the stub carried here: from somebody else, over its main channel. */
-  readonly admit: (message: Message, stub: Protostub) => Pressure;
+  readonly admit: (message: Message, stub: Protostub) => Backpressure;
   readonly onPort?: (address: Address, port: Link<Message>) => void;
   /** Once, when the stub's channel has ended, whoever ended it. */
   readonly onEnd: (reason: string) => void;
@@ -86,7 +86,7 @@ export class Protostub implements Origin, Carrier {
     return this.#ending;
   }
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     return this.loaded.link.send(message);
   }
 
@@ -169,7 +169,7 @@ export class Protostubs {
     this.#closed = true;
   }
 
-  #receive(stub: Protostub, message: Message): Pressure {
+  #receive(stub: Protostub, message: Message): Backpressure {
     const { url, admit } = stub.init;
     if (message.to === child(url, 'status')) {
       if (!isResponse(message)) this.#status(stub, message);

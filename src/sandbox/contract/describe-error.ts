@@ -1,7 +1,7 @@
 import { asProtoflyError } from '../../protocol/index.js';
 
 /** The words of whatever a stub threw. Never throws, though what it threw may. */
-export const wordsOf = (thrown: unknown): string => {
+export const describeError = (thrown: unknown): string => {
   try {
     return asProtoflyError(thrown).message;
   } catch {

@@ -4,7 +4,7 @@ import type { Mux } from '../../link/mux/index.js';
 import {
   asProtoflyError, isResponse, isWithin, parseAddress, ProtoflyError, type Address, type Clock, type Message, type StubSandbox, type Timer,
 } from '../../protocol/index.js';
-import { Conduct, type ConductInit } from './rate-limiter.js';
+import { RateLimiter, type ConductInit } from './rate-limiter.js';
 import { CONTROL_CHANNEL, type DeployedStub, type Sandbox, type StubDeployment } from '../contract/sandbox.js';
 
 export interface SandboxClientComponents {
@@ -33,7 +33,7 @@ const RUNTIME = parseAddress('hyperty-runtime://sandbox/runtime');
 const HOST = parseAddress('hyperty-runtime://sandbox/host');
 
 interface Channel {
-  readonly conduct: Conduct;
+  readonly conduct: RateLimiter;
   link: Link<Message> | undefined;
   onPort: (address: Address, port: Link<Message>) => void;
 }
@@ -76,7 +76,7 @@ export class SandboxClient implements Sandbox {
 
   async deploy(stub: StubDeployment): Promise<DeployedStub> {
     if (this.#stubs.has(stub.url)) throw new ProtoflyError('E_CONFLICT', `${stub.url} is deployed already`);
-    const conduct = new Conduct(
+    const conduct = new RateLimiter(
       { clock: this.#clock, onBreach: (reason) => { this.#stop(`${stub.url}: ${reason}`); } },
       { ...this.#init.conduct, url: stub.url },
     );

@@ -1,5 +1,5 @@
 import type { Link } from '../../link/index.js';
-import { countOf, isWithin, type Address, type Clock, type Message, type Pressure } from '../../protocol/index.js';
+import { countOf, isWithin, type Address, type Clock, type Message, type Backpressure } from '../../protocol/index.js';
 
 export interface ConductInit {
   /** The stub's own address. */
@@ -23,7 +23,7 @@ export interface ConductInit {
  * stopped when it keeps wanting more. What it carries for others is bounded by the link's flow control alone, and by
  * turns. `onBreach` is told once, when it is to be stopped.
  */
-export class Conduct {
+export class RateLimiter {
   readonly #clock: Clock;
   readonly #onBreach: (reason: string) => void;
   readonly #init: Required<ConductInit>;
@@ -70,7 +70,7 @@ export class Conduct {
     if (this.#faults.length > this.#init.maxFaults) this.#breach(reason);
   }
 
-  #pressure(message: Message, receiver: (message: Message) => Pressure): Pressure {
+  #pressure(message: Message, receiver: (message: Message) => Backpressure): Backpressure {
     const own = isWithin(message.from, this.#init.url) && !this.#spend() ? this.#hold() : undefined;
     const turn = this.#takeTurn(countOf(message));
     const given = receiver(message);
@@ -104,7 +104,7 @@ export class Conduct {
     return this.#held;
   }
 
-  #takeTurn(messages: number): Pressure {
+  #takeTurn(messages: number): Backpressure {
     this.#taken += messages;
     this.#turn ??= new Promise((resolve) => {
       setImmediate(() => {

@@ -7,7 +7,7 @@ import { createCapabilities } from './capabilities.js';
 import type { CapabilityProvider } from '../contract/evaluate.js';
 import { SandboxHost } from './host.js';
 import { LogLimit } from '../contract/log-limit.js';
-import { wordsOf } from '../contract/describe-error.js';
+import { describeError } from '../contract/describe-error.js';
 import { evaluateApart } from './evaluate.js';
 import { harden, hardenLanguage } from './harden.js';
 
@@ -16,7 +16,7 @@ const limit = new LogLimit({ clock: systemClock, write: (level, text) => { proce
 const log = (level: 'debug' | 'info' | 'warn', text: string): void => { limit.log(level, text); };
 
 // What a stub leaves unhandled costs itself only, where that can be told apart.
-process.on('unhandledRejection', (thrown) => { log('warn', `a stub's promise was rejected: ${wordsOf(thrown)}`); });
+process.on('unhandledRejection', (thrown) => { log('warn', `a stub's promise was rejected: ${describeError(thrown)}`); });
 process.on('SIGINT', () => { log('debug', 'left to the runtime: SIGINT'); });
 
 const link = parentLink(textCodec);

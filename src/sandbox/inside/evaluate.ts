@@ -1,7 +1,7 @@
 import vm from 'node:vm';
 import { ProtoflyError, type Activate } from '../../protocol/index.js';
 import type { Evaluate } from '../contract/evaluate.js';
-import { wordsOf } from '../contract/describe-error.js';
+import { describeError } from '../contract/describe-error.js';
 import { harden } from './harden.js';
 import { createRealm } from './realm.js';
 
@@ -37,7 +37,7 @@ export const evaluateApart: Evaluate = async (source, stub, globals) => {
     if (typeof activate === 'function') return { activate: given(activate as Activate), end };
   } catch (cause) {
     end();
-    throw new ProtoflyError('E_DESCRIPTOR', `the stub's module can't be evaluated: ${wordsOf(cause)}`, { cause });
+    throw new ProtoflyError('E_DESCRIPTOR', `the stub's module can't be evaluated: ${describeError(cause)}`, { cause });
   }
   end();
   throw new ProtoflyError('E_DESCRIPTOR', 'the stub\'s module has no default export activate()');

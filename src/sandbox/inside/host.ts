@@ -7,7 +7,7 @@ import { SyncClient } from './objects/client.js';
 import type { CapabilityProvider, Evaluate, Evaluated, Provided, StubContext } from '../contract/evaluate.js';
 import { CONTROL_CHANNEL, type StubDeployment } from '../contract/sandbox.js';
 import { MiniBus } from './mini-bus.js';
-import { wordsOf } from '../contract/describe-error.js';
+import { describeError } from '../contract/describe-error.js';
 
 export interface SandboxHostComponents {
   readonly mux: Mux;
@@ -87,13 +87,13 @@ export class SandboxHost {
       const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock: guarded(clock, attempt), log }));
       this.#running.set(url, { bus, link, instance, evaluated });
       // One whose channel broke is of no more use.
-      void link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { log('warn', `closing failed: ${wordsOf(thrown)}`); });
+      void link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { log('warn', `closing failed: ${describeError(thrown)}`); });
       return { name: typeof name === 'string' ? name : '' };
     } catch (cause) {
       evaluated.end();
       await bus.close();
       await link.close('activation failed');
-      throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${wordsOf(cause)}`, { cause });
+      throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${describeError(cause)}`, { cause });
     }
   }
 
@@ -117,7 +117,7 @@ const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox[
     try {
       run();
     } catch (thrown) {
-      log('warn', `a callback failed: ${wordsOf(thrown)}`);
+      log('warn', `a callback failed: ${describeError(thrown)}`);
     }
   };
   return { url, servers, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };

@@ -1,10 +1,10 @@
 import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
 import {
-  isProvisional, isResponse, isWithin, pressureOf, ProtoflyError, refuse,
+  isProvisional, isResponse, isWithin, combinedBackpressure, ProtoflyError, refuse,
   type Address, type Clock, type Message, type Response, type StubBus, type StubPort, type StubRequest, type StubSandbox,
 } from '../../protocol/index.js';
-import { wordsOf } from '../contract/describe-error.js';
+import { describeError } from '../contract/describe-error.js';
 
 export interface MiniBusComponents {
   readonly link: Link<Message>;
@@ -100,7 +100,7 @@ export class MiniBus implements StubBus {
       return undefined;
     }
     if (listeners.length === 1) return this.#hand(listeners[0]!, message);
-    return pressureOf(listeners.map((listener) => this.#hand(listener, message)));
+    return combinedBackpressure(listeners.map((listener) => this.#hand(listener, message)));
   }
 
   #hand(listener: Listener, message: Message): void | Promise<void> {
@@ -115,6 +115,6 @@ export class MiniBus implements StubBus {
   }
 
   #failed(thrown: unknown): void {
-    this.#log('warn', `a listener failed: ${wordsOf(thrown)}`);
+    this.#log('warn', `a listener failed: ${describeError(thrown)}`);
   }
 }

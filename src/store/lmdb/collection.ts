@@ -5,7 +5,7 @@ import type { Collection, Range } from '../store.js';
 import type { TreeWork } from './growth.js';
 
 /** What becomes one lmdb transaction. */
-export interface Batch {
+export interface WriteBatch {
   readonly writes: Map<LmdbCollection<unknown>, Set<string>>;
   readonly done: Promise<void>;
   readonly resolve: () => void;
@@ -15,14 +15,14 @@ export interface Batch {
 /** A write on its way to the disk; without `text` the key goes. */
 interface Unsettled {
   readonly text: string | undefined;
-  readonly batch: Batch;
+  readonly batch: WriteBatch;
 }
 
 export interface LmdbCollectionComponents {
   readonly database: Database<Buffer, Buffer>;
   readonly undo: Undo;
   readonly check: () => void;
-  readonly batch: () => Batch;
+  readonly batch: () => WriteBatch;
 }
 
 /** What lmdb says of a tree. */
@@ -42,7 +42,7 @@ export class LmdbCollection<T> implements Collection<T> {
   #database: Database<Buffer, Buffer>;
   readonly #undo: Undo;
   readonly #check: () => void;
-  readonly #batch: () => Batch;
+  readonly #batch: () => WriteBatch;
   readonly #unsettled = new SortedMap<Unsettled>();
 
   constructor({ database, undo, check, batch }: LmdbCollectionComponents) {
@@ -101,7 +101,7 @@ export class LmdbCollection<T> implements Collection<T> {
   }
 
   /** What a batch does to this collection. */
-  work(keys: ReadonlySet<string>, batch: Batch): TreeWork {
+  work(keys: ReadonlySet<string>, batch: WriteBatch): TreeWork {
     const { treeDepth, treeBranchPageCount, treeLeafPageCount, pageSize } = this.#database.getStats() as TreeStats;
     let [writes, bytes, largePages] = [0, 0, 0];
     for (const key of keys) {
@@ -119,7 +119,7 @@ export class LmdbCollection<T> implements Collection<T> {
   }
 
   /** Hands this collection's part of a batch to lmdb. Called inside its transaction. */
-  write(keys: ReadonlySet<string>, batch: Batch): void {
+  write(keys: ReadonlySet<string>, batch: WriteBatch): void {
     for (const key of keys) {
       const unsettled = this.#unsettled.get(key);
       if (unsettled?.batch !== batch) continue;
@@ -129,7 +129,7 @@ export class LmdbCollection<T> implements Collection<T> {
   }
 
   /** From now on the disk says what these keys are, unless they have been written again. */
-  settle(keys: ReadonlySet<string>, batch: Batch): void {
+  settle(keys: ReadonlySet<string>, batch: WriteBatch): void {
     for (const key of keys) if (this.#unsettled.get(key)?.batch === batch) this.#unsettled.delete(key);
   }
 

@@ -10,7 +10,7 @@ import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPat
 import { ProtoflyError } from '../../protocol/index.js';
 import { checkKey, Undo } from '../entries.js';
 import type { Collection, Store } from '../store.js';
-import { LmdbCollection, type Batch } from './collection.js';
+import { LmdbCollection, type WriteBatch } from './collection.js';
 import { reasonOf, storeError } from './failure.js';
 import { dataFile, prepareFiles } from './files.js';
 import { growthOf, type TreeWork } from './growth.js';
@@ -68,7 +68,7 @@ class LmdbStore implements Store {
   /** By how many pages the transaction that is being written may make the database longer. */
   #growing = 0;
   /** What gathers for the next lmdb transaction. */
-  #next: Batch | undefined;
+  #next: WriteBatch | undefined;
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -111,7 +111,7 @@ class LmdbStore implements Store {
     if (this.#closing !== undefined) throw new ProtoflyError('E_STORE', 'the store is closed');
   }
 
-  #batch(): Batch {
+  #batch(): WriteBatch {
     if (this.#next === undefined) {
       const { promise, resolve, reject } = withResolvers();
       this.#next = { writes: new Map(), done: promise, resolve, reject };
@@ -187,7 +187,7 @@ const isIn = (root: RootDatabase<Buffer, Buffer>, name: string): boolean => {
   return false;
 };
 
-const settle = (batch: Batch): void => {
+const settle = (batch: WriteBatch): void => {
   for (const [collection, keys] of batch.writes) collection.settle(keys, batch);
 };
 

@@ -1,4 +1,4 @@
-import { isBatch, parseAddress, ProtoflyError, unbatched, type Message, type Pressure, type Request } from '../../../src/protocol/index.js';
+import { isBatch, parseAddress, ProtoflyError, unbatched, type Message, type Backpressure, type Request } from '../../../src/protocol/index.js';
 import type { Carrier } from '../../../src/runtime/delivery/index.js';
 
 /** Something on its way. */
@@ -59,7 +59,7 @@ export class Lane implements Carrier {
     return this.#drained !== undefined;
   }
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     this.#components.onSend(this, message);
     if (!this.up) throw new ProtoflyError('E_LINK_CLOSED', `${this.name} is closed`);
     this.#transits.push({ message, at: this.#components.now() });

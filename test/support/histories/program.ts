@@ -1,4 +1,4 @@
-import type { Message, Pressure } from '../../../src/protocol/index.js';
+import type { Message, Backpressure } from '../../../src/protocol/index.js';
 import type { Attachment, Program as Receiver } from '../../../src/runtime/hyperties/inbox/index.js';
 import { numberOf } from './lane.js';
 
@@ -32,7 +32,7 @@ export class Program implements Receiver {
     this.#attachment = attachment;
   }
 
-  deliver(message: Message): Pressure {
+  deliver(message: Message): Backpressure {
     if (this.#gone) return undefined;
     const n = numberOf(message);
     this.#delivered.push(n);

@@ -2,7 +2,7 @@ import {
   asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Request, type Response, type ReceivedVia,
 } from '../../../src/protocol/index.js';
 import { Outgoing, Receipts, type Carrier, routeRequest, type RouteRequest } from '../../../src/runtime/delivery/index.js';
-import { Inbox, type KeptPosition, type Stored } from '../../../src/runtime/hyperties/inbox/index.js';
+import { Inbox, type KeptCheckpoint, type Stored } from '../../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/delivery/outbox/index.js';
 import type { Disk } from './disk.js';
 import { numberOf, type Lane } from './lane.js';
@@ -284,7 +284,7 @@ export class Runtime {
       isAway: ({ to, p2p }) => stub.state === 'away' && (p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
     }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
     const inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptPosition>('positions'), clock, receipts, reply: back, log,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, reply: back, log,
     }, {
       address: this.address, positionMs: POSITION_MS,
       ...given({ maxMessages: limits.inboxMessages, maxBytes: limits.inboxBytes, maxStalled: limits.inboxStalled, stallMs: limits.inboxStallMs, maxStreams: limits.streams }),

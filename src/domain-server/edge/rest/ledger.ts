@@ -1,7 +1,7 @@
 import type { Message } from '../../../protocol/index.js';
 
 /** How far a numbered POST has been taken. */
-export interface Batch {
+export interface AcceptedBatch {
   /** 0: without a number. */
   readonly number: number;
   /** How many of its items have been taken, the malformed ones included. */
@@ -11,7 +11,7 @@ export interface Batch {
   complete: boolean;
 }
 
-const beginning = (number: number): Batch => ({ number, taken: 0, accepted: 0, complete: false });
+const beginning = (number: number): AcceptedBatch => ({ number, taken: 0, accepted: 0, complete: false });
 
 /**
  * What of a REST session outlives its link, so that numbers still mean the same after a `re-open`: those of messages,
@@ -30,7 +30,7 @@ export class Ledger {
   /** The last number that was given to the client, on whichever link. */
   given: number;
   /** The numbered POST that came last. */
-  batch: Batch = beginning(0);
+  batch: AcceptedBatch = beginning(0);
   #last: number;
   readonly #numbers = new WeakMap<Message, number>();
 
@@ -56,7 +56,7 @@ export class Ledger {
    * late and is over. Without a number each is a new one.
    * @param first whether it is the first on its link: then a lower number says that its client counts anew
    */
-  begin(number: number | undefined, first: boolean): Batch {
+  begin(number: number | undefined, first: boolean): AcceptedBatch {
     if (number === undefined) return beginning(0);
     if (number === this.batch.number) return this.batch;
     if (number < this.batch.number && !first) return { ...beginning(number), complete: true };

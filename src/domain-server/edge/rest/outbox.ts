@@ -1,5 +1,5 @@
-import { Relief } from '../../../kit/drain-signal.js';
-import type { Pressure } from '../../../protocol/index.js';
+import { DrainSignal } from '../../../kit/drain-signal.js';
+import type { Backpressure } from '../../../protocol/index.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
 
@@ -33,7 +33,7 @@ export interface OutboxBudget {
   bytes: number;
 }
 
-export interface OutboxComponents {
+export interface RestSendQueueComponents {
   readonly ledger: Ledger;
   readonly budget: OutboxBudget;
 }
@@ -49,11 +49,11 @@ const FAIR_BYTES = 256 * 1024;
  * The messages that a client hasn't taken yet, in order and numbered, and the one reader that they are given to. A new
  * reader is given everything from the first that isn't acknowledged.
  */
-export class Outbox {
+export class RestSendQueue {
   readonly #ledger: Ledger;
   readonly #budget: OutboxBudget;
   readonly #init: OutboxInit;
-  readonly #relief = new Relief();
+  readonly #relief = new DrainSignal();
   #frames: Numbered[] = [];
   /** Where in `#frames` the first that isn't taken is, and the first that wasn't given. */
   #head = 0;
@@ -65,7 +65,7 @@ export class Outbox {
   #again = false;
   #onEmpty: (() => void) | undefined;
 
-  constructor({ ledger, budget }: OutboxComponents, init: OutboxInit) {
+  constructor({ ledger, budget }: RestSendQueueComponents, init: OutboxInit) {
     this.#ledger = ledger;
     this.#budget = budget;
     this.#init = init;
@@ -93,7 +93,7 @@ export class Outbox {
     return { first: first.number, bytes };
   }
 
-  push(item: Numbered): Pressure {
+  push(item: Numbered): Backpressure {
     if (this.#state === 'stopped') return undefined;
     this.#frames.push(item);
     this.#bytes += item.size;

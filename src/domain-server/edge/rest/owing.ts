@@ -1,5 +1,5 @@
 /** How far a client is with acknowledging what its event stream gave it. */
-export type Owing =
+export type AckDeadline =
   | { readonly name: 'even' }
   /** `first` was given, and nothing from there on was acknowledged since `since`. */
   | { readonly name: 'owing'; readonly since: number; readonly first: number; readonly taken: number }
@@ -22,9 +22,9 @@ export interface OwingLook {
 const LATE_MS = 50;
 
 /** @returns besides, how long the client took, where it has acknowledged something */
-export const nextOwing = (owing: Owing, { now, lateMs, first, taken, pending, patienceMs }: OwingLook): { readonly owing: Owing; readonly tookMs?: number } => {
+export const nextOwing = (owing: AckDeadline, { now, lateMs, first, taken, pending, patienceMs }: OwingLook): { readonly owing: AckDeadline; readonly tookMs?: number } => {
   if (owing.name === 'overdue') return { owing };
-  const due: Owing = first === undefined ? { name: 'even' } : { name: 'owing', since: now, first, taken };
+  const due: AckDeadline = first === undefined ? { name: 'even' } : { name: 'owing', since: now, first, taken };
   if (owing.name === 'even') return { owing: due };
   if (first !== owing.first) return { owing: due, tookMs: now - owing.since };
   // While the system takes what waits for it, the other side's does.

@@ -1,13 +1,13 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { Pace } from '../../../kit/throughput.js';
+import { ThroughputEstimator } from '../../../kit/throughput.js';
 import { takenFrom } from '../../../link/taken.js';
 import type { Clock, Timer } from '../../../protocol/index.js';
 import { HEADERS, writeJson } from './answers.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
 import type { Numbered, Outstanding, Reader } from './outbox.js';
-import { nextOwing, type Owing } from './owing.js';
+import { nextOwing, type AckDeadline } from './owing.js';
 
 export const CURSOR = 'protofly-cursor';
 
@@ -112,7 +112,7 @@ export class EventStream implements Reader {
   readonly #components: EventStreamComponents;
   readonly #response: ServerResponse;
   readonly #init: EventStreamInit;
-  readonly #pace: Pace;
+  readonly #pace: ThroughputEstimator;
   #timer: Timer | undefined;
   #due = 0;
   /** How long until the next heartbeat, in milliseconds. */
@@ -120,14 +120,14 @@ export class EventStream implements Reader {
   #ended = false;
   #writing = false;
   #given = 0;
-  #owing: Owing = { name: 'even' };
+  #owing: AckDeadline = { name: 'even' };
 
   constructor(components: EventStreamComponents, init: EventStreamInit) {
     const { response, clock, onLeave } = components;
     this.#components = components;
     this.#response = response;
     this.#init = init;
-    this.#pace = new Pace(0, clock.now());
+    this.#pace = new ThroughputEstimator(0, clock.now());
     this.#beatMs = init.heartbeatMs;
     response.once('close', () => {
       this.#timer?.cancel();

@@ -1,16 +1,16 @@
 import { checkedSize, closedError } from '../../../link/frame-link.js';
 import { messageCodec } from '../../../link/index.js';
-import { Inlet } from '../../../link/frame-reader.js';
+import { FrameReader } from '../../../link/frame-reader.js';
 import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats } from '../../../link/link.js';
 import {
-  asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer, type Pressure,
+  asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer, type Backpressure,
 } from '../../../protocol/index.js';
 import type { Carrier, Leftover } from '../../shard/message-node/session.js';
 import { IdleWatch } from './idle.js';
-import type { Batch, Ledger } from './ledger.js';
+import type { AcceptedBatch, Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import { Outbox, type OutboxBudget, type Outstanding, type Reader } from './outbox.js';
-import { Turns } from '../../../kit/serial-queue.js';
+import { RestSendQueue, type OutboxBudget, type Outstanding, type Reader } from './outbox.js';
+import { SerialQueue } from '../../../kit/serial-queue.js';
 
 export interface RestLinkComponents {
   readonly clock: Clock;
@@ -27,7 +27,7 @@ type State =
 
 /** What is being given to the node. */
 type Intake =
-  | { readonly is: 'batch'; readonly items: readonly unknown[]; readonly batch: Batch; readonly settle: () => void }
+  | { readonly is: 'batch'; readonly items: readonly unknown[]; readonly batch: AcceptedBatch; readonly settle: () => void }
   | { readonly is: 'question'; readonly request: Request; asked: boolean; answer: Response | undefined; readonly settle: () => void };
 
 /** Far beyond what a sender that heeds the pressure can reach. */
@@ -40,13 +40,13 @@ export class RestLink implements Link<Message>, Carrier {
   readonly closed: Promise<LinkEnd>;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
   /** Its POSTs, one after the other. */
-  readonly turns: Turns;
+  readonly turns: SerialQueue;
   readonly ledger: Ledger;
   readonly #limits: RestLimits;
   readonly #clock: Clock;
   readonly #onReject: NonNullable<LinkInit['onReject']>;
-  readonly #inlet: Inlet<Message>;
-  readonly #outbox: Outbox;
+  readonly #inlet: FrameReader<Message>;
+  readonly #outbox: RestSendQueue;
   readonly #idle: IdleWatch;
   #intake: Intake | undefined;
   #counted = false;
@@ -60,14 +60,14 @@ export class RestLink implements Link<Message>, Carrier {
     this.#clock = clock;
     this.#onReject = init.onReject;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
-    this.turns = new Turns(limits.posts);
-    this.#inlet = new Inlet<Message>({
+    this.turns = new SerialQueue(limits.posts);
+    this.#inlet = new FrameReader<Message>({
       pull: () => this.#pull(),
       onIdle: () => undefined,
       onBlocked: () => undefined,
       onReject: (error) => { this.#reject(error); },
     }, this.stats);
-    this.#outbox = new Outbox({ ledger, budget }, limits);
+    this.#outbox = new RestSendQueue({ ledger, budget }, limits);
     this.#idle = new IdleWatch({ clock, onIdle: () => { this.#end({ how: 'gone', reason: `no request for ${String(limits.idleMs)} ms` }); } }, limits.idleMs);
   }
 
@@ -94,7 +94,7 @@ export class RestLink implements Link<Message>, Carrier {
       }
     });
 
-  send(message: Message): Pressure {
+  send(message: Message): Backpressure {
     if (this.#state.at !== 'open') throw closedError(this.name, this.#state.end.reason);
     const { is, asked } = this.#intake?.is === 'question' ? this.#intake : { is: undefined, asked: false };
     if (is === 'question' && asked && isResponse(message) && message.from === SESSION) return this.#answered(message);
@@ -109,7 +109,7 @@ export class RestLink implements Link<Message>, Carrier {
     return this.#outbox.push({ number: this.ledger.numberFor(message), frame, size: Buffer.byteLength(frame) });
   }
 
-  receive(receiver: (message: Message) => Pressure): void {
+  receive(receiver: (message: Message) => Backpressure): void {
     this.#inlet.receive(receiver);
     this.#inlet.pump();
   }
@@ -132,14 +132,14 @@ export class RestLink implements Link<Message>, Carrier {
   }
 
   /** How far the POST of this number has been taken. */
-  batchOf(number: number | undefined): Batch {
+  batchOf(number: number | undefined): AcceptedBatch {
     const first = !this.#counted;
     if (number !== undefined) this.#counted = true;
     return this.ledger.begin(number, first);
   }
 
   /** Gives items to the node, from `batch.taken` on. Resolves when all are taken, or the link has ended. */
-  take(items: readonly unknown[], batch: Batch): Promise<void> {
+  take(items: readonly unknown[], batch: AcceptedBatch): Promise<void> {
     return this.#give((settle) => ({ is: 'batch', items, batch, settle }));
   }
 
@@ -162,7 +162,7 @@ export class RestLink implements Link<Message>, Carrier {
     this.#outbox.leave(reader);
   }
 
-  /** @see Outbox.outstanding */
+  /** @see RestSendQueue.outstanding */
   get outstanding(): Outstanding | undefined {
     return this.#outbox.outstanding;
   }

@@ -7,13 +7,13 @@ import { keyOf } from '../keys.js';
 import { MAIL_LIMITS, type MailLimits } from './limits.js';
 import { contentOf, nameOf, type Card, type Mail } from './mail.js';
 import { Quota } from './quota.js';
-import { Streams } from './streams.js';
+import { MailFlows } from './streams.js';
 
 /** The mail of one receiver. */
 interface Box {
   /** By name, in order. */
   readonly mail: Map<string, Mail>;
-  readonly streams: Streams;
+  readonly streams: MailFlows;
   /** The receiver had no room: not given anything until then. */
   retry: Timer | undefined;
 }
@@ -126,7 +126,7 @@ export class Mailbox {
       : { numbered: 'by its sender', epoch: mark.epoch, seq: mark.seq } as const;
     const known = box?.mail.get(nameOf({ ...numbering, from: message.from, id: message.id }));
     if (known !== undefined) return known.durable ?? Promise.resolve();
-    if (mark !== undefined && !(box?.streams ?? new Streams()).isNext(message.from, mark)) {
+    if (mark !== undefined && !(box?.streams ?? new MailFlows()).isNext(message.from, mark)) {
       throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
     }
     const bytes = Buffer.byteLength(encodeMessage(message));
@@ -257,7 +257,7 @@ export class Mailbox {
 
   #add(mail: Mail): void {
     let box = this.#boxes.get(mail.to);
-    if (box === undefined) this.#boxes.set(mail.to, box = { mail: new Map(), streams: new Streams(), retry: undefined });
+    if (box === undefined) this.#boxes.set(mail.to, box = { mail: new Map(), streams: new MailFlows(), retry: undefined });
     box.mail.set(nameOf(mail), mail);
     box.streams.add(mail.from, mail);
     this.#quota.add(mail);

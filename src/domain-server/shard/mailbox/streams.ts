@@ -8,7 +8,7 @@ export type Mark = Pick<FlowMark, 'epoch' | 'seq'>;
  * missing from the base on that a message names: what is kept must follow without a gap, what is given must not promise
  * more than there is.
  */
-export class Streams {
+export class MailFlows {
   readonly #here = new Map<string, Set<number>>();
 
   add(from: Address, { epoch, seq }: Mark): void {

@@ -1,6 +1,6 @@
 import type { Link, LinkInit } from '../../../link/link.js';
 import {
-  answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Pressure,
+  answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
 } from '../../../protocol/index.js';
 import type { Carrier, Session } from './session.js';
 
@@ -8,7 +8,7 @@ import type { Carrier, Session } from './session.js';
 export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => Carrier;
 
 export interface ConnectionEvents {
-  onMessage(connection: Connection, message: Message): Pressure;
+  onMessage(connection: Connection, message: Message): Backpressure;
   onReject(error: ProtoflyError): void;
   onClosed(connection: Connection): void;
 }
@@ -59,7 +59,7 @@ export class Connection implements Carrier {
   }
 
   /** Answers on this link. An answer to somebody who is gone, or that the link doesn't take, is lost. */
-  answer(response: Response): Pressure {
+  answer(response: Response): Backpressure {
     try {
       // Through the session, who doesn't read its answers is found out like who doesn't read its messages.
       return this.current?.flowing === true ? this.current.deliver(response) : this.link.send(response);
@@ -72,7 +72,7 @@ export class Connection implements Carrier {
   }
 
   /** Counts what is being worked on for this client. @returns pressure when that is a lot */
-  track(work: Promise<void>): Pressure {
+  track(work: Promise<void>): Backpressure {
     this.#work += 1;
     void work.finally(() => {
       this.#work -= 1;

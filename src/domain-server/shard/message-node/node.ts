@@ -1,6 +1,6 @@
 import {
-  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, pressureOf, ProtoflyError, recipientsOf, refuse, respond, SESSION,
-  type Address, type Clock, type Message, type Pressure, type Request,
+  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, combinedBackpressure, ProtoflyError, recipientsOf, refuse, respond, SESSION,
+  type Address, type Clock, type Message, type Backpressure, type Request,
 } from '../../../protocol/index.js';
 import type { Store } from '../../../store/store.js';
 import { Mailbox, type MailLimits } from '../mailbox/index.js';
@@ -135,7 +135,7 @@ export class MessageNode {
     for (const session of this.directory.sessions) session.end();
   }
 
-  #receive(connection: Connection, message: Message): Pressure {
+  #receive(connection: Connection, message: Message): Backpressure {
     this.meter.receive();
     if (message.to === SESSION) return isResponse(message) ? this.#drop() : this.#control(connection, message);
     const session = connection.current;
@@ -144,7 +144,7 @@ export class MessageNode {
       return this.#refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is not an address of ${session.runtime}`), connection);
     }
     if (typeof message.to === 'string') return this.#route(connection, session, message, message.to);
-    return pressureOf(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
+    return combinedBackpressure(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
   }
 
   /** Requests to the session manager are answered in order: nothing more is read meanwhile. */
@@ -160,15 +160,15 @@ export class MessageNode {
     return domain !== this.domain && domain === domainOf(session.runtime) && scheme !== 'hyperty-runtime' && scheme !== 'domain' && this.#visitors.isFrom(session, from);
   }
 
-  #route(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+  #route(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     const { scheme } = partsOf(to);
     if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
     if (!isResponse(message)) return this.#pass(connection, session, message, to);
-    return pressureOf(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
+    return combinedBackpressure(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
   }
 
   /** Hands a message on to whoever has its address, or keeps it for him. */
-  #pass(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+  #pass(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     const receivers = this.directory.receiversOf(to);
     const known = receivers.size > 0;
     receivers.delete(session);
@@ -191,7 +191,7 @@ export class MessageNode {
   }
 
   /** Keeps a message for a receiver that is away; its sender is told when it is on disk. */
-  #keep(connection: Connection, session: Session, message: Request, to: Address): Pressure {
+  #keep(connection: Connection, session: Session, message: Request, to: Address): Backpressure {
     let durable: Promise<void>;
     try {
       durable = this.mailbox.keep(message, to, session.runtime);
@@ -227,9 +227,9 @@ export class MessageNode {
     return new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`, { hint: 'protofly hyperty discover shows who is there' });
   }
 
-  #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Pressure {
+  #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Backpressure {
     let refusal: ProtoflyError | undefined;
-    const pressures: Pressure[] = [];
+    const pressures: Backpressure[] = [];
     for (const receiver of receivers) {
       const pressure = this.#hand(receiver, message);
       if (pressure instanceof ProtoflyError) refusal = pressure;
@@ -237,7 +237,7 @@ export class MessageNode {
     }
     // Where some of several got it, it has been delivered.
     if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
-    return pressureOf(pressures);
+    return combinedBackpressure(pressures);
   }
 
   /** Hands a message to a session, or says why not. */
@@ -253,7 +253,7 @@ export class MessageNode {
   }
 
   /** Asks a function of the domain. */
-  #call(connection: Connection, session: Session, message: Message, to: Address): Pressure {
+  #call(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     if (isResponse(message)) return this.#drop();
     const run = this.#functionAt(to);
     if (run === undefined || message.type === 'ping') {
@@ -291,7 +291,7 @@ export class MessageNode {
     return undefined;
   }
 
-  #refuse(message: Message, error: ProtoflyError, connection: Connection): Pressure {
+  #refuse(message: Message, error: ProtoflyError, connection: Connection): Backpressure {
     if (isResponse(message)) return this.#drop();
     this.meter.refused += 1;
     if (error.status < 500 || ['E_LINK_CLOSED', 'E_QUOTA', 'E_UNREACHABLE'].includes(error.code)) return connection.answer(refuse(message, error));

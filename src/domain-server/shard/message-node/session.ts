@@ -1,5 +1,5 @@
 import type { Link } from '../../../link/link.js';
-import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Pressure, type Timer } from '../../../protocol/index.js';
+import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type Timer } from '../../../protocol/index.js';
 import type { NodeLimits } from './limits.js';
 
 /** The bytes that wait in this process, for all sessions together. */
@@ -123,7 +123,7 @@ export class Session {
    * @returns pressure of the runtime's link
    * @throws ProtoflyError `E_UNREACHABLE` when too much waits already, `E_TOO_LARGE`
    */
-  deliver(message: Message): Pressure {
+  deliver(message: Message): Backpressure {
     const state = this.#state;
     if (state.at !== 'attached' || state.held) { this.#wait(message); return undefined; }
     try {

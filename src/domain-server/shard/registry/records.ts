@@ -29,7 +29,7 @@ const BATCH = 200;
  * entries are written in the same transaction: `<attribute> <value> <L or D> <url>` for who looks by attribute,
  * `<time> <url>` for expiry. What is live and what isn't lie apart, so a search never walks over old records.
  */
-export class Records {
+export class StoredRecords {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #entries: Collection<Entry>;

@@ -2,11 +2,11 @@ import {
   asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond,
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
-import { hasScheme, isLive, type Attribute, type Records } from './records.js';
+import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
 export interface DomainRegistryComponents {
   readonly clock: Clock;
-  readonly records: Records;
+  readonly records: StoredRecords;
   /** Makes sure that the runtime has the address. @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY` */
   readonly claim: (address: Address, runtime: Address) => Promise<void>;
   /** Sends a message to whoever subscribed to `to`. */

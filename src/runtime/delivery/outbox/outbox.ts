@@ -1,10 +1,10 @@
 import {
   asProtoflyError, asUncertain, isProvisional, isSuccess, isWithinRange, ProtoflyError, rangeOf, refuse, respond, responseError, withIds,
-  type Address, type Clock, type ErrorCode, type FlowMark, type Pressure, type Request, type Response, type Timer,
+  type Address, type Clock, type ErrorCode, type FlowMark, type Backpressure, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import { Outgoing, routeRequest, WINDOW, type Carrier, type RouteRequest, type DispatchComponents } from '../index.js';
-import { pairKey, Pair, type Entry } from './pair.js';
+import { pairKey, OutboxFlow, type OutboxEntry } from './pair.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
 export interface OutboxComponents {
@@ -59,7 +59,7 @@ export class Outbox {
   readonly #init: Required<OutboxInit>;
   readonly #outgoing: Outgoing;
   readonly #spool: Spool;
-  readonly #pairs = new Map<string, Pair>();
+  readonly #pairs = new Map<string, OutboxFlow>();
   #begun = 0;
   #expired = 0;
   #refused = 0;
@@ -100,7 +100,7 @@ export class Outbox {
   }
 
   /** Sends a message of a local program that is to be kept, or keeps it. @throws ProtoflyError `E_QUOTA` */
-  send(message: Request, to: Address): Pressure {
+  send(message: Request, to: Address): Backpressure {
     const pair = this.#pair(message.from, to);
     const now = this.#components.clock.now();
     const entry = pair.number(message, this.#spool.nextKey(pair), now);
@@ -127,7 +127,7 @@ export class Outbox {
   }
 
   /** @returns what the senders are to hear of a response; undefined when it is about nothing of this pair's */
-  #heard(pair: Pair, response: Response): readonly Response[] | undefined {
+  #heard(pair: OutboxFlow, response: Response): readonly Response[] | undefined {
     const range = rangeOf(response);
     const mail = pair.atDomain;
     const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
@@ -166,7 +166,7 @@ export class Outbox {
   }
 
   /** @returns whether its sender is to hear of it */
-  #settleOne(pair: Pair, entry: Entry, response: Response): boolean {
+  #settleOne(pair: OutboxFlow, entry: OutboxEntry, response: Response): boolean {
     const told = entry.state === 'stored';
     if (isSuccess(response)) {
       const atDomain = response.body['stored'] === 'domain';
@@ -187,12 +187,12 @@ export class Outbox {
     return true;
   }
 
-  #pair(from: Address, to: Address): Pair {
+  #pair(from: Address, to: Address): OutboxFlow {
     const key = pairKey(from, to);
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       this.#begun += 1;
-      pair = new Pair(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxInFlight: this.#init.maxUnderWay }, this.#components.clock.now());
+      pair = new OutboxFlow(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxInFlight: this.#init.maxUnderWay }, this.#components.clock.now());
       this.#pairs.set(key, pair);
       this.#schedule();
     }
@@ -200,7 +200,7 @@ export class Outbox {
   }
 
   /** Sends what waits, as far as the window goes. */
-  #pump(pair: Pair): void {
+  #pump(pair: OutboxFlow): void {
     if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
     if (pair.isPausing(this.#components.clock.now())) return;
     pair.pumping = true;
@@ -209,7 +209,7 @@ export class Outbox {
     });
   }
 
-  async #pumpOn(pair: Pair): Promise<void> {
+  async #pumpOn(pair: OutboxFlow): Promise<void> {
     for (let entry = pair.waiting[0]; entry !== undefined && !this.#closed && pair.maySend(entry); entry = pair.waiting[0]) {
       const message = this.#spool.read(entry);
       if (message === undefined || entry.until <= this.#components.clock.now()) {
@@ -233,7 +233,7 @@ export class Outbox {
   }
 
   /** @returns whether to go on with the next one */
-  #couldNotSend(pair: Pair, entry: Entry, message: Request, error: ProtoflyError): boolean {
+  #couldNotSend(pair: OutboxFlow, entry: OutboxEntry, message: Request, error: ProtoflyError): boolean {
     if (PASSING.has(error.code)) {
       this.#outgoing.withdraw(pair.from, pair.to, entry);
       pair.comeBack(entry);
@@ -267,13 +267,13 @@ export class Outbox {
   }
 
   /** A message is on disk: its sender is told so. */
-  #stored(pair: Pair, entry: Entry, message: Request): void {
+  #stored(pair: OutboxFlow, entry: OutboxEntry, message: Request): void {
     if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
     pair.relieve();
   }
 
   /** Nobody is there for this pair: its messages in memory go to disk as far as there is room; the rest goes back. */
-  #keepAll(pair: Pair): void {
+  #keepAll(pair: OutboxFlow): void {
     for (const entry of pair.entries) {
       if (entry.state !== 'here') continue;
       if (this.#spool.hasRoom(pair, entry)) this.#spool.keep(pair, entry);
@@ -282,7 +282,7 @@ export class Outbox {
   }
 
   /** Refuses a message that can't be kept. It isn't sent any more, but its receiver may have it already. */
-  #returnToSender(pair: Pair, entry: Entry, error: ProtoflyError): void {
+  #returnToSender(pair: OutboxFlow, entry: OutboxEntry, error: ProtoflyError): void {
     const { message } = entry;
     const isInDoubt = this.#remove(pair, entry);
     if (message === undefined) return;
@@ -291,7 +291,7 @@ export class Outbox {
   }
 
   /** Forgets a message everywhere: its pair, the disk, and what is in flight. @returns whether its receiver may have it */
-  #remove(pair: Pair, entry: Entry): boolean {
+  #remove(pair: OutboxFlow, entry: OutboxEntry): boolean {
     const isInDoubt = this.#outgoing.withdraw(pair.from, pair.to, entry);
     pair.remove(entry, this.#components.clock.now());
     this.#spool.discard(pair, entry);
@@ -299,7 +299,7 @@ export class Outbox {
     return isInDoubt;
   }
 
-  #expire(pair: Pair, entry: Entry, message: Request | undefined): void {
+  #expire(pair: OutboxFlow, entry: OutboxEntry, message: Request | undefined): void {
     const told = entry.state === 'stored';
     const isInDoubt = this.#remove(pair, entry);
     this.#giveUp(entry, 'expired', 'its time is up');
@@ -307,14 +307,14 @@ export class Outbox {
     this.#components.reply(refuse(message, new ProtoflyError('E_UNAVAILABLE', `${pair.to} was not reached in time`, { uncertain: isInDoubt }), pair.to));
   }
 
-  #giveUp(entry: Entry, how: 'expired' | 'refused', why: string): void {
+  #giveUp(entry: OutboxEntry, how: 'expired' | 'refused', why: string): void {
     if (how === 'expired') this.#expired += 1;
     else this.#refused += 1;
     this.#components.log('warn', `message ${String(entry.id)} of the outbox was given up: ${why}`);
   }
 
   /** The domain hands on in order: what it kept of this pair has been taken. */
-  #passed(pair: Pair): void {
+  #passed(pair: OutboxFlow): void {
     if (pair.atDomain !== undefined) void this.#spool.noteMail(pair, undefined);
   }
 

@@ -1,4 +1,4 @@
-import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Pressure, type Request } from '../../../protocol/index.js';
+import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Backpressure, type Request } from '../../../protocol/index.js';
 import { sizeOf } from '../index.js';
 
 /** How long anything is kept, in seconds, and how long where nobody says: a week. */
@@ -21,7 +21,7 @@ export interface LastMail {
 }
 
 /** One message of the outbox. */
-export interface Entry {
+export interface OutboxEntry {
   readonly id: MessageId;
   /** Whether its sender wants to hear of it. */
   readonly asked: boolean;
@@ -39,7 +39,7 @@ export interface Entry {
   message: Request | undefined;
 }
 
-export interface PairInit {
+export interface OutboxFlowInit {
   /** Names the flow of the messages that come next. */
   readonly epoch: string;
   /** How many may be in flight at a time. */
@@ -47,10 +47,10 @@ export interface PairInit {
 }
 
 /** The stored messages of one sender to one receiver, in order: first those in flight, then those that wait behind them. */
-export class Pair {
-  readonly waiting: Entry[] = [];
+export class OutboxFlow {
+  readonly waiting: OutboxEntry[] = [];
   /** Messages in flight by number. All of them are of one epoch. */
-  readonly #inFlight = new Map<number, Entry>();
+  readonly #inFlight = new Map<number, OutboxEntry>();
   /** Sending is being tried. */
   pumping = false;
   /** How many messages are on disk, or on their way there. */
@@ -63,7 +63,7 @@ export class Pair {
   /** When a message was last here, in steady time. */
   usedAt: number;
 
-  readonly #init: PairInit;
+  readonly #init: OutboxFlowInit;
   #nextSeq = 1;
   /** Something has changed while sending was being tried. */
   #woken = false;
@@ -73,7 +73,7 @@ export class Pair {
   #relief: Promise<void> | undefined;
   #relieve: () => void = () => undefined;
 
-  constructor(readonly from: Address, readonly to: Address, init: PairInit, now: number) {
+  constructor(readonly from: Address, readonly to: Address, init: OutboxFlowInit, now: number) {
     this.#init = init;
     this.usedAt = now;
   }
@@ -87,28 +87,28 @@ export class Pair {
   }
 
   /** The message that has been in flight longest. */
-  get oldest(): Entry | undefined {
+  get oldest(): OutboxEntry | undefined {
     const [oldest] = this.#inFlight.values();
     return oldest;
   }
 
   /** All entries, those in flight first. */
-  get entries(): readonly Entry[] {
+  get entries(): readonly OutboxEntry[] {
     return [...this.#inFlight.values(), ...this.waiting];
   }
 
   /** The oldest entry in flight with that id, which its program chose and may have chosen twice. */
-  inFlightWithId(id: MessageId): readonly Entry[] {
+  inFlightWithId(id: MessageId): readonly OutboxEntry[] {
     for (const entry of this.#inFlight.values()) if (entry.id === id) return [entry];
     return [];
   }
 
-  inFlightWithin(range: FlowRange): readonly Entry[] {
+  inFlightWithin(range: FlowRange): readonly OutboxEntry[] {
     return [...this.#inFlight.values()].filter((entry) => isWithinRange(range, entry));
   }
 
   /** The next number for a message. @param key where it goes in the store, should it have to */
-  number(message: Request, key: string, now: number): Entry {
+  number(message: Request, key: string, now: number): OutboxEntry {
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, MAX_TTL) : MAX_TTL;
     return {
@@ -126,7 +126,7 @@ export class Pair {
   }
 
   /** Puts an entry in flight that could not be sent back in front of those that wait. */
-  comeBack(entry: Entry): void {
+  comeBack(entry: OutboxEntry): void {
     if (!this.#isInFlight(entry)) return;
     this.#inFlight.delete(entry.seq);
     entry.sentAt = undefined;
@@ -134,7 +134,7 @@ export class Pair {
   }
 
   /** Takes an entry from wherever it is. @returns whether it was here */
-  remove(entry: Entry, now: number): boolean {
+  remove(entry: OutboxEntry, now: number): boolean {
     this.usedAt = now;
     if (this.#isInFlight(entry)) return this.#inFlight.delete(entry.seq);
     const at = this.waiting.indexOf(entry);
@@ -143,7 +143,7 @@ export class Pair {
   }
 
   /** Whether there is room for one more in flight. A flow follows another only when that has been settled. */
-  maySend({ epoch }: Entry): boolean {
+  maySend({ epoch }: OutboxEntry): boolean {
     if (this.#inFlight.size >= this.#init.maxInFlight) return false;
     return this.oldest === undefined || this.oldest.epoch === epoch;
   }
@@ -154,12 +154,12 @@ export class Pair {
   }
 
   /** Whether a message comes after all mail at the domain. A flow follows another when that has been settled. */
-  isBehindMail({ epoch, seq }: Pick<Entry, 'epoch' | 'seq'>): boolean {
+  isBehindMail({ epoch, seq }: Pick<OutboxEntry, 'epoch' | 'seq'>): boolean {
     return this.atDomain === undefined || epoch !== this.atDomain.epoch || seq > this.atDomain.seq;
   }
 
   /** Where the mail at the domain ends when that keeps one more message. */
-  withMail(entry: Entry): LastMail {
+  withMail(entry: OutboxEntry): LastMail {
     const { id, epoch, seq } = this.atDomain === undefined || this.isBehindMail(entry) ? entry : this.atDomain;
     return { id, epoch, seq, until: Math.max(entry.until + LATE_MS, this.atDomain?.until ?? 0) };
   }
@@ -204,7 +204,7 @@ export class Pair {
   }
 
   /** Settles when its sender may go on; undefined when it may now. */
-  get pressure(): Pressure {
+  get pressure(): Backpressure {
     if (this.#inMemory < this.#init.maxInFlight * 2) return undefined;
     this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
     return this.#relief;
@@ -221,7 +221,7 @@ export class Pair {
     this.#relief = undefined;
   }
 
-  #isInFlight(entry: Entry): boolean {
+  #isInFlight(entry: OutboxEntry): boolean {
     return this.#inFlight.get(entry.seq) === entry;
   }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { asProtoflyError, expectationOf, ProtoflyError, type Address, type Clock, type Request } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
-import { MAX_TTL, pairKey, type Entry, type LastMail, type Pair } from './pair.js';
+import { MAX_TTL, pairKey, type OutboxEntry, type LastMail, type OutboxFlow } from './pair.js';
 
 /** A message as the store keeps it. */
 export interface KeptMessage {
@@ -27,9 +27,9 @@ export interface SpoolComponents {
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
   /** A message is on disk. */
-  readonly onStored: (pair: Pair, entry: Entry, message: Request) => void;
+  readonly onStored: (pair: OutboxFlow, entry: OutboxEntry, message: Request) => void;
   /** A message could not be written: it is in memory as before. */
-  readonly onFailed: (pair: Pair, entry: Entry, error: ProtoflyError) => void;
+  readonly onFailed: (pair: OutboxFlow, entry: OutboxEntry, error: ProtoflyError) => void;
   readonly log: (level: 'warn', text: string) => void;
 }
 
@@ -60,7 +60,7 @@ export class Spool {
   }
 
   /** Brings back what an earlier life of the runtime kept. */
-  load(pairOf: (from: Address, to: Address) => Pair): void {
+  load(pairOf: (from: Address, to: Address) => OutboxFlow): void {
     const { messages, pairs, clock } = this.#components;
     for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
       const pair = pairOf(message.from, to);
@@ -76,23 +76,23 @@ export class Spool {
   }
 
   /** Where the next message of a pair goes: in order behind all that have one. */
-  nextKey(pair: Pair): string {
+  nextKey(pair: OutboxFlow): string {
     this.#last += 1;
     return `${digestOf(pair)} ${String(this.#last).padStart(16, '0')}`;
   }
 
-  hasRoom(pair: Pair, entry: Entry): boolean {
+  hasRoom(pair: OutboxFlow, entry: OutboxEntry): boolean {
     const { maxMessages, maxBytes, maxPerPair } = this.#init;
     return this.#messages < maxMessages && this.#bytes + entry.bytes <= maxBytes && pair.kept < maxPerPair && pair.bytes + entry.bytes <= maxBytes / 2;
   }
 
   /** The message of an entry, from wherever it is. */
-  read(entry: Entry): Request | undefined {
+  read(entry: OutboxEntry): Request | undefined {
     return entry.message ?? this.#components.messages.get(entry.key)?.message;
   }
 
   /** Begins to put one message on disk; `onStored` or `onFailed` follows, unless the entry is removed before. */
-  keep(pair: Pair, entry: Entry): void {
+  keep(pair: OutboxFlow, entry: OutboxEntry): void {
     const { message } = entry;
     if (entry.state !== 'here' || message === undefined) return;
     entry.state = 'storing';
@@ -118,7 +118,7 @@ export class Spool {
   }
 
   /** Takes an entry from the disk, if it is there or on its way there. */
-  discard(pair: Pair, entry: Entry): void {
+  discard(pair: OutboxFlow, entry: OutboxEntry): void {
     if (entry.state !== 'here') {
       this.#count(pair, -1, -entry.bytes);
       this.#components.messages.delete(entry.key).catch((thrown: unknown) => { this.#warn(thrown); });
@@ -127,7 +127,7 @@ export class Spool {
   }
 
   /** Remembers where the mail of a pair ends that the receiver's domain keeps. @returns when it is on disk, or couldn't be written */
-  noteMail(pair: Pair, last: LastMail | undefined): Promise<void> {
+  noteMail(pair: OutboxFlow, last: LastMail | undefined): Promise<void> {
     pair.atDomain = last;
     const { pairs } = this.#components;
     const written = last === undefined ? pairs.delete(digestOf(pair)) : pairs.put(digestOf(pair), { from: pair.from, to: pair.to, last: { ...last, until: this.#date(last.until) } });
@@ -143,7 +143,7 @@ export class Spool {
     this.#closed = true;
   }
 
-  #count(pair: Pair, messages: number, bytes: number): void {
+  #count(pair: OutboxFlow, messages: number, bytes: number): void {
     this.#messages += messages;
     this.#bytes += bytes;
     pair.kept += messages;
@@ -167,4 +167,4 @@ export class Spool {
   }
 }
 
-const digestOf = ({ from, to }: Pair): string => createHash('sha256').update(pairKey(from, to)).digest('base64url').slice(0, 22);
+const digestOf = ({ from, to }: OutboxFlow): string => createHash('sha256').update(pairKey(from, to)).digest('base64url').slice(0, 22);

@@ -1,5 +1,5 @@
 import type { MessageId, Response } from '../../../protocol/index.js';
-import { Recent } from '../../../kit/lru-map.js';
+import { LruMap } from '../../../kit/lru-map.js';
 
 /** Hands an answer to the program that asked. */
 export type Deliver = (response: Response) => void;
@@ -11,11 +11,11 @@ const MIN_AWAITED = 10_000;
  * Which program the answers to a hyperty's requests are for. As a rule one program sends as a hyperty: then they are
  * its own, and nothing is kept of each. Of those of further programs it is.
  */
-export class Askers {
+export class PendingRequests {
   /** The first program that has asked, while it is here. */
   #first: Deliver | undefined;
   /** What others have asked. */
-  readonly #asked = new Recent<MessageId, Deliver>(MIN_AWAITED);
+  readonly #asked = new LruMap<MessageId, Deliver>(MIN_AWAITED);
 
   asks(id: MessageId, deliver: Deliver): void {
     this.#first ??= deliver;

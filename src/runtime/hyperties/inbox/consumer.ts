@@ -1,9 +1,9 @@
-import { asProtoflyError, bodyWith, type Message, type Pressure, type Request, type ReceivedVia } from '../../../protocol/index.js';
+import { asProtoflyError, bodyWith, type Message, type Backpressure, type Request, type ReceivedVia } from '../../../protocol/index.js';
 import type { Queue } from './queue.js';
 
 /** A program that wants a hyperty's messages. */
 export interface Program {
-  deliver(message: Message): Pressure;
+  deliver(message: Message): Backpressure;
   /** How many messages may be under way without having been declared taken. Absent: delivered is taken. */
   readonly window?: number;
   /** False for a program that answers no requests: nobody waits for its answer. @default true */
@@ -87,7 +87,7 @@ export class Consumer {
     this.#ended = true;
   }
 
-  #deliver(message: Message): Pressure {
+  #deliver(message: Message): Backpressure {
     try {
       return this.#components.program.deliver(message);
     } catch (thrown) {

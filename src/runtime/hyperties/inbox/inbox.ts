@@ -3,9 +3,9 @@ import {
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import { Incoming, sizeOf, type Receipts } from '../../delivery/index.js';
-import { Askers, type Deliver } from './askers.js';
+import { PendingRequests, type Deliver } from './askers.js';
 import { Consumer, type Program } from './consumer.js';
-import { Positions, type KeptPosition } from './positions.js';
+import { Checkpoints, type KeptCheckpoint } from './positions.js';
 import { Questions } from './questions.js';
 import { Queue, type Dropped, type Stored, type Taken } from './queue.js';
 
@@ -20,7 +20,7 @@ export interface Attachment {
 export interface InboxComponents {
   readonly stored: Collection<Stored>;
   /** How far senders' messages have been taken. @default that isn't kept: a later life takes again what is sent again */
-  readonly positions?: Collection<KeptPosition>;
+  readonly positions?: Collection<KeptCheckpoint>;
   readonly clock: Clock;
   readonly receipts: Receipts;
   /** Sends a refusal on its way. */
@@ -92,10 +92,10 @@ export class Inbox {
   readonly #address: Address;
   readonly #queue: Queue;
   readonly #incoming: Incoming<Came>;
-  readonly #positions: Positions | undefined;
+  readonly #positions: Checkpoints | undefined;
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
-  readonly #askers = new Askers();
+  readonly #askers = new PendingRequests();
   readonly #copies = new Copies();
   readonly #questions: Questions;
 
@@ -106,7 +106,7 @@ export class Inbox {
     this.#receipts = receipts;
     this.#incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) }, init.maxStreams === undefined ? {} : { maxStreams: init.maxStreams });
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
-    this.#positions = positions && new Positions({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
+    this.#positions = positions && new Checkpoints({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
     this.#questions = new Questions({ clock, programs: () => [...this.#attached].map(({ program }) => program), pass: reply });
     this.#queue = new Queue({
       stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,

@@ -1,22 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { Address, Clock, Timer } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
-import type { Incoming, Position } from '../../delivery/index.js';
+import type { Incoming, Checkpoint } from '../../delivery/index.js';
 
 /** A position as the store has it. */
-export interface KeptPosition extends Position {
+export interface KeptCheckpoint extends Checkpoint {
   /** When it was written last, in milliseconds since 1970. */
   readonly at: number;
 }
 
-export interface PositionsComponents {
-  readonly kept: Collection<KeptPosition>;
+export interface CheckpointsComponents {
+  readonly kept: Collection<KeptCheckpoint>;
   readonly clock: Clock;
   readonly incoming: Pick<Incoming<unknown>, 'changes' | 'unwritten' | 'restore'>;
   readonly onFailed: (thrown: unknown) => void;
 }
 
-export interface PositionsInit {
+export interface CheckpointsInit {
   /** The receiver. */
   readonly address: Address;
   /** How long a position may be in memory only, in milliseconds. @default 50 */
@@ -33,8 +33,8 @@ const NO_LISTS = { first: 1, ahead: [], refused: [], skipped: [] };
  * Keeps on disk how far the streams to one receiver have been taken, a little later than it happens: all that
  * happened meanwhile costs one write a stream.
  */
-export class Positions {
-  readonly #components: PositionsComponents;
+export class Checkpoints {
+  readonly #components: CheckpointsComponents;
   readonly #prefix: string;
   readonly #positionMs: number;
   #timer: Timer | undefined;
@@ -43,7 +43,7 @@ export class Positions {
   #writing: Promise<void> | undefined;
   #closed = false;
 
-  constructor(components: PositionsComponents, { address, positionMs = 50 }: PositionsInit) {
+  constructor(components: CheckpointsComponents, { address, positionMs = 50 }: CheckpointsInit) {
     this.#components = components;
     this.#prefix = `${address} `;
     this.#positionMs = positionMs;
@@ -114,7 +114,7 @@ export class Positions {
     this.#timer ??= this.#components.clock.setTimeout(() => { this.write().catch(() => undefined); }, milliseconds);
   }
 
-  #key({ from, epoch }: Pick<Position, 'from' | 'epoch'>): string {
+  #key({ from, epoch }: Pick<Checkpoint, 'from' | 'epoch'>): string {
     return this.#prefix + createHash('sha256').update(`${from} ${epoch}`).digest('base64url').slice(0, 22);
   }
 }

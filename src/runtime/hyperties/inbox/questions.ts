@@ -1,6 +1,6 @@
 import { bodyWith, isProvisional, isSuccess, type Address, type Clock, type MessageId, type Request, type Response, type Timer, type ReceivedVia } from '../../../protocol/index.js';
 import type { Program } from './consumer.js';
-import { Recent } from '../../../kit/lru-map.js';
+import { LruMap } from '../../../kit/lru-map.js';
 
 export interface QuestionsComponents {
   readonly clock: Clock;
@@ -28,7 +28,7 @@ interface Held {
  */
 export class Questions {
   readonly #components: QuestionsComponents;
-  readonly #asked = new Recent<string, ReceivedVia | 'answered'>(MIN_ASKED);
+  readonly #asked = new LruMap<string, ReceivedVia | 'answered'>(MIN_ASKED);
   readonly #held = new Map<string, Held>();
 
   constructor(components: QuestionsComponents) {

@@ -20,14 +20,14 @@ export interface Dropped {
 
 /** A message that has left the queue. */
 export interface Taken {
-  readonly item: Item;
-  readonly was: Item['state'];
+  readonly item: QueuedMessage;
+  readonly was: QueuedMessage['state'];
   /** Settles when it is gone from the disk. Undefined: it never went there. */
   readonly erased: Promise<unknown> | undefined;
 }
 
 /** A message that waits. */
-export interface Item {
+export interface QueuedMessage {
   readonly key: string;
   readonly bytes: number;
   readonly arrival: ReceivedVia;
@@ -46,9 +46,9 @@ export interface QueueComponents {
   /** Whether somebody has to answer a message now, so that it is of no use to keep it. */
   readonly asks: (message: Request) => boolean;
   /** It is safely on disk. */
-  readonly onStored: (item: Item, message: Request) => void;
+  readonly onStored: (item: QueuedMessage, message: Request) => void;
   /** It waits no longer, and nobody has taken it. */
-  readonly onDropped: (item: Item, message: Request, error: ProtoflyError) => void;
+  readonly onDropped: (item: QueuedMessage, message: Request, error: ProtoflyError) => void;
   readonly onFailed: (thrown: unknown) => void;
 }
 
@@ -74,7 +74,7 @@ export class Queue {
   readonly #init: QueueInit;
   readonly #prefix: string;
   /** Item `#first + i` is `#items[i]`. */
-  readonly #items: Item[] = [];
+  readonly #items: QueuedMessage[] = [];
   #first = 0;
   #bytes = 0;
   /** So many items from the first on are on disk, or on their way there. */
@@ -119,9 +119,9 @@ export class Queue {
   }
 
   /** Adds a message behind all others; in memory, until `keep`. */
-  add(message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): Item {
+  add(message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): QueuedMessage {
     this.#lastKey += 1;
-    const item: Item = {
+    const item: QueuedMessage = {
       key: this.#prefix + String(this.#lastKey).padStart(16, '0'),
       bytes: sizeOf(message), arrival, message, flow, arrived: this.#components.clock.now(), state: 'here',
     };
@@ -130,12 +130,12 @@ export class Queue {
   }
 
   /** The item of that number, if it has come and waits. */
-  at(number: number): Item | undefined {
+  at(number: number): QueuedMessage | undefined {
     return this.#items[number - this.#first];
   }
 
   /** The message of an item, from wherever it is. */
-  read(item: Item): Request | undefined {
+  read(item: QueuedMessage): Request | undefined {
     return item.message ?? this.#components.stored.get(item.key)?.message;
   }
 
@@ -202,7 +202,7 @@ export class Queue {
     this.#timer = undefined;
   }
 
-  #push(item: Item): void {
+  #push(item: QueuedMessage): void {
     this.#items.push(item);
     this.#bytes += item.bytes;
   }
@@ -221,7 +221,7 @@ export class Queue {
     }, Math.max(deadline - clock.now(), 0));
   }
 
-  async #store(item: Item, message: Request): Promise<void> {
+  async #store(item: QueuedMessage, message: Request): Promise<void> {
     const { stored, isAttended, onStored, onFailed } = this.#components;
     item.state = 'storing';
     try {
@@ -241,12 +241,12 @@ export class Queue {
     onStored(item, message);
   }
 
-  #drop(item: Item, error: ProtoflyError): void {
+  #drop(item: QueuedMessage, error: ProtoflyError): void {
     const { message } = item;
     if (this.#remove(item) && message !== undefined) this.#components.onDropped(item, message, error);
   }
 
-  #remove(item: Item): boolean {
+  #remove(item: QueuedMessage): boolean {
     const index = this.#items.indexOf(item);
     if (index < 0) return false;
     if (index < this.#kept) {
@@ -259,7 +259,7 @@ export class Queue {
   }
 
   /** An item waits no longer. @returns when the disk knows that, too */
-  #end(item: Item): Promise<unknown> | undefined {
+  #end(item: QueuedMessage): Promise<unknown> | undefined {
     this.#bytes -= item.bytes;
     const wasHere = item.state === 'here';
     item.state = 'gone';
