@@ -230,8 +230,8 @@ export class MessageBus {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { message, origin } = next;
       const entries = this.#listeners.find(to, origin);
-      const pressure = entries === undefined ? this.#resolveInTurn(next, to) : this.#handAll(entries, message, origin);
-      if (pressure !== undefined) await pressure;
+      const backpressure = entries === undefined ? this.#resolveInTurn(next, to) : this.#handAll(entries, message, origin);
+      if (backpressure !== undefined) await backpressure;
     }
     this.#waiting.delete(to);
   }

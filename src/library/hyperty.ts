@@ -246,9 +246,9 @@ export class Hyperty {
       return;
     }
     // Whoever can't get rid of his answers gets no more questions.
-    const pressure = this.#reply(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
-    if (pressure === undefined) this.#took();
-    else void pressure.then(() => { this.#took(); });
+    const backpressure = this.#reply(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
+    if (backpressure === undefined) this.#took();
+    else void backpressure.then(() => { this.#took(); });
   }
 
   #took(): void {

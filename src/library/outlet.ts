@@ -17,7 +17,7 @@ const always = (_message: Message): boolean => true;
 
 /**
  * What a program's hyperties send, at the pace of their link, however fast it comes: what the link doesn't take yet waits
- * here, in order. A program that doesn't care for pressure costs itself memory, and not its link.
+ * here, in order. A program that doesn't care for backpressure costs itself memory, and not its link.
  */
 export class ProgramSendQueue {
   readonly #post: OutletComponents['post'];
@@ -43,13 +43,13 @@ export class ProgramSendQueue {
   }
 
   #hand(message: Message): void | Promise<void> {
-    const pressure = this.#post(message);
-    if (pressure === undefined) return undefined;
-    this.#held = pressure.then(() => {
+    const backpressure = this.#post(message);
+    if (backpressure === undefined) return undefined;
+    this.#held = backpressure.then(() => {
       this.#held = undefined;
       this.#drain();
     });
-    return pressure;
+    return backpressure;
   }
 
   #drain(): void {
@@ -57,9 +57,9 @@ export class ProgramSendQueue {
       const next = this.#waiting.shift();
       if (next === undefined) return;
       try {
-        const pressure = next.isWanted(next.message) ? this.#hand(next.message) : undefined;
-        if (pressure === undefined) next.resolve();
-        else void pressure.then(next.resolve);
+        const backpressure = next.isWanted(next.message) ? this.#hand(next.message) : undefined;
+        if (backpressure === undefined) next.resolve();
+        else void backpressure.then(next.resolve);
       } catch (thrown) {
         next.reject(thrown);
       }

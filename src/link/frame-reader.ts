@@ -58,14 +58,14 @@ export class FrameReader<T> {
   }
 
   #give(item: T): void {
-    let pressure: Backpressure = undefined;
+    let backpressure: Backpressure = undefined;
     try {
-      pressure = this.#receiver(item);
+      backpressure = this.#receiver(item);
       this.#stats.received += 1;
     } catch (thrown) {
       this.#events.onReject(asProtoflyError(thrown));
     }
-    if (pressure === undefined) {
+    if (backpressure === undefined) {
       this.#events.onTaken?.();
       return;
     }
@@ -73,7 +73,7 @@ export class FrameReader<T> {
       this.#state = 'blocked';
       this.#events.onBlocked();
     }
-    pressure.catch((thrown: unknown) => { this.#events.onReject(asProtoflyError(thrown)); }).then(() => { this.#unblock(); }, () => undefined);
+    backpressure.catch((thrown: unknown) => { this.#events.onReject(asProtoflyError(thrown)); }).then(() => { this.#unblock(); }, () => undefined);
   }
 
   #unblock(): void {

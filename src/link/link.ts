@@ -19,13 +19,13 @@ export interface Link<T> {
   /**
    * Sends one item, after all items sent before. Delivery isn't confirmed: what was sent shortly before the other
    * side vanished may be lost.
-   * @returns pressure; a sender that doesn't wait is still bounded: beyond `maxBuffered` the link ends as `gone`
+   * @returns backpressure; a sender that doesn't wait is still bounded: beyond `maxBuffered` the link ends as `gone`
    * @throws ProtoflyError `E_LINK_CLOSED` after the end, `E_TOO_LARGE` for an item above the limit (the link stays)
    */
   send(item: T): Backpressure;
   /**
    * Sets the one receiver; nothing is read before, so that the other side's end isn't noticed before either. While the receiver's promise is pending nothing more is
-   * given to it, and before long nothing more is read, so that the other side feels the pressure.
+   * given to it, and before long nothing more is read, so that the other side feels the backpressure.
    * What a receiver throws costs that item only and goes to `onReject`.
    */
   receive(receiver: (item: T) => Backpressure): void;

@@ -13,7 +13,7 @@ export * from './ice.js';
 export * from './limits.js';
 export * from './message.js';
 export * from './outcome.js';
-export * from './pressure.js';
+export * from './backpressure.js';
 export * from './protostub.js';
 export * from './record.js';
 export * from './size.js';

@@ -49,12 +49,12 @@ const untilSteady = async (count: () => number): Promise<number> => {
 };
 
 /** Collects what comes, and resolves when there is enough. */
-const collect = (link: Link<Message>, enough: number, pressure: () => Backpressure = () => undefined): { got: Message[]; all: Promise<void> } => {
+const collect = (link: Link<Message>, enough: number, backpressure: () => Backpressure = () => undefined): { got: Message[]; all: Promise<void> } => {
   const got: Message[] = [];
   const all = new Promise<void>((resolve) => {
     link.receive((item) => {
       if (got.push(item) === enough) resolve();
-      return pressure();
+      return backpressure();
     });
   });
   return { got, all };
@@ -120,8 +120,8 @@ export const linkContract = (t: Test, maker: LinkMaker): void => {
     const there = collect(b, count, busy);
     const back = collect(a, count, busy);
     for (const item of sent) {
-      const pressures = [a.send(item), b.send(item)];
-      if (next() < 0.5) await Promise.all(pressures);
+      const backpressures = [a.send(item), b.send(item)];
+      if (next() < 0.5) await Promise.all(backpressures);
     }
     await Promise.all([there.all, back.all]);
     t.same(there.got, sent);
@@ -219,7 +219,7 @@ export const linkContract = (t: Test, maker: LinkMaker): void => {
     await cleanUp();
   });
 
-  t.test('whoever waits for pressure is freed when the link ends', async (t) => {
+  t.test('whoever waits for backpressure is freed when the link ends', async (t) => {
     const { a, b, cleanUp } = await maker.pair({ lingerMs: 20 }, { lingerMs: 20 });
     b.receive(() => new Promise(() => undefined));
     const fill = async (): Promise<string> => {

@@ -114,11 +114,11 @@ await t.test('a runtime that takes nothing holds up the sender, without loss and
     if (requester.bus.give(note(text)) !== undefined) break;
   }
   // What is sent in one go waits in the sender; what the network takes beyond it is bounded by the window.
-  let pressure: void | Promise<void>;
+  let backpressure: void | Promise<void>;
   const flood = (async () => {
     for (; sent < 10_000; sent++) {
-      pressure = requester.bus.give(note(text));
-      await pressure;
+      backpressure = requester.bus.give(note(text));
+      await backpressure;
     }
   })();
   await handler.bus.watch.until(() => received === 1, 'the first');
@@ -179,8 +179,8 @@ await t.test('/reconnect replaces the connection by a new generation without los
   let replaced = false;
   void requester.bus.give({ id: 2, type: 'execute', from: RUNTIME_A, to: REQUESTER, body: { resource: '/reconnect' } });
   for (let n = 0; n < count; n++) {
-    const pressure = requester.bus.give(note(n));
-    if (pressure !== undefined) await pressure;
+    const backpressure = requester.bus.give(note(n));
+    if (backpressure !== undefined) await backpressure;
     if (n % 100 === 0) await new Promise((resolve) => { setImmediate(resolve); });
     replaced ||= requester.bus.statuses.some((status) => generationOf(status) > first);
   }

@@ -51,7 +51,7 @@ export class TestBus implements StubBus {
   readonly ports = new Map<Address, { listener: Listener | undefined; readonly received: Message[]; closed: boolean }>();
   /** What the runtime says to an announcement; undefined: nothing. */
   announce: ((request: Request) => Response | undefined) | undefined = (request) => respond(request, 200);
-  /** Takes the place of recording, for measurements and for pressure. */
+  /** Takes the place of recording, for measurements and for backpressure. */
   onPost: ((message: Message) => Backpressure) | undefined;
   readonly #listeners = new Map<string, Listener>();
   #id = 0;

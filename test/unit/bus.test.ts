@@ -67,7 +67,7 @@ t.test('a message goes to every listener of exactly its address, until they are 
   const removeTwo = bus.addListener(BOB, two.listener);
   bus.addListener(CAROL, other.listener);
   const first = message(BOB);
-  t.equal(bus.post(first), undefined, 'there is no pressure');
+  t.equal(bus.post(first), undefined, 'there is no backpressure');
   t.equal(one.received[0], first, 'the very message');
   t.equal(two.received[0], first);
   removeOne();
@@ -110,7 +110,7 @@ t.test('the listener nearest above an address gets what has no listener of its o
   again();
 });
 
-t.test('a list of recipients: each gets the message as its own, refusals come one by one, the pressure is that of all', async (t) => {
+t.test('a list of recipients: each gets the message as its own, refusals come one by one, the backpressure is that of all', async (t) => {
   const { bus } = busWith();
   const [bob, carol, answers] = [inbox(), inbox(), inbox()];
   const congestion = gate();
@@ -120,7 +120,7 @@ t.test('a list of recipients: each gets the message as its own, refusals come on
   const nobody = address('hyperty://b.example/nobody');
   const sent = message([BOB, nobody, CAROL], { body: { value: 'all' } });
   let released = false;
-  const pressure = Promise.resolve(bus.post(sent)).then(() => { released = true; });
+  const backpressure = Promise.resolve(bus.post(sent)).then(() => { released = true; });
   t.strictSame(bob.received, [{ ...sent, to: BOB }]);
   t.strictSame(carol.received, [{ ...sent, to: CAROL }]);
   t.match(answers.received, [{ id: sent.id, from: nobody, to: ALICE, body: { code: 404 } }]);
@@ -128,7 +128,7 @@ t.test('a list of recipients: each gets the message as its own, refusals come on
   await settled();
   t.equal(released, false);
   congestion.open();
-  await pressure;
+  await backpressure;
 });
 
 t.test('RTE-9: nothing goes back over the link it came from', async (t) => {
@@ -311,7 +311,7 @@ t.test('a listener that throws, at once or later, is answered 500; nobody else n
     t.match(await bus.request({ type: 'read', from: ALICE, to: BOB }), { body: { code: 500, description: 'broken' } }, `${how}: answered`);
     t.equal(good.received.length, 1, `${how}: the other listener has it`);
     t.match(await bus.request({ type: 'read', from: ALICE, to: CAROL }), { body: { code: 500 } }, `${how}: the same for a listener that was resolved`);
-    await t.resolves(async () => { await bus.post(message(BOB)); }, `${how}: pressure never rejects`);
+    await t.resolves(async () => { await bus.post(message(BOB)); }, `${how}: backpressure never rejects`);
     bus.addListener(ALICE, broken);
     const before = bus.dropped;
     void bus.post(message(address('hyperty://b.example/nobody'), { type: 'response', body: { code: 200 } }));
@@ -329,20 +329,20 @@ t.test('the order is kept while a way is looked for', async (t) => {
   const { bus } = busWith({ resolve: (one) => { resolved.push(valueOf(one)); return resolved.length === 1 ? found.promise : bob.listener; } });
   const carol = inbox();
   bus.addListener(CAROL, carol.listener);
-  const pressures = [1, 2, 3, 4].map((value) => bus.post(message(BOB, { body: { value } })));
-  t.ok(pressures.every((pressure) => pressure instanceof Promise), 'the senders are told to wait');
+  const backpressures = [1, 2, 3, 4].map((value) => bus.post(message(BOB, { body: { value } })));
+  t.ok(backpressures.every((backpressure) => backpressure instanceof Promise), 'the senders are told to wait');
   void bus.post(message(CAROL));
   t.equal(carol.received.length, 1, 'other addresses don\'t wait');
   await settled();
   t.strictSame([resolved, bob.received.length], [[1], 0], 'one look-up for all');
   found.open(bob.listener);
-  await Promise.all(pressures);
+  await Promise.all(backpressures);
   t.strictSame(bob.received.map(valueOf), [1, 2, 3, 4]);
-  t.equal(bus.post(message(BOB, { body: { value: 5 } })), undefined, 'no pressure is left');
+  t.equal(bus.post(message(BOB, { body: { value: 5 } })), undefined, 'no backpressure is left');
   t.strictSame(bob.received.map(valueOf), [1, 2, 3, 4, 5]);
 });
 
-t.test('the order is kept when each message has its way looked for, when ways fail, and under pressure', async (t) => {
+t.test('the order is kept when each message has its way looked for, when ways fail, and under backpressure', async (t) => {
   const ways: { promise: Promise<Listener>; open: (listener: Listener) => void; fail: (reason: unknown) => void }[] = [];
   const { bus } = busWith({ resolve: () => { const way = gate<Listener>(); ways.push(way); return way.promise; } });
   const [bob, answers] = [inbox(), inbox()];

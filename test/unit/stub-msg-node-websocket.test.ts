@@ -184,11 +184,11 @@ await t.test('a node that does not read holds up the runtime, and nothing is los
   node.sockets[0]!.pause();
   const text = 'x'.repeat(100_000);
   let sent = 0;
-  let pressure: void | Promise<void> = undefined;
-  for (; sent < 1000 && pressure === undefined; sent++) pressure = bus.give(note(text));
+  let backpressure: void | Promise<void> = undefined;
+  for (; sent < 1000 && backpressure === undefined; sent++) backpressure = bus.give(note(text));
   t.ok(sent < 1000, `held up after ${String(sent)} messages of 100 kB`);
   node.sockets[0]!.resume();
-  await pressure;
+  await backpressure;
   await node.watch.until(() => notesAt(node).length === sent + 1, 'everything');
 });
 

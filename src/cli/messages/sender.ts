@@ -124,10 +124,10 @@ export class ProgramSender {
     if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
     this.#outstanding.set(id, { size, sentAt: monotonic() });
     this.#size += size;
-    const pressure = this.#post({ id, type, from, to, body });
-    if (pressure === undefined) return;
+    const backpressure = this.#post({ id, type, from, to, body });
+    if (backpressure === undefined) return;
     this.#pressed = true;
-    void pressure.then(() => {
+    void backpressure.then(() => {
       this.#pressed = false;
       this.#rouse();
     });

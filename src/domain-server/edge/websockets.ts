@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { takenFrom } from '../../link/taken.js';
+import { takenFrom } from '../../link/throughput.js';
 import { WEBSOCKET_OPTIONS, websocketLink } from '../../link/websocket/index.js';
 import { asProtoflyError, type Clock } from '../../protocol/index.js';
 import type { MessageNode } from '../shard/message-node/node.js';

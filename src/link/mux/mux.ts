@@ -118,10 +118,10 @@ export class Mux {
   }
 
   #write(frame: string): void {
-    const pressure = this.#link.send(frame);
-    if (pressure === undefined || this.#congestion !== undefined) return;
-    this.#congestion = pressure;
-    void pressure.then(() => {
+    const backpressure = this.#link.send(frame);
+    if (backpressure === undefined || this.#congestion !== undefined) return;
+    this.#congestion = backpressure;
+    void backpressure.then(() => {
       this.#congestion = undefined;
       this.#drain();
     });

@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Clock, Timer } from '../../protocol/index.js';
-import { ThroughputEstimator } from '../../kit/throughput.js';
-import { takenFrom } from '../taken.js';
+import { ThroughputEstimator } from '../throughput.js';
+import { takenFrom } from '../throughput.js';
 
 /** In milliseconds. */
 export interface KeepAliveTimes {

@@ -120,12 +120,12 @@ export class EventReceiver {
       deadline.set(SILENCE_MS);
       for (const { id, data } of lines.feed(decoder.decode(value, { stream: true }))) {
         progress.cursor = id ?? progress.cursor;
-        const pressure = this.#hand(() => decodeToPassOn(data));
+        const backpressure = this.#hand(() => decodeToPassOn(data));
         this.#events.onReceived(data.length);
-        if (pressure === undefined) continue;
+        if (backpressure === undefined) continue;
         // Whoever isn't read can't be blamed for silence.
         deadline.set(undefined);
-        await pressure;
+        await backpressure;
         if (signal.aborted) return;
         deadline.set(SILENCE_MS);
       }

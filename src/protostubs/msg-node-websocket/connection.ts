@@ -150,7 +150,7 @@ class WebSocketConnection implements Connection {
       this.#components.log('info', `dropped a frame: ${asProtoflyError(thrown).message}`);
       return undefined;
     }
-    const pressure = this.#events.onMessage(message);
-    return pressure?.then(() => { this.#lastHeard = this.#components.clock.now(); });
+    const backpressure = this.#events.onMessage(message);
+    return backpressure?.then(() => { this.#lastHeard = this.#components.clock.now(); });
   }
 }

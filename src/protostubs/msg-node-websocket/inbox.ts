@@ -22,10 +22,10 @@ export class SocketReceiveQueue {
   /** @returns whether there was a place for it */
   take(text: string, deliver: (text: string) => Backpressure, socket: Pausable): boolean {
     if (!this.#busy) {
-      const pressure = deliver(text);
-      if (pressure === undefined) return true;
+      const backpressure = deliver(text);
+      if (backpressure === undefined) return true;
       this.#pause(socket);
-      void this.#handOn(pressure);
+      void this.#handOn(backpressure);
       return true;
     }
     if (this.#size + text.length > MAX_SIZE) return false;
@@ -41,9 +41,9 @@ export class SocketReceiveQueue {
     socket.pause?.();
   }
 
-  async #handOn(pressure: Promise<void>): Promise<void> {
+  async #handOn(backpressure: Promise<void>): Promise<void> {
     this.#busy = true;
-    await pressure;
+    await backpressure;
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
       this.#size -= next.text.length;
       await next.deliver(next.text);

@@ -81,9 +81,9 @@ export class Silence {
   }
 
   /** Until the promise settles one of the sides is congested: silence says nothing. */
-  heldUp(pressure: Promise<void>): void {
+  heldUp(backpressure: Promise<void>): void {
     this.#heldUp += 1;
-    void pressure.then(() => {
+    void backpressure.then(() => {
       this.#heldUp -= 1;
       this.heard();
     });

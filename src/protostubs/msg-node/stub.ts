@@ -111,9 +111,9 @@ export class MessageNodeStub implements StubInstance {
   #send(connection: Connection, item: Item): Backpressure {
     try {
       if (wantsAnswer(item.message)) this.#silence.sent();
-      const pressure = connection.send(item);
-      if (pressure !== undefined) this.#silence.heldUp(pressure);
-      return pressure;
+      const backpressure = connection.send(item);
+      if (backpressure !== undefined) this.#silence.heldUp(backpressure);
+      return backpressure;
     } catch (thrown) {
       this.#refuse(item.message, new ProtoflyError('E_UNREACHABLE', `not sent: ${asProtoflyError(thrown).message}`));
       return undefined;
@@ -168,9 +168,9 @@ export class MessageNodeStub implements StubInstance {
           this.#silence.heard();
           if (this.#session.take(message)) return undefined;
         }
-        const pressure = this.#post(message);
-        if (pressure !== undefined) this.#silence.heldUp(pressure);
-        return pressure;
+        const backpressure = this.#post(message);
+        if (backpressure !== undefined) this.#silence.heldUp(backpressure);
+        return backpressure;
       },
       onRefused: (message, error) => { this.#refuse(message, error); },
       ping: (onAnswer) => { connection?.say(this.#session.ping(onAnswer)); },

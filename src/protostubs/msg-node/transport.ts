@@ -31,7 +31,7 @@ export interface Connection {
 export interface ConnectionEvents {
   /** The session may be opened. Not called from inside `connect`. */
   onOpen(): void;
-  /** @returns pressure while no more should come */
+  /** @returns backpressure while no more should come */
   onMessage(message: Message): Backpressure;
   /** A message that was sent will not be taken. */
   onRefused(message: Message, error: ProtoflyError): void;

@@ -37,7 +37,7 @@ export interface Stopped {
 export interface Framing {
   /**
    * Sends one message. Messages with the same sender and receiver stay in order.
-   * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` when the sender doesn't heed the pressure
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` when the sender doesn't heed the backpressure
    */
   send(message: Message): Backpressure;
   /** A frame came. Never throws. */
@@ -56,10 +56,10 @@ export interface Framing {
   readonly stats: Readonly<FramingStats>;
 }
 
-/** How many bytes of accepted messages may wait before `send` tells of pressure, and below which that is over. */
+/** How many bytes of accepted messages may wait before `send` tells of backpressure, and below which that is over. */
 export const HIGH_WATER = 256 * 1024;
 export const LOW_WATER = 64 * 1024;
-/** What a sender that doesn't heed the pressure may pile up at most, in bytes. */
+/** What a sender that doesn't heed the backpressure may pile up at most, in bytes. */
 export const MAX_QUEUED = 64 * 1024 * 1024;
 
 /** Pressure of a queue that fills and empties. */
@@ -74,7 +74,7 @@ export class Gate {
     return this.#promise;
   }
 
-  /** Ends the pressure when `queued` is little again. */
+  /** Ends the backpressure when `queued` is little again. */
   release(queued: number): void {
     if (this.#open === undefined || queued > LOW_WATER) return;
     this.#open();

@@ -117,21 +117,21 @@ export class ChannelReceiveQueue {
   }
 
   /** Goes on when the runtime takes more. */
-  async #slowly(parcel: Parcel, { at, pressure }: { at: number; pressure: Promise<void> }): Promise<void> {
-    await pressure;
-    for (let rest = this.#open(parcel, at); rest !== undefined; rest = this.#open(parcel, rest.at)) await rest.pressure;
+  async #slowly(parcel: Parcel, { at, backpressure }: { at: number; backpressure: Promise<void> }): Promise<void> {
+    await backpressure;
+    for (let rest = this.#open(parcel, at); rest !== undefined; rest = this.#open(parcel, rest.at)) await rest.backpressure;
     this.#busy = false;
     this.#pump();
   }
 
-  /** Delivers the messages of a parcel from `at` on. @returns where to go on and when, under pressure */
-  #open(parcel: Parcel, from: number): { at: number; pressure: Promise<void> } | undefined {
+  /** Delivers the messages of a parcel from `at` on. @returns where to go on and when, under backpressure */
+  #open(parcel: Parcel, from: number): { at: number; backpressure: Promise<void> } | undefined {
     const { text } = parcel;
     for (let at = from; at < text.length;) {
       const end = text.indexOf('\n', at);
-      const pressure = this.#deliver(end < 0 ? text.slice(at) : text.slice(at, end));
+      const backpressure = this.#deliver(end < 0 ? text.slice(at) : text.slice(at, end));
       at = end < 0 ? text.length : end + 1;
-      if (pressure !== undefined) return { at, pressure };
+      if (backpressure !== undefined) return { at, backpressure };
     }
     this.#consumed(parcel);
     return undefined;

@@ -68,12 +68,12 @@ export class ProtoflyFraming implements Framing {
 
   send(message: Message): Backpressure {
     if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
-    const pressure = this.#outbox.add(message);
+    const backpressure = this.#outbox.add(message);
     this.stats.sent += 1;
     this.#health.used();
     // What is sent in one go travels in one frame.
     this.#schedule();
-    return pressure;
+    return backpressure;
   }
 
   receive(frame: string | Uint8Array): void {

@@ -204,13 +204,13 @@ export class RethinkFraming implements Framing {
       this.#held += size;
       return;
     }
-    const pressure = this.#components.deliver(message);
-    if (pressure !== undefined) this.#delivering = this.#slowly(pressure);
+    const backpressure = this.#components.deliver(message);
+    if (backpressure !== undefined) this.#delivering = this.#slowly(backpressure);
   }
 
-  async #slowly(pressure: Promise<void>): Promise<void> {
+  async #slowly(backpressure: Promise<void>): Promise<void> {
     this.#busy = true;
-    await pressure;
+    await backpressure;
     for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) await this.#components.deliver(next);
     this.#busy = false;
     this.#held = [...this.#open.values()].reduce((sum, { received }) => sum + received, 0);

@@ -1,6 +1,6 @@
 import { MAX_BATCH, MAX_DEPTH } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
-import type { InFlight } from './outstanding.js';
+import type { InFlight } from './in-flight.js';
 
 /** Beyond this many bytes another batch begins: others' messages wait for no more than that. */
 const MAX_BYTES = 32 * 1024;
@@ -44,3 +44,9 @@ const nestsBeyond = (value: unknown, depth: number): boolean => {
   for (const key in value) if (nestsBeyond((value as Record<string, unknown>)[key], depth - 1)) return true;
   return false;
 };
+
+/**
+ * Runs something when everything that is at hand has been handled: after the microtasks of this turn of the event loop,
+ * before anything new is read.
+ */
+export const atEndOfTurn = (run: () => void): void => { queueMicrotask(() => { process.nextTick(run); }); };

@@ -2,9 +2,9 @@ import { asProtoflyError, asUncertain, refuse, type Clock, type FlowMark, type B
 import { GatheredBatch } from './batch.js';
 import { routeRequest, type Carrier, type RouteRequest } from './carrier.js';
 import type { Flow } from './flow.js';
-import { give, giveBack, isInDoubt, type InFlight } from './outstanding.js';
+import { give, giveBack, isInDoubt, type InFlight } from './in-flight.js';
 import type { Receipts } from './receipts.js';
-import { atEndOfTurn } from './turn.js';
+import { atEndOfTurn } from './batch.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
@@ -61,7 +61,7 @@ export class Dispatch {
     this.#gathering.add(flow);
     flow.batch ??= new GatheredBatch(carrier);
     flow.batch.add(entry);
-    return flow.pressure;
+    return flow.backpressure;
   }
 
   /** Sends what has been gathered. */
@@ -105,7 +105,7 @@ export class Dispatch {
     flow.trouble = undefined;
     // What was about to leave goes along, and nobody waits for the way before.
     flow.batch = undefined;
-    flow.pressure = undefined;
+    flow.backpressure = undefined;
     this.#gathering.delete(flow);
     for (const entry of flow.window.all()) if (fits(entry)) entry.carrier = undefined;
     if (flow.window.find(({ carrier }) => carrier === undefined) === undefined) return;

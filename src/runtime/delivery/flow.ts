@@ -1,8 +1,8 @@
 import { batchOf, bodyWith, ProtoflyError, withFlow, type Address, type Clock, type FlowMark, type Message, type Backpressure, type Request } from '../../protocol/index.js';
 import type { GatheredBatch } from './batch.js';
 import type { Carrier } from './carrier.js';
-import type { InFlight } from './outstanding.js';
-import { sizeOf } from './size.js';
+import type { InFlight } from './in-flight.js';
+import { sizeOf } from './in-flight.js';
 import { Window } from './window.js';
 
 export interface FlowInit {
@@ -26,7 +26,7 @@ export class Flow {
   /** What leaves together at the end of this turn. */
   batch: GatheredBatch | undefined;
   /** While the carrier of the last batch takes no more. */
-  pressure: Promise<void> | undefined;
+  backpressure: Promise<void> | undefined;
   /** What is in flight isn't sent again over this carrier, where there is another: it brought no receipt. Until one comes. */
   avoid: Carrier | undefined;
   /** Something couldn't be sent: what was last in its way. */
@@ -98,11 +98,11 @@ export class Flow {
   }
 
   /** The carrier of what is sent takes no more until then. */
-  press(pressure: Backpressure): void {
-    if (pressure === undefined) return;
-    this.pressure = pressure;
-    void pressure.then(() => {
-      if (this.pressure === pressure) this.pressure = undefined;
+  press(backpressure: Backpressure): void {
+    if (backpressure === undefined) return;
+    this.backpressure = backpressure;
+    void backpressure.then(() => {
+      if (this.backpressure === backpressure) this.backpressure = undefined;
     });
   }
 

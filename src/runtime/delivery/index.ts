@@ -11,5 +11,5 @@ export * from './flows.js';
 export * from './incoming.js';
 export * from './outgoing.js';
 export * from './receipts.js';
-export * from './size.js';
+export { sizeOf } from './in-flight.js';
 export * from './window.js';

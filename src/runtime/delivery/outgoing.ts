@@ -7,7 +7,7 @@ import { routeRequest, type Carrier } from './carrier.js';
 import { Dispatch, type DispatchComponents } from './dispatch.js';
 import { Flow } from './flow.js';
 import { Flows } from './flows.js';
-import { giveBack, isInDoubt, type InFlight } from './outstanding.js';
+import { giveBack, isInDoubt, type InFlight } from './in-flight.js';
 
 /** `reply` answers a sender whose message nothing could carry, or not for too long, too. */
 export interface OutgoingComponents extends DispatchComponents {
@@ -87,8 +87,8 @@ export class Outgoing {
     const instead = mark === undefined ? flow.insteadOf(carrier, message) : carrier;
     const entry = flow.add(message, mark, until);
     // What is being sent another way takes this message along.
-    const pressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));
-    return pressure === undefined ? flow.room : combinedBackpressure([pressure, flow.room]);
+    const backpressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));
+    return backpressure === undefined ? flow.room : combinedBackpressure([backpressure, flow.room]);
   }
 
   /** What is sent from now on to `to` doesn't overtake what was sent before, even where that leaves at the end of this turn. */

@@ -14,7 +14,7 @@ interface Run {
   readonly to: Address;
   readonly epoch: string;
   readonly first: number;
-  readonly arrival: ReceivedVia;
+  readonly via: ReceivedVia;
   /** The last of them. */
   message: Request;
   last: number;
@@ -35,20 +35,20 @@ export class Receipts {
   }
 
   /** A message that wants a receipt has been taken. @param from by whom */
-  add(from: Address, message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): void {
+  add(from: Address, message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (flow === undefined) {
-      this.#reply(respond(message, 200, { ...arrival }, from));
+      this.#reply(respond(message, 200, { ...via }, from));
       return;
     }
     const run = this.#runs.get(from, message.from);
-    if (run !== undefined && run.epoch === flow.epoch && run.last + 1 === flow.seq && isSame(run.arrival, arrival)) {
+    if (run !== undefined && run.epoch === flow.epoch && run.last + 1 === flow.seq && isSame(run.via, via)) {
       run.message = message;
       run.last = flow.seq;
       return;
     }
     if (run !== undefined) this.#send(run);
     if (this.#runs.size === 0) setImmediate(() => { this.flush(); });
-    this.#runs.add({ from, to: message.from, epoch: flow.epoch, first: flow.seq, last: flow.seq, arrival, message });
+    this.#runs.add({ from, to: message.from, epoch: flow.epoch, first: flow.seq, last: flow.seq, via, message });
   }
 
   /**
@@ -74,6 +74,6 @@ export class Receipts {
   }
 }
 
-const bodyOf = ({ arrival, epoch, first, last }: Run): Body => ({ ...arrival, flow: [epoch, first, last] });
+const bodyOf = ({ via, epoch, first, last }: Run): Body => ({ ...via, flow: [epoch, first, last] });
 
 const isSame = (one: ReceivedVia, other: ReceivedVia): boolean => one.path === other.path && one.generation === other.generation;

@@ -162,9 +162,9 @@ export class SyncManager {
     if (this.#context.isOutside(message, origin)) throw new ProtoflyError('E_REFUSED', 'a sync manager serves the programs of its own runtime');
     const { from, body } = message;
     if (message.type === 'update') {
-      const pressure = this.#mine(from, body).update(parseChange(body).change);
+      const backpressure = this.#mine(from, body).update(parseChange(body).change);
       this.#respond(message, {});
-      return pressure;
+      return backpressure;
     }
     this.#work(message, this.#workOf(message, origin));
     return undefined;

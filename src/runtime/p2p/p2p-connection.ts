@@ -107,13 +107,13 @@ export class P2pConnection implements Origin, Carrier {
     const now = this.#clock.now();
     if (!this.isSuspect) this.usedAt = now;
     this.#sent += countOf(message);
-    const pressure = this.link.send(message);
+    const backpressure = this.link.send(message);
     this.#silentSince ??= now;
     if (now - this.#silentSince > SILENT_MS) {
       this.#silentSince = now;
       this.onSilence();
     }
-    return pressure;
+    return backpressure;
   }
 
   /** @see docs/control.md */

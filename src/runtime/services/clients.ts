@@ -46,8 +46,8 @@ export class ConnectedProgram implements Origin {
   };
 
   /** Takes note of what an answer met on its way to this program. */
-  pressed(pressure: Backpressure): void {
-    if (pressure !== undefined) this.#relief ??= pressure.finally(() => { this.#relief = undefined; });
+  pressed(backpressure: Backpressure): void {
+    if (backpressure !== undefined) this.#relief ??= backpressure.finally(() => { this.#relief = undefined; });
   }
 }
 

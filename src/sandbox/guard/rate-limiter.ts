@@ -53,7 +53,7 @@ export class RateLimiter {
       stats: link.stats,
       send: (message) => link.send(message),
       close: (reason) => link.close(reason),
-      receive: (receiver) => { link.receive((message) => this.#pressure(message, receiver)); },
+      receive: (receiver) => { link.receive((message) => this.#backpressure(message, receiver)); },
     };
   }
 
@@ -70,7 +70,7 @@ export class RateLimiter {
     if (this.#faults.length > this.#init.maxFaults) this.#breach(reason);
   }
 
-  #pressure(message: Message, receiver: (message: Message) => Backpressure): Backpressure {
+  #backpressure(message: Message, receiver: (message: Message) => Backpressure): Backpressure {
     const own = isWithin(message.from, this.#init.url) && !this.#spend() ? this.#hold() : undefined;
     const turn = this.#takeTurn(countOf(message));
     const given = receiver(message);

@@ -105,9 +105,9 @@ export class MiniBus implements StubBus {
 
   #hand(listener: Listener, message: Message): void | Promise<void> {
     try {
-      const pressure = listener(message);
+      const backpressure = listener(message);
       // Not everybody's promise is one of ours, and a stub may return anything.
-      return typeof pressure?.then === 'function' ? Promise.resolve(pressure).catch((thrown: unknown) => { this.#failed(thrown); }) : undefined;
+      return typeof backpressure?.then === 'function' ? Promise.resolve(backpressure).catch((thrown: unknown) => { this.#failed(thrown); }) : undefined;
     } catch (thrown) {
       this.#failed(thrown);
       return undefined;

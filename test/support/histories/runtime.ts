@@ -122,13 +122,13 @@ export class Runtime {
   }
 
   /** Something has come from elsewhere, as src/runtime/entrance.ts takes it in. */
-  accept(message: Message, arrival: ReceivedVia): void {
+  accept(message: Message, via: ReceivedVia): void {
     const life = this.#life;
     if (isResponse(message)) { this.#answered(life, message); return; }
     const receipt = receiptIn(message);
     if (receipt !== undefined) this.#answered(life, receipt);
     const request = receipt === undefined ? message : withoutReceipt(message);
-    for (const one of isBatch(request) ? unbatched(request) : [request]) this.#receive(life, one, arrival);
+    for (const one of isBatch(request) ? unbatched(request) : [request]) this.#receive(life, one, via);
   }
 
   /** A program attaches; the one before has left. */
@@ -219,10 +219,10 @@ export class Runtime {
     for (const one of heard) if (one !== undefined) this.#hear(life, one);
   }
 
-  #receive(life: Life, message: Request, arrival: ReceivedVia): void {
+  #receive(life: Life, message: Request, via: ReceivedVia): void {
     this.#remember(message);
     try {
-      life.inbox.receive(message, arrival);
+      life.inbox.receive(message, via);
     } catch (thrown) {
       this.#back(life, refuse(message, asProtoflyError(thrown), this.address));
     }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ThroughputEstimator } from '../../../kit/throughput.js';
-import { takenFrom } from '../../../link/taken.js';
+import { ThroughputEstimator } from '../../../link/throughput.js';
+import { takenFrom } from '../../../link/throughput.js';
 import type { Clock, Timer } from '../../../protocol/index.js';
 import { HEADERS, writeJson } from './answers.js';
 import type { Ledger } from './ledger.js';

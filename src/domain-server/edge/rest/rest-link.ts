@@ -30,7 +30,7 @@ type Intake =
   | { readonly is: 'batch'; readonly items: readonly unknown[]; readonly batch: AcceptedBatch; readonly settle: () => void }
   | { readonly is: 'question'; readonly request: Request; asked: boolean; answer: Response | undefined; readonly settle: () => void };
 
-/** Far beyond what a sender that heeds the pressure can reach. */
+/** Far beyond what a sender that heeds the backpressure can reach. */
 const OVERFLOW_FACTOR = 10;
 const OVERFLOW_BYTES = LINK_DEFAULTS.maxBuffered;
 

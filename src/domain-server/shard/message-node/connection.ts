@@ -71,7 +71,7 @@ export class Connection implements Carrier {
     }
   }
 
-  /** Counts what is being worked on for this client. @returns pressure when that is a lot */
+  /** Counts what is being worked on for this client. @returns backpressure when that is a lot */
   track(work: Promise<void>): Backpressure {
     this.#work += 1;
     void work.finally(() => {

@@ -216,8 +216,8 @@ export class MessageNode {
   #give(message: Message, to: Address): boolean {
     const owner = this.directory.ownerOf(to);
     if (owner?.flowing !== true) return false;
-    const pressure = this.#hand(owner, message);
-    if (pressure instanceof ProtoflyError) throw pressure;
+    const backpressure = this.#hand(owner, message);
+    if (backpressure instanceof ProtoflyError) throw backpressure;
     return true;
   }
 
@@ -229,23 +229,23 @@ export class MessageNode {
 
   #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Backpressure {
     let refusal: ProtoflyError | undefined;
-    const pressures: Backpressure[] = [];
+    const backpressures: Backpressure[] = [];
     for (const receiver of receivers) {
-      const pressure = this.#hand(receiver, message);
-      if (pressure instanceof ProtoflyError) refusal = pressure;
-      else pressures.push(pressure);
+      const backpressure = this.#hand(receiver, message);
+      if (backpressure instanceof ProtoflyError) refusal = backpressure;
+      else backpressures.push(backpressure);
     }
     // Where some of several got it, it has been delivered.
     if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
-    return combinedBackpressure(pressures);
+    return combinedBackpressure(backpressures);
   }
 
   /** Hands a message to a session, or says why not. */
   #hand(receiver: Session, message: Message): ProtoflyError | undefined | Promise<void> {
     try {
-      const pressure = receiver.deliver(message);
+      const backpressure = receiver.deliver(message);
       this.meter.delivered += 1;
-      return pressure ?? undefined;
+      return backpressure ?? undefined;
     } catch (thrown) {
       this.meter.dropped += 1;
       return asProtoflyError(thrown);

@@ -120,15 +120,15 @@ export class Session {
   }
 
   /**
-   * @returns pressure of the runtime's link
+   * @returns backpressure of the runtime's link
    * @throws ProtoflyError `E_UNREACHABLE` when too much waits already, `E_TOO_LARGE`
    */
   deliver(message: Message): Backpressure {
     const state = this.#state;
     if (state.at !== 'attached' || state.held) { this.#wait(message); return undefined; }
     try {
-      const pressure = state.carrier.link.send(message);
-      return pressure === undefined ? undefined : this.#hold(state, pressure);
+      const backpressure = state.carrier.link.send(message);
+      return backpressure === undefined ? undefined : this.#hold(state, backpressure);
     } catch (thrown) {
       if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_LINK_CLOSED') throw thrown;
       this.detach(state.carrier.link);
@@ -194,7 +194,7 @@ export class Session {
   }
 
   /** One promise for all senders, which settles when the link has drained or is the session's no more. */
-  #hold(state: State & { at: 'attached' }, pressure: Promise<void>): Promise<void> {
+  #hold(state: State & { at: 'attached' }, backpressure: Promise<void>): Promise<void> {
     if (state.relief !== undefined) return state.relief.promise;
     let settle: () => void = () => undefined;
     const promise = new Promise<void>((resolve) => { settle = resolve; });
@@ -208,7 +208,7 @@ export class Session {
       },
     };
     state.relief = relief;
-    void pressure.then(() => { relief.end(); });
+    void backpressure.then(() => { relief.end(); });
     return promise;
   }
 

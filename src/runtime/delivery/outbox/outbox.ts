@@ -109,7 +109,7 @@ export class Outbox {
     pair.waiting.push(entry);
     if (waits) this.#spool.keep(pair, entry);
     this.#pump(pair);
-    return pair.pressure;
+    return pair.backpressure;
   }
 
   /**

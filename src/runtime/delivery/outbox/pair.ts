@@ -204,7 +204,7 @@ export class OutboxFlow {
   }
 
   /** Settles when its sender may go on; undefined when it may now. */
-  get pressure(): Backpressure {
+  get backpressure(): Backpressure {
     if (this.#inMemory < this.#init.maxInFlight * 2) return undefined;
     this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
     return this.#relief;

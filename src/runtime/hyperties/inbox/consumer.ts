@@ -53,10 +53,10 @@ export class Consumer {
       if (item === undefined) break;
       const message = queue.read(item);
       this.#next += 1;
-      const pressure = message === undefined ? undefined : this.#deliver(arrived(message, item.arrival));
-      if (pressure !== undefined) {
+      const backpressure = message === undefined ? undefined : this.#deliver(arrived(message, item.via));
+      if (backpressure !== undefined) {
         this.#busy = true;
-        void pressure.then(() => {
+        void backpressure.then(() => {
           this.#busy = false;
           this.#swallowed();
           this.pump();

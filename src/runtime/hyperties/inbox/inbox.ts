@@ -110,8 +110,8 @@ export class Inbox {
     this.#questions = new Questions({ clock, programs: () => [...this.#attached].map(({ program }) => program), pass: reply });
     this.#queue = new Queue({
       stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,
-      onStored: ({ flow, arrival }, message) => { this.#taken(message, arrival, flow); },
-      onDropped: ({ arrival, flow }, message, error) => { this.#turnAway({ message, arrival, flow }, error); },
+      onStored: ({ flow, via }, message) => { this.#taken(message, via, flow); },
+      onDropped: ({ via, flow }, message, error) => { this.#turnAway({ message, via, flow }, error); },
     }, { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init });
     this.#queue.load((message, flow) => { if (flow !== undefined) this.#incoming.resume(message.from, flow); });
   }
@@ -144,36 +144,36 @@ export class Inbox {
   }
 
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
-  receive(message: Message, arrival: ReceivedVia): void {
+  receive(message: Message, via: ReceivedVia): void {
     if (isResponse(message)) { this.#answer(message); return; }
     if (asks(message)) {
       if (this.#attached.size === 0) throw new ProtoflyError('E_UNAVAILABLE', `no program is attached to ${this.#address}`);
-      if (expectationOf(message) === 'response') this.#questions.ask(message, arrival);
-      this.#admit(message, arrival);
+      if (expectationOf(message) === 'response') this.#questions.ask(message, via);
+      this.#admit(message, via);
       return;
     }
-    const flow = arrival.path === 'local' ? undefined : flowOf(message);
-    if (flow === undefined) { this.#admit(message, arrival); return; }
-    const sorted = this.#incoming.sort({ message, arrival, flow }, message.from, flow, isKept(message));
+    const flow = via.path === 'local' ? undefined : flowOf(message);
+    if (flow === undefined) { this.#admit(message, via); return; }
+    const sorted = this.#incoming.sort({ message, via, flow }, message.from, flow, isKept(message));
     switch (sorted.kind) {
       case 'ready':
         this.#admitAll(sorted.items);
         return;
       case 'repeated':
-        this.#receipt(message, arrival, flow);
+        this.#receipt(message, via, flow);
         return;
       case 'refused':
-        this.#refuseForGood({ message, arrival, flow }, this.#queue.full());
+        this.#refuseForGood({ message, via, flow }, this.#queue.full());
         return;
       case 'late':
-        this.#refuse({ message, arrival, flow }, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
+        this.#refuse({ message, via, flow }, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
         return;
       case 'overflow':
         // It passes: its sender sends the message again.
-        this.#refuse({ message, arrival, flow }, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
+        this.#refuse({ message, via, flow }, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
         return;
       case 'held':
-        if (isKept(message)) this.#copies.note({ message, arrival, flow });
+        if (isKept(message)) this.#copies.note({ message, via, flow });
         return;
     }
   }
@@ -241,17 +241,17 @@ export class Inbox {
     let isBlocked = false;
     for (const came of items) {
       if (isBlocked && isKept(came.message)) this.#refuse(came, this.#queue.full());
-      else if (!this.#admit(came.message, came.arrival, came.flow)) isBlocked = true;
+      else if (!this.#admit(came.message, came.via, came.flow)) isBlocked = true;
     }
   }
 
   /** @returns whether there was room */
-  #admit(message: Request, arrival: ReceivedVia, flow?: FlowMark): boolean {
+  #admit(message: Request, via: ReceivedVia, flow?: FlowMark): boolean {
     if (this.#queue.isFull) {
-      this.#turnAway({ message, arrival, flow }, this.#queue.full());
+      this.#turnAway({ message, via, flow }, this.#queue.full());
       return false;
     }
-    this.#queue.add(message, arrival, flow);
+    this.#queue.add(message, via, flow);
     if (this.#attached.size === 0) this.#queue.keepOn();
     else for (const consumer of this.#attached) consumer.pump();
     return true;
@@ -262,7 +262,7 @@ export class Inbox {
     const done = upTo ?? Math.min(...[...this.#attached].map(({ taken }) => taken));
     if (!Number.isFinite(done) || done <= this.#queue.first) return;
     const taken = this.#queue.take(done);
-    for (const { item: { message, arrival, flow }, was } of taken) if (message !== undefined && was === 'here') this.#taken(message, arrival, flow);
+    for (const { item: { message, via, flow }, was } of taken) if (message !== undefined && was === 'here') this.#taken(message, via, flow);
     if (taken.some(({ erased }) => erased !== undefined)) this.#takenFromDisk(taken.filter(({ erased }) => erased !== undefined));
     for (const consumer of this.#attached) consumer.catchUp();
   }
@@ -272,22 +272,22 @@ export class Inbox {
    * have had no receipt: it follows that step, or a later life would hand them on again.
    */
   #takenFromDisk(taken: readonly Taken[]): void {
-    const unheard = taken.flatMap(({ item: { message, arrival, flow }, was }) => (message !== undefined && was === 'storing' ? [{ message, arrival, flow }] : []));
+    const unheard = taken.flatMap(({ item: { message, via, flow }, was }) => (message !== undefined && was === 'storing' ? [{ message, via, flow }] : []));
     for (const { message, flow } of unheard) if (flow !== undefined) this.#incoming.taken(message.from, flow);
     const written = this.#positions?.write().catch(() => undefined);
     if (unheard.length === 0) return;
     void Promise.all([written, ...taken.map(({ erased }) => erased)]).then(() => {
-      for (const { message, arrival, flow } of unheard) this.#receipt(message, arrival, flow);
+      for (const { message, via, flow } of unheard) this.#receipt(message, via, flow);
     });
   }
 
   /** By a program, or by the disk. */
-  #taken(message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): void {
+  #taken(message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (flow !== undefined) {
       this.#incoming.taken(message.from, flow);
       this.#positions?.note();
     }
-    this.#receipt(message, arrival, flow);
+    this.#receipt(message, via, flow);
   }
 
   /**
@@ -316,17 +316,17 @@ export class Inbox {
   }
 
   /** Like a receipt a refusal says how its message came, and goes back that way: a domain has to hear of its mail. */
-  #refuse({ message, arrival }: Dropped, error: ProtoflyError): void {
+  #refuse({ message, via }: Dropped, error: ProtoflyError): void {
     const refusal = refuse(message, error, this.#address);
-    this.#reply({ ...refusal, body: { ...refusal.body, ...arrival } });
+    this.#reply({ ...refusal, body: { ...refusal.body, ...via } });
   }
 
-  #receipt(message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): void {
+  #receipt(message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (expectationOf(message) !== 'receipt') return;
-    this.#receipts.add(this.#address, message, arrival, flow);
+    this.#receipts.add(this.#address, message, via, flow);
     // A domain that brought a copy meanwhile keeps it until it hears of it, too.
     const copy = flow === undefined ? undefined : this.#copies.take(message.from, flow);
-    if (copy !== undefined && copy.arrival.path !== arrival.path) this.#receipts.add(this.#address, copy.message, copy.arrival, flow);
+    if (copy !== undefined && copy.via.path !== via.path) this.#receipts.add(this.#address, copy.message, copy.via, flow);
   }
 }
 

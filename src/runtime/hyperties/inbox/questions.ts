@@ -35,8 +35,8 @@ export class Questions {
     this.#components = components;
   }
 
-  ask({ from, id }: Request, arrival: ReceivedVia): void {
-    this.#asked.set(keyOf(from, id), arrival);
+  ask({ from, id }: Request, via: ReceivedVia): void {
+    this.#asked.set(keyOf(from, id), via);
   }
 
   /**
@@ -45,10 +45,10 @@ export class Questions {
    */
   answer(response: Response, by: Program | undefined): Response | undefined {
     const key = keyOf(response.to, response.id);
-    const arrival = this.#asked.get(key);
-    if (arrival === undefined) return response;
-    if (arrival === 'answered') return undefined;
-    const answer = response.body['path'] === undefined ? ({ ...response, body: bodyWith(response.body, { ...arrival }) } as Response) : response;
+    const via = this.#asked.get(key);
+    if (via === undefined) return response;
+    if (via === 'answered') return undefined;
+    const answer = response.body['path'] === undefined ? ({ ...response, body: bodyWith(response.body, { ...via }) } as Response) : response;
     if (isProvisional(answer)) return answer;
     if (!isSuccess(answer)) {
       const held = this.#hold(key, answer, by);

@@ -14,7 +14,7 @@ export interface Stored {
 /** A message that left the queue before anybody took it. */
 export interface Dropped {
   readonly message: Request;
-  readonly arrival: ReceivedVia;
+  readonly via: ReceivedVia;
   readonly flow: FlowMark | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface Taken {
 export interface QueuedMessage {
   readonly key: string;
   readonly bytes: number;
-  readonly arrival: ReceivedVia;
+  readonly via: ReceivedVia;
   readonly arrived: number;
   readonly flow: FlowMark | undefined;
   /** Absent when it is on disk only. */
@@ -110,7 +110,7 @@ export class Queue {
   load(each: (message: Request, flow: FlowMark | undefined) => void): void {
     const { stored, clock } = this.#components;
     for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
-      this.#push({ key, bytes, arrival: { path }, flow, arrived: clock.now(), message: undefined, state: 'stored' });
+      this.#push({ key, bytes, via: { path }, flow, arrived: clock.now(), message: undefined, state: 'stored' });
       this.#kept += 1;
       this.#keptBytes += bytes;
       each(message, flow);
@@ -119,11 +119,11 @@ export class Queue {
   }
 
   /** Adds a message behind all others; in memory, until `keep`. */
-  add(message: Request, arrival: ReceivedVia, flow: FlowMark | undefined): QueuedMessage {
+  add(message: Request, via: ReceivedVia, flow: FlowMark | undefined): QueuedMessage {
     this.#lastKey += 1;
     const item: QueuedMessage = {
       key: this.#prefix + String(this.#lastKey).padStart(16, '0'),
-      bytes: sizeOf(message), arrival, message, flow, arrived: this.#components.clock.now(), state: 'here',
+      bytes: sizeOf(message), via, message, flow, arrived: this.#components.clock.now(), state: 'here',
     };
     this.#push(item);
     return item;
@@ -176,7 +176,7 @@ export class Queue {
   takeBack(from: Address, { epoch, seq }: FlowMark): readonly Dropped[] {
     const items = this.#items.filter((item) => item.state !== 'stored' && item.flow?.epoch === epoch && item.flow.seq > seq && item.message?.from === from);
     for (const item of items) this.#remove(item);
-    return items.flatMap(({ message, arrival, flow }) => (message === undefined ? [] : [{ message, arrival, flow }]));
+    return items.flatMap(({ message, via, flow }) => (message === undefined ? [] : [{ message, via, flow }]));
   }
 
   full(): ProtoflyError {
@@ -225,7 +225,7 @@ export class Queue {
     const { stored, isAttended, onStored, onFailed } = this.#components;
     item.state = 'storing';
     try {
-      await stored.put(item.key, { message, path: item.arrival.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
+      await stored.put(item.key, { message, path: item.via.path, bytes: item.bytes, ...(item.flow === undefined ? {} : { flow: item.flow }) });
     } catch (thrown) {
       onFailed(thrown);
       if (item.state !== 'storing') return;

@@ -184,8 +184,8 @@ export class SyncClient implements Syncher {
   #post(message: Message | StubRequest, onResponse?: (response: Response) => void, onFailure?: (error: ProtoflyError) => void): void {
     const failed = onFailure ?? ((error: ProtoflyError): void => { this.#failed(`posting ${message.type}`, error); });
     try {
-      const pressure = this.#bus.postMessage(message, onResponse);
-      pressure?.catch((thrown: unknown) => { failed(asProtoflyError(thrown)); });
+      const backpressure = this.#bus.postMessage(message, onResponse);
+      backpressure?.catch((thrown: unknown) => { failed(asProtoflyError(thrown)); });
     } catch (thrown) {
       failed(asProtoflyError(thrown));
     }

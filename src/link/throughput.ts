@@ -1,3 +1,5 @@
+import type { Duplex } from 'node:stream';
+
 /** The slowest path that is reckoned with, in bytes a millisecond: 64 KiB a second. */
 const SLOWEST = (64 * 1024) / 1000;
 /** The buffers on the way hold some 5 MiB at most. */
@@ -30,3 +32,9 @@ export class ThroughputEstimator {
     return Math.min((sent - this.#arrived) / this.#speed, MOST_MS);
   }
 }
+
+/** Changes when the system takes bytes from the socket; what is only added to its buffer doesn't count. Inside one large write it moves where the handle tells how much is left of it. */
+export const takenFrom = (socket: Duplex & { readonly bytesWritten?: number; readonly _handle?: { readonly writeQueueSize?: unknown } | null }): number => {
+  const queued = socket._handle?.writeQueueSize;
+  return (socket.bytesWritten ?? 0) - socket.writableLength - (typeof queued === 'number' ? queued : 0);
+};

@@ -6,8 +6,8 @@ export type Backpressure = void | Promise<void>;
 
 const nothing = (): void => undefined;
 
-/** The pressure of several at once: until there is room at each of them. */
-export const combinedBackpressure = (pressures: readonly Backpressure[]): Backpressure => {
-  const pending = pressures.filter((pressure) => pressure !== undefined);
+/** The backpressure of several at once: until there is room at each of them. */
+export const combinedBackpressure = (backpressures: readonly Backpressure[]): Backpressure => {
+  const pending = backpressures.filter((backpressure) => backpressure !== undefined);
   return pending.length < 2 ? pending[0] : Promise.all(pending).then(nothing);
 };

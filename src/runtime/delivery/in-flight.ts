@@ -1,4 +1,4 @@
-import type { Body, Message } from '../../protocol/index.js';
+import { roughSize, type Body, type Message } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
 import type { Numbered } from './window.js';
 
@@ -33,3 +33,6 @@ export const giveBack = (entry: InFlight): void => {
 
 /** Whether its receiver may have it. */
 export const isInDoubt = ({ given, returned }: InFlight): boolean => given > returned;
+
+/** About what a message takes, in bytes: exact enough to bound what waits, cheap enough for every message. */
+export const sizeOf = ({ body }: Message): number => 256 + (body?.value === undefined ? 0 : roughSize(body.value));
