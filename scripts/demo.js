@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import { isAlive } from '../dist/control/daemons/alive.js';
+import { isAlive } from '../dist/cli/daemons/alive.js';
 import { connectRuntime } from '../dist/index.js';
 
 const PROGRAM = fileURLToPath(new URL('../bin/run.js', import.meta.url));

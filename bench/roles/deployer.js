@@ -2,9 +2,9 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { catalogueAddress, systemClock } from '../../dist/protocol/index.js';
 import { processSandbox } from '../../dist/runtime/index.js';
-import { Loader, makeCatalogue } from '../../dist/runtime/loader/index.js';
-import { Publishers } from '../../dist/runtime/policy/index.js';
-import { Domains } from '../../dist/runtime/registry/index.js';
+import { Loader, makeCatalogue } from '../../dist/runtime/stubs/loader/index.js';
+import { Publishers } from '../../dist/runtime/stubs/policy/index.js';
+import { Domains } from '../../dist/runtime/directory/domains.js';
 import { openLmdbStore } from '../../dist/store/lmdb/index.js';
 import { now, serve } from './serve.js';
 

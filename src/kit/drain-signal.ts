@@ -1,18 +1,24 @@
-/** The one promise that all who wait for congestion to end share. It never rejects. */
+/** The promise that everybody shares who waits for a full queue to have room again. It never rejects. */
 export class DrainSignal {
   #promise: Promise<void> | undefined;
-  #settle: (() => void) | undefined;
+  #resolve: (() => void) | undefined;
 
-  wait(): Promise<void> {
-    this.#promise ??= new Promise((resolve) => { this.#settle = resolve; });
+  /** The promise while anybody waits; undefined otherwise. */
+  get pending(): Promise<void> | undefined {
     return this.#promise;
   }
 
+  /** Returns the promise that resolves with the next `release`. */
+  wait(): Promise<void> {
+    this.#promise ??= new Promise((resolve) => { this.#resolve = resolve; });
+    return this.#promise;
+  }
+
+  /** Resolves the promise: the queue has room. */
   release(): void {
-    const settle = this.#settle;
-    if (settle === undefined) return;
+    const resolve = this.#resolve;
     this.#promise = undefined;
-    this.#settle = undefined;
-    settle();
+    this.#resolve = undefined;
+    resolve?.();
   }
 }

@@ -1,30 +1,50 @@
-/**
- * A map that forgets: it keeps the newest `atLeast` entries, and at most twice as many. It forgets half of them at a
- * time, so that no entry costs more because of how many there are.
- */
+/** A map with a bound: beyond `limit` entries it evicts the entry that was read or written longest ago. */
 export class LruMap<K, V> {
-  readonly #atLeast: number;
-  #young = new Map<K, V>();
-  #old = new Map<K, V>();
+  readonly #limit: number;
+  readonly #onEvict: ((key: K, value: V) => void) | undefined;
+  readonly #entries = new Map<K, V>();
 
-  constructor(atLeast: number) {
-    this.#atLeast = atLeast;
+  /** @param onEvict called with each evicted entry @default nobody is called */
+  constructor(limit: number, onEvict?: (key: K, value: V) => void) {
+    this.#limit = limit;
+    this.#onEvict = onEvict;
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Returns the value of a key, and makes that entry the last to be evicted. */
   get(key: K): V | undefined {
-    return this.#young.get(key) ?? this.#old.get(key);
+    const value = this.#entries.get(key);
+    if (value === undefined) return undefined;
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    return value;
   }
 
+  /** Sets a value, and makes that entry the last to be evicted. */
   set(key: K, value: V): void {
-    this.#old.delete(key);
-    if (this.#young.size >= this.#atLeast) {
-      this.#old = this.#young;
-      this.#young = new Map();
+    this.#entries.delete(key);
+    this.#entries.set(key, value);
+    if (this.#entries.size <= this.#limit) return;
+    for (const [oldest, evicted] of this.#entries) {
+      this.#entries.delete(oldest);
+      this.#onEvict?.(oldest, evicted);
+      return;
     }
-    this.#young.set(key, value);
   }
 
-  delete(key: K): void {
-    if (!this.#young.delete(key)) this.#old.delete(key);
+  delete(key: K): boolean {
+    return this.#entries.delete(key);
+  }
+
+  /** The keys, from the next to be evicted to the last. */
+  keys(): IterableIterator<K> {
+    return this.#entries.keys();
+  }
+
+  clear(): void {
+    this.#entries.clear();
   }
 }

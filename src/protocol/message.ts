@@ -80,6 +80,17 @@ export const expectationOf = (message: Message): Expectation | undefined => {
   return expect === 'receipt' || expect === 'response' ? expect : undefined;
 };
 
+const ANSWERED: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
+
+/** True if a program has to answer the message now: keeping it for later is of no use. */
+export const needsAnswer = (message: Message): boolean => {
+  const expectation = expectationOf(message);
+  return expectation === 'response' || (expectation === undefined && ANSWERED.has(message.type));
+};
+
+/** True if the sender wants the message kept while its receiver can't be reached (docs/protocol.md, "Offline mail"). */
+export const wantsKeeping = (message: Message): message is Request => !isResponse(message) && message.body?.store === true && !needsAnswer(message);
+
 /**
  * A copy of a body with other fields; those that are undefined are left out. For every message's way: `{...body, field}`
  * takes V8 twenty times as long where the body was read from JSON.

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { withHome } from '../support/cli.js';
-import { faultsIn, Lines, murder, seq, until, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { faultsIn, Lines, murder, seq, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { until } from '../support/until.js';
 
 /** Processes are killed in the middle of traffic: what was acknowledged is there, and everything comes back by itself. */
 const home = withHome(t);

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { withHome } from '../support/cli.js';
-import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, until, withWorld, type Frame, type World } from '../support/acceptance.js';
+import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, withWorld, type Frame, type World } from '../support/acceptance.js';
 import { Outsider } from '../support/outsider.js';
+import { until } from '../support/until.js';
 
 /** Programs and peers that mean no good: each frame is answered, or dropped and counted, and nobody else notices. */
 const home = withHome(t);

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { ended, withHome } from '../support/cli.js';
-import { faultsIn, Lines, murder, Peer, Program, seq, startFed, until, withWorld, type World } from '../support/acceptance.js';
+import { faultsIn, Lines, murder, Peer, Program, seq, startFed, withWorld, type World } from '../support/acceptance.js';
+import { until } from '../support/until.js';
 
 /** Who listens, who doesn't, and what waits meanwhile. */
 const home = withHome(t);

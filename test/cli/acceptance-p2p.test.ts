@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { withHome } from '../support/cli.js';
-import { Program, until, withWorld, type Connection, type World } from '../support/acceptance.js';
+import { Program, withWorld, type Connection, type World } from '../support/acceptance.js';
+import { until } from '../support/until.js';
 
 /** Many set-ups, from both sides at once and one after the other. */
 const home = withHome(t);

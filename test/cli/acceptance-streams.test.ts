@@ -1,6 +1,7 @@
 import t from 'tap';
 import { withHome } from '../support/cli.js';
-import { Lines, md5, rssOf, seq, startFed, until, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { Lines, md5, rssOf, seq, startFed, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { until } from '../support/until.js';
 
 /** A pipe between two runtimes, with the real program: what goes in comes out, on every path and at any pace. */
 const home = withHome(t);

@@ -6,7 +6,8 @@ import type { ChildProcess } from 'node:child_process';
 import { pipeline } from 'node:stream/promises';
 import t, { type Test } from 'tap';
 import { withHome } from '../support/cli.js';
-import { Lines, murder, rssOf, startFed, until, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { Lines, murder, rssOf, startFed, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
+import { until } from '../support/until.js';
 
 /** Files between two runtimes, with the real programs: whatever is killed, a file arrives as it was. */
 const home = withHome(t);

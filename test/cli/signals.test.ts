@@ -8,9 +8,10 @@ import t, { type Test } from 'tap';
 import { createContext, type Interruption, type Surroundings } from '../../src/cli/context.js';
 import { isAlive } from '../../src/cli/daemons/alive.js';
 import { generatePublisherKey, publicHalf } from '../../src/security/index.js';
-import { Program, until, untilAnswered } from '../support/acceptance.js';
+import { Program, untilAnswered } from '../support/acceptance.js';
 import { ended, withHome, type Home, type Ran } from '../support/cli.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { until } from '../support/until.js';
 
 /** How long a busy machine may take, in milliseconds. */
 const SLOW_MS = 60_000;

@@ -3,8 +3,9 @@ import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rm
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { faultsIn, seq, until, untilAnswered, withWorld, type World } from '../support/acceptance.js';
+import { faultsIn, seq, untilAnswered, withWorld, type World } from '../support/acceptance.js';
 import { BIN, ended, withHome, type Ran } from '../support/cli.js';
+import { until } from '../support/until.js';
 
 /** Commands whose output somebody reads who leaves: `msg tail | head -3`. */
 const home = withHome(t);

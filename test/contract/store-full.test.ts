@@ -12,6 +12,7 @@ import { asProtoflyError, type ProtoflyError } from '../../src/protocol/index.js
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
 import { temporaryFolder } from '../support/domain-server.js';
 import { smallDisk, withoutSmallDisk, type SmallDisk } from '../support/small-disk.js';
+import { until } from '../support/until.js';
 
 const skip = withoutSmallDisk();
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -186,11 +187,6 @@ class Ledger {
   }
 }
 
-/** Looks now and then, leaving the processor to the writer. */
-const until = async (holds: () => boolean): Promise<void> => {
-  for (const end = Date.now() + 60_000; !holds(); await pause(5)) if (Date.now() > end) throw new Error('not within a minute');
-};
-
 /** One life of a writer: its disk fills up and gets room again all the time; then there is room, it has to write, and is killed. */
 const life = async (script: string, disk: SmallDisk, ledger: Ledger, random: (below: number) => number): Promise<void> => {
   const child = spawn(process.execPath, [script, join(disk.path, 'state'), String(1 + random(1e9)), String(ledger.last)], { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -199,7 +195,7 @@ const life = async (script: string, disk: SmallDisk, ledger: Ledger, random: (be
   let ready = false;
   createInterface({ input: child.stdout }).on('line', (line) => { ledger.hear(line); ready ||= line === 'ready'; });
   try {
-    await until(() => ready || end !== undefined);
+    await until('the writer is ready', () => ready || end !== undefined, 60_000);
     for (let turn = 0; turn < 30 && end === undefined; turn += 1) {
       const what = random(3);
       if (what === 0) disk.free();
@@ -208,7 +204,7 @@ const life = async (script: string, disk: SmallDisk, ledger: Ledger, random: (be
     }
     disk.free();
     const before = ledger.acknowledged;
-    await until(() => ledger.acknowledged > before || end !== undefined);
+    await until('it writes again', () => ledger.acknowledged > before || end !== undefined, 60_000);
     if (random(2) === 0) disk.fill();
     if (end !== undefined) ledger.wrong.push(`the writer has ended by itself: ${end}`);
   } finally {

@@ -3,9 +3,10 @@ import t, { type Test } from 'tap';
 import type { ConnectionInfo } from '../../src/client/documents.js';
 import type { DomainServer } from '../../src/domain-server/index.js';
 import { catalogueAddress } from '../../src/protocol/index.js';
-import { until as eventually, type Frame } from '../support/acceptance.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import type { Frame } from '../support/acceptance.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
 import { Outsider, type OutsideConnection } from '../support/outsider.js';
+import { until } from '../support/until.js';
 
 const WHY = 'acknowledges nothing, though the message node does';
 
@@ -36,7 +37,7 @@ await t.test('STB-7 a handler that reports value and resource alone has its conn
   const got: unknown[] = [];
   await inbox.receive(({ value }) => { got.push(value); return 'answered'; });
   await Promise.all([alice.node.connect('bob/in'), carol.node.connect('bob/in')]);
-  await until(async () => (await live(bob)).length === 2, 'the handler\'s side has both connections');
+  await until('the handler\'s side has both connections', async () => (await live(bob)).length === 2);
   t.same(new Set((await live(bob)).map(({ remoteRuntime, role }) => `${role} ${remoteRuntime}`)), new Set([`handler ${alice.runtime.url}`, `handler ${carol.runtime.url}`]));
   t.equal((await chat.send('bob/in', 1)).path, 'p2p');
   t.equal((await third.send('bob/in', 2)).path, 'p2p');
@@ -46,7 +47,7 @@ await t.test('STB-7 a handler that reports value and resource alone has its conn
   t.same(got, [1, 2, 3]);
   t.match((await bob.view.protostubs()).filter(({ kind }) => kind === 'p2p-handler'), [{ status: 'live' }], 'the states of connections are not the stub\'s');
   await alice.node.disconnect('bob/in');
-  await until(async () => (await live(bob)).length === 1, 'its end is reported');
+  await until('its end is reported', async () => (await live(bob)).length === 1);
   t.equal((await inbox.send('carol/third', 'still')).path, 'p2p', 'the other goes on');
   t.match((await bob.view.protostubs()).filter(({ kind }) => kind === 'p2p-handler'), [{ status: 'live' }]);
 });
@@ -61,7 +62,7 @@ for (const manner of ['mute', 'deaf'] as const) {
     await inbox.receive(({ value }) => { got.push(value); return 'answered'; });
     await alice.node.connect('bob/in');
     t.match(await chat.send('bob/in', 0, { timeoutMs: 20_000 }), { state: 'delivered', path: 'msg-node' });
-    await until(() => isSuspect(alice), 'the connection is doubted');
+    await until('the connection is doubted', () => isSuspect(alice));
     t.match((await alice.node.connections()).filter(({ health }) => health === 'suspect'), [{ status: 'live', role: 'requester', remoteRuntime: bob.runtime.url, reason: WHY }]);
     for (let value = 1; value <= 20; value += 1) t.match(await chat.send('bob/in', value), { state: 'delivered', path: 'msg-node' });
     t.equal(await chat.request('bob/in', 21), 'answered', 'questions benefit, too');
@@ -79,7 +80,7 @@ await t.test('P2P-16 questions alone show a deaf handler, too', async (t) => {
   const [chat, inbox] = await Promise.all([alice.node.register('chat'), bob.node.register('in')]);
   await inbox.receive(() => 'answered');
   await alice.node.connect('bob/in');
-  await eventually('a question is answered', () => chat.request('bob/in', 'asks', { timeoutMs: 1500 }).then(() => true, () => false), 60_000);
+  await until('a question is answered', () => chat.request('bob/in', 'asks', { timeoutMs: 1500 }).then(() => true, () => false), 60_000);
   t.match((await alice.node.connections()).filter(({ health }) => health === 'suspect'), [{ status: 'live', reason: 'answers nothing, though the message node does' }]);
 });
 
@@ -137,10 +138,10 @@ for (const framing of ['protofly/1', 'rethink/1'] as const) {
     const chat = await alice.node.register('chat');
     const peer = await DeafPeer.join(t, url, 'alice', [framing]);
     answerPings(peer.connection);
-    await until(async () => (await live(alice)).length === 1, 'the connection is live');
+    await until('the connection is live', async () => (await live(alice)).length === 1);
     const send = (value: number) => chat.send(peer.address, value, { timeoutMs: 20_000 });
     t.match(await Promise.all([send(0), send(1), send(2)]), [0, 1, 2].map(() => ({ state: 'delivered', path: 'msg-node' })));
-    await until(() => isSuspect(alice), 'the connection is doubted');
+    await until('the connection is doubted', () => isSuspect(alice));
     t.match(await alice.node.connections(), [{ status: 'live', role: 'handler', health: 'suspect', reason: WHY, framing }]);
     for (let value = 3; value < 20; value += 1) t.match(await send(value), { state: 'delivered', path: 'msg-node' });
     t.same(peer.values, Array.from({ length: 20 }, (_, value) => value), 'once, and in order');
@@ -150,7 +151,7 @@ for (const framing of ['protofly/1', 'rethink/1'] as const) {
       peer.take(frame, 'p2p', (code, body) => { peer.connection.post({ id: frame.id, type: 'response', from: frame.to, to: frame.from, body: { ...body, code } }); });
     };
     let value = 20;
-    await until(async () => (await send(value++)).path === 'p2p', 'the connection carries again');
+    await until('the connection carries again', async () => (await send(value++)).path === 'p2p');
     t.match(await alice.node.connections(), [{ status: 'live', framing }]);
     t.notOk(await isSuspect(alice));
     t.same(peer.values, Array.from({ length: value }, (_, index) => index));
@@ -170,7 +171,7 @@ await t.test('P2P-16 a program that takes nothing for long is no reason to doubt
   await alice.node.onConnection(({ now, reason }) => { changes.push(`${now} ${reason ?? ''}`); });
   const count = 1500;
   const receipts = Array.from({ length: count }, (_, value) => chat.send('bob/in', value, { timeoutMs: 60_000 }));
-  await eventually('they were sent again by both routes', () => counterOf(alice, 'resent') >= 2 * count, 60_000);
+  await until('they were sent again by both routes', () => counterOf(alice, 'resent') >= 2 * count, 60_000);
   release();
   t.same(new Set((await Promise.all(receipts)).map(({ state, path }) => `${state} by ${path ?? ''}`)), new Set(['delivered by p2p']));
   t.same(got, Array.from({ length: count }, (_, value) => value), 'once, and in order');

@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap';
 import type { DomainServer } from '../../src/domain-server/index.js';
 import type { Resolution } from '../../src/client/documents.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 type Protocol = 'websocket' | 'rest';
 
@@ -74,7 +75,7 @@ for (const protocols of [['websocket', 'rest'], ['rest', 'websocket']] as const)
     t.match(await alice.node.connect('bob/in@b.example'), { status: 'live', remoteRuntime: bob.runtime.url });
     t.ok(relayed(a) > atA && relayed(b) > atB, 'both message nodes carried some of the set-up');
     t.equal((await chat.send('bob/in@b.example', 'direct')).path, 'p2p');
-    await until(() => bob.node.connections().then((connections) => connections.some(({ status }) => status === 'live')), 'a live connection at the other side');
+    await until('a live connection at the other side', () => bob.node.connections().then((connections) => connections.some(({ status }) => status === 'live')));
     t.equal((await inbox.send('alice/chat@a.example', 'direct')).path, 'p2p');
 
     const requester = (await alice.view.protostubs()).find(({ kind }) => kind === 'p2p-requester');

@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { DomainClient, type Frame } from '../support/domain-client.js';
-import { startServer, until } from '../support/domain-server.js';
+import { startServer } from '../support/domain-server.js';
 import { forEachProtocol } from '../support/protocols.js';
+import { until } from '../support/until.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -107,7 +108,7 @@ void t.test('there is an end to what one session and all together may keep here:
   await DomainClient.open(url, `${A}3`);
   const fourth = await DomainClient.connect(url, `${A}4`);
   t.equal(await fourth.code('open', 'mn:/session'), 429);
-  await until(() => server.status()['connections'] === 4);
+  await until('the condition holds', () => server.status()['connections'] === 4);
   await DomainClient.connect(url, A);
   await DomainClient.connect(url, A);
   const seventh = await DomainClient.connect(url, A).catch(() => undefined);
@@ -127,8 +128,8 @@ forEachProtocol(t, 'thousands of sessions that open and vanish are gone when the
     if (round % 10 === 0) t.equal(await steady.code('ping', SM), 200);
   }
   t.ok(most > 100);
-  await until(() => server.status()['sessions'] === 1, 60_000);
-  await until(() => store.collection('sessions').count() === 1, 60_000);
+  await until('the condition holds', () => server.status()['sessions'] === 1, 60_000);
+  await until('the condition holds', () => store.collection('sessions').count() === 1, 60_000);
   t.match(server.status(), { connections: 1, addresses: 0, subscriptions: 0 });
   t.equal(await steady.code('ping', SM), 200);
 });

@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { Frame } from '../support/domain-client.js';
-import { startServer, until } from '../support/domain-server.js';
+import { startServer } from '../support/domain-server.js';
 import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
+import { until } from '../support/until.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -138,7 +139,7 @@ forEachProtocol(t, 'a record that is not kept alive turns disconnected, and is r
   await a.ask('create', REGISTRY, { value: { url: short, expires: 0.25 } });
   await a.ask('create', REGISTRY, { value: { url: kept, expires: 1000 } });
   t.match(await b.next((frame) => isStatus(frame) && frame.body?.['value'] === 'disconnected'), { to: `${short}/registration` });
-  await until(() => server.status()['hyperties'] === 1);
+  await until('the condition holds', () => server.status()['hyperties'] === 1);
   t.equal(await b.code('read', REGISTRY, { resource: short }), 404);
   t.equal(await b.code('read', REGISTRY, { resource: kept }), 200);
 });

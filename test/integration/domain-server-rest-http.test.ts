@@ -2,7 +2,8 @@ import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { DomainClient, type Frame } from '../support/domain-client.js';
-import { startServer, until } from '../support/domain-server.js';
+import { startServer } from '../support/domain-server.js';
+import { until } from '../support/until.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -78,12 +79,12 @@ void t.test('bodies that are too large, or never come, cost their request alone'
   const head = (path: string, more: string): string => `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${more}\r\n\r\n`;
   const huge = await bare(t, url);
   huge.socket.write(head('/rest/messages', 'Content-Length: 99999999999'));
-  await until(() => huge.text().startsWith('HTTP/1.1 413'));
+  await until('the condition holds', () => huge.text().startsWith('HTTP/1.1 413'));
   huge.socket.destroy();
   const endless = await bare(t, url);
   endless.socket.write(head('/rest/session', 'Transfer-Encoding: chunked'));
   for (let i = 0; i < 20; i += 1) endless.socket.write(`2000\r\n${'x'.repeat(0x2000)}\r\n`);
-  await until(() => endless.text().startsWith('HTTP/1.1 413'));
+  await until('the condition holds', () => endless.text().startsWith('HTTP/1.1 413'));
   endless.socket.destroy();
   const slow = await bare(t, url);
   slow.socket.write(head('/rest/messages', 'Content-Length: 100'));
@@ -113,7 +114,7 @@ void t.test('requests that come on one connection at once are answered in order'
     return `POST /rest/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`;
   };
   socket.write([1, 2, 3, 4, 5].map(post).join(''));
-  await until(() => text().split('HTTP/1.1 202').length === 6);
+  await until('the condition holds', () => text().split('HTTP/1.1 202').length === 6);
   const answers = await (await fetch(`${url}/rest/messages?wait=5`, { headers: { authorization: `Bearer ${token}` } })).json() as Frame[];
   t.same(answers.map(({ id }) => id), [1, 2, 3, 4, 5]);
 });
@@ -128,7 +129,7 @@ void t.test('more POSTs of a session at once than can have a turn are answered 4
     const { status } = await fetch(`${url}/rest/messages`, { method: 'POST', headers, body: JSON.stringify({ id, type: 'ping', from: A, to: SM }) });
     codes.push(status);
   });
-  await until(() => codes.length === 2);
+  await until('the condition holds', () => codes.length === 2);
   t.same(codes, [429, 429], 'the first is held back until its answer is acknowledged, two wait behind it');
   for (let cursor = 0; codes.length < 5;) {
     const response = await fetch(`${url}/rest/messages?wait=0.05&after=${String(cursor)}`, { headers });
@@ -143,7 +144,7 @@ void t.test('a client that opens a stream and doesn\'t read it holds its senders
   const token = await open(url, A);
   const { socket, text } = await bare(t, url);
   socket.write(`GET /rest/messages?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`);
-  await until(() => text().includes(': this'));
+  await until('the condition holds', () => text().includes(': this'));
   socket.pause();
   const sender = await DomainClient.open(url, B);
   const other = await DomainClient.open(url, 'hyperty-runtime://a.example/rc');
@@ -151,11 +152,11 @@ void t.test('a client that opens a stream and doesn\'t read it holds its senders
   const received = (): number => (server.status()['messages'] as { received: number }).received;
   for (let id = 1; id <= 60; id += 1) sender.send({ id, type: 'create', from: B, to: `${A}/x`, body: { value } });
   sender.send({ id: 'end', type: 'ping', from: B, to: SM });
-  await until(() => received() > 30);
+  await until('the condition holds', () => received() > 30);
   t.equal(await other.code('ping', SM), 200, 'others are served');
   t.ok(received() < 50, 'the sender is not read on');
   await sender.next(({ id }) => id === 'end');
-  await until(() => server.status()['connections'] === 2);
+  await until('the condition holds', () => server.status()['connections'] === 2);
   const again = await fetch(`${url}/rest/session`, { method: 'POST', body: JSON.stringify({ id: 1, type: 're-open', from: `${A}/${token}`, to: 'mn:/session' }) });
   t.equal(again.status, 200);
   const ids: unknown[] = [];

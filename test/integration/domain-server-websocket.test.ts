@@ -1,7 +1,8 @@
 import t from 'tap';
 import { cableTo } from '../support/cable.js';
 import { DomainClient } from '../support/domain-client.js';
-import { startServer, until } from '../support/domain-server.js';
+import { startServer } from '../support/domain-server.js';
+import { until } from '../support/until.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -40,7 +41,7 @@ void t.test('a silent peer is dropped after two missed pongs; its session can be
   const silent = await DomainClient.open(url, A);
   const alive = await DomainClient.open(url, B);
   silent.ws.pause();
-  await until(() => server.status()['connections'] === 1);
+  await until('the condition holds', () => server.status()['connections'] === 1);
   t.equal(await alive.code('ping', 'mn:/session'), 200, 'one that answers pings stays');
   silent.ws.resume();
   await silent.closed;
@@ -61,7 +62,7 @@ void t.test('SES-7 MAL-1: a client that vanishes without a word is noticed withi
   const kept = { type: 'create', from: B, to: address, body: { value: 'x', expect: 'receipt', store: true } };
   sender!.send({ ...kept, id: 'lost' });
   let sent = 0;
-  await until(() => {
+  await until('the condition holds', () => {
     if (listener!.received.length === sent) sender!.send({ id: sent += 1, type: 'update', from: B, to: `${listener!.runtime}/x` });
     return server.status()['connections'] === 3;
   }, 30_000);

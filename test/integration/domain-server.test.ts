@@ -1,8 +1,9 @@
 import t from 'tap';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
 import type { Frame } from '../support/domain-client.js';
-import { startServer, temporaryFolder, until } from '../support/domain-server.js';
+import { startServer, temporaryFolder } from '../support/domain-server.js';
 import { forEachProtocol, SOON_AWAY } from '../support/protocols.js';
+import { until } from '../support/until.js';
 
 const A = 'hyperty-runtime://a.example/ra';
 const B = 'hyperty-runtime://a.example/rb';
@@ -44,7 +45,7 @@ forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) =>
     const [address = ''] = await a.allocate();
     t.equal(await a.code('subscribe', SM, { resources: ['comm://a.example/o/changes'] }), 200);
     await a.vanish();
-    await until(() => server.status()['connections'] === 1);
+    await until('the condition holds', () => server.status()['connections'] === 1);
     for (let i = 0; i < 3; i += 1) b.send({ id: i, type: 'create', from: B, to: address, body: { value: i } });
     b.send({ id: 3, type: 'update', from: B, to: 'comm://a.example/o/changes', body: { value: 3 } });
     b.send({ id: 'r', type: 'response', from: B, to: `${A}/ua`, body: { code: 200 } });
@@ -54,7 +55,7 @@ forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) =>
     again.send({ id: 'again', type: 're-open', from: `${A}/${a.token}`, to: 'mn:/session' });
     // Where clients acknowledge, the answer that came last before may come again.
     const fresh = (): Frame[] => again.received.filter(({ id }) => !String(id).startsWith('q'));
-    await until(() => fresh().length === 6);
+    await until('the condition holds', () => fresh().length === 6);
     t.match(again.received[0], { id: 'again', from: 'mn:/session', to: `${A}/${a.token}`, body: { code: 200 } });
     t.same(fresh().slice(1).map(({ id }) => id), [0, 1, 2, 3, 'r']);
     t.equal(await again.code('delete', ALLOCATION, { childrenResources: [address] }), 200, 'the allocation is its own');
@@ -103,7 +104,7 @@ forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) =>
     const [registered = '', plain = ''] = await a.allocate(2);
     t.equal(await a.code('create', REGISTRY, { value: { url: registered, runtime: A } }), 200);
     await a.vanish();
-    await until(() => server.status()['connections'] === 1);
+    await until('the condition holds', () => server.status()['connections'] === 1);
     t.equal(await b.code('create', plain), 408, 'the one that waited');
     t.equal(await b.code('create', plain), 404);
     t.equal(await b.code('create', registered), 408);
@@ -117,7 +118,7 @@ forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) =>
     const a = await open(url, A);
     const b = await open(url, B);
     await a.vanish();
-    await until(() => server.status()['connections'] === 1);
+    await until('the condition holds', () => server.status()['connections'] === 1);
     t.equal(await b.code('create', `${A}/ua`, { value: 'x'.repeat(3000) }), 503);
     for (let i = 0; i < 3; i += 1) b.send({ id: i, type: 'create', from: B, to: `${A}/ua` });
     t.equal(await b.code('create', `${A}/ua`), 503);

@@ -3,7 +3,8 @@ import { processSandbox } from '../../src/runtime/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import type { Interfaces } from '../../src/runtime/network/index.js';
 import type { ConnectionChange } from '../../src/client/documents.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');
 
@@ -65,18 +66,18 @@ const stream = (send: (value: number) => Promise<{ readonly path?: string | unde
 await t.test('a path that is cut without a goodbye: traffic moves to the message node within 3 s, nothing is lost, and it comes back', async (t) => {
   const { alice, bob, chat, got, changes } = await connected(t, { bobs: patient() });
   const { paths, stop } = stream((value) => chat.send('bob/in', value));
-  await until(() => paths.includes('p2p'), 'a message over P2P');
+  await until('a message over P2P', () => paths.includes('p2p'));
   const thaw = freeze(t, await p2pProcess(bob));
   const cut = Date.now();
   const before = paths.length;
-  await until(() => paths.slice(before).includes('msg-node'), 'a message through the message node');
+  await until('a message through the message node', () => paths.slice(before).includes('msg-node'));
   const took = Date.now() - cut;
   t.ok(took < 5000, `moved after ${String(took)} ms`);
   t.ok(changes.some((change) => /^live live suspect: silent for \d+\.\d s/.test(change)), 'it is told that it is suspect, and why');
   t.match(await live(alice), [{ health: 'suspect', reason: /silent/ }], 'suspect is no state of its own');
   const there = paths.length;
   thaw();
-  await until(() => paths.slice(there).includes('p2p'), 'P2P again');
+  await until('P2P again', () => paths.slice(there).includes('p2p'));
   const count = await stop();
   t.same(got, Array.from({ length: count }, (_, index) => index), 'each once and in order');
   t.match((await live(alice)).at(-1), { health: 'good', status: 'live' });
@@ -87,13 +88,13 @@ await t.test('a P2P process that is killed: the connection comes back by itself,
   const { alice, bob, chat, got, changes } = await connected(t);
   t.equal((await chat.send('bob/in', 'before')).path, 'p2p');
   process.kill(await p2pProcess(bob), 'SIGKILL');
-  await until(() => changes.some((change) => /suspect|disconnected/.test(change)), 'the loss to be noticed');
-  await until(async () => (await live(alice)).some(({ health }) => health === 'good') && (await live(bob)).length > 0, 'a connection on both sides again');
+  await until('the loss to be noticed', () => changes.some((change) => /suspect|disconnected/.test(change)));
+  await until('a connection on both sides again', async () => (await live(alice)).some(({ health }) => health === 'good') && (await live(bob)).length > 0);
   t.equal((await chat.send('bob/in', 'after')).path, 'p2p');
   t.same(got, ['before', 'after']);
   const told = alice.log.length;
   await alice.node.disconnect('bob/in');
-  await until(async () => (await live(alice)).length === 0, 'the end');
+  await until('the end', async () => (await live(alice)).length === 0);
   t.notOk(alice.log.slice(told).some((entry) => entry.includes('is set up again')), 'what was ended by hand stays so');
 });
 
@@ -106,9 +107,9 @@ await t.test('the network of the machine changes: what used the address that is 
   // The address of the pair in use comes, and then is gone.
   const local = /^(.*):\d+ /.exec(String(pair?.local))![1]!.replace(/[[\]]/g, '');
   addresses = [local, '10.1.2.4'];
-  await until(async () => (await change()) === `gone 10.1.2.3; new ${local}, 10.1.2.4`, 'the change to be told');
+  await until('the change to be told', async () => (await change()) === `gone 10.1.2.3; new ${local}, 10.1.2.4`);
   addresses = ['10.1.2.4'];
-  await until(() => changes.some((change) => /generation \d+ took over/.test(change)), 'a new generation');
+  await until('a new generation', () => changes.some((change) => /generation \d+ took over/.test(change)));
   t.equal(await change(), `gone ${local}`);
   t.ok(((await live(alice))[0]?.generation ?? 0) > (generation ?? 0), 'a higher one, in place of the other');
   t.equal((await chat.send('bob/in', 'after')).path, 'p2p');
@@ -128,12 +129,12 @@ await t.test('FLW-3 a message-node stub that is lost again and again: what wants
   const pid = async (): Promise<number | undefined> => (await alice!.view.protostubs()).find(({ kind }) => kind === 'msg-node')?.pid;
   const killed = new Set<number>();
   for (let round = 0; round < 4; round += 1) {
-    await until(async () => { const now = await pid(); return now !== undefined && !killed.has(now); }, 'a stub');
+    await until('a stub', async () => { const now = await pid(); return now !== undefined && !killed.has(now); });
     const now = (await pid())!;
     killed.add(now);
     process.kill(now, 'SIGKILL');
   }
-  await until(async () => (await pid()) === undefined, 'none: the next one comes after a pause of seconds');
+  await until('none: the next one comes after a pause of seconds', async () => (await pid()) === undefined);
   const receipts = await Promise.all([1, 2, 3].map((value) => chat.send('bob/in', value, { timeoutMs: 60_000 })));
   t.same(receipts.map(({ path }) => path), ['msg-node', 'msg-node', 'msg-node']);
   t.same(got, [0, 1, 2, 3]);

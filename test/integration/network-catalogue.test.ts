@@ -11,9 +11,10 @@ import { Domains } from '../../src/runtime/directory/domains.js';
 import { generatePublisherKey, publicHalf } from '../../src/security/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { openLmdbStore } from '../../src/store/lmdb/index.js';
-import { temporaryFolder, until } from '../support/domain-server.js';
+import { temporaryFolder } from '../support/domain-server.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { DOMAIN, infoOf, openShop, signedPackage, stubAddress, type Shop } from '../support/packages.js';
+import { until } from '../support/until.js';
 
 interface Party {
   readonly catalogue: CheckedCatalogue;
@@ -77,7 +78,7 @@ t.test('what is cached serves at once, and is looked behind: the next deployment
   await catalogue.find(DEFAULT);
   shop.offer(await signedPackage(shop.key, { source: '2', version: '2' }));
   t.match(await catalogue.find(DEFAULT), { from: 'cache', source: '1' });
-  await until(() => news.length === 1);
+  await until('the condition holds', () => news.length === 1);
   t.ok(log.some((entry) => entry.includes('new version: 2')));
   t.match(await catalogue.find(DEFAULT), { from: 'cache', source: '2', descriptor: { version: '2' } });
   t.equal(shop.asked.filter((path) => path.includes('sourcePackage')).length, 2, 'code that hasn\'t changed isn\'t fetched again');
@@ -94,7 +95,7 @@ t.test('an unchanged descriptor isn\'t sent again', async (t) => {
     return false;
   };
   await party.catalogue.find(DEFAULT);
-  await until(() => tag !== undefined);
+  await until('the condition holds', () => tag !== undefined);
   await party.catalogue.close();
   t.match(tag, /^"sha256-/);
   t.notOk(party.log.some((entry) => entry.startsWith('warn')), party.log.join('\n'));
@@ -135,7 +136,7 @@ t.test('one byte that is changed in the cache is found: the copy is dropped, and
   };
   for (const [what, damage] of Object.entries(damages)) {
     await party.catalogue.find(DEFAULT);
-    await until(() => party.store.collection('packages').count() === 1);
+    await until('the condition holds', () => party.store.collection('packages').count() === 1);
     await damage();
     await shop.shut();
     await t.rejects(party.catalogue.find(DEFAULT), { code: 'E_SIGNATURE', message: /cached copy/ }, `${what}, without the network`);
@@ -177,7 +178,7 @@ t.test('a domain whose key has changed is refused until a person says that it is
   const refusal = { code: 'E_PUBLISHER', message: new RegExp(`${stranger.kid}.*${shop.key.kid}`), hint: /trust add a\.example/ };
   await t.rejects(catalogue.find(stubAddress('second')), refusal);
   t.match(await catalogue.find(DEFAULT), { from: 'cache', source: 'old' });
-  await until(() => log.some((entry) => entry.startsWith('warn') && entry.includes('serves on') && entry.includes(stranger.kid)));
+  await until('the condition holds', () => log.some((entry) => entry.startsWith('warn') && entry.includes('serves on') && entry.includes(stranger.kid)));
   await t.rejects(catalogue.verify(DEFAULT), refusal);
   await publishers.add(DOMAIN, stranger.kid);
   await catalogue.find(stubAddress('second'));
@@ -192,7 +193,7 @@ t.test('a rotation that the earlier key endorses goes unnoticed; when the earlie
   const next = await generatePublisherKey();
   shop.info = await infoOf([next, shop.key]);
   t.match(await catalogue.find(DEFAULT), { from: 'cache', source: '1', keyId: shop.key.kid });
-  await until(() => log.some((entry) => entry.includes(`new key, endorsed by one that is believed: ${next.kid}`)));
+  await until('the condition holds', () => log.some((entry) => entry.includes(`new key, endorsed by one that is believed: ${next.kid}`)));
   const [current] = shop.info.publisherKeys!;
   shop.info = { ...shop.info, publisherKeys: [current!] };
   shop.offer(await signedPackage(next, { source: '1' }));
@@ -371,7 +372,7 @@ t.test('a catalogue that hangs holds nobody up who closes', async (t) => {
   t.match(await catalogue.find(DEFAULT), { from: 'cache' });
   const waiting = catalogue.find(stubAddress('other'));
   waiting.catch(() => undefined);
-  await until(() => count(shop, 'protofly') >= 3);
+  await until('the condition holds', () => count(shop, 'protofly') >= 3);
   const closing = performance.now();
   await catalogue.close();
   t.ok(performance.now() - closing < 3000, 'nothing waits for a time-out');

@@ -7,7 +7,8 @@ import type { Store } from '../../src/store/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { DomainClient } from '../support/domain-client.js';
 import { temporaryFolder } from '../support/domain-server.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 interface Scene {
   server: DomainServer;
@@ -56,9 +57,9 @@ t.test('MAL-1 MAL-3 mail for a runtime that is away is on the domain\'s disk, an
   const bob = await startBob();
   t.match(await chat.send('bob/in', 51, { store: true }), { state: 'delivered' });
   const got = await read(bob);
-  await until(() => got.length >= 52, 'all of it');
+  await until('all of it', () => got.length >= 52);
   t.same(got, ['known', ...upTo(51)]);
-  await until(() => mailOf(server).messages === 0, 'the receipts have emptied the mailbox');
+  await until('the receipts have emptied the mailbox', () => mailOf(server).messages === 0);
   t.match(mailOf(server), { bytes: 0, delivered: 50, expired: 0, refused: 0 });
 });
 
@@ -67,7 +68,7 @@ t.test('MAL-2 the node restarts at any moment: what it said it has it still has'
   const first = openLmdbStore({ path });
   const { server, url, chat, alice, startBob } = await withBobAway(t, { domainStore: first });
   const sent = sendAll(chat, upTo(200));
-  await until(() => mailOf(server).messages > 20, 'some of it is kept');
+  await until('some of it is kept', () => mailOf(server).messages > 20);
   await server.close();
   await first.close();
   const again = openLmdbStore({ path });
@@ -75,10 +76,10 @@ t.test('MAL-2 the node restarts at any moment: what it said it has it still has'
   t.teardown(() => again.close());
   const receipts = await sent;
   t.ok(receipts.every(({ state }) => state === 'queued'), 'here or there');
-  await until(() => outboxOf(alice).messages === 0, 'what the runtime kept is the domain\'s now');
+  await until('what the runtime kept is the domain\'s now', () => outboxOf(alice).messages === 0);
   t.match(mailOf(second.server), { messages: 200 });
   const got = await read(await startBob());
-  await until(() => got.length >= 201, 'all of it');
+  await until('all of it', () => got.length >= 201);
   t.same(got, ['known', ...upTo(200)]);
 });
 
@@ -92,7 +93,7 @@ t.test('MAL-5 the domain is away: the runtime keeps messages over its restart, a
   const got = await (async () => { await bob.node.register('in'); return read(bob); })();
   await chat.send('bob/in', 'known');
   await server.close();
-  await until(() => alice.runtime.status()['state'] === 'degraded', 'alice notices');
+  await until('alice notices', () => alice.runtime.status()['state'] === 'degraded');
   const receipts = await sendAll(chat, upTo(20));
   t.ok(receipts.every(({ state, stored }) => state === 'queued' && stored === 'runtime'));
   t.match(outboxOf(alice), { messages: 20 });
@@ -101,9 +102,9 @@ t.test('MAL-5 the domain is away: the runtime keeps messages over its restart, a
   const second = await startAlice();
   const later = await second.node.register('chat');
   await Promise.all([later.send('bob/in', 21, { store: true }), later.send('bob/in', 22, { store: true })]);
-  await until(() => got.length >= 23, 'all of it');
+  await until('all of it', () => got.length >= 23);
   t.same(got, ['known', ...upTo(22)]);
-  await until(() => outboxOf(second).messages === 0, 'the outbox is empty');
+  await until('the outbox is empty', () => outboxOf(second).messages === 0);
 });
 
 t.test('MAL-5 the domain is away and there is a connection: what may take it goes on, what may not is kept at once', async (t) => {
@@ -116,7 +117,7 @@ t.test('MAL-5 the domain is away and there is a connection: what may take it goe
   await alice!.node.connect('bob/in');
   await Promise.all([chat.send('bob/in', 'known'), relayed.send('bob/in', 'known')]);
   await server.close();
-  await until(() => alice!.runtime.status()['state'] === 'degraded', 'alice notices');
+  await until('alice notices', () => alice!.runtime.status()['state'] === 'degraded');
   const kept = { store: true, timeoutMs: 5000 };
   t.match(await chat.send('bob/in', 1, kept), { state: 'delivered', path: 'p2p' });
   const receipts = await Promise.all([chat.send('bob/in', 2, { ...kept, p2p: false }), relayed.send('bob/in', 3, kept)]);
@@ -159,9 +160,9 @@ t.test('EXP-2 a program\'s answer tells by which way its question came in; where
   t.same(await ask(alice!, 'b', false), { code: 200, value: 'b', path: 'msg-node' });
   t.same(await ask(bob!, 'c', true), { code: 200, value: 'c', path: 'local' });
   const later = ask(alice!, 'later', false);
-  await until(() => waiting.length === 1, 'the question is there');
+  await until('the question is there', () => waiting.length === 1);
   await server.close();
-  await until(() => bob!.runtime.status()['state'] === 'degraded', 'bob notices');
+  await until('bob notices', () => bob!.runtime.status()['state'] === 'degraded');
   waiting[0]!();
   t.same(await later, { code: 200, value: 'later', path: 'msg-node' });
 });
@@ -176,13 +177,13 @@ t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has i
   const record = { url: address, runtime: bob.runtime, user: 'user://localhost/b', name: 'p', dataSchemes: [], resources: [], status: 'live', delivery: 'flow/1' };
   t.equal(await bob.code('create', 'domain://registry.localhost', { value: record }), 200);
   await bob.vanish();
-  await until(() => server.status()['connections'] === 1, 'the node notices that bob has gone');
+  await until('the node notices that bob has gone', () => server.status()['connections'] === 1);
   const from = `${alice.runtime}/x`;
   const body = { store: true, expect: 'receipt' };
   t.equal(await alice.code('create', address, { ...body, value: 'x'.repeat(2000) }, from), 413);
   for (const value of [1, 2]) t.match(await alice.ask('create', address, { ...body, value }, from), { body: { code: 202, stored: 'domain' }, from: address, to: from });
   alice.send({ id: 'silent', type: 'create', from, to: address, body: { store: true, value: 3 } });
-  await until(() => mailOf(server).messages === 3, 'three are kept');
+  await until('three are kept', () => mailOf(server).messages === 3);
   t.match(await alice.ask('create', address, { ...body, value: 4 }, from), { body: { code: 507, error: 'E_QUOTA' } });
   t.equal(await alice.code('create', `${address}x`, body, from), 404, 'nobody\'s mail isn\'t kept');
 
@@ -190,7 +191,7 @@ t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has i
   const first = await bob.next(({ body: got }) => got?.['value'] === 1);
   await bob.next(({ body: got }) => got?.['value'] === 3);
   await bob.vanish();
-  await until(() => server.status()['connections'] === 1, 'the node notices again');
+  await until('the node notices again', () => server.status()['connections'] === 1);
   bob = await DomainClient.open(url, bob.runtime);
   t.same(await bob.next(({ body: got }) => got?.['value'] === 1), first, 'the same again: nobody had acknowledged it');
   const mail = [first, await bob.next(({ body: got }) => got?.['value'] === 2), await bob.next(({ body: got }) => got?.['value'] === 3)];
@@ -198,7 +199,7 @@ t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has i
     t.equal(got?.['expect'], 'receipt');
     bob.send({ id, type: 'response', from: address, to: from, body: { code: 200, path: 'msg-node' } });
   }
-  await until(() => mailOf(server).messages === 0, 'acknowledged');
+  await until('acknowledged', () => mailOf(server).messages === 0);
   await alice.next(({ id, body: got }) => id === first.id && got?.code === 200);
   t.notOk(alice.received.some(({ id }) => id === 'silent'), 'who didn\'t ask isn\'t told');
   t.match(mailOf(server), { messages: 0, bytes: 0, delivered: 3 });

@@ -3,7 +3,8 @@ import { memoryPair } from '../../src/link/memory/index.js';
 import { startRuntime } from '../../src/library/index.js';
 import { Node } from '../../src/library/node.js';
 import type { Message } from '../../src/protocol/index.js';
-import { startDomain, startTestRuntime, until } from '../support/nodes.js';
+import { startDomain, startTestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 /** What nobody has handled during a test. */
 const unhandledDuring = (t: Test): unknown[] => {
@@ -32,7 +33,7 @@ t.test('a program that waits for nothing is not ended by what was under way when
   void out.send('bob/in', 'another message');
   void out.request(inbox.address, 'a question');
   void out.request('bob/in', 'another question');
-  await until(() => taken.size > 0, 'bob has the first, and is not done with it');
+  await until('bob has the first, and is not done with it', () => taken.size > 0);
   const file = new URL(import.meta.url).pathname;
   void out.sendFile('bob/in', file);
   const [message, question] = [out.send('bob/in', 'a third message'), out.request(inbox.address, 'a third question')];

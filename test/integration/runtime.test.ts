@@ -5,7 +5,8 @@ import { memoryPair } from '../../src/link/memory/index.js';
 import { child, parseAddress, type Message } from '../../src/protocol/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { DomainClient } from '../support/domain-client.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 await t.test('RTE-6 messages take the message node until P2P is live, then P2P, and arrive once and in order', async (t) => {
   const { url } = await startDomain(t);
@@ -86,9 +87,9 @@ await t.test('P2P-6 glare: both sides connect at once, and there is one connecti
     t.equal(one.status, 'live');
     t.equal(other.status, 'live');
     const live = async (): Promise<number[]> => (await Promise.all([alice!, bob!].map(({ node }) => node.connections()))).map((list) => list.filter(({ status }) => status === 'live').length);
-    await until(async () => String(await live()) === '1,1', 'one live connection on each side');
+    await until('one live connection on each side', async () => String(await live()) === '1,1');
     await alice!.node.disconnect('bob/b');
-    await until(async () => String(await live()) === '0,0', 'none after disconnecting');
+    await until('none after disconnecting', async () => String(await live()) === '0,0');
   }
 });
 
@@ -157,12 +158,12 @@ await t.test('the domain server restarts: sessions are resumed and nothing is re
   await inbox.receive(({ value }) => { got.push(value); });
   await chat.send('bob/in', 1);
   await server.close();
-  await until(() => alice!.runtime.status()['state'] === 'degraded' && bob!.runtime.status()['state'] === 'degraded', 'both notice');
+  await until('both notice', () => alice!.runtime.status()['state'] === 'degraded' && bob!.runtime.status()['state'] === 'degraded');
   const pending = [2, 3, 4].map((value) => chat.send('bob/in', value));
   await startDomain(t, 'localhost', { listen: { host: '127.0.0.1', port: Number(new URL(url).port) } }, store);
   await Promise.all(pending);
   t.same(got, [1, 2, 3, 4]);
-  await until(() => alice!.runtime.status()['state'] === 'live' && bob!.runtime.status()['state'] === 'live', 'both live again');
+  await until('both live again', () => alice!.runtime.status()['state'] === 'live' && bob!.runtime.status()['state'] === 'live');
   t.equal(alice!.log.filter((text) => text.includes('the session at localhost')).length, 0);
 });
 
@@ -180,7 +181,7 @@ await t.test('what a session has to bring back and can\'t is tried again: the ru
   t.equal(await other.code('create', allocation, { value: { addresses: [address] } }), 200);
   const log: string[] = [];
   const starting = startTestRuntime(t, { domainUrl: url, user: 'alice', p2p: false }, store, undefined, { log: (_level, text) => { log.push(text); } });
-  await until(() => log.some((text) => text.startsWith('the session at localhost: ') && text.includes('next try in')), 'it was refused');
+  await until('it was refused', () => log.some((text) => text.startsWith('the session at localhost: ') && text.includes('next try in')));
   t.equal(await other.code('delete', allocation, { childrenResources: [address] }), 200);
   const after = await starting;
   t.equal((await (await after.program()).register('chat')).address, address);
@@ -197,7 +198,7 @@ await t.test('the domain is away: P2P goes on, names that were looked up are kno
   await alice!.node.connect('bob/in');
   t.equal((await chat.send('bob/in', 1)).path, 'p2p');
   await server.close();
-  await until(() => alice!.runtime.status()['state'] === 'degraded', 'alice notices');
+  await until('alice notices', () => alice!.runtime.status()['state'] === 'degraded');
   const again = await (await alice!.program()).register('chat');
   t.equal((await again.send('bob/in', 2)).path, 'p2p', 'a program that knows the name only');
   t.same(got, [1, 2]);

@@ -6,7 +6,8 @@ import { iceAddress, type IceServer } from '../../src/protocol/index.js';
 import type { RuntimeInit } from '../../src/runtime/index.js';
 import { startCoturn, withoutCoturn } from '../support/coturn.js';
 import type { Hyperty } from '../../src/library/index.js';
-import { startDomain, startTestRuntime, until, type TestRuntime } from '../support/nodes.js';
+import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
+import { until } from '../support/until.js';
 
 interface World {
   readonly alice: TestRuntime;
@@ -91,7 +92,7 @@ t.test('the other side is away, or takes no direct connections', async (t) => {
   t.match(await diagnose(alice, 'carol/in'), { verdict: 'P2P_OFF', here: { p2p: true }, peer: { p2p: false } });
   t.match(await diagnose(carol, 'alice/out'), { verdict: 'P2P_OFF', here: { p2p: false } });
   await bob.runtime.stop();
-  await until(async () => (await alice.view.discover({ user: 'bob' }))[0]?.status === 'disconnected', 'the registry knows that bob has gone');
+  await until('the registry knows that bob has gone', async () => (await alice.view.discover({ user: 'bob' }))[0]?.status === 'disconnected');
   t.match(await diagnose(alice, 'bob/in'), { verdict: 'PEER_OFFLINE' });
 });
 
@@ -99,11 +100,11 @@ t.test('new credentials come before the old ones end, and set-ups use them', { s
   const { turn, secret } = await startCoturn(t);
   const { alice, bob } = await worldOf(t, { iceServers: [turn], turnSecret: secret, turnTtlS: 10 }, { iceTransportPolicy: 'relay' });
   const names = new Set<string>();
-  await until(async () => {
+  await until('the first credentials have ended', async () => {
     const { iceServers } = await iceOf(alice);
     names.add((iceServers[0] as { username: string }).username);
     return names.size >= 3;
-  }, 'the first credentials have ended');
+  });
   const connection = await alice.view.p2p<ConnectionInfo>('connect', 'bob/in', { timeoutMs: 30_000 });
   t.equal(connection.status, 'live');
   t.notMatch(JSON.stringify([alice.log, bob.log, alice.runtime.status()]), new RegExp(secret));

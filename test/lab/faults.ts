@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Network } from './network.js';
-import { until, type Parties } from './parties.js';
+import type { Parties } from './parties.js';
 import type { Fault } from './scenario.js';
+import { until } from '../support/until.js';
 
 export interface World {
   readonly network: Network;

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { folderName, type Namespace } from './namespaces.js';
 import { ALSO_PUBLIC, PUBLIC, SIDES, type Network, type Side } from './network.js';
+import { until } from '../support/until.js';
 
 export interface Ran {
   readonly code: number | null;
@@ -22,13 +22,6 @@ const ICE_PORT = 3478;
 /** Whether a UDP socket of a process's network is bound to a port. */
 const isBound = (pid: number, port: number): boolean =>
   readFileSync(`/proc/${String(pid)}/net/udp`, 'utf8').includes(`:${port.toString(16).toUpperCase().padStart(4, '0')} `);
-
-/** Resolves when something holds that nobody tells of. @throws Error after `ms` */
-export const until = async (what: string, holds: () => boolean | Promise<boolean>, ms: number): Promise<void> => {
-  for (const end = Date.now() + ms; !(await holds()); await pause(50)) {
-    if (Date.now() > end) throw new Error(`not within ${String(ms / 1000)} s: ${what}`);
-  }
-};
 
 /** The domain server, the TURN server and the two runtimes: the real program, as its users start it. */
 export class Parties {

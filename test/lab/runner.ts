@@ -1,9 +1,10 @@
 import { copiesMs } from './copies.js';
 import { inflict, type World } from './faults.js';
 import { Network, SIDES } from './network.js';
-import { Parties, until, USER } from './parties.js';
+import { Parties, USER } from './parties.js';
 import type { Path, Scenario } from './scenario.js';
 import { Traffic, type Tally } from './traffic.js';
+import { until } from '../support/until.js';
 
 export interface Result {
   readonly name: string;

@@ -5,6 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { BIN, type Home } from './cli.js';
+import { until } from './until.js';
 
 export interface Answer {
   readonly code: number;
@@ -187,14 +188,6 @@ export class Peer {
     return this.home.start(args, this);
   }
 }
-
-/** Resolves when a condition that nobody tells of holds, asked some times a second. @throws Error after `ms` */
-export const until = async (what: string, holds: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> => {
-  for (const end = Date.now() + ms; !(await holds()); ) {
-    if (Date.now() > end) throw new Error(`not within ${String(ms)} ms: ${what}`);
-    await pause(20);
-  }
-};
 
 /** The same, for a question that may fail while things are being killed and started. */
 export const untilAnswered = (what: string, holds: () => Promise<boolean>, ms?: number): Promise<void> =>

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { DomainServer, type DomainServerInit } from '../../src/domain-server/index.js';
 import { systemClock } from '../../src/protocol/index.js';
@@ -21,12 +20,4 @@ export const startServer = async (t: Test, init: DomainServerInit = {}, store: S
   const url = await server.start();
   t.teardown(() => server.close());
   return { server, url, store, logged };
-};
-
-/** Waits until something is so, looking again each millisecond: the server, which is in this process, gets the rest of the time. */
-export const until = async (isSo: () => boolean, withinMs = 10_000): Promise<void> => {
-  for (const end = Date.now() + withinMs; !isSo();) {
-    if (Date.now() > end) throw new Error('it never came true');
-    await pause(1);
-  }
 };

@@ -51,12 +51,3 @@ export const startTestRuntime = async (
   const { client, session } = await Client.open(link());
   return { runtime, node: await program(), view: new RuntimeView(client, session), store, log: entries, program };
 };
-
-/** Waits until `look` says true; looks again at each turn of the event loop, for 20 s at most. */
-export const until = async (look: () => boolean | Promise<boolean>, what: string): Promise<void> => {
-  const deadline = Date.now() + 20_000;
-  while (!(await look())) {
-    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`);
-    await new Promise((resolve) => { setTimeout(resolve, 5); });
-  }
-};

@@ -1,50 +1,11 @@
+import type { ManualClock } from './manual-clock.js';
 import { setImmediate as turn } from 'node:timers/promises';
 import { MessageBus, type Origin } from '../../src/bus/index.js';
 import {
   child, decodeMessage, encodeMessage, isProvisional, isResponse, isWithin, parseAddress, ProtoflyError, recipientsOf, refuse,
-  type Address, type Clock, type Message, type Backpressure, type Response,
+  type Address, type Message, type Backpressure, type Response,
 } from '../../src/protocol/index.js';
 import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncManagerInit, type SyncRoutes } from '../../src/runtime/objects/index.js';
-
-/** Time that passes when a test says so. */
-export class ManualClock implements Clock {
-  #now = 1_700_000_000_000;
-  readonly #timers = new Set<{ at: number; run: () => void }>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  date(): number {
-    return this.#now;
-  }
-
-  setTimeout(run: () => void, milliseconds: number): { cancel(): void } {
-    const timer = { at: this.#now + milliseconds, run };
-    this.#timers.add(timer);
-    return { cancel: () => { this.#timers.delete(timer); } };
-  }
-
-  get pending(): number {
-    return this.#timers.size;
-  }
-
-  advance(milliseconds: number): void {
-    this.#now += milliseconds;
-    for (const timer of [...this.#timers].filter(({ at }) => at <= this.#now)) {
-      if (this.#timers.delete(timer)) timer.run();
-    }
-  }
-}
-
-/** Waits until something is so. */
-export const until = async (condition: () => boolean, what = 'the condition'): Promise<void> => {
-  for (let turns = 0; turns < 20_000; turns += 1) {
-    if (condition()) return;
-    await turn();
-  }
-  throw new Error(`waited in vain for ${what}`);
-};
 
 type Fate = 'pass' | 'drop' | 'hold' | 'twice';
 

@@ -4,7 +4,9 @@ import {
   type Address, type Body, type Invitation, type Message, type Request, type Response,
 } from '../../src/protocol/index.js';
 import { SyncClient, type SyncBus, type SyncClientInit } from '../../src/runtime/objects/index.js';
-import { ManualClock, MemoryNode, SyncRuntime, until } from '../support/sync-net.js';
+import { MemoryNode, SyncRuntime } from '../support/sync-net.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { until } from '../support/until.js';
 
 const SCHEMA = 'hyperty-catalogue://catalogue.x.example/.well-known/dataschema/Connection';
 const RUNTIME = parseAddress('hyperty-runtime://x.example/r');
@@ -249,9 +251,9 @@ t.test('closing a client leaves nothing at its manager', async (t) => {
   await one.create(SCHEMA, [other.owner], {});
   await accepted;
   await other.close();
-  await until(() => a.manager.counters.observers === 0 && b.manager.counters.observed === 0);
+  await until('the condition holds', () => a.manager.counters.observers === 0 && b.manager.counters.observed === 0);
   await one.close();
-  await until(() => a.manager.counters.reported === 0 && node.idle);
+  await until('the condition holds', () => a.manager.counters.reported === 0 && node.idle);
   t.strictSame([...node.subscriptions.keys()], []);
   t.equal(clock.pending, 0);
   await Promise.all([a.manager.close(), b.manager.close()]);

@@ -7,7 +7,9 @@ import {
 } from '../../src/protocol/index.js';
 import { applyChange, makeObject, type SyncClient } from '../../src/runtime/objects/index.js';
 import { turns } from '../support/manual-clock.js';
-import { ManualClock, MemoryNode, SyncRuntime, until } from '../support/sync-net.js';
+import { MemoryNode, SyncRuntime } from '../support/sync-net.js';
+import { ManualClock } from '../support/manual-clock.js';
+import { until } from '../support/until.js';
 
 const SCHEMA = 'hyperty-catalogue://catalogue.x.example/.well-known/dataschema/Connection';
 
@@ -32,7 +34,7 @@ const world = (poolSize = 0): World => {
 const finish = async ({ clock, node, a, b }: World): Promise<void> => {
   node.release();
   await Promise.all([a.manager.close(), b.manager.close()]);
-  await until(() => node.idle);
+  await until('the condition holds', () => node.idle);
   const left = { subscriptions: [...node.subscriptions.keys()], timers: clock.pending, a: a.manager.counters, b: b.manager.counters };
   const none = { reported: 0, observed: 0, observers: 0, pool: 0 };
   assert.deepEqual(left, { subscriptions: [], timers: 0, a: none, b: none });
@@ -85,14 +87,14 @@ scenario('DAT-1 to DAT-5: an object is made, its observer invited, and changes r
   const reporter = await requester.create(SCHEMA, [handler.owner], { name: 'x', iceCandidates: [] }, (...answer) => answers.push(answer));
   const observer = await accepted;
   t.match(invitation, { url: reporter.url, schema: SCHEMA, source: requester.owner, value: { name: 'x' } });
-  await until(() => answers.length > 0);
+  await until('the condition holds', () => answers.length > 0);
   t.strictSame(answers, [[handler.owner, 200, undefined]]);
 
   const changes: DataChange[] = [];
   observer.onChange((change) => changes.push(change));
   reporter.update(candidate(1));
   reporter.update({ attribute: 'status.text', value: 'on' });
-  await until(() => changes.length === 2);
+  await until('the condition holds', () => changes.length === 2);
   t.strictSame(changes, [{ ...candidate(1), version: 1 }, { attribute: 'status.text', value: 'on', version: 2 }]);
   t.strictSame(observer.data, { name: 'x', iceCandidates: [{ candidate: 'c1' }], status: { text: 'on' } });
   t.strictSame(observer.data, reporter.data);
@@ -100,7 +102,7 @@ scenario('DAT-1 to DAT-5: an object is made, its observer invited, and changes r
   let deleted = false;
   observer.onDelete(() => { deleted = true; });
   await reporter.delete();
-  await until(() => deleted);
+  await until('the condition holds', () => deleted);
   t.throws(() => { reporter.update(candidate(2)); }, { code: 'E_NOT_FOUND' });
   await reporter.delete();
 
@@ -121,7 +123,7 @@ scenario('DAT-1 to DAT-5: an object is made, its observer invited, and changes r
 
 scenario('DAT-1: an address that is ready makes the invitation go out at once', async (t, w) => {
   w.a.manager.start();
-  await until(() => w.a.manager.counters.pool === 2, 'the pool');
+  await until('the pool', () => w.a.manager.counters.pool === 2);
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => { open = resolve; });
   w.a.gate = () => opened;
@@ -136,7 +138,7 @@ scenario('DAT-1: an address that is ready makes the invitation go out at once', 
   t.equal(await codeOf(third), 'E_UNREACHABLE', 'without one, the domain decides');
   w.a.gate = () => Promise.resolve();
   open();
-  await until(() => w.a.manager.counters.pool === 2, 'the pool to fill up again');
+  await until('the pool to fill up again', () => w.a.manager.counters.pool === 2);
 }, 2);
 
 scenario('DAT-3: who isn\'t invited is refused with 403, whatever way it asks', async (t, w) => {
@@ -168,10 +170,10 @@ scenario('another program of the runtime can\'t change or delete what isn\'t its
   void bus.postMessage({ type: 'update', from: stranger, to: child(w.a.address, 'sm'), body: { resource: reporter.url, attribute: 'name', value: 'mine' } }, answer);
   void bus.postMessage({ type: 'delete', from: stranger, to: child(w.a.address, 'sm'), body: { resource: reporter.url } }, answer);
   void bus.postMessage({ type: 'update', from: reporter.url, to: child(reporter.url, 'changes'), body: { attribute: 'name', value: 'mine' } });
-  await until(() => codes.length === 2);
+  await until('the condition holds', () => codes.length === 2);
   t.strictSame(codes, [403, 403]);
   reporter.update(candidate(1));
-  await until(() => (observer.data['iceCandidates'] as unknown[]).length === 1);
+  await until('the condition holds', () => (observer.data['iceCandidates'] as unknown[]).length === 1);
   t.equal(observer.data['name'], 'x');
 });
 
@@ -179,7 +181,7 @@ scenario('DAT-4: a change that is lost is noticed by the next one\'s version, an
   const { reporter, observer, changes } = await pair(w);
   w.node.fate = ({ body }) => (body?.['version'] === 1 ? 'drop' : 'pass');
   for (const n of [1, 2, 3]) reporter.update(candidate(n));
-  await until(() => (observer.data['iceCandidates'] as unknown[]).length === 3);
+  await until('the condition holds', () => (observer.data['iceCandidates'] as unknown[]).length === 3);
   t.strictSame(observer.data, reporter.data);
   t.equal(w.node.trace.filter(({ type }) => type === 'read').length, 1, 'once');
   t.strictSame(changes.flatMap(({ value }) => value), [1, 2, 3].map((n) => ({ candidate: `c${String(n)}` })), 'listeners hear of each candidate once, and in order');
@@ -191,9 +193,9 @@ scenario('DAT-4: changes that are repeated or overtake each other leave the copi
   observer.onChange((change) => { replica = applyChange(replica, change); });
   w.node.fate = ({ body }) => (body?.['version'] === 2 ? 'hold' : 'twice');
   for (const n of [1, 2, 3, 4]) reporter.update(candidate(n));
-  await until(() => (observer.data['iceCandidates'] as unknown[]).length === 4);
+  await until('the condition holds', () => (observer.data['iceCandidates'] as unknown[]).length === 4);
   w.node.release();
-  await until(() => w.node.idle);
+  await until('the condition holds', () => w.node.idle);
   t.strictSame(observer.data, reporter.data);
   t.strictSame(replica.data, reporter.data, 'also for who follows by changes alone');
   t.ok(changes.every(({ version }, index) => version >= (changes[index - 1]?.version ?? 0)), 'versions never go back');
@@ -208,14 +210,14 @@ t.test('DAT-3: no change falls between the answer to a subscription and the firs
     w.node.fate = (message) => (isAnswer(message) || message.type === 'update' ? 'hold' : 'pass');
     const accepted = accepting(handler);
     const reporter = await requester.create(SCHEMA, [handler.owner], { iceCandidates: [] });
-    await until(() => w.node.held.length === 1, 'the answer');
+    await until('the answer', () => w.node.held.length === 1);
     for (const n of [1, 2]) reporter.update(candidate(n));
-    await until(() => w.node.held.length === 3, 'the changes');
+    await until('the changes', () => w.node.held.length === 3);
     w.node.fate = () => 'pass';
     if (order === 'changes first') w.node.held.push(w.node.held.shift()!);
     w.node.release();
     const observer = await accepted;
-    await until(() => (observer.data['iceCandidates'] as unknown[]).length === 2, order);
+    await until(order, () => (observer.data['iceCandidates'] as unknown[]).length === 2);
     t.strictSame(observer.data, reporter.data, order);
     t.notOk(w.node.trace.some(({ type }) => type === 'read'), 'and nothing had to be read anew');
     await finish(w);
@@ -229,7 +231,7 @@ scenario('DAT-3: nobody is asked for an object before its changes would come her
   const opened = new Promise<void>((resolve) => { open = resolve; });
   w.b.gate = () => opened;
   await w.a.client('r').create(SCHEMA, [handler.owner], {});
-  await until(() => w.node.trace.some(isResponse) && w.node.idle);
+  await until('the condition holds', () => w.node.trace.some(isResponse) && w.node.idle);
   t.notOk(w.node.trace.some(({ type }) => type === 'subscribe'));
   open();
   await accepted;
@@ -243,9 +245,9 @@ scenario('DAT-5: an object that ends while its observer subscribes is not found'
   const accepted = codeOf(accepting(handler));
   w.node.fate = (message) => (isResponse(message) && message.body.value !== undefined ? 'hold' : 'pass');
   const reporter = await w.a.client('r').create(SCHEMA, [handler.owner], {});
-  await until(() => w.node.held.length === 1);
+  await until('the condition holds', () => w.node.held.length === 1);
   await reporter.delete();
-  await until(() => w.node.trace.some(({ type }) => type === 'delete') && w.node.idle);
+  await until('the condition holds', () => w.node.trace.some(({ type }) => type === 'delete') && w.node.idle);
   w.node.release();
   t.equal(await accepted, 'E_NOT_FOUND');
 });
@@ -255,15 +257,15 @@ scenario('an observer that unsubscribes hears no more and leaves nothing behind'
   const again = await handler.subscribe(SCHEMA, reporter.url);
   observer.unsubscribe();
   reporter.update(candidate(1));
-  await until(() => (again.data['iceCandidates'] as unknown[]).length === 1);
+  await until('the condition holds', () => (again.data['iceCandidates'] as unknown[]).length === 1);
   t.strictSame(changes, [], 'one handle is gone, the other one stays');
   again.unsubscribe();
   again.unsubscribe();
-  await until(() => w.a.manager.counters.observers === 0 && w.b.manager.counters.observed === 0);
+  await until('the condition holds', () => w.a.manager.counters.observers === 0 && w.b.manager.counters.observed === 0);
   t.notOk(w.node.subscriptions.has(child(reporter.url, 'changes')));
   const sent = w.node.trace.length;
   reporter.update(candidate(2));
-  await until(() => w.node.idle);
+  await until('the condition holds', () => w.node.idle);
   t.equal(w.node.trace.length, sent, 'what nobody observes isn\'t published');
   const third = await handler.subscribe(SCHEMA, reporter.url);
   t.equal((third.data['iceCandidates'] as unknown[]).length, 2, 'it may come back');
@@ -278,19 +280,19 @@ scenario('reporter and observers in one runtime need no message node, and severa
   const before = w.node.trace.length;
   reporter.update({ attribute: 'n', value: 1 });
   t.equal(observers[0]?.data['n'], 1, 'at once');
-  await until(() => observers.every(({ data }) => data['n'] === 1));
+  await until('the condition holds', () => observers.every(({ data }) => data['n'] === 1));
   t.equal(w.node.trace.length, before + 1);
   let deleted = 0;
   for (const observer of observers) observer.onDelete(() => { deleted += 1; });
   await w.a.manager.release(child(w.a.address, 'r'));
-  await until(() => deleted === 3, 'the end of what a program reported that is gone');
+  await until('the end of what a program reported that is gone', () => deleted === 3);
 });
 
 scenario('a program that is gone no longer observes', async (t, w) => {
   const { reporter, handler } = await pair(w);
   await w.b.manager.release(handler.owner);
   await w.b.manager.release(handler.owner);
-  await until(() => w.a.manager.counters.observers === 0);
+  await until('the condition holds', () => w.a.manager.counters.observers === 0);
   t.equal(w.b.manager.counters.observed, 0);
   reporter.update(candidate(1));
   const here = w.a.client('here');
@@ -307,9 +309,9 @@ scenario('a runtime that vanishes: the invitation is answered 408, an observatio
   const answers: number[] = [];
   w.node.fate = ({ type }) => (type === 'create' ? 'drop' : 'pass');
   await w.a.client('q').create(SCHEMA, [child(w.b.address, 'p2phandler/1')], {}, (_who, code) => answers.push(code));
-  await until(() => w.node.idle);
+  await until('the condition holds', () => w.node.idle);
   w.clock.advance(15_000);
-  await until(() => answers.length === 1);
+  await until('the condition holds', () => answers.length === 1);
   t.strictSame(answers, [408]);
 
   let ended = false;
@@ -318,30 +320,30 @@ scenario('a runtime that vanishes: the invitation is answered 408, an observatio
   reporter.update(candidate(1));
   reporter.update(candidate(2));
   w.node.fate = ({ type }) => (type === 'read' ? 'drop' : 'pass');
-  await until(() => w.node.trace.some(({ type }) => type === 'read'));
+  await until('the condition holds', () => w.node.trace.some(({ type }) => type === 'read'));
   w.a.vanish();
   for (let tries = 0; tries < 25 && !ended; tries += 1) {
-    await until(() => w.node.idle);
+    await until('the condition holds', () => w.node.idle);
     w.clock.advance(10_000);
   }
-  await until(() => ended);
-  await until(() => w.b.manager.counters.observed === 0);
+  await until('the condition holds', () => ended);
+  await until('the condition holds', () => w.b.manager.counters.observed === 0);
 });
 
 scenario('a session that started over gets its subscriptions back, and what was missed is read', async (t, w) => {
   const { reporter, observer } = await pair(w);
   w.a.manager.start();
-  await until(() => w.a.manager.counters.pool === 1);
+  await until('the condition holds', () => w.a.manager.counters.pool === 1);
   w.node.subscriptions.clear();
   reporter.update(candidate(1));
   await Promise.all([w.a.manager.resubscribe('x.example'), w.b.manager.resubscribe('x.example'), w.b.manager.resubscribe('other.example')]);
-  await until(() => {
+  await until('the condition holds', () => {
     if (w.node.idle) w.clock.advance(50);
     return (observer.data['iceCandidates'] as unknown[]).length === 1;
   });
   reporter.update(candidate(2));
-  await until(() => (observer.data['iceCandidates'] as unknown[]).length === 2);
-  await until(() => w.a.manager.counters.pool === 1);
+  await until('the condition holds', () => (observer.data['iceCandidates'] as unknown[]).length === 2);
+  await until('the condition holds', () => w.a.manager.counters.pool === 1);
   t.equal(w.node.allocations, 3, 'the address that was ready is replaced: the node has forgotten it');
 }, 1);
 
@@ -373,11 +375,11 @@ scenario('plain reTHINK programs: updates without version, answers without value
   const publish = (body: Body): void => { void plain.routes.publish({ id: 2, type: 'update', from: url, to: child(url, 'changes'), body }); };
   publish({ attribute: 'status', value: 'off' });
   publish({ attribute: 'list', operation: 'add', value: [2] });
-  await until(() => changes.length === 2);
+  await until('the condition holds', () => changes.length === 2);
   t.strictSame(observer.data, { status: 'off', list: [1, 2] });
   t.strictSame(changes.map(({ version }) => version), [1, 2]);
   publish({ attribute: 'list', attributeType: null, operation: 'remove', value: [1] });
-  await until(() => changes.length === 3);
+  await until('the condition holds', () => changes.length === 3);
   t.strictSame(observer.data, { status: 'off', list: [2] });
 
   // An observer without a sync manager, that takes long to answer.
@@ -385,11 +387,11 @@ scenario('plain reTHINK programs: updates without version, answers without value
   plain.bus.addListener(reporter, (message) => { if (!isResponse(message) && message.type === 'create') invited.push(message); });
   const answers: number[] = [];
   const report = await w.a.client('r').create(SCHEMA, [reporter], { n: 1 }, (_who, code) => answers.push(code));
-  await until(() => invited.length === 1);
+  await until('the condition holds', () => invited.length === 1);
   w.clock.advance(16_000);
-  await until(() => answers.length === 1);
+  await until('the condition holds', () => answers.length === 1);
   void plain.bus.post(respond(invited[0]!, 200));
-  await until(() => answers.length === 2);
+  await until('the condition holds', () => answers.length === 2);
   t.strictSame(answers, [408, 200]);
   const heard: Message[] = [];
   plain.bus.addListener(child(report.url, 'changes'), (message) => { heard.push(message); });
@@ -397,7 +399,7 @@ scenario('plain reTHINK programs: updates without version, answers without value
   const response = await plain.bus.request({ type: 'subscribe', from: reporter, to: child(report.url, 'subscription'), body: {} });
   t.match(response, { body: { code: 200, value: { n: 1 } } });
   report.update({ attribute: 'n', value: 2 });
-  await until(() => heard.length === 1);
+  await until('the condition holds', () => heard.length === 1);
   t.match(heard, [{ from: report.url, body: { attribute: 'n', value: 2 } }]);
   await plain.routes.unsubscribe([url, child(url, 'subscription'), child(report.url, 'changes')]);
 });
@@ -417,9 +419,9 @@ scenario('a reporter may speak as its object, as on the wire', async (t, w) => {
   let ended = false;
   observer.onDelete(() => { ended = true; });
   void bus.postMessage({ type: 'update', from: observer.url, to: child(observer.url, 'changes'), body: { attribute: 'n', value: 2 } });
-  await until(() => observer.data['n'] === 2);
+  await until('the condition holds', () => observer.data['n'] === 2);
   void bus.postMessage({ type: 'delete', from: observer.url, to: child(observer.url, 'changes') });
-  await until(() => ended);
+  await until('the condition holds', () => ended);
 });
 
 scenario('hostile messages change nothing and end nothing', async (t, w) => {
@@ -448,15 +450,15 @@ scenario('hostile messages change nothing and end nothing', async (t, w) => {
       for (const to of [url, dotChanges, child(url, 'subscription'), child(url, 'children/x'), child(w.a.address, 'sm')]) send(w.a, { type, from: evil, to, ...base });
     }
   }
-  await until(() => w.node.idle);
+  await until('the condition holds', () => w.node.idle);
   for (let round = 0; round < 5; round += 1) {
     w.clock.advance(100);
-    await until(() => w.node.idle);
+    await until('the condition holds', () => w.node.idle);
   }
   t.strictSame(observer.data, { name: 'x', iceCandidates: [] });
   t.strictSame(changes, []);
   reporter.update(candidate(1));
-  await until(() => changes.length === 1);
+  await until('the condition holds', () => changes.length === 1);
   t.strictSame(observer.data, reporter.data, 'and the true reporter is still heard');
   t.ok(w.node.trace.filter(({ type }) => type === 'read').length < 20, 'without being asked over and over');
 });
@@ -468,7 +470,7 @@ scenario('DAT-2: a thousand observers are invited at once, in the name of the ob
   const invited = Array.from({ length: 1000 }, (_, n) => parseAddress(`hyperty://x.example/${String(n)}`));
   const answers = new Map<Address, number>();
   await w.a.client('r').create(SCHEMA, invited, {}, (who, code) => answers.set(who, code));
-  await until(() => answers.size === 1000);
+  await until('the condition holds', () => answers.size === 1000);
   t.strictSame(new Set(answers.values()), new Set([404]), 'nobody is there');
   process.off('warning', warned);
   t.strictSame(warnings, []);
@@ -502,7 +504,7 @@ t.test('closing waits for a domain that takes nothing, but only for as long as i
   for (const [patienceMs, waitsMs] of [[undefined, 2000], [500, 500], [0, 0]] as const) {
     const { clock, a } = world(2);
     a.manager.start();
-    await until(() => a.manager.counters.pool === 2);
+    await until('the condition holds', () => a.manager.counters.pool === 2);
     a.gate = () => new Promise(() => undefined);
     let closed = false;
     const closing = a.manager.close(patienceMs).then(() => { closed = true; });
@@ -535,18 +537,18 @@ t.test('whatever is lost, repeated or overtaken, the copies are equal once a cha
       } catch (error) {
         if (!(error instanceof ProtoflyError)) throw error;
       }
-      if (pauses[index] === true) await until(() => w.node.idle);
+      if (pauses[index] === true) await until('the condition holds', () => w.node.idle);
       if (index % 7 === 6) w.node.release();
     }
     w.node.fate = () => 'pass';
     reporter.update({ attribute: 'last', value: 1 });
     for (let round = 0; round < 8; round += 1) {
-      await until(() => w.node.idle);
+      await until('the condition holds', () => w.node.idle);
       w.clock.advance(60);
     }
     w.node.release();
-    await until(() => observer.data['last'] === 1);
-    await until(() => w.node.idle);
+    await until('the condition holds', () => observer.data['last'] === 1);
+    await until('the condition holds', () => w.node.idle);
     for (const data of [observer.data, replica.data]) {
       if (JSON.stringify(sorted(data)) !== JSON.stringify(sorted(reporter.data))) throw new Error(`they differ: ${JSON.stringify(data)} ${JSON.stringify(reporter.data)}`);
     }

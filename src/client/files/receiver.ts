@@ -1,3 +1,4 @@
+import { LruMap } from '../../kit/lru-map.js';
 import { randomBytes } from 'node:crypto';
 import { asProtoflyError, ProtoflyError, refuse, respond, runtimeOf, systemClock, type Address, type Clock, type Request, type Response } from '../../protocol/index.js';
 import { IncomingFile, type SavedFile } from './incoming.js';
@@ -55,7 +56,7 @@ export class FileReceiver {
   readonly #init: FileReceiverInit;
   readonly #transfers = new Map<string, Transfer>();
   /** What became of those that are over. */
-  readonly #past = new Map<string, SavedFile | ProtoflyError>();
+  readonly #past = new LruMap<string, SavedFile | ProtoflyError>(MAX_PAST);
   #offers: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -234,8 +235,6 @@ export class FileReceiver {
     const transfer = this.#transfers.get(token);
     this.#transfers.delete(token);
     this.#past.set(token, outcome);
-    const [oldest] = this.#past.keys();
-    if (this.#past.size > MAX_PAST && oldest !== undefined) this.#past.delete(oldest);
     await transfer?.file.close().catch((thrown: unknown) => { this.#init.onFailure?.(transfer.file.init.from, transfer.file.init.part.name, asProtoflyError(thrown)); });
   }
 

@@ -1,3 +1,4 @@
+import { LruMap } from '../../kit/lru-map.js';
 import type { Descriptor, SourcePackage } from '../../protocol/descriptor.js';
 import { digest } from '../shard/keys.js';
 
@@ -15,13 +16,12 @@ export interface Signer {
  */
 export class Signed {
   readonly #signer: Signer;
-  readonly #limit: number;
-  readonly #made = new Map<string, Promise<string>>();
+  readonly #made: LruMap<string, Promise<string>>;
 
   /** @param limit how many signatures are remembered */
   constructor(signer: Signer, limit = 512) {
     this.#signer = signer;
-    this.#limit = limit;
+    this.#made = new LruMap(limit);
   }
 
   async descriptor(descriptor: Descriptor): Promise<Descriptor> {
@@ -39,12 +39,11 @@ export class Signed {
 
   #signature(what: string, make: () => Promise<string>): Promise<string> {
     const key = `${this.#signer.keyId} ${digest(what)}`;
-    const made = this.#made.get(key) ?? make();
-    this.#made.delete(key);
+    const known = this.#made.get(key);
+    if (known !== undefined) return known;
+    const made = make();
     this.#made.set(key, made);
     made.catch(() => { if (this.#made.get(key) === made) this.#made.delete(key); });
-    const [oldest] = this.#made.keys();
-    if (this.#made.size > this.#limit && oldest !== undefined) this.#made.delete(oldest);
     return made;
   }
 }

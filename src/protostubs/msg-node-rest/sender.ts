@@ -1,3 +1,4 @@
+import { DrainSignal } from '../../kit/drain-signal.js';
 import { MAX_MESSAGE_BYTES, ProtoflyError, type Clock, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
 import type { Item } from '../msg-node/index.js';
 import { wordsOf, type Answer, type Exchange } from './exchange.js';
@@ -47,7 +48,7 @@ export class BatchSender {
   #queue: Item[] = [];
   #size = 0;
   #state: 'waiting' | 'idle' | 'posting' | 'closed' = 'waiting';
-  #relief: { readonly promise: Promise<void>; readonly settle: () => void } | undefined;
+  readonly #drained = new DrainSignal();
   #onIdle: (() => void)[] = [];
   #received = { messages: 0, size: 0 };
   #acknowledging = 0;
@@ -76,11 +77,7 @@ export class BatchSender {
     this.#queue.push(item);
     this.#size += item.text.length;
     this.#wake();
-    if (this.#relief === undefined && (this.#queue.length > HIGH_MESSAGES || this.#size > HIGH_SIZE)) {
-      let settle = (): void => undefined;
-      this.#relief = { promise: new Promise((resolve) => { settle = resolve; }), settle };
-    }
-    return this.#relief?.promise;
+    return this.#queue.length > HIGH_MESSAGES || this.#size > HIGH_SIZE ? this.#drained.wait() : this.#drained.pending;
   }
 
   /** Something was received: the message node will be told. */
@@ -240,9 +237,7 @@ export class BatchSender {
   }
 
   #relieve(): void {
-    const relief = this.#relief;
-    this.#relief = undefined;
-    relief?.settle();
+    this.#drained.release();
   }
 
   #settle(): void {

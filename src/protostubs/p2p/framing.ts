@@ -1,3 +1,4 @@
+import { DrainSignal } from '../../kit/drain-signal.js';
 import type { Clock, Message, Backpressure } from '../../protocol/index.js';
 import type { HealthReport } from './health.js';
 
@@ -62,22 +63,17 @@ export const LOW_WATER = 64 * 1024;
 /** What a sender that doesn't heed the backpressure may pile up at most, in bytes. */
 export const MAX_QUEUED = 64 * 1024 * 1024;
 
-/** Pressure of a queue that fills and empties. */
-export class Gate {
-  #promise: Promise<void> | undefined;
-  #open: (() => void) | undefined;
+/** Backpressure of a channel's send queue, by the bytes that are queued. */
+export class QueueBackpressure {
+  readonly #drained = new DrainSignal();
 
-  /** @returns the promise to give back when `queued` is too much */
+  /** Returns a promise while `queued` is too much. */
   check(queued: number): Backpressure {
-    if (queued < HIGH_WATER) return undefined;
-    this.#promise ??= new Promise((resolve) => { this.#open = resolve; });
-    return this.#promise;
+    return queued < HIGH_WATER ? undefined : this.#drained.wait();
   }
 
-  /** Ends the backpressure when `queued` is little again. */
+  /** Ends the backpressure if `queued` is little again. */
   release(queued: number): void {
-    if (this.#open === undefined || queued > LOW_WATER) return;
-    this.#open();
-    this.#open = this.#promise = undefined;
+    if (queued <= LOW_WATER) this.#drained.release();
   }
 }

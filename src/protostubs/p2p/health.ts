@@ -1,3 +1,4 @@
+import { LruMap } from '../../kit/lru-map.js';
 import type { Clock, Timer } from '../../protocol/index.js';
 
 /** What is known of the other side of a connection by asking it. Whoever is `asked` counts as good until it has been silent for too long. */
@@ -95,7 +96,7 @@ export class HealthMonitor {
   readonly #pingMs: number;
   readonly #idlePingMs: number;
   readonly #idleAfterMs: number;
-  readonly #questions = new Map<number, number>();
+  readonly #questions = new LruMap<number, number>(MAX_QUESTIONS);
   #health: Health = { name: 'good' };
   #nonce = 0;
   #heardAt: number;
@@ -167,8 +168,6 @@ export class HealthMonitor {
     const now = this.#components.clock.now();
     this.#nonce = (this.#nonce + 1) >>> 0;
     this.#questions.set(this.#nonce, now);
-    const [oldest] = this.#questions.keys();
-    if (this.#questions.size > MAX_QUESTIONS && oldest !== undefined) this.#questions.delete(oldest);
     this.#step({ kind: 'asked', at: now });
     this.#components.ask(this.#nonce);
   }

@@ -1,5 +1,5 @@
 import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message, type Backpressure } from '../../protocol/index.js';
-import { Gate, MAX_QUEUED } from './framing.js';
+import { QueueBackpressure, MAX_QUEUED } from './framing.js';
 import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
 
@@ -33,7 +33,7 @@ const wayOf = (message: Message): string => `${message.from} ${String(message.to
  * batches. Behind a large message what goes the same way (same sender, same receiver) waits, so that order is kept.
  */
 export class ChannelSendQueue {
-  readonly #gate = new Gate();
+  readonly #backpressure = new QueueBackpressure();
   readonly #encoder = new TextEncoder();
   /** What travels in one piece, in UTF-16 units; longer messages go in chunks. */
   readonly #whole: number;
@@ -75,7 +75,7 @@ export class ChannelSendQueue {
     if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for this connection already');
     this.#queued += text.length;
     this.#sort({ message, text });
-    return this.#gate.check(this.#queued);
+    return this.#backpressure.check(this.#queued);
   }
 
   /** The other side took so many bytes more. */
@@ -91,7 +91,7 @@ export class ChannelSendQueue {
     const chunkFirst = this.#chunkNext && this.#streams.length > 0;
     if (chunkFirst || !this.#writeBatch(writer)) this.#writeChunk(writer);
     this.#chunkNext = !chunkFirst;
-    this.#gate.release(this.#queued);
+    this.#backpressure.release(this.#queued);
   }
 
   /** Empties it. @returns what wasn't sent, or not completely, oldest first within each way */
@@ -102,7 +102,7 @@ export class ChannelSendQueue {
     this.#streams.length = this.#large.length = this.#queued = 0;
     this.#advance(this.#small.length);
     this.#behind.clear();
-    this.#gate.release(0);
+    this.#backpressure.release(0);
     return items.map(({ message }) => message);
   }
 

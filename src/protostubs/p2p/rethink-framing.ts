@@ -1,5 +1,5 @@
 import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Backpressure } from '../../protocol/index.js';
-import { Gate, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
+import { QueueBackpressure, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
 
 /** Content travels in pieces of this many UTF-16 units (or bytes, when it is binary). */
 const PIECE = 16_384;
@@ -43,7 +43,7 @@ const base64 = (pieces: readonly Uint8Array[]): string => {
 export class RethinkFraming implements Framing {
   readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
   readonly #components: FramingComponents;
-  readonly #gate = new Gate();
+  readonly #backpressure = new QueueBackpressure();
   readonly #waiting: Waiting[] = [];
   readonly #open = new Map<string, Open>();
   readonly #inbox: Message[] = [];
@@ -70,7 +70,7 @@ export class RethinkFraming implements Framing {
     this.#queued += size;
     this.#waiting.push({ message, frames, size });
     this.#flush();
-    return this.#gate.check(this.#queued);
+    return this.#backpressure.check(this.#queued);
   }
 
   receive(frame: string | Uint8Array): void {
@@ -113,7 +113,7 @@ export class RethinkFraming implements Framing {
   stop(): Stopped {
     this.#state = 'stopped';
     this.#open.clear();
-    this.#gate.release(0);
+    this.#backpressure.release(0);
     return { unsent: this.#waiting.splice(0).map(({ message }) => message), delivered: this.#delivering };
   }
 
@@ -154,7 +154,7 @@ export class RethinkFraming implements Framing {
         this.#components.log('debug', `a frame was not sent: ${String(thrown)}`);
       }
     }
-    this.#gate.release(this.#queued);
+    this.#backpressure.release(this.#queued);
     if (this.#waiting.length === 0) this.#onEmpty?.();
   }
 

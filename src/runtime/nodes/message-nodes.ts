@@ -1,3 +1,4 @@
+import { LruMap } from '../../kit/lru-map.js';
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
@@ -41,7 +42,7 @@ export class MessageNodes {
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, MessageNode>();
   /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
-  readonly #visitors = new Map<Address, MessageNode>();
+  readonly #visitors = new LruMap<Address, MessageNode>(MAX_VISITORS);
   /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
   readonly #lost: Protostub[] = [];
   #again: Timer | undefined;
@@ -220,16 +221,8 @@ export class MessageNodes {
       stub.refuse(message, `claims to come from ${from}`);
       return undefined;
     }
-    if (isStranger && !isResponse(message)) this.#remember(from, node);
+    if (isStranger && !isResponse(message)) this.#visitors.set(from, node);
     return this.#components.accept(message, stub);
-  }
-
-  #remember(from: Address, node: MessageNode): void {
-    if (this.#visitors.size >= MAX_VISITORS && !this.#visitors.has(from)) {
-      const [oldest] = this.#visitors.keys();
-      if (oldest !== undefined) this.#visitors.delete(oldest);
-    }
-    this.#visitors.set(from, node);
   }
 
   #status(node: MessageNode, event: StatusEvent): void {

@@ -1,3 +1,4 @@
+import { SerialQueue } from '../../kit/serial-queue.js';
 import type { Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, domainOf, isAddress, isResponse, MAX_RECIPIENTS, parseAddress, ProtoflyError, refuse, respond,
@@ -69,7 +70,8 @@ export class SyncManager {
   readonly #reported = new Map<Address, ReportedObject>();
   readonly #observed = new Map<Address, ObservedObject>();
   /** The last of what is to be done about each foreign object, one after the other. */
-  readonly #turns = new Map<Address, Promise<void>>();
+  /** Work about one foreign object, one piece after the other. */
+  readonly #foreign = new SerialQueue<Address>();
   readonly #unlisten: () => void;
   #closing: Promise<void> | undefined;
 
@@ -146,7 +148,7 @@ export class SyncManager {
     this.#unlisten();
     for (const object of [...this.#observed.values()]) object.close();
     this.#clients.clear();
-    await this.#settle([...[...this.#reported.values()].map((object) => this.#end(object)), ...this.#turns.values(), this.#pool.close()], patienceMs);
+    await this.#settle([...[...this.#reported.values()].map((object) => this.#end(object)), this.#foreign.idle(), this.#pool.close()], patienceMs);
   }
 
   #settle(work: readonly Promise<unknown>[], patienceMs = this.#closeTimeoutMs): Promise<void> {
@@ -257,7 +259,7 @@ export class SyncManager {
       own.join(owner);
       return { resource: url, value: own.value };
     }
-    return this.#inTurn(url, async () => {
+    return this.#foreign.run(url, async () => {
       this.#checkPresent(owner, client);
       const object = this.#observed.get(url) ?? await this.#observe(url);
       try {
@@ -284,7 +286,7 @@ export class SyncManager {
           client.observed.delete(url);
           this.#tidy(owner, client);
         }
-        this.#inTurn(url, () => routes.unsubscribe(changes)).catch((thrown: unknown) => { this.#failed(thrown); });
+        this.#foreign.run(url, () => routes.unsubscribe(changes)).catch((thrown: unknown) => { this.#failed(thrown); });
       },
     });
     this.#observed.set(url, object);
@@ -300,7 +302,7 @@ export class SyncManager {
   async #leave(owner: Address, url: Address): Promise<void> {
     const own = this.#reported.get(url);
     if (own !== undefined) { own.leave(owner); return; }
-    await this.#inTurn(url, async () => {
+    await this.#foreign.run(url, async () => {
       this.#clients.get(owner)?.observed.delete(url);
       const object = this.#observed.get(url);
       object?.leave(owner);
@@ -308,16 +310,6 @@ export class SyncManager {
       return Promise.resolve();
     });
     // What the end of the copy left to do is a turn of its own.
-    await this.#turns.get(url);
-  }
-
-  /** Does one thing about a foreign object after the other. */
-  #inTurn<T>(url: Address, work: () => Promise<T>): Promise<T> {
-    const result = (this.#turns.get(url) ?? Promise.resolve()).then(work);
-    const tail: Promise<void> = result.then(nothing, nothing).then(() => {
-      if (this.#turns.get(url) === tail) this.#turns.delete(url);
-    });
-    this.#turns.set(url, tail);
-    return result;
+    await this.#foreign.idle(url);
   }
 }

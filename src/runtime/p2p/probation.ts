@@ -1,3 +1,4 @@
+import { pauseAfter } from '../../kit/backoff.js';
 import type { Address, Clock } from '../../protocol/index.js';
 import type { ConnectionChange, ConnectionList } from './connection-list.js';
 import type { P2pConnection } from './p2p-connection.js';
@@ -134,7 +135,7 @@ export class Probation {
 
   /** The first ping may follow at once. */
   #pause(term: Term): void {
-    const pause = term.failures === 0 ? 0 : Math.min(this.#init.firstMs * 2 ** Math.min(term.failures - 1, 20), this.#init.maxMs);
+    const pause = term.failures === 0 ? 0 : pauseAfter(term.failures, this.#init);
     term.failures += 1;
     term.notBefore = this.#components.clock.now() + pause;
   }

@@ -1,3 +1,4 @@
+import { pauseAfter } from '../../kit/backoff.js';
 import { asProtoflyError, type Address, type Clock, type RegistryRecord, type Timer } from '../../protocol/index.js';
 import type { ConnectionChange } from './connection-list.js';
 import type { P2pConnection } from './p2p-connection.js';
@@ -173,9 +174,8 @@ export class Reconnector {
   }
 
   #pause(repair: Repair): number {
-    const longest = Math.min(this.#firstMs * 2 ** Math.min(repair.failures, 20), this.#maxMs);
     repair.failures += 1;
-    return longest * (0.5 + 0.5 * this.#components.random());
+    return pauseAfter(repair.failures, { firstMs: this.#firstMs, maxMs: this.#maxMs, random: this.#components.random });
   }
 
   #repair(remoteRuntime: Address): Repair {

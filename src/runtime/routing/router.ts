@@ -1,6 +1,6 @@
 import { isForeign, type Listener, type Origin, type Resolver } from '../../bus/index.js';
 import {
-  asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isSuccess, isWithin, ProtoflyError, respond, runtimeOf, viaOf,
+  asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isSuccess, isWithin, ProtoflyError, respond, runtimeOf, viaOf, wantsKeeping,
   type Address, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import { routeRequest, type Carrier, type Outgoing, type RouteRequest } from '../delivery/index.js';
@@ -44,7 +44,7 @@ export class Router implements Resolver {
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
     // A runtime is no relay: what others send ends here or nowhere.
     if (isForeign(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
-    if (isKept(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
+    if (wantsKeeping(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
     const none = (thrown: unknown): Listener => this.#hold(message, to, asProtoflyError(thrown));
     let carrier: Carrier | Promise<Carrier>;
     try {
@@ -173,13 +173,3 @@ export class Router implements Resolver {
 
 /** A record of a runtime that can't be waited for. Of an address without a record nothing is known. */
 const offersNoReceipts = (record: RegistryRecord | null | undefined): boolean => record !== undefined && record !== null && record.delivery !== DELIVERY;
-
-/** What somebody has to answer now, so that it is of no use to keep it. */
-const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-
-/** Whether its sender wants it kept when nobody can be reached. */
-const isKept = (message: Message): boolean => {
-  if (isResponse(message) || message.body?.store !== true) return false;
-  const expectation = expectationOf(message);
-  return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
-};

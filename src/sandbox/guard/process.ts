@@ -14,7 +14,7 @@ import { logOutput } from './output.js';
 
 export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs' | 'deployMs' | 'conduct'> {
   readonly log: StubSandbox['log'];
-  /** The module that the process runs. @default child.js beside the compiled package's process.js */
+  /** The module that the process runs. @default dist/sandbox/inside/child.js of this package */
   readonly entry?: string;
   /** File with certificate authorities that are believed besides Node's own, in PEM. @default none */
   readonly caFile?: string | undefined;
@@ -27,11 +27,11 @@ export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs
 }
 
 /** The compiled entry, whether this runs compiled or from source. */
-const defaultEntry = (): string => fileURLToPath(new URL('../../../../dist/runtime/sandbox/process/child.js', import.meta.url));
+const defaultEntry = (): string => fileURLToPath(new URL('../../../dist/sandbox/inside/child.js', import.meta.url));
 
 /** The folders that the process has to read: this package, and where its dependencies lie. */
 const readable = (): string[] => {
-  const root = fileURLToPath(new URL('../../../../', import.meta.url));
+  const root = fileURLToPath(new URL('../../../', import.meta.url));
   const dependency = fileURLToPath(import.meta.resolve('ws'));
   return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
 };

@@ -1,3 +1,4 @@
+import { LruMap } from '../../kit/lru-map.js';
 import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
 import {
@@ -25,7 +26,7 @@ export class MiniBus implements StubBus {
   readonly #log: StubSandbox['log'];
   readonly #owner: Address;
   readonly #listeners = new Map<string, Listener[]>();
-  readonly #pending = new Map<string, (response: Response) => void>();
+  readonly #pending = new LruMap<string, (response: Response) => void>(MAX_PENDING);
   readonly #ports = new Map<Address, Link<Message>>();
   #nextId: number;
 
@@ -76,10 +77,6 @@ export class MiniBus implements StubBus {
   }
 
   #await(request: Message, onResponse: (response: Response) => void): void {
-    if (this.#pending.size >= MAX_PENDING) {
-      const [oldest] = this.#pending.keys();
-      this.#pending.delete(oldest!);
-    }
     this.#pending.set(`${request.from} ${String(request.id)}`, onResponse);
   }
 

@@ -40,7 +40,7 @@ export class RestLink implements Link<Message>, Carrier {
   readonly closed: Promise<LinkEnd>;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
   /** Its POSTs, one after the other. */
-  readonly turns: SerialQueue;
+  readonly posts: SerialQueue<'post'>;
   readonly ledger: Ledger;
   readonly #limits: RestLimits;
   readonly #clock: Clock;
@@ -60,7 +60,7 @@ export class RestLink implements Link<Message>, Carrier {
     this.#clock = clock;
     this.#onReject = init.onReject;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
-    this.turns = new SerialQueue(limits.posts);
+    this.posts = new SerialQueue(limits.posts);
     this.#inlet = new FrameReader<Message>({
       pull: () => this.#pull(),
       onIdle: () => undefined,

@@ -154,7 +154,7 @@ export class Rest {
       writeJson(response, 202, JSON.stringify({ accepted: 0 }));
       return;
     }
-    await link.turns.run(async () => {
+    await link.posts.run('post', async () => {
       const { text, release } = early ?? await this.#read(request, this.#init.maxBody);
       try {
         const batch = link.batchOf(number);
@@ -223,7 +223,7 @@ export class Rest {
 
   async #close(asked: Request, request: IncomingMessage): Promise<Response> {
     const { entry, link } = this.#current(request);
-    const answer = await link.turns.run(() => link.ask(asked));
+    const answer = await link.posts.run('post', () => link.ask(asked));
     if (answer === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'the session ended, or is another connection\'s now');
     if (answer.body.code !== 200) return answer;
     this.#forget(entry);

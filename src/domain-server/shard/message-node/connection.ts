@@ -1,3 +1,4 @@
+import { DrainSignal } from '../../../kit/drain-signal.js';
 import type { Link, LinkInit } from '../../../link/link.js';
 import {
   answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
@@ -27,8 +28,7 @@ export class Connection implements Carrier {
   readonly #init: ConnectionInit;
   #session: Session | undefined;
   #work = 0;
-  #relieve: (() => void) | undefined;
-  #relief: Promise<void> | undefined;
+  readonly #drained = new DrainSignal();
 
   constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: MakeLink }, init: ConnectionInit) {
     this.#events = events;
@@ -76,14 +76,9 @@ export class Connection implements Carrier {
     this.#work += 1;
     void work.finally(() => {
       this.#work -= 1;
-      if (this.#work >= this.#init.maxWork) return;
-      this.#relieve?.();
-      this.#relieve = undefined;
-      this.#relief = undefined;
+      if (this.#work < this.#init.maxWork) this.#drained.release();
     });
-    if (this.#work < this.#init.maxWork) return undefined;
-    this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
-    return this.#relief;
+    return this.#work < this.#init.maxWork ? undefined : this.#drained.wait();
   }
 
   /** Answers a frame that isn't a message, as far as it says to whom. Responses aren't answered. */

@@ -1,6 +1,6 @@
 import {
   asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, combinedBackpressure, ProtoflyError, recipientsOf, refuse, respond, SESSION,
-  type Address, type Clock, type Message, type Backpressure, type Request,
+  type Address, type Clock, type Message, type Backpressure, type Request, wantsKeeping,
 } from '../../../protocol/index.js';
 import type { Store } from '../../../store/store.js';
 import { Mailbox, type MailLimits } from '../mailbox/index.js';
@@ -33,16 +33,6 @@ export interface MessageNodeInit {
   readonly limits?: Partial<NodeLimits>;
   readonly mail?: Partial<MailLimits>;
 }
-
-/** What somebody has to answer now, so that it is of no use to keep it. */
-const ASKING: ReadonlySet<string> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-
-/** Whether its sender wants it kept for a receiver that is away. */
-const wantsKeeping = (message: Message): message is Request => {
-  if (isResponse(message) || message.body?.store !== true) return false;
-  const expectation = expectationOf(message);
-  return expectation === 'receipt' || (expectation === undefined && !ASKING.has(message.type));
-};
 
 /**
  * Relays messages between the sessions of runtimes, and gives requests to the functions of the domain.

@@ -4,8 +4,8 @@ import { LruMap } from '../../../kit/lru-map.js';
 /** Hands an answer to the program that asked. */
 export type Deliver = (response: Response) => void;
 
-/** So many requests of programs at least are remembered until they are answered. */
-const MIN_AWAITED = 10_000;
+/** Requests of programs that are remembered until they are answered, at most. */
+const MAX_AWAITED = 20_000;
 
 /**
  * Which program the answers to a hyperty's requests are for. As a rule one program sends as a hyperty: then they are
@@ -15,7 +15,7 @@ export class PendingRequests {
   /** The first program that has asked, while it is here. */
   #first: Deliver | undefined;
   /** What others have asked. */
-  readonly #asked = new LruMap<MessageId, Deliver>(MIN_AWAITED);
+  readonly #asked = new LruMap<MessageId, Deliver>(MAX_AWAITED);
 
   asks(id: MessageId, deliver: Deliver): void {
     this.#first ??= deliver;

@@ -1,5 +1,6 @@
+import { LruMap } from '../../../kit/lru-map.js';
 import {
-  asProtoflyError, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds, type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response, type ReceivedVia,
+  asProtoflyError, expectationOf, flowOf, idsOf, isProvisional, isResponse, ProtoflyError, refuse, withIds, type Address, type Clock, type FlowMark, type Message, type MessageId, type Request, type Response, type ReceivedVia, needsAnswer,
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import { Incoming, sizeOf, type Receipts } from '../../delivery/index.js';
@@ -44,8 +45,6 @@ export interface InboxInit {
   readonly maxStreams?: number;
 }
 
-const ASKING: ReadonlySet<Message['type']> = new Set(['read', 'execute', 'subscribe', 'unsubscribe', 'ping']);
-
 /** A numbered message as it came. */
 interface Came extends Dropped {
   readonly flow: FlowMark;
@@ -54,32 +53,7 @@ interface Came extends Dropped {
 /** How many copies of messages that are not taken yet are remembered. */
 const MAX_COPIES = 4096;
 
-/** Copies that came while their first is not taken yet: the last of each. */
-class Copies {
-  readonly #came = new Map<string, Came>();
-
-  note(came: Came): void {
-    const [oldest] = this.#came.keys();
-    if (this.#came.size >= MAX_COPIES && oldest !== undefined) this.#came.delete(oldest);
-    this.#came.set(copyKey(came.message.from, came.flow), came);
-  }
-
-  take(from: Address, flow: FlowMark): Came | undefined {
-    if (this.#came.size === 0) return undefined;
-    const key = copyKey(from, flow);
-    const came = this.#came.get(key);
-    this.#came.delete(key);
-    return came;
-  }
-}
-
 const copyKey = (from: Address, { epoch, seq }: FlowMark): string => `${from} ${epoch} ${String(seq)}`;
-
-/** Whether somebody has to answer this now, so that it is of no use to keep it. */
-const asks = (message: Request): boolean => {
-  const expectation = expectationOf(message);
-  return expectation === 'response' || (expectation === undefined && ASKING.has(message.type));
-};
 
 /**
  * What arrives for one hyperty: goes to the programs that are attached to it, at the pace of the slowest; waits on
@@ -96,7 +70,8 @@ export class Inbox {
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
   readonly #askers = new PendingRequests();
-  readonly #copies = new Copies();
+  /** Copies that came before their first was taken: the last of each. */
+  readonly #copies = new LruMap<string, Came>(MAX_COPIES);
   readonly #questions: Questions;
 
   constructor({ stored, positions, clock, receipts, reply, log }: InboxComponents, init: InboxInit) {
@@ -109,7 +84,7 @@ export class Inbox {
     this.#positions = positions && new Checkpoints({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
     this.#questions = new Questions({ clock, programs: () => [...this.#attached].map(({ program }) => program), pass: reply });
     this.#queue = new Queue({
-      stored, clock, asks, onFailed, isAttended: () => this.#attached.size > 0,
+      stored, clock, asks: needsAnswer, onFailed, isAttended: () => this.#attached.size > 0,
       onStored: ({ flow, via }, message) => { this.#taken(message, via, flow); },
       onDropped: ({ via, flow }, message, error) => { this.#turnAway({ message, via, flow }, error); },
     }, { maxMessages: 1000, maxBytes: 16 * 1024 * 1024, maxStalled: 4096, stallMs: 30_000, ...init });
@@ -146,7 +121,7 @@ export class Inbox {
   /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
   receive(message: Message, via: ReceivedVia): void {
     if (isResponse(message)) { this.#answer(message); return; }
-    if (asks(message)) {
+    if (needsAnswer(message)) {
       if (this.#attached.size === 0) throw new ProtoflyError('E_UNAVAILABLE', `no program is attached to ${this.#address}`);
       if (expectationOf(message) === 'response') this.#questions.ask(message, via);
       this.#admit(message, via);
@@ -173,7 +148,7 @@ export class Inbox {
         this.#refuse({ message, via, flow }, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
         return;
       case 'held':
-        if (isKept(message)) this.#copies.note({ message, via, flow });
+        if (isKept(message)) this.#copies.set(copyKey(message.from, flow), { message, via, flow });
         return;
     }
   }
@@ -325,7 +300,9 @@ export class Inbox {
     if (expectationOf(message) !== 'receipt') return;
     this.#receipts.add(this.#address, message, via, flow);
     // A domain that brought a copy meanwhile keeps it until it hears of it, too.
-    const copy = flow === undefined ? undefined : this.#copies.take(message.from, flow);
+    const key = flow === undefined || this.#copies.size === 0 ? undefined : copyKey(message.from, flow);
+    const copy = key === undefined ? undefined : this.#copies.get(key);
+    if (key !== undefined) this.#copies.delete(key);
     if (copy !== undefined && copy.via.path !== via.path) this.#receipts.add(this.#address, copy.message, copy.via, flow);
   }
 }

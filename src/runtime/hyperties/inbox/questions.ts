@@ -10,8 +10,8 @@ export interface QuestionsComponents {
   readonly pass: (response: Response) => void;
 }
 
-/** Of so many requests at least that programs have yet to answer is it remembered how they came in. */
-const MIN_ASKED = 10_000;
+/** Requests that programs have yet to answer whose path is remembered, at most. */
+const MAX_ASKED = 20_000;
 /** How long a refusal waits for the other programs, in milliseconds. Senders of files ask again after 3 s. */
 const HOLD_MS = 2000;
 
@@ -28,7 +28,7 @@ interface Held {
  */
 export class Questions {
   readonly #components: QuestionsComponents;
-  readonly #asked = new LruMap<string, ReceivedVia | 'answered'>(MIN_ASKED);
+  readonly #asked = new LruMap<string, ReceivedVia | 'answered'>(MAX_ASKED);
   readonly #held = new Map<string, Held>();
 
   constructor(components: QuestionsComponents) {

@@ -7,7 +7,7 @@ import { asProtoflyError, catalogueAddress, domainOf, partsOf, ProtoflyError, ty
 import type { StubCatalogue, StubPackage } from './loader.js';
 
 /** The folder of the stubs that come with the package, whether this runs compiled or from source. */
-const builtInFolder = (): string => fileURLToPath(new URL('../../../dist/protostubs', import.meta.url));
+const builtInFolder = (): string => fileURLToPath(new URL('../../../../dist/protostubs', import.meta.url));
 
 /** A domain's message-node stub, where nothing is known of the domain. */
 const USUAL = 'msg-node-websocket';

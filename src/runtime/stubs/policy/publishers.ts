@@ -1,3 +1,4 @@
+import { SerialQueue } from '../../../kit/serial-queue.js';
 import type { DomainInfo, PublicKey } from '../../../protocol/descriptor.js';
 import { ProtoflyError, type Clock } from '../../../protocol/index.js';
 import { checkPublicKey, isEndorsed } from '../../../security/index.js';
@@ -52,7 +53,7 @@ export interface PublishersComponents {
 export class Publishers {
   readonly #components: PublishersComponents;
   /** One change of a domain's keys at a time. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #work = new SerialQueue<string>();
 
   constructor(components: PublishersComponents) {
     this.#components = components;
@@ -69,7 +70,7 @@ export class Publishers {
    * `E_DESCRIPTOR` for one that isn't a key
    */
   keysFor(info: DomainInfo): Promise<PublicKey[]> {
-    return this.#inTurn(info.domain, async () => {
+    return this.#work.run(info.domain, async () => {
       const listed = await listedIn(info);
       const known = this.#keys(info.domain);
       if (listed.length === 0) throw noKey(info.domain, known);
@@ -97,7 +98,7 @@ export class Publishers {
    */
   async add(domain: string, which?: PublicKey | string): Promise<TrustedKey[]> {
     const chosen = await this.#chosen(domain, which);
-    return this.#inTurn(domain, async () => {
+    return this.#work.run(domain, async () => {
       const ids = new Set(chosen.map(({ kid }) => kid));
       const others = which === undefined ? [] : this.#keys(domain).filter(({ key }) => !ids.has(key.kid));
       const added = chosen.map((key): KeptKey => ({ key, since: this.#components.clock.date(), how: 'added', byHand: true }));
@@ -108,7 +109,7 @@ export class Publishers {
 
   /** Forgets a domain's keys: what it shows next is believed as at first. @throws ProtoflyError `E_NOT_FOUND` */
   remove(domain: string): Promise<TrustedKey[]> {
-    return this.#inTurn(domain, async () => {
+    return this.#work.run(domain, async () => {
       const known = this.#keys(domain);
       if (known.length === 0) throw new ProtoflyError('E_NOT_FOUND', `no key of ${domain} is believed`, { hint: 'see protofly catalogue trust list' });
       await this.#components.kept.delete(domain);
@@ -166,16 +167,6 @@ export class Publishers {
 
   #keys(domain: string): readonly KeptKey[] {
     return this.#components.kept.get(domain)?.keys ?? [];
-  }
-
-  #inTurn<T>(domain: string, run: () => Promise<T>): Promise<T> {
-    const turn = (this.#turns.get(domain) ?? Promise.resolve()).then(run, run);
-    this.#turns.set(domain, turn);
-    const over = (): void => {
-      if (this.#turns.get(domain) === turn) this.#turns.delete(domain);
-    };
-    turn.then(over, over);
-    return turn;
   }
 }
 
