@@ -55,8 +55,8 @@ export interface RuntimeInit {
   /** The publishers whose stubs are deployed, and the capabilities granted. @default all publishers, all capabilities */
   readonly stubs?: StubPolicy;
   /**
-   * Id of a publisher key of the domain that is to be trusted, replacing earlier trust. @default the first key that the
-   * domain shows
+   * Id of a publisher key of the domain that is to be trusted, whatever keys were trusted before.
+   * @default the first key that the domain shows
    */
   readonly trust?: string;
   /** Maximum number of bytes in flight from one sender to one receiver. @default 1 MiB */

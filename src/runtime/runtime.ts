@@ -169,8 +169,8 @@ export class Runtime {
   }
 
   /**
-   * Subscribes again in a new session; in the own domain, also registers this runtime's hyperties. @throws ProtoflyError
-   * as the domain refuses
+   * Subscribes again in a new session; in the own domain, also registers this runtime's hyperties.
+   * @throws ProtoflyError as the domain refuses
    */
   async #renew(domain: string): Promise<void> {
     const { syncManager } = this.#parts;

@@ -114,10 +114,7 @@ export class Dispatch {
     void this.#resend(flow).then(moved);
   }
 
-  /**
-   * Calls `#moved` directly after the last message, so that new messages then go to their carrier themselves. Never
-   * rejects.
-   */
+  /** Sends the messages without a carrier. Calls `#moved` directly after the last message, so that none is added in between. Never rejects. */
   async #resend(flow: Flow): Promise<void> {
     const { window } = flow;
     try {

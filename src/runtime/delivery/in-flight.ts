@@ -5,7 +5,7 @@ import type { Numbered } from './window.js';
 /** A message that awaits its receipt. */
 export interface InFlight extends Numbered {
   readonly message: Message;
-  /** Time of the first attempt to send it, in steady time. */
+  /** Time when it was first to be sent, in steady time. */
   readonly since: number;
   /**
    * Deadline in steady time: it travels with the rest of its `ttl`. If undefined, its own `ttl`, if any, travels

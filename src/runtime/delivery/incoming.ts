@@ -95,8 +95,8 @@ export class Incoming<T> {
   }
 
   /**
-   * Places a message in its flow. @param isMail true if its domain has promised delivery: then it is handed on late
-   * rather than dropped
+   * Places a message in its flow.
+   * @param isMail true if its domain has promised delivery: then it is handed on late rather than dropped
    */
   sort(item: T, from: string, mark: FlowMark, isMail = false): Sorted<T> {
     const stream = this.#stream(from, mark.epoch, mark.base);

@@ -25,11 +25,15 @@ export interface OutgoingInit {
   readonly window?: number;
   /** Time without a receipt before messages in flight are sent again, in milliseconds; doubles each time, up to 8-fold. @default 3000 */
   readonly resendMs?: number;
-  /** Time without a receipt before a flow is forgotten, in milliseconds. @default 120_000 */
+  /**
+   * Time without a receipt after which messages in flight are given up, and an idle flow is forgotten, in milliseconds.
+   * @default 120_000
+   */
   readonly forgetMs?: number;
   /**
    * Time without a receipt before the sender hears that a carrier couldn't send its message, in milliseconds. A message's
-   * own `body.timeout` takes precedence. @default 10_000
+   * own `body.timeout` takes precedence.
+   * @default 10_000
    */
   readonly giveUpMs?: number;
   /** True if messages stay in flight until a receipt or a refusal, regardless of `giveUpMs` and `forgetMs`. @default false */

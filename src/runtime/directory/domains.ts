@@ -33,8 +33,8 @@ export class Domains {
   }
 
   /**
-   * Returns the document of a domain, given by name. If the domain is away, returns the last one known. @throws
-   * ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
+   * Returns the document of a domain, given by name. If the domain is away, returns the last one known.
+   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
    */
   async info(domain: string): Promise<DomainInfo> {
     const info = await this.at(this.base(domain)).catch((thrown: unknown) => {

@@ -124,8 +124,9 @@ export class Hyperties {
   }
 
   /**
-   * Unregisters a hyperty. @returns the number of waiting messages that were discarded. @throws ProtoflyError
-   * `E_NOT_FOUND`
+   * Unregisters a hyperty.
+   * @returns the number of waiting messages that were discarded
+   * @throws ProtoflyError `E_NOT_FOUND`
    */
   async unregister(what: string): Promise<number> {
     const hyperty = this.find(what);
@@ -138,7 +139,7 @@ export class Hyperties {
       await bus.ask({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url, attribute: 'status', value: 'disconnected' } });
       await nodes.release([hyperty.url]);
     } catch (thrown) {
-      // It is gone here, which is what counts: at the domain it expires.
+      // It is gone here; at the domain, its record expires.
       log('warn', `${hyperty.url} is unregistered here, but the domain wasn't told: ${asProtoflyError(thrown).message}`);
     }
     return discarded;

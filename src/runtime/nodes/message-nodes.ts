@@ -107,8 +107,8 @@ export class MessageNodes {
   }
 
   /**
-   * Returns the stub for a domain's message node, and deploys it if necessary. @throws ProtoflyError as
-   * `Protostubs.deploy`
+   * Returns the stub for a domain's message node, and deploys it if necessary.
+   * @throws ProtoflyError as `Protostubs.deploy`
    */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
@@ -116,8 +116,8 @@ export class MessageNodes {
   }
 
   /**
-   * Returns the carrier of a response: the node through which its receiver came in, or that of its domain. @throws
-   * ProtoflyError as `carrier`
+   * Returns the carrier of a response: the node through which its receiver came in, or that of its domain.
+   * @throws ProtoflyError as `carrier`
    */
   wayBack(to: Address): Carrier | Promise<Carrier> {
     return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));

@@ -19,7 +19,8 @@ export interface SyncManagerInit {
   readonly timeoutMs?: number;
   /**
    * Time after which the reporter is told 408 for an invitation without an answer, in milliseconds. A later answer is
-   * passed on, too. @default 15_000
+   * passed on, too.
+   * @default 15_000
    */
   readonly inviteTimeoutMs?: number;
   /** Maximum time that `close` waits for others, in milliseconds. @default 2_000 */
@@ -60,8 +61,8 @@ const parseAuthorise = (body: Body | undefined): readonly Address[] => {
  * The sync manager, `<runtime>/sm`. Its clients are the programs and stubs of this runtime. Messages to other runtimes
  * follow docs/protocol.md. It answers its clients' requests, and sends them these messages from its own address:
  * - `update` with `resource` = the object and a change;
- * - `update` with `resource` = `<object>/subscription`, `source` and `value: {code, description?}` for the answer to an
- * invitation;
+ * - `update` with `resource` = `<object>/subscription`, `source` and `value: {code, description?}` for the
+ *   answer to an invitation;
  * - `delete` when an object has ended.
  */
 export class SyncManager {

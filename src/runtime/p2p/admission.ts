@@ -5,8 +5,8 @@ import type { Protostub } from '../stubs/protostubs.js';
 
 export interface AdmissionComponents {
   /**
-   * Returns the runtime that hosts an address, according to its registry. @throws ProtoflyError `E_UNREACHABLE` when it
-   * can't be asked
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
    */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;

@@ -30,8 +30,8 @@ export interface ConnectionsComponents {
   readonly generations: Collection<number>;
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
   /**
-   * Returns the runtime that hosts an address, according to its registry. @throws ProtoflyError `E_UNREACHABLE` when it
-   * can't be asked
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
    */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;

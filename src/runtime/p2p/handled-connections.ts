@@ -16,8 +16,8 @@ export interface HandledConnectionsComponents {
   /** Returns the running handler stub, if there is one. */
   readonly handler: () => Protostub | undefined;
   /**
-   * Returns the runtime that hosts an address, according to its registry. @throws ProtoflyError `E_UNREACHABLE` when it
-   * can't be asked
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
    */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
@@ -180,7 +180,8 @@ export class HandledConnections {
 
   /**
    * Resolves glare, when both sides set up at once: the requester with the lower runtime URL continues, the other gives
-   * way. @throws ProtoflyError `E_CONFLICT`
+   * way.
+   * @throws ProtoflyError `E_CONFLICT`
    */
   #settleGlare(remoteRuntime: Address): void {
     const { list } = this.#components;

@@ -17,7 +17,8 @@ export interface ReconnectorComponents {
 export interface RepairsInit {
   /**
    * First pause before another attempt, in milliseconds; doubles up to `maxMs`. Each pause is randomly shortened by up to
-   * half. @default 250
+   * half.
+   * @default 250
    */
   readonly firstMs?: number;
   /** Longest pause, in milliseconds. @default 30_000 */

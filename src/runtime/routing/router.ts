@@ -76,7 +76,7 @@ export class Router implements Resolver {
     return nodes.isAway(domainOf(to)) && (runtime === undefined || !this.#mayGoDirectly(request) || connections.live(runtime) === undefined);
   }
 
-  /** True if P2P is excluded neither for the message nor for its sender. */
+  /** True if both the message and its sender allow P2P. */
   #mayGoDirectly({ from, p2p }: RouteRequest): boolean {
     return p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
   }
@@ -116,9 +116,9 @@ export class Router implements Resolver {
     // Responses of data objects and P2P stubs belong to a set-up: they return by the path of the request.
     if (viaNode(from)) return nodes.wayBack(to);
     // If the request came through a message node, the response returns through one while it is there: the sender is first
-    // to change its route when a connection dies. Connection objects always use message nodes, even when a connection is
-    // live. Refusals also always do: the domain has to hear of its mail, or its sender would hear of the refusal too
-    // early.
+    // to change its route when a connection dies. A refusal does so even while the node is away. Otherwise its sender
+    // would hear of it while the domain still delivers the message as mail. Connection objects always use message nodes,
+    // even when a connection is live.
     if ((response.body['path'] === 'msg-node' && (!isSuccess(response) || !nodes.isAway(domainOf(to)))) || FUNCTION.test(from)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
@@ -126,8 +126,8 @@ export class Router implements Resolver {
   }
 
   /**
-   * Holds a message that wants a receipt, if its domain was reached before and is away now. @throws ProtoflyError for all
-   * others
+   * Holds a message that wants a receipt, if its domain was reached before and is away now.
+   * @throws ProtoflyError for all others
    */
   #hold(message: Message, to: Address, error: ProtoflyError): Listener {
     const { records, nodes, outgoing } = this.#components;

@@ -69,8 +69,8 @@ export interface ConnectedProgramsInit {
 }
 
 /**
- * The programs connected to this runtime. Gives each an address, checks their senders, and attaches them to hyperties.
- * Whoever can open the socket counts as the runtime's owner.
+ * The programs connected to this runtime. Gives each an address, checks the senders of their messages, and attaches them
+ * to hyperties. Anyone who can open the socket counts as the runtime's owner.
  */
 export class ConnectedPrograms {
   readonly #components: ConnectedProgramsComponents;
@@ -182,7 +182,8 @@ const receiptsOf = ({ body }: Request): 'many' | 'each' => ((body?.value as { re
 
 /**
  * Registers a handler for requests of local programs to one of the runtime's own addresses. Requests of others are
- * refused. @returns a function that removes it
+ * refused.
+ * @returns a function that removes it
  */
 export const serve = (
   bus: MessageBus,

@@ -145,7 +145,7 @@ export class Outbox {
     return tell;
   }
 
-  /** Sends the messages in flight over `carrier` again, and tries all pairs: their receivers may be reached another way. */
+  /** Sends the messages in flight over `carrier` again, and tries all pairs: another route may lead to their receivers. */
   lost(carrier: Carrier): void {
     this.#outgoing.lost(carrier);
     this.wake();

@@ -127,8 +127,8 @@ export class Spool {
   }
 
   /**
-   * Notes the last mail of a pair that the receiver's domain keeps. @returns a promise that resolves when the write has
-   * ended, even if it failed
+   * Notes the last mail of a pair that the receiver's domain keeps.
+   * @returns a promise that resolves when the write has ended, even if it failed
    */
   noteMail(pair: OutboxFlow, last: LastMail | undefined): Promise<void> {
     pair.atDomain = last;

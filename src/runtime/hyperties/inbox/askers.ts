@@ -23,8 +23,8 @@ export class PendingRequests {
   }
 
   /**
-   * Returns the program that gets a response; undefined if none here sent the request. @param isLast true for the final
-   * response
+   * Returns the program that gets a response; undefined if none here sent the request.
+   * @param isLast true for the final response
    */
   of(id: MessageId, isLast: boolean): Deliver | undefined {
     const asker = this.#asked.get(id) ?? this.#first;

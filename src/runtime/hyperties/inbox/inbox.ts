@@ -143,8 +143,8 @@ export class Inbox {
   }
 
   /**
-   * Takes a message in. @throws ProtoflyError `E_UNAVAILABLE` if it needs an answer and no program is attached;
-   * `E_TOO_MANY`
+   * Takes a message in.
+   * @throws ProtoflyError `E_UNAVAILABLE` if it needs an answer and no program is attached; `E_TOO_MANY`
    */
   receive(message: Message, via: ReceivedVia): void {
     if (isResponse(message)) { this.#answer(message); return; }

@@ -26,7 +26,7 @@ export interface Verification {
   readonly hash?: string;
   readonly size?: number;
   readonly keyId: string;
-  /** How and when the key became trusted (ISO 8601). */
+  /** Origin and time (ISO 8601) of the trust in the key. */
   readonly trust: Pick<TrustedKey, 'how' | 'since' | 'byHand'>;
   /** The capabilities that the package asks for. */
   readonly capabilities: readonly string[];
@@ -76,8 +76,8 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   /**
-   * Fetches a package regardless of the cache and checks it, without keeping it. @throws ProtoflyError as
-   * `StubCatalogue.find`
+   * Fetches a package regardless of the cache and checks it, without keeping it.
+   * @throws ProtoflyError as `StubCatalogue.find`
    */
   async verify(address: Address): Promise<Verification> {
     const origin = parseOrigin(address);
@@ -113,8 +113,8 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   /**
-   * Returns a package from the cache if it is valid there, or else from its domain. @throws ProtoflyError `E_POLICY` if
-   * it isn't allowed
+   * Returns a package from the cache if it is valid there, or else from its domain.
+   * @throws ProtoflyError `E_POLICY` if it isn't allowed
    */
   async #look(origin: Origin, withSource: boolean): Promise<{ readonly from: 'cache' | 'catalogue'; readonly found: Fetched }> {
     const { cache, policy, publishers, log } = this.#components;
@@ -140,8 +140,8 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   /**
-   * Reads the cached package and checks it with the trusted keys. Drops it if it is invalid. @throws ProtoflyError as
-   * `PackageCache.read`
+   * Reads the cached package and checks it with the trusted keys. Drops it if it is invalid.
+   * @throws ProtoflyError as `PackageCache.read`
    */
   async #cached(origin: Origin, keys: readonly PublicKey[] = this.#components.publishers.believed(origin.domain)): Promise<CachedPackage | undefined> {
     const { cache, log } = this.#components;

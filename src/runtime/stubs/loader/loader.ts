@@ -18,8 +18,8 @@ export interface StubPackage {
 /** A source of protostubs, all of them checked. */
 export interface StubCatalogue {
   /**
-   * Finds a protostub. @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md,
-   * "Catalogue"
+   * Finds a protostub.
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md, "Catalogue"
    */
   find(origin: Address): Promise<StubPackage>;
   /** Finds a descriptor of any type, without code. @throws ProtoflyError as `find` */

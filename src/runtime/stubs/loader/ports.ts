@@ -3,8 +3,8 @@ import type { DomainInfo } from '../../../protocol/descriptor.js';
 /** The loader's view of domains. */
 export interface DomainsPort {
   /**
-   * Returns a domain's description, or the last known one if the domain is away. @throws ProtoflyError `E_UNREACHABLE`,
-   * `E_DESCRIPTOR`
+   * Returns a domain's description, or the last known one if the domain is away.
+   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
    */
   info(domain: string): Promise<DomainInfo>;
   /** Returns the base URL of a domain, without a slash at its end. */

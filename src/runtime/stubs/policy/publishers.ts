@@ -3,7 +3,7 @@ import { ProtoflyError, type Clock } from '../../../protocol/index.js';
 import { checkPublicKey, isEndorsed } from '../../../security/index.js';
 import type { Collection } from '../../../store/index.js';
 
-/** How a key became trusted: the domain showed it first, a trusted key endorsed it, or a person added it. */
+/** Origin of the trust in a key: the domain showed it first, a trusted key endorsed it, or a person added it. */
 export type TrustOrigin = 'first-use' | 'endorsed' | 'added';
 
 interface KeptKey {
