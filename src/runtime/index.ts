@@ -1,6 +1,6 @@
 /**
- * The peer node. `Runtime` puts it together; what it is made of is in the folders beside. It knows no terminal, no
- * domain server and no process of its own: the daemon and the library's users bring those.
+ * The peer node. `Runtime` puts it together from the folders beside it. It knows no terminal, no domain server and no
+ * process of its own; the daemon or the library's user provides those.
  */
 export { BuiltInCatalogue, type StubCatalogue, type StubPackage } from './stubs/loader/index.js';
 export type { Log, RuntimeComponents, RuntimeInit } from './parts.js';

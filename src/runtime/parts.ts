@@ -35,36 +35,39 @@ export interface RuntimeComponents {
   readonly clock: Clock;
   readonly fetch: typeof fetch;
   readonly log: Log;
-  /** The addresses of this machine. @default os.networkInterfaces */
+  /** Returns the addresses of this machine. @default os.networkInterfaces */
   readonly interfaces?: Interfaces;
 }
 
 export interface RuntimeInit {
   /** Base URL of the runtime's own domain, like `http://localhost:9090`. */
   readonly domainUrl: string;
-  /** Base URLs of other domains by name, where DNS doesn't say. @default none */
+  /** Base URLs of other domains by name, for domains without DNS. @default none */
   readonly domains?: Readonly<Record<string, string>>;
-  /** Whose runtime it is: a name in the domain. */
+  /** The owner's user name in the domain. */
   readonly user: string;
   /** @default true */
   readonly p2p?: boolean;
-  /** Besides those that the domain offers. @default none */
+  /** ICE servers in addition to the domain's. @default none */
   readonly iceServers?: readonly IceServer[];
   /** `relay`: P2P connections go through TURN servers or not at all. @default 'all' */
   readonly iceTransportPolicy?: IceTransportPolicy;
-  /** Whose protostubs are deployed, and what they are granted. @default signed by anybody, everything that they ask for */
+  /** The publishers whose stubs are deployed, and the capabilities granted. @default all publishers, all capabilities */
   readonly stubs?: StubPolicy;
-  /** Id of a publisher key of the domain that is to be believed, whatever was believed before. @default what it shows first */
+  /**
+   * Id of a publisher key of the domain that is to be trusted, whatever keys were trusted before.
+   * @default the first key that the domain shows
+   */
   readonly trust?: string;
-  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  /** Maximum number of bytes in flight from one sender to one receiver. @default 1 MiB */
   readonly window?: number;
   readonly version: string;
-  /** Shown in the status: where programs connect, and where the log is. */
+  /** Path of the control socket; shown in the status, like `logFile`. */
   readonly socket?: string;
   readonly logFile?: string;
 }
 
-/** What a runtime is made of: a message bus, the registry that finds ways, the stubs that carry, and the programs that send and receive. */
+/** The parts of a runtime: message bus, routing, stubs, hyperties and programs. */
 export interface Parts {
   readonly bus: MessageBus;
   readonly publishers: Publishers;
@@ -85,21 +88,21 @@ export interface Parts {
   readonly entrance: Ingress;
 }
 
-/** What the parts tell the runtime that they make up, and ask of it. */
+/** The parts' view of their runtime. */
 export interface Host {
-  /** Something that its status tells has changed. */
+  /** Called when the status has changed. */
   onChange(): void;
-  /** The node of a domain knows nothing of this runtime but its URL: a session was opened anew. */
+  /** Called for a new session, in which the domain's node only knows this runtime's URL. */
   onSession(domain: string): Promise<void>;
-  /** What others need for a P2P set-up to here is known now, or another. */
+  /** Called when the P2P offer of this runtime is known, or has changed. */
   onOffer(): void;
-  /** The network of this machine has changed, in words. `onChange` follows when everybody has been told. */
+  /** Called with a description when this machine's network has changed. `onChange` follows when all parts have been told. */
   onNetworkChange(change: string): void;
-  /** @see docs/control.md */
+  /** Returns the status as docs/control.md describes it. */
   status(): Record<string, unknown>;
-  /** Calls back at each change of the status. @returns ends it */
+  /** Registers a listener for changes of the status. @returns a function that removes it */
   onStatus(listener: () => void): () => void;
-  /** A program asks the runtime to stop. */
+  /** Called when a program asks the runtime to stop. */
   onStopRequested(): void;
 }
 
@@ -110,14 +113,14 @@ export interface PartsComponents extends RuntimeComponents {
 
 export interface PartsInit {
   readonly settings: RuntimeInit;
-  /** The runtime's own domain, as it describes itself. */
+  /** The description of the runtime's own domain. */
   readonly own: DomainInfo;
   readonly runtime: Address;
   readonly user: Address;
   readonly guid: Address;
 }
 
-/** Puts a runtime together. What has a `start` isn't started yet. */
+/** Puts a runtime together, without starting it. */
 export const assemble = (components: PartsComponents, init: PartsInit): Parts => {
   const { store, clock, log, sandboxes, fetch, domains, host, interfaces = networkInterfaces } = components;
   const { settings, own, runtime, user, guid } = init;
@@ -218,7 +221,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   return parts;
 };
 
-/** What answers at the runtime's own addresses: to its programs, and `ping` to anybody. */
+/** Adds the services at the runtime's own addresses: for its programs, and `ping` for everybody. */
 const addServices = (parts: Parts, components: PartsComponents, { runtime, domain }: { readonly runtime: Address; readonly domain: string }): void => {
   const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice } = parts;
   const { clock, host, interfaces = networkInterfaces } = components;

@@ -6,8 +6,8 @@ import { assemble, type Host, type Parts, type RuntimeComponents, type RuntimeIn
 import { Domains } from './directory/domains.js';
 
 /**
- * The life of a peer node: what it is made of (`Parts`) is started and stopped in order, its domain kept informed, and
- * its status told. Everything it knows is in its store; everything that can crash is in its sandboxes.
+ * The life of a peer node: starts and stops its parts in order, keeps its domain informed, and reports its status. All
+ * durable state is in the store; everything that may crash is in sandboxes.
  */
 export class Runtime {
   /** `hyperty-runtime://<domain>/<id>` */
@@ -28,10 +28,10 @@ export class Runtime {
   #wasLive = false;
 
   /**
-   * Starts a runtime: its identity and address are those of the store, its hyperties come back. It is usable at once
-   * and `live` when its domain knows it: see `whenLive`.
-   * @throws ProtoflyError `E_UNREACHABLE` when the domain has never been reached, `E_NOT_FOUND` when it hasn't the key
-   * that is to be believed, `E_USAGE`, `E_STORE`
+   * Starts a runtime with the identity, address and hyperties of its store. It is usable at once, and `live` when its
+   * domain knows it: see `whenLive`.
+   * @throws ProtoflyError `E_UNREACHABLE` if the domain has never been reached, `E_NOT_FOUND` if it doesn't list the key
+   * to be trusted, `E_USAGE`, `E_STORE`
    */
   static async start(components: RuntimeComponents, init: RuntimeInit): Promise<Runtime> {
     const { store, fetch } = components;
@@ -65,12 +65,12 @@ export class Runtime {
     this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, user: this.user, guid: identity.guid });
   }
 
-  /** Serves a program that is at the other end of a link. */
+  /** Serves a program at the other end of a link. */
   serve(link: Link<Message>): void {
     this.#parts.clients.add(link);
   }
 
-  /** @see docs/control.md */
+  /** Returns the status as docs/control.md describes it. */
   status(): Record<string, unknown> {
     const { nodes, connections, hyperties, bus, outgoing, clients, outbox, entrance } = this.#parts;
     const handler = connections.handler;
@@ -93,7 +93,7 @@ export class Runtime {
     };
   }
 
-  /** Calls back at each change of the status. @returns ends it */
+  /** Registers a listener for changes of the status. @returns a function that removes it */
   onStatus(listener: () => void): () => void {
     this.#statusListeners.add(listener);
     return () => this.#statusListeners.delete(listener);
@@ -121,7 +121,7 @@ export class Runtime {
     });
   }
 
-  /** Ends connections, sandboxes and links in order; keeps what is on disk. The store is its owner's. Idempotent. */
+  /** Ends connections, sandboxes and links in order. Data on disk stays. The caller closes the store. Idempotent. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -132,7 +132,7 @@ export class Runtime {
     network.close();
     await clients.close();
     receipts.flush();
-    // A domain that can't be reached takes nothing.
+    // An unreachable domain needs no time.
     await syncManager.close(nodes.isAway(this.domain) ? 0 : undefined);
     stubs.close();
     nodes.close();
@@ -153,7 +153,7 @@ export class Runtime {
     outbox.start();
   }
 
-  /** Why the runtime isn't live, or undefined. */
+  /** Returns the reason why the runtime isn't live; undefined if it is. */
   #notLive(): string | undefined {
     const { nodes, connections, hyperties } = this.#parts;
     const { status, description } = nodes.status;
@@ -168,7 +168,10 @@ export class Runtime {
     for (const listener of [...this.#statusListeners]) listener();
   }
 
-  /** In a new session a domain has to be told again what is followed there, and the own one what lives here. @throws ProtoflyError as they refuse */
+  /**
+   * Subscribes again in a new session; in the own domain, also registers this runtime's hyperties.
+   * @throws ProtoflyError as the domain refuses
+   */
   async #renew(domain: string): Promise<void> {
     const { syncManager } = this.#parts;
     await Promise.all([syncManager.resubscribe(domain), ...(domain === this.domain ? [this.#introduce()] : [])]);
@@ -177,12 +180,12 @@ export class Runtime {
   async #introduce(): Promise<void> {
     const { ice } = this.#parts;
     void ice.renew();
-    // Whoever learns of this runtime may connect at once: its stubs know their servers by then.
+    // Others may connect as soon as this runtime is registered, so its stubs must know their servers before.
     await ice.ready();
     if (this.#stopping === undefined) await this.#announce();
   }
 
-  /** Has the own domain know the hyperties of this runtime, as they are now. @throws ProtoflyError as it refuses */
+  /** Registers the present hyperties of this runtime with its own domain. @throws ProtoflyError as the domain refuses */
   async #announce(): Promise<void> {
     const { syncManager, hyperties } = this.#parts;
     try {

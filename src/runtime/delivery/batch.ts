@@ -2,12 +2,12 @@ import { MAX_BATCH, MAX_DEPTH } from '../../protocol/index.js';
 import type { Carrier } from './carrier.js';
 import type { InFlight } from './in-flight.js';
 
-/** Beyond this many bytes another batch begins: others' messages wait for no more than that. */
+/** Maximum size of a batch in bytes: it bounds how long messages of others wait behind it. */
 const MAX_BYTES = 32 * 1024;
-/** How much deeper a body lies in a batch than alone. */
+/** Additional nesting levels of a body in a batch. */
 const DEEPER = 3;
 
-/** Messages of one stream that leave together, as one. */
+/** Consecutive messages of one flow that are to leave as one. */
 export class GatheredBatch {
   readonly carrier: Carrier;
   readonly #entries: InFlight[] = [];
@@ -21,7 +21,7 @@ export class GatheredBatch {
     return this.#entries;
   }
 
-  /** Whether a message may follow those that are here. */
+  /** True if a message may be added behind the others. */
   takes({ seq, bytes, message }: InFlight, carrier: Carrier): boolean {
     const last = this.#entries.at(-1);
     if (last === undefined) return true;
@@ -34,7 +34,7 @@ export class GatheredBatch {
   }
 }
 
-/** Whether a message is small and shallow enough to be one of many, and nobody on the way has to look into it. */
+/** True if a message may be part of a batch: it is small, not too deeply nested, and needs no inspection on its route. */
 export const isBatchable = ({ bytes, message: { body } }: InFlight): boolean =>
   bytes <= MAX_BYTES / 2 && body?.via === undefined && !nestsBeyond(body, MAX_DEPTH - DEEPER);
 
@@ -45,8 +45,5 @@ const nestsBeyond = (value: unknown, depth: number): boolean => {
   return false;
 };
 
-/**
- * Runs something when everything that is at hand has been handled: after the microtasks of this turn of the event loop,
- * before anything new is read.
- */
+/** Runs a callback after the microtasks of this turn of the event loop, before new input is read. */
 export const atEndOfTurn = (run: () => void): void => { queueMicrotask(() => { process.nextTick(run); }); };

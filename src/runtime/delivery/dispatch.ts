@@ -8,18 +8,18 @@ import { atEndOfTurn } from './batch.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
-  /** @throws ProtoflyError where there is no carrier */
+  /** Chooses the carrier of a message. @throws ProtoflyError if there is none */
   readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
-  /** Answers the sender of what can't be sent at all. @param mark the number of that message */
+  /** Answers the sender of a message that can't be sent at all. @param mark the number of that message */
   readonly reply: (response: Response, mark: Pick<FlowMark, 'epoch' | 'seq'>) => void;
-  /** What of the other direction is to be acknowledged, and may go along. @default nothing */
+  /** Pending receipts of the other direction, to be sent along. @default none */
   readonly receipts?: Pick<Receipts, 'take'>;
 }
 
-/** Gives what is outstanding to carriers: alone or together (docs/protocol.md, FLW-8), and again another way. */
+/** Gives messages in flight to carriers: singly or in batches (docs/protocol.md, FLW-8), and again over another route. */
 export class Dispatch {
   readonly #components: DispatchComponents;
-  /** Streams with something that leaves at the end of this turn. */
+  /** Flows with a batch that leaves at the end of this turn. */
   readonly #gathering = new Set<Flow>();
   #resent = 0;
 
@@ -27,17 +27,17 @@ export class Dispatch {
     this.#components = components;
   }
 
-  /** How many messages were given more than once. */
+  /** Number of repeated sends. */
   get resent(): number {
     return this.#resent;
   }
 
-  /** Whether any stream has gathered something. */
+  /** True if any flow has a batch to send. */
   get isGathering(): boolean {
     return this.#gathering.size > 0;
   }
 
-  /** Sends a message at once. @throws ProtoflyError `E_TOO_LARGE`, `E_MESSAGE` */
+  /** Sends a message at once, after the batch of its flow. @throws ProtoflyError `E_TOO_LARGE`, `E_MESSAGE` */
   carry(flow: Flow, entry: InFlight, carrier: Carrier): Backpressure {
     this.leave(flow);
     if (flow.moving !== undefined) return flow.moving;
@@ -53,7 +53,7 @@ export class Dispatch {
     }
   }
 
-  /** Sends a message with what else is sent in this turn. */
+  /** Adds a message to the batch of its flow, which leaves at the end of this turn. */
   gather(flow: Flow, entry: InFlight, carrier: Carrier): Backpressure {
     if (flow.batch?.takes(entry, carrier) === false) this.leave(flow);
     if (flow.moving !== undefined) return flow.moving;
@@ -64,16 +64,16 @@ export class Dispatch {
     return flow.backpressure;
   }
 
-  /** Sends what has been gathered. */
+  /** Sends the batch of a flow now, if it has one. */
   leave(flow: Flow): void {
     const { batch } = flow;
     flow.batch = undefined;
     this.#gathering.delete(flow);
     if (batch === undefined) return;
-    // Some may have been given up meanwhile.
+    // Some may have been withdrawn meanwhile.
     const entries = batch.entries.filter((entry) => flow.window.get(entry.seq) === entry);
     const [first] = entries;
-    // What takes a receipt along does so as often as it is sent.
+    // The entry keeps the receipt, so that each repetition carries it, too.
     if (first !== undefined) first.ack = this.#components.receipts?.take(flow.from, flow.to);
     try {
       if (isTogether(entries)) flow.press(this.#give(flow, entries, batch.carrier));
@@ -88,7 +88,7 @@ export class Dispatch {
       this.move(flow, (one) => one.carrier === carrier || one.carrier === undefined);
       return;
     }
-    // One of them is no good. Each by itself shows which.
+    // One of them is unacceptable. Sending them one by one shows which.
     for (const entry of entries) {
       try {
         flow.press(this.carry(flow, entry, carrier));
@@ -98,12 +98,12 @@ export class Dispatch {
     }
   }
 
-  /** Sends again what is outstanding and fits. What is sent meanwhile follows it. */
+  /** Sends the matching messages in flight again, over their present routes. Messages added meanwhile follow them. */
   move(flow: Flow, fits: (entry: InFlight) => boolean): void {
     if (flow.moving !== undefined || flow.window.size === 0) return;
     flow.resentAt = this.#components.clock.now();
     flow.trouble = undefined;
-    // What was about to leave goes along, and nobody waits for the way before.
+    // The batch is sent again with the rest. Backpressure of the former carrier no longer applies.
     flow.batch = undefined;
     flow.backpressure = undefined;
     this.#gathering.delete(flow);
@@ -114,11 +114,11 @@ export class Dispatch {
     void this.#resend(flow).then(moved);
   }
 
-  /** Ends with `#moved`, without a pause after the last message: what is sent from then on leaves by itself. Never rejects. */
+  /** Sends the messages without a carrier. Calls `#moved` directly after the last message, so that none is added in between. Never rejects. */
   async #resend(flow: Flow): Promise<void> {
     const { window } = flow;
     try {
-      // Messages that are added meanwhile follow, even where the window has become empty in between and numbers begin anew.
+      // Includes messages that are added meanwhile, even if the window was empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier !== undefined) continue;
         const carrier = await this.#components.route(routeRequest(entry.message, flow.to, flow.avoid));
@@ -126,7 +126,7 @@ export class Dispatch {
         if (window.get(entry.seq) === entry) await this.#giveAgain(flow, entry, carrier);
       }
     } catch (thrown) {
-      // No way now, or it was lost again: the sweep tries later, until the senders' own time is up.
+      // There is no route now, or it was lost again. The sweep tries again until the senders' time is up.
       flow.trouble = asProtoflyError(thrown);
     }
     this.#moved(flow);
@@ -145,13 +145,13 @@ export class Dispatch {
       return this.#give(flow, [entry], carrier);
     } catch (thrown) {
       if (asProtoflyError(thrown).code === 'E_LINK_CLOSED') throw thrown;
-      // No carrier would take it, and others wait behind it.
+      // No carrier would take it, and later messages wait behind it.
       this.refuse(flow, entry, asProtoflyError(thrown));
       return undefined;
     }
   }
 
-  /** It is given up: its sender is told why, and whether it may have arrived. */
+  /** Gives a message up. Tells its sender why, and whether it may have arrived. */
   refuse(flow: Flow, entry: InFlight, error: ProtoflyError): void {
     flow.drop(entry);
     const refusal = refuse(entry.message as Request, error, flow.to);
@@ -174,7 +174,7 @@ export class Dispatch {
 
 const wasNeverGiven = ({ given }: InFlight): boolean => given === 0;
 
-/** Whether no number is missing between them. */
+/** True if their numbers are consecutive. */
 const isTogether = (entries: readonly InFlight[]): entries is readonly [InFlight, ...InFlight[]] => {
   const [first] = entries;
   return first !== undefined && entries.at(-1)!.seq - first.seq + 1 === entries.length;

@@ -5,7 +5,7 @@ interface Between {
   readonly to: Address;
 }
 
-/** Streams by sender and receiver. To find the one of the message before costs next to nothing. */
+/** Flows by sender and receiver. Finding the flow of the previous message again costs next to nothing. */
 export class Flows<T extends Between> {
   readonly #bySender = new Map<Address, Map<Address, T>>();
   #last: T | undefined;
@@ -37,7 +37,7 @@ export class Flows<T extends Between> {
     this.#size -= 1;
   }
 
-  /** All of them, as they are now. */
+  /** Returns all flows as an array; later changes don't affect it. */
   all(): readonly T[] {
     return [...this.#bySender.values()].flatMap((flows) => [...flows.values()]);
   }

@@ -5,19 +5,25 @@ import type { Numbered } from './window.js';
 /** A message that awaits its receipt. */
 export interface InFlight extends Numbered {
   readonly message: Message;
-  /** When it was to be sent first. */
+  /** Time when it was first to be sent, in steady time. */
   readonly since: number;
-  /** In steady time: it travels with what is left of its `ttl` until then. Undefined: with the `ttl` that it has, if any. */
+  /**
+   * Deadline in steady time: it travels with the rest of its `ttl`. If undefined, its own `ttl`, if any, travels
+   * unchanged.
+   */
   readonly until: number | undefined;
-  /** What it was given to last; undefined when that couldn't send it, or there was nothing. */
+  /** The carrier that it was last given to. Undefined after a failed send, or while there is no route. */
   carrier: Carrier | undefined;
-  /** What it was given to earlier, for long or in vain: a receipt that says that it came another way tells against that. */
+  /** An earlier carrier that brought no receipt. If the receipt names another path, that carrier is of no use. */
   doubted: Carrier | undefined;
-  /** What it takes along: the body of a receipt for messages of the other direction (docs/protocol.md, FLW-9). True whenever it arrives. */
+  /**
+   * The body of a receipt for messages of the other direction, sent along with this one (docs/protocol.md, FLW-9). It
+   * stays true, however late it arrives.
+   */
   ack: Body | undefined;
-  /** How often it was given to a carrier. */
+  /** Number of times that it was given to a carrier. */
   given: number;
-  /** How often of these it is known to have gone nowhere. */
+  /** Number of those attempts that are known to have reached nobody. */
   returned: number;
 }
 
@@ -26,13 +32,13 @@ export const give = (entry: InFlight, carrier: Carrier): void => {
   entry.given += 1;
 };
 
-/** The carrier that it was given to, or a message node behind that, says that it went no further. */
+/** Notes that the carrier, or a message node behind it, reported that the message went no further. */
 export const giveBack = (entry: InFlight): void => {
   entry.returned = Math.min(entry.returned + 1, entry.given);
 };
 
-/** Whether its receiver may have it. */
+/** True if the receiver may have the message. */
 export const isInDoubt = ({ given, returned }: InFlight): boolean => given > returned;
 
-/** About what a message takes, in bytes: exact enough to bound what waits, cheap enough for every message. */
+/** Approximate size of a message in bytes: exact enough to bound queues, cheap enough for every message. */
 export const sizeOf = ({ body }: Message): number => 256 + (body?.value === undefined ? 0 : roughSize(body.value));

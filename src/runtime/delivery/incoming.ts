@@ -1,40 +1,40 @@
 import type { FlowMark } from '../../protocol/index.js';
 
 export interface IncomingComponents<T> {
-  /** About what an item takes, in bytes. */
+  /** Returns the approximate size of an item in bytes. */
   readonly sizeOf: (item: T) => number;
 }
 
 export interface IncomingInit {
-  /** How many messages of one flow may wait for one before them. @default 8192 */
+  /** Maximum number of messages of one flow that are held back for an earlier one. @default 8192 */
   readonly maxHeld?: number;
-  /** How many bytes of all flows together. @default 32 MiB */
+  /** Maximum number of bytes held back for all flows together. @default 32 MiB */
   readonly maxHeldBytes?: number;
-  /** How many senders are remembered; the one that was quiet longest is forgotten beyond. @default 4096 */
+  /** Maximum number of senders. Beyond it, the one that was quiet longest is forgotten. @default 4096 */
   readonly maxSenders?: number;
-  /** How many flows of one sender are remembered; the one that was quiet longest is forgotten beyond. @default 1024 */
+  /** Maximum number of flows of one sender. Beyond it, the one that was quiet longest is forgotten. @default 1024 */
   readonly maxStreams?: number;
-  /** How many flows of all senders are remembered; beyond, the sender with the most loses one. @default 16_384 */
+  /** Maximum number of flows of all senders. Beyond it, the sender with the most loses one. @default 16_384 */
   readonly maxAllStreams?: number;
 }
 
-/** How far the flow of a sender has been taken: must outlive the receiver, or messages are taken twice or never. */
+/** Progress of one sender's flow. It must outlive the receiver, or messages are taken twice or never. */
 export interface Checkpoint {
   readonly from: string;
   readonly epoch: string;
-  /** The first number of which anything is known. */
+  /** The first known number. */
   readonly first: number;
-  /** The first number that has not been settled. From `first` on everything below has been taken, or is listed here. */
+  /** The first unsettled number. All known numbers below have been taken, unless listed here. */
   readonly next: number;
   /** Numbers above `next` that have been taken. */
   readonly ahead: readonly number[];
   /** Numbers that were refused for good. */
   readonly refused: readonly number[];
-  /** Numbers below `next` that were never handed on: their sender had gone on without them. */
+  /** Numbers below `next` that were never handed on, because their sender had given them up. */
   readonly skipped: readonly number[];
 }
 
-/** What has changed since it was written last: positions, and flows that are forgotten. */
+/** Checkpoints changed, and flows forgotten, since the last write. */
 export interface Changes {
   readonly changed: readonly Checkpoint[];
   readonly forgotten: readonly Pick<Checkpoint, 'from' | 'epoch'>[];
@@ -43,17 +43,17 @@ export interface Changes {
 interface IncomingFlow<T> {
   readonly from: string;
   readonly epoch: string;
-  /** Below it nothing is known. */
+  /** The first known number. */
   first: number;
-  /** The seq that is handed on next. */
+  /** The number to be handed on next. */
   next: number;
-  /** Waits for a number before it. */
+  /** Items held back until the numbers before them come. */
   readonly held: Map<number, T>;
-  /** Handed on in order, and not settled yet. */
+  /** Numbers handed on in order and not settled yet. */
   readonly open: Set<number>;
-  /** Handed on late, and not settled yet. */
+  /** Numbers handed on late and not settled yet. */
   readonly late: Set<number>;
-  /** At or above `next`, and taken already. */
+  /** Numbers from `next` on that have been taken already. */
   readonly ahead: Set<number>;
   readonly refused: Set<number>;
   readonly skipped: Set<number>;
@@ -61,28 +61,28 @@ interface IncomingFlow<T> {
   used: number;
 }
 
-/** What becomes of a message that came in. */
+/** The outcome for a message that came in. */
 export type Sorted<T> =
   | { readonly kind: 'ready'; readonly items: readonly T[] }
-  /** A number before it, or its own first copy, hasn't been settled yet. */
+  /** An earlier number, or the first copy of this one, isn't settled yet. */
   | { readonly kind: 'held' }
-  /** It has been taken before. */
+  /** The message has been taken before. */
   | { readonly kind: 'repeated' }
-  /** It has been refused before. */
+  /** The message has been refused before. */
   | { readonly kind: 'refused' }
-  /** It was never handed on, and its sender has gone on without it. */
+  /** The message was never handed on, and its sender has given it up. */
   | { readonly kind: 'late' }
   | { readonly kind: 'overflow' };
 
 /**
- * The receiving half of delivery, for one receiver: puts the messages of each flow in order and drops those that have come
- * before. Knows numbers only; the inbox knows what an item is, and says whether it was taken.
+ * The receiving half of delivery, for one receiver. It puts the messages of each flow in order and drops repetitions. It
+ * only knows numbers. The inbox interprets the items and reports whether each was taken.
  */
 export class Incoming<T> {
   readonly #sizeOf: (item: T) => number;
   readonly #senders = new Map<string, Map<string, IncomingFlow<T>>>();
   readonly #init: Required<IncomingInit>;
-  /** Flows whose position has changed since `changes`. */
+  /** Flows whose checkpoint has changed since the last call of `changes`. */
   #changed = new Set<IncomingFlow<T>>();
   #forgotten: Pick<Checkpoint, 'from' | 'epoch'>[] = [];
   #heldBytes = 0;
@@ -94,18 +94,21 @@ export class Incoming<T> {
     this.#init = { maxHeld: 8192, maxHeldBytes: 32 * 1024 * 1024, maxSenders: 4096, maxStreams: 1024, maxAllStreams: 16_384, ...init };
   }
 
-  /** @param isMail its domain has promised to deliver it: then it is handed on late rather than not at all */
+  /**
+   * Places a message in its flow.
+   * @param isMail true if its domain has promised delivery: then it is handed on late rather than dropped
+   */
   sort(item: T, from: string, mark: FlowMark, isMail = false): Sorted<T> {
     const stream = this.#stream(from, mark.epoch, mark.base);
     const ready: T[] = [];
-    // The sender no longer waits for what is below: go on behind it.
+    // The sender no longer waits for numbers below `base`: skip them.
     if (stream.next < mark.base) this.#skip(stream, ready, mark.base);
     if (stream.refused.size > 0) for (const seq of stream.refused) if (seq < mark.base) stream.refused.delete(seq);
     const own = this.#place(stream, item, mark.seq, ready, isMail);
     return ready.length > 0 ? { kind: 'ready', items: ready } : { kind: own };
   }
 
-  /** @returns what became of this one, which is in `ready` where it is `ready` */
+  /** @returns the outcome for this message; irrelevant if `ready` isn't empty afterwards */
   #place(stream: IncomingFlow<T>, item: T, seq: number, ready: T[], isMail: boolean): Exclude<Sorted<T>['kind'], 'ready'> {
     if (seq === stream.next) {
       this.#hand(stream, item, ready);
@@ -117,7 +120,7 @@ export class Incoming<T> {
       if (stream.refused.has(seq)) return 'refused';
       return stream.held.has(seq) || this.#hold(stream, seq, item) ? 'held' : 'overflow';
     }
-    // A copy of one that isn't settled yet says nothing new.
+    // The first copy isn't settled yet: ignore this one.
     if (stream.open.has(seq) || stream.late.has(seq)) return 'held';
     if (stream.refused.has(seq)) return 'refused';
     if (seq >= stream.first && !stream.skipped.has(seq)) return 'repeated';
@@ -129,13 +132,13 @@ export class Incoming<T> {
     return 'held';
   }
 
-  /** A message that was handed on has been taken, or kept. */
+  /** Notes that a message that was handed on has been taken, or kept. */
   taken(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const stream = this.#find(from, epoch);
     if (stream !== undefined && settle(stream, seq)) this.#changed.add(stream);
   }
 
-  /** A message that was handed on has been refused for good: its copies are refused as well. */
+  /** Notes that a message that was handed on has been refused for good. Its copies are refused as well. */
   refused(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const stream = this.#find(from, epoch);
     if (stream === undefined || !settle(stream, seq)) return;
@@ -144,9 +147,9 @@ export class Incoming<T> {
   }
 
   /**
-   * A message that was handed on has been refused for now. The flow goes back: that message and those after it that are
-   * not taken yet are handed on again when they come again.
-   * @returns whether it did; of a number that was handed on late only that one waits for its next copy
+   * Notes that a message that was handed on has been refused for now, and moves its flow back. That message, and later
+   * ones that aren't taken yet, are handed on again when they are repeated.
+   * @returns true if the flow moved back. A number that was handed on late only waits for its next copy
    */
   goBack(from: string, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): boolean {
     const stream = this.#find(from, epoch);
@@ -161,7 +164,7 @@ export class Incoming<T> {
     return true;
   }
 
-  /** A message that was handed on in an earlier life is kept. */
+  /** Notes that a message handed on before a restart is kept. */
   resume(from: string, mark: FlowMark): void {
     const stream = this.#stream(from, mark.epoch, mark.base);
     stream.skipped.delete(mark.seq);
@@ -170,7 +173,7 @@ export class Incoming<T> {
     this.#changed.add(stream);
   }
 
-  /** Goes on where an earlier life was. */
+  /** Restores a flow from the checkpoint of an earlier run. */
   restore(position: Checkpoint): void {
     const stream = this.#stream(position.from, position.epoch, position.first);
     stream.next = Math.max(stream.next, position.next);
@@ -180,7 +183,7 @@ export class Incoming<T> {
     this.#goOn(stream, []);
   }
 
-  /** The positions that have changed since this was asked last, and the flows that have been forgotten. */
+  /** Returns and clears the changes since the last call. */
   changes(): Changes {
     const changed = [...this.#changed].filter((stream) => this.#find(stream.from, stream.epoch) === stream).map(positionOf);
     const forgotten = this.#forgotten.filter(({ from, epoch }) => this.#find(from, epoch) === undefined);
@@ -189,7 +192,7 @@ export class Incoming<T> {
     return { changed, forgotten };
   }
 
-  /** Changes that could not be written are there again when they are asked for next. */
+  /** Takes back changes that could not be written. The next `changes` returns them again. */
   unwritten({ changed, forgotten }: Changes): void {
     for (const { from, epoch } of changed) {
       const stream = this.#find(from, epoch);
@@ -218,7 +221,7 @@ export class Incoming<T> {
     return stream;
   }
 
-  /** Forgets what is too much: only a flow's beginning leads here, and that is rare. */
+  /** Forgets flows beyond the limits. Called only for new flows, which are rare. */
   #makeRoom(from: string, streams: Map<string, IncomingFlow<T>>): void {
     const { maxStreams, maxSenders, maxAllStreams } = this.#init;
     if (streams.size > maxStreams) this.#forget(quietest(streams.values()));
@@ -242,9 +245,9 @@ export class Incoming<T> {
     this.#forgotten.push(stream);
   }
 
-  /** Goes on to `base`, over the held messages below it. */
+  /** Moves the flow to `base`, and hands on the held messages below it. */
   #skip(stream: IncomingFlow<T>, ready: T[], base: number): void {
-    // Of a very large gap the end is remembered.
+    // Only the end of a very large gap is remembered.
     const from = Math.max(stream.next, base - this.#init.maxHeld);
     for (const seq of [...stream.held.keys()].filter((held) => held < from).sort((a, b) => a - b)) {
       stream.next = seq;
@@ -262,7 +265,7 @@ export class Incoming<T> {
     this.#goOn(stream, ready);
   }
 
-  /** Hands on what was held behind the last number, and passes over numbers that are settled. */
+  /** Hands on consecutive held messages, and passes over settled numbers. */
   #goOn(stream: IncomingFlow<T>, ready: T[]): void {
     for (;;) {
       if (stream.held.has(stream.next)) this.#release(stream, ready);
@@ -271,7 +274,7 @@ export class Incoming<T> {
     }
   }
 
-  /** @returns whether there was room for it */
+  /** @returns true if there was room for it */
   #hold(stream: IncomingFlow<T>, seq: number, item: T): boolean {
     const size = this.#sizeOf(item);
     if (stream.held.size >= this.#init.maxHeld || this.#heldBytes + size > this.#init.maxHeldBytes) return false;
@@ -297,13 +300,13 @@ export class Incoming<T> {
   }
 }
 
-/** Whether a number below `next` that isn't open was taken. */
+/** True if a number below `next` was taken, provided that it isn't open. */
 const isTaken = ({ late, refused, skipped }: IncomingFlow<unknown>, seq: number): boolean => !late.has(seq) && !refused.has(seq) && !skipped.has(seq);
 
-/** Ends that a number is unsettled. @returns whether it was */
+/** Marks a number as settled. @returns true if it wasn't before */
 const settle = ({ open, late }: IncomingFlow<unknown>, seq: number): boolean => open.delete(seq) || late.delete(seq);
 
-/** Adds a number to a bounded set; the one that is there longest goes. */
+/** Adds a number to a bounded set, and removes the oldest beyond the limit. */
 const remember = (numbers: Set<number>, seq: number, most: number): void => {
   numbers.add(seq);
   const [oldest] = numbers;
@@ -316,7 +319,10 @@ const quietest = <S extends { readonly used: number }>(streams: Iterable<S>): S 
   return found;
 };
 
-/** Handed on doesn't count: a message that isn't taken yet has to come again in the next life. */
+/**
+ * Returns the checkpoint of a flow. Messages that were handed on but not taken don't count: they must come again after a
+ * restart.
+ */
 const positionOf = (stream: IncomingFlow<unknown>): Checkpoint => {
   const { from, epoch, first, next, open, late, ahead, refused, skipped } = stream;
   let lowest = next;

@@ -1,8 +1,7 @@
 /**
- * Delivery between a sender and a receiver that live in different runtimes: a message that wants a receipt is numbered
- * on its way out (`Outgoing`), sent again when its carrier is lost, and put in order and freed of repetitions where it
- * arrives (`Incoming`); that it has been taken is told by `Receipts`. Which way a message takes is the registry's
- * business, what a receipt means the inbox's.
+ * Delivery between a sender and a receiver in different runtimes. `Outgoing` numbers messages that want a receipt, and
+ * sends them again when their carrier is lost. `Incoming` puts them in order and drops repetitions. `Receipts`
+ * acknowledges the messages that were taken. Routes are chosen by `Router`; the inbox decides what is taken.
  */
 export * from './carrier.js';
 export * from './dispatch.js';

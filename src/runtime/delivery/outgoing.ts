@@ -9,9 +9,9 @@ import { Flow } from './flow.js';
 import { Flows } from './flows.js';
 import { giveBack, isInDoubt, type InFlight } from './in-flight.js';
 
-/** `reply` answers a sender whose message nothing could carry, or not for too long, too. */
+/** `reply` also answers a sender whose message could not be carried, or was not acknowledged in time. */
 export interface OutgoingComponents extends DispatchComponents {
-  /** A carrier brought no receipt for a message that arrived over one of another kind. @default nobody is told */
+  /** Called when a carrier brought no receipt for a message whose receipt names another path. @default none */
   readonly onMute?: (carrier: Carrier) => void;
 }
 
@@ -19,39 +19,46 @@ export interface OutgoingComponents extends DispatchComponents {
 export const WINDOW = 1024 * 1024;
 
 export interface OutgoingInit {
-  /** Different in each life of the runtime. */
+  /** Unique to each start of the runtime. */
   readonly epoch: string;
-  /** Beyond this many unacknowledged bytes of one stream its sender is stalled. @default WINDOW */
+  /** Unacknowledged bytes of one flow from which on its sender gets backpressure. @default WINDOW */
   readonly window?: number;
-  /** How long no receipt may come before what is outstanding is sent again, in milliseconds; doubles up to 8 times. @default 3000 */
+  /** Time without a receipt before messages in flight are sent again, in milliseconds; doubles each time, up to 8-fold. @default 3000 */
   readonly resendMs?: number;
-  /** After how many milliseconds without any receipt a stream is forgotten. @default 120_000 */
+  /**
+   * Time without a receipt after which messages in flight are given up, and an idle flow is forgotten, in milliseconds.
+   * @default 120_000
+   */
   readonly forgetMs?: number;
   /**
-   * After how many milliseconds of waiting without any receipt a carrier's word that it couldn't send is passed on to the sender,
-   * unless the message says how long that waits (`body.timeout`). @default 10_000
+   * Time without a receipt before the sender hears that a carrier couldn't send its message, in milliseconds. A message's
+   * own `body.timeout` takes precedence.
+   * @default 10_000
    */
   readonly giveUpMs?: number;
-  /** Whether what is outstanding stays so until its receipt, or a refusal, comes: neither `giveUpMs` nor `forgetMs` end it. @default false */
+  /** True if messages stay in flight until a receipt or a refusal, regardless of `giveUpMs` and `forgetMs`. @default false */
   readonly patient?: boolean;
 }
 
 export interface SendOptions {
-  /** Where it stands, for a caller that keeps count itself: ascending within an epoch, and of one epoch only while anything of the pair is outstanding. */
+  /**
+   * The message's number, for a caller that numbers messages itself. Numbers ascend within an epoch. The epoch must not
+   * change while messages of the flow are in flight.
+   */
   readonly mark?: Pick<FlowMark, 'epoch' | 'seq'>;
-  /** When its `ttl` ends, in steady time: it travels with the rest of it. @default its `ttl`, if any, travels as it is */
+  /** Deadline of its `ttl` in steady time: it travels with the rest. @default its `ttl`, if any, travels unchanged */
   readonly until?: number;
-  /** Whether its receiver takes several messages as one (FLW-8), and receipts that come with them (FLW-9). @default false */
+  /** True if the receiver accepts batches (FLW-8) and receipts carried by messages (FLW-9). @default false */
   readonly batches?: boolean;
 }
 
-/** What says that a message could be given to nobody, not that its receiver doesn't want it. */
+/** Codes that mean that the message reached nobody, as opposed to a refusal by its receiver. */
 const NOBODY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_NOT_FOUND']);
 
 /**
- * The sending half of delivery: numbers the messages that want a receipt, keeps them until it comes, and sends them
- * again when their carrier is lost or nothing is heard. With `Incoming` at the other end a message is taken once and
- * in order, whichever ways it went.
+ * The sending half of delivery. It numbers the messages that want a receipt and keeps them until the receipt comes. It
+ * sends them again when their carrier is lost or no receipt comes. With `Incoming` at the other end, each message is
+ * taken once and in order, whichever carriers it took.
  */
 export class Outgoing {
   readonly #clock: Clock;
@@ -62,7 +69,7 @@ export class Outgoing {
   readonly #flows = new Flows<Flow>();
   readonly #dispatch: Dispatch;
   #sweep: Timer | undefined;
-  /** How many streams have begun. */
+  /** Number of flows created so far. */
   #begun = 0;
 
   constructor(components: OutgoingComponents, init: OutgoingInit) {
@@ -75,29 +82,29 @@ export class Outgoing {
     this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
   }
 
-  /** How many messages were sent more than once. */
+  /** Number of repeated sends. */
   get resent(): number {
     return this.#dispatch.resent;
   }
 
-  /** Sends a message that wants a receipt over `carrier`: at once, or with what else is sent in this turn. */
+  /** Sends a message that wants a receipt over `carrier`: at once, or in a batch at the end of this turn. */
   send(message: Message, to: Address, carrier: Carrier, { mark, until, batches = false }: SendOptions = {}): Backpressure {
     const flow = this.#flow(message.from, to);
-    // A caller that keeps count has reasons for its route: what it sends may have to stay behind mail.
+    // A caller with its own numbers has chosen the route on purpose: its messages may have to stay behind mail.
     const instead = mark === undefined ? flow.insteadOf(carrier, message) : carrier;
     const entry = flow.add(message, mark, until);
-    // What is being sent another way takes this message along.
+    // While the flow is being sent again, that includes this message.
     const backpressure = flow.moving ?? (batches && isBatchable(entry) ? this.#dispatch.gather(flow, entry, instead) : this.#dispatch.carry(flow, entry, instead));
     return backpressure === undefined ? flow.room : combinedBackpressure([backpressure, flow.room]);
   }
 
-  /** What is sent from now on to `to` doesn't overtake what was sent before, even where that leaves at the end of this turn. */
+  /** Sends the flow's batch now, so that later messages without receipt don't overtake it. */
   flush(from: Address, to: Address): void {
     const flow = this.#dispatch.isGathering ? this.#flows.get(from, to) : undefined;
     if (flow !== undefined) this.#dispatch.leave(flow);
   }
 
-  /** Keeps a message for which there is no way now: it goes when there is one, or its sender is told that there was none. */
+  /** Keeps a message without a route. It is sent when there is one; otherwise its sender gets `trouble` in the end. */
   hold(message: Message, to: Address, trouble: ProtoflyError): Backpressure {
     const flow = this.#flow(message.from, to);
     flow.add(message);
@@ -106,10 +113,11 @@ export class Outgoing {
   }
 
   /**
-   * Takes note of a response from elsewhere: what it stands for is no longer outstanding.
-   * @returns what its sender is to hear: of a response about many (FLW-7, FLW-8) one that lists their ids; nothing of one for which
-   * nobody waits, or when the message is nevertheless outstanding: a carrier's or node's word that it couldn't pass it on
-   * is no refusal by the receiver. It goes again a little later, another way if there is one
+   * Handles a response from another runtime and ends the flight of the messages that it settles. A carrier's or node's
+   * report of failed forwarding is no refusal by the receiver: the message is sent again later, by another route if there
+   * is one.
+   * @returns the response for the sender. If it is about several messages (FLW-7, FLW-8), it lists their ids. Undefined
+   * if nobody waits for it, or if the messages stay in flight
    */
   settle(response: Response): Response | undefined {
     if (isProvisional(response)) return response;
@@ -122,7 +130,7 @@ export class Outgoing {
     return flow === undefined || entry === undefined ? response : this.#settled(flow, response, [entry]);
   }
 
-  /** What went over `carrier` and is outstanding goes again, over whatever way there is now, and so does what couldn't be sent. */
+  /** Sends the messages in flight over `carrier` again, over their present routes, and those that couldn't be sent. */
   lost(carrier: Carrier): void {
     for (const flow of this.#flows.all()) {
       if (flow.moving !== undefined) flow.lost.add(carrier);
@@ -130,18 +138,18 @@ export class Outgoing {
     }
   }
 
-  /** There may be ways that weren't there before: what couldn't be sent goes again. */
+  /** Sends messages that had no route again, because there may be one now. */
   wake(): void {
     for (const flow of this.#flows.all()) if (flow.trouble !== undefined) this.#dispatch.move(flow, ({ carrier }) => carrier === undefined);
   }
 
-  /** The receipt of a message has come, for a caller that keeps count itself. @param path the one that the receipt names */
+  /** Handles a receipt, for a caller that numbers messages itself. @param path the path that the receipt names */
   acknowledge(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>, path?: unknown): void {
     const { flow, entry } = this.#at(from, to, mark);
     if (flow !== undefined && entry !== undefined) this.#acknowledge(flow, [entry], path);
   }
 
-  /** A carrier, or a node behind it, says that a message went no further: it stays in flight. */
+  /** Notes that a carrier, or a node behind it, reported that a message went no further. It stays in flight. */
   giveBack(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const { flow, entry } = this.#at(from, to, mark);
     if (entry === undefined) return;
@@ -149,7 +157,7 @@ export class Outgoing {
     flow?.doubt(entry);
   }
 
-  /** Gives a message up: it isn't sent any more. @returns whether its receiver may have it */
+  /** Gives a message up: it isn't sent again. @returns true if its receiver may have it */
   withdraw(from: Address, to: Address, mark: Pick<FlowMark, 'epoch' | 'seq'>): boolean {
     const { flow, entry } = this.#at(from, to, mark);
     if (entry === undefined) return false;
@@ -179,14 +187,17 @@ export class Outgoing {
     return flow;
   }
 
-  /** @returns what the sender of these messages hears of a response that is about all of them */
+  /** @returns the response for the sender of these messages, if there is anything to say */
   #settled(flow: Flow, response: Response, entries: readonly InFlight[]): Response | undefined {
     if (!isSuccess(response)) return this.#refused(flow, response, entries);
     this.#acknowledge(flow, entries, response.body['path']);
     return aboutAll(response, entries);
   }
 
-  /** Receipts have come. One for a message that came another way than first tried shows that the receiver is there, and that carrier of no use. */
+  /**
+   * Handles receipts. If one names another path than the carrier first tried, the receiver is there and that carrier is
+   * of no use.
+   */
   #acknowledge(flow: Flow, entries: readonly InFlight[], path: unknown): void {
     const mute = entries.find(({ doubted }) => doubted !== undefined && typeof path === 'string' && path !== doubted.kind)?.doubted;
     for (const entry of entries) flow.acknowledge(entry);
@@ -198,7 +209,7 @@ export class Outgoing {
     if (NOBODY.has(code) && !uncertain) for (const entry of entries) giveBack(entry);
     const ended = entries.filter((entry) => !this.#hopes(flow, entry, response));
     for (const entry of ended) flow.drop(entry);
-    // Its receiver itself has refused it, or it is nowhere else.
+    // True if the receiver itself has refused it, or it reached nobody.
     const isCertain = (entry: InFlight): boolean => !NOBODY.has(code) || !isInDoubt(entry);
     const clear = aboutAll(response, ended.filter(isCertain));
     const unclear = aboutAll(asUncertain(response), ended.filter((entry) => !isCertain(entry)));
@@ -206,7 +217,7 @@ export class Outgoing {
     return clear ?? unclear;
   }
 
-  /** Whether a message stays outstanding in spite of a response, because that only says that it wasn't passed on. */
+  /** True if a message stays in flight in spite of a response that only says that it wasn't passed on. */
   #hopes(flow: Flow, entry: InFlight, response: Response): boolean {
     if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
     flow.doubt(entry);
@@ -219,12 +230,12 @@ export class Outgoing {
     return this.#init.patient || this.#silence(flow, entry) < this.#patience(entry.message);
   }
 
-  /** For how long a message has waited without any receipt of its stream. */
+  /** Returns the time that a message has waited without any receipt of its flow, in milliseconds. */
   #silence(flow: Flow, { since }: InFlight): number {
     return this.#clock.now() - Math.max(flow.progress, since);
   }
 
-  /** How long no receipt may come before it is no use to try on. */
+  /** Returns the time without a receipt after which a message is given up, in milliseconds. */
   #patience(message: Message): number {
     const timeout = message.body?.timeout;
     return typeof timeout === 'number' && timeout > 0 ? timeout : this.#init.giveUpMs;
@@ -268,7 +279,7 @@ export class Outgoing {
     for (const entry of flow.window.all()) if (this.#isForgotten(flow, entry)) this.#dispatch.refuse(flow, entry, error);
   }
 
-  /** What stands still takes another way as soon as there is one, and what couldn't be sent any. */
+  /** Sends again the messages that now have another route, and those that had none. */
   async #detour(flow: Flow, oldest: InFlight): Promise<void> {
     if (flow.moving !== undefined) return;
     try {
@@ -284,7 +295,7 @@ export class Outgoing {
     }
   }
 
-  /** What nothing carries, and may hope no longer, is refused. */
+  /** Refuses messages without a carrier whose time is up. */
   #giveUp(flow: Flow, trouble: ProtoflyError): void {
     for (const entry of flow.window.all()) {
       if (entry.carrier !== undefined || this.#mayHope(flow, entry)) continue;
@@ -293,11 +304,11 @@ export class Outgoing {
   }
 }
 
-/** One response for several messages; undefined where there are none. */
+/** Returns one response for several messages; undefined if there are none. */
 const aboutAll = (response: Response, entries: readonly InFlight[]): Response | undefined =>
   entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
 
-/** The routes of one flow's messages now: one for each wish that a message may have about P2P. */
+/** Present routes of one flow's messages: one for each P2P preference. */
 class Routes {
   readonly #route: DispatchComponents['route'];
   readonly #flow: Flow;
@@ -308,7 +319,7 @@ class Routes {
     this.#flow = flow;
   }
 
-  /** @throws ProtoflyError where there is none */
+  /** Chooses the route of a message, or returns the one found before. @throws ProtoflyError if there is none */
   async of(message: Message): Promise<Carrier> {
     const wish = message.body?.p2p;
     const known = this.#found.get(wish);
@@ -318,7 +329,7 @@ class Routes {
     return carrier;
   }
 
-  /** The route of a message, if `of` was asked for its wish. */
+  /** Returns the route found by an earlier `of` with the same preference. */
   known(message: Message): Carrier | undefined {
     return this.#found.get(message.body?.p2p);
   }

@@ -2,39 +2,39 @@ import { respond, type Address, type Body, type FlowMark, type Request, type Res
 import { Flows } from './flows.js';
 
 export interface ReceiptsComponents {
-  /** Sends a receipt on its way. */
+  /** Sends a receipt. */
   readonly reply: (response: Response) => void;
 }
 
-/** Messages of one stream that follow each other, came in the same way, and have all been taken. */
+/** Consecutive messages of one flow that came by the same path and have all been taken. */
 interface Run {
-  /** Who has taken them. */
+  /** The receiver, which acknowledges them. */
   readonly from: Address;
-  /** Who has sent them. */
+  /** The sender, which gets the receipt. */
   readonly to: Address;
   readonly epoch: string;
   readonly first: number;
   readonly via: ReceivedVia;
-  /** The last of them. */
+  /** The last message of the run. */
   message: Request;
   last: number;
 }
 
 /**
- * Receipts on their way out. Those for messages of a stream that follow each other leave as one (docs/protocol.md, FLW-7),
- * with a message that goes the same way in this turn of the event loop (FLW-9), or else by themselves when it is over:
- * nobody waits for more to come.
+ * Receipts to be sent. Those for consecutive messages of a flow are combined into one (docs/protocol.md, FLW-7). It goes
+ * along with a message in the same direction in this turn of the event loop (FLW-9), or by itself at the end of the turn.
+ * No receipt waits for more messages to come.
  */
 export class Receipts {
   readonly #reply: ReceiptsComponents['reply'];
-  /** The run of each stream that has begun in this turn. */
+  /** The current run of each flow, begun in this turn. */
   readonly #runs = new Flows<Run>();
 
   constructor({ reply }: ReceiptsComponents) {
     this.#reply = reply;
   }
 
-  /** A message that wants a receipt has been taken. @param from by whom */
+  /** Acknowledges a message that wants a receipt. @param from the receiver that has taken it */
   add(from: Address, message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (flow === undefined) {
       this.#reply(respond(message, 200, { ...via }, from));
@@ -52,9 +52,9 @@ export class Receipts {
   }
 
   /**
-   * What is to be acknowledged to somebody now: it needn't be sent by itself. Not of mail, because a message node has to
-   * see that (docs/protocol.md, MAL-3).
-   * @returns the body of a receipt
+   * Removes and returns the pending receipt of one flow, so that it can go along with another message. Receipts for mail
+   * are left to be sent by themselves, because a message node has to see them (docs/protocol.md, MAL-3).
+   * @returns the body of the receipt, if there is one
    */
   take(from: Address, to: Address): Body | undefined {
     const run = this.#runs.get(from, to);
@@ -63,7 +63,7 @@ export class Receipts {
     return bodyOf(run);
   }
 
-  /** Sends all that has gathered. */
+  /** Sends all pending receipts now. */
   flush(): void {
     for (const run of this.#runs.all()) this.#send(run);
   }

@@ -1,20 +1,23 @@
 import { ProtoflyError } from '../../protocol/index.js';
 
-/** Something that awaits its receipt. */
+/** A numbered message that awaits its receipt. */
 export interface Numbered {
   readonly seq: number;
   readonly bytes: number;
 }
 
-/** Below this many settled entries at the front nothing is moved. */
+/** Number of settled entries at the front up to which the array isn't compacted. */
 const SLACK = 1024;
 
 /**
- * The messages of one flow that await their receipts, by number. Entries come with ascending numbers and go in any order;
- * no call but `find` costs more because there are many.
+ * The messages of one flow that are in flight, by number. Entries are added in ascending order and removed in any order.
+ * The cost of every call but `find` is independent of the number of entries.
  */
 export class Window<T extends Numbered> {
-  /** The entry of number `#start + i` is `#entries[i]`; settled ones, and numbers that were left out, are undefined. The last is an entry. */
+  /**
+   * The entry of number `#start + i` is `#entries[i]`. Settled and unused numbers are undefined. The last element is
+   * always an entry.
+   */
   #entries: (T | undefined)[] = [];
   #start = 1;
   /** Index of the oldest entry. */
@@ -34,7 +37,7 @@ export class Window<T extends Numbered> {
     return this.#entries[this.#head];
   }
 
-  /** Adds an entry whose number is above all that are here. @throws ProtoflyError `E_INTERNAL` when it isn't */
+  /** Adds an entry. @throws ProtoflyError `E_INTERNAL` if its number isn't above all others */
   add(entry: T): void {
     if (this.#size === 0) {
       this.#entries = [];
@@ -69,19 +72,19 @@ export class Window<T extends Numbered> {
     return true;
   }
 
-  /** The entries from one number to another, both included. */
+  /** Returns the entries from `first` to `last`, both included. */
   between(first: number, last: number): T[] {
     const from = Math.max(first - this.#start, this.#head);
     const end = Math.min(last - this.#start + 1, this.#entries.length);
     return from < end ? this.#entries.slice(from, end).filter((entry) => entry !== undefined) : [];
   }
 
-  /** All entries, the oldest first. */
+  /** Returns all entries, the oldest first. */
   all(): T[] {
     return this.#entries.slice(this.#head).filter((entry) => entry !== undefined);
   }
 
-  /** The next entry above a number. */
+  /** Returns the first entry with a number above `seq`. */
   after(seq: number): T | undefined {
     for (let index = Math.max(seq + 1 - this.#start, this.#head); index < this.#entries.length; index += 1) {
       if (this.#entries[index] !== undefined) return this.#entries[index];

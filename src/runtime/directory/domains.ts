@@ -3,22 +3,22 @@ import { parseDomainInfo, type DomainInfo } from '../../protocol/descriptor.js';
 import type { Collection } from '../../store/index.js';
 
 export interface DomainsComponents {
-  /** What was learned, by base URL: a runtime can start while its domain is away. */
+  /** Domain documents by base URL, so that a runtime can start while its domain is away. */
   readonly known: Collection<DomainInfo>;
   readonly fetch: typeof fetch;
 }
 
 export interface DomainsInit {
-  /** Base URLs by domain name, for domains that DNS doesn't say. */
+  /** Base URLs by domain name, for domains without DNS. */
   readonly urls: Readonly<Record<string, string>>;
-  /** In milliseconds. @default 5000 */
+  /** Timeout of a request, in milliseconds. @default 5000 */
   readonly timeoutMs?: number;
 }
 
-/** Largest description of a domain that is read, in bytes. */
+/** Maximum size of a domain document, in bytes. */
 const MAX_INFO = 64 * 1024;
 
-/** What domains say of themselves: where their message node is, and who they are. */
+/** Reads the documents of domains: their names, and where their message nodes are. */
 export class Domains {
   readonly #known: Collection<DomainInfo>;
   readonly #fetch: typeof fetch;
@@ -32,7 +32,10 @@ export class Domains {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** By name; what was learned earlier serves when the domain is away. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
+  /**
+   * Returns the document of a domain, given by name. If the domain is away, returns the last one known.
+   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
+   */
   async info(domain: string): Promise<DomainInfo> {
     const info = await this.at(this.base(domain)).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
@@ -43,15 +46,15 @@ export class Domains {
     return info;
   }
 
-  /** Base URL of a domain, without a slash at its end. */
+  /** Returns the base URL of a domain, without a slash at its end. */
   base(domain: string): string {
     return (this.#urls[domain] ?? `https://${domain}`).replace(/\/+$/, '');
   }
 
   /**
-   * By base URL.
-   * @throws ProtoflyError `E_UNREACHABLE` when no domain server can be reached there, `E_DESCRIPTOR` when something else
-   * answers, `E_USAGE` for what is no such URL
+   * Returns the document of a domain, given by base URL. If the domain is away, returns the last one known.
+   * @throws ProtoflyError `E_UNREACHABLE` if no domain server can be reached there, `E_DESCRIPTOR` if something else
+   * answers, `E_USAGE` if the URL is invalid
    */
   async at(baseUrl: string): Promise<DomainInfo> {
     const base = domainUrlOf(baseUrl);

@@ -7,13 +7,13 @@ import type { Collection } from '../../store/index.js';
 
 export interface Cached {
   readonly record: RegistryRecord;
-  /** Milliseconds since 1970. */
+  /** Time of the lookup, in steady time. */
   readonly at: number;
 }
 
-/** What to search a domain's registry for; all of it must fit. */
+/** Search criteria for a domain's registry, all of which must match. */
 export interface Criteria {
-  /** A user's name, or address. */
+  /** A user's name or address. */
   readonly user?: string;
   readonly name?: string;
   readonly resources?: readonly string[];
@@ -26,41 +26,41 @@ export interface RecordsComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly cache: Collection<Cached>;
-  /** Whether a domain can't be asked now, as far as is known: then what was learned earlier has to do. */
+  /** True if a domain is known to be away, so that cached records are used. */
   readonly isAway: (domain: string) => boolean;
 }
 
 export interface RecordsInit {
   readonly runtime: Address;
   readonly domain: string;
-  /** Whose programs are meant when a name stands alone: the runtime's own user. */
+  /** The runtime's own user, to which a bare hyperty name belongs. */
   readonly user: Address;
-  /** How long a record is believed without asking again, in milliseconds. @default 60_000 */
+  /** Time that a cached record is used without asking again, in milliseconds. @default 60_000 */
   readonly freshMs?: number;
-  /** How long an address without a record isn't asked for again, in milliseconds. @default 2000 */
+  /** Time that a missing record isn't asked for again, in milliseconds. @default 2000 */
   readonly missingMs?: number;
 }
 
 const MAX_MISSING = 10_000;
-/** Longer addresses are remembered in memory only: a store's keys have an end. */
+/** Maximum length of an address that is cached on disk: a store's keys are limited. */
 const MAX_KEPT_LENGTH = 400;
-/** How long a registry that is away may take nevertheless, in milliseconds. */
+/** Timeout of a request to a registry that is away, in milliseconds. */
 const AWAY_MS = 2000;
-/** How long a registry may take where an old record would do, in milliseconds: whoever sends waits for it. */
+/** Timeout of a request while an old record is cached, in milliseconds: a sender waits for it. */
 const OLD_MS = 1000;
-/** How long that old record does then, without asking again, in milliseconds. */
+/** Time that the old record is then used without asking again, in milliseconds. */
 const AGAIN_MS = 5000;
-/** How many records are kept in the form in which they are used. */
+/** Maximum number of parsed records in memory. */
 const MAX_AT_HAND = 10_000;
 
-/** What domain registries know of addresses that don't live here. */
+/** Looks up the records of remote addresses in domain registries, and caches them. */
 export class Records {
   readonly #bus: MessageBus;
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
   readonly #isAway: RecordsComponents['isAway'];
   readonly #init: Required<RecordsInit>;
-  /** What was read from the cache: reading it costs more than all the rest of a message's way. */
+  /** Parsed cache entries. Parsing one costs more than the rest of a message's routing. */
   readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
@@ -73,7 +73,7 @@ export class Records {
     this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
   }
 
-  /** The record, if it is known and fresh; null when it is known that there is none. */
+  /** Returns the cached record if it is fresh; null if it is known that there is none. */
   known(address: Address): RegistryRecord | null | undefined {
     const cached = this.#cached(address);
     const now = this.#clock.now();
@@ -82,14 +82,14 @@ export class Records {
     return missing !== undefined && now - missing < this.#init.missingMs ? null : undefined;
   }
 
-  /** The last record of an address that was seen, however long ago. */
+  /** Returns the last cached record, however old. */
   last(address: Address): RegistryRecord | undefined {
     return this.#cached(address)?.record;
   }
 
   /**
-   * The record of an address: what is known, else what its domain's registry says; an old one when that is away, or slow.
-   * Undefined when there is none.
+   * Returns the record of an address: the cached one if it is fresh, or else that of its domain's registry. If the
+   * registry is away or slow, returns an old one. Undefined if there is none.
    */
   find(address: Address): Promise<RegistryRecord | undefined> {
     const known = this.known(address);
@@ -101,14 +101,14 @@ export class Records {
     return asking;
   }
 
-  /** Forgets what is known of an address, because it proved wrong. */
+  /** Removes an address from the cache, because its record proved wrong. */
   async forget(address: Address): Promise<void> {
     this.#missing.delete(address);
     this.#atHand.delete(address);
     if (address.length <= MAX_KEPT_LENGTH) await this.#cache.delete(address);
   }
 
-  /** Searches a domain's registry; live records first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
+  /** Searches a domain's registry. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
   discover(criteria: Criteria): Promise<RegistryRecord[]> {
     const domain = criteria.domain ?? (criteria.user === undefined ? this.#init.domain : domainOf(this.#userAddress(criteria.user, this.#init.domain)));
     const { user, name, resources, dataSchemes } = criteria;
@@ -118,13 +118,13 @@ export class Records {
     });
   }
 
-  /** What is registered with a runtime. @throws ProtoflyError as `discover` */
+  /** Returns the records of all hyperties of a runtime. @throws ProtoflyError as `discover` */
   ofRuntime(runtime: Address): Promise<RegistryRecord[]> {
     return this.#search(domainOf(runtime), `/hyperty/runtime/${runtime}`, {});
   }
 
   /**
-   * What a person can mean by `bob`, `bob/chat`, `bob/chat@example.com` or a full address, best first.
+   * Returns the records that `bob`, `bob/chat`, `bob/chat@example.com` or a full address may stand for, best first.
    * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
    */
   async lookup(text: string): Promise<RegistryRecord[]> {
@@ -189,7 +189,7 @@ export class Records {
     if (address.length <= MAX_KEPT_LENGTH) await this.#cache.put(address, cached);
   }
 
-  /** What was learned of a user's hyperties earlier. */
+  /** Returns the cached records of a user's hyperties. */
   #remembered(user: Address, name: string | undefined): RegistryRecord[] {
     return [...this.#cache.entries()].map(([, { record }]) => record).filter((record) => record.user === user && (name === undefined || record.name === name));
   }
@@ -214,10 +214,10 @@ export class Records {
       return undefined;
     }
     const [record] = readable(response.body.value);
-    // A registry can only speak of what was asked: another address in the answer is not believed.
+    // A registry may only answer for the requested address. Ignore records of others.
     if (record === undefined || !isWithin(address, record.url)) {
       const last = this.#cached(address);
-      // Unless it has proved wrong meanwhile.
+      // Not if the record has been forgotten meanwhile.
       if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - this.#init.freshMs + AGAIN_MS });
       return last?.record;
     }
@@ -226,7 +226,7 @@ export class Records {
   }
 }
 
-/** The record that a registry sent, or nothing where it makes no sense. */
+/** Parses a record from a registry; returns an empty list if it is malformed. */
 const readable = (value: unknown): RegistryRecord[] => {
   try {
     return [parseRecord(value)];

@@ -9,12 +9,12 @@ import type { P2pOffer } from '../p2p/p2p-handler.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import { slicesOf } from '../nodes/slices.js';
 
-/** What a program asks for when it registers. */
+/** The registration of a program. */
 export interface HypertySpec {
   readonly name: string;
   readonly resources?: readonly string[];
   readonly dataSchemes?: readonly string[];
-  /** Whether it is reached, and reaches others, over P2P. @default true */
+  /** True if the hyperty reaches others, and is reached, over P2P. @default true */
   readonly p2p?: boolean;
 }
 
@@ -27,7 +27,6 @@ export interface HypertiesComponents {
   readonly clock: Clock;
   readonly store: Store;
   readonly nodes: MessageNodes;
-  /** How a message came in. */
   readonly receipts: Receipts;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -37,21 +36,20 @@ export interface HypertiesInit {
   readonly domain: string;
   readonly user: Address;
   readonly guid: Address;
-  /** The P2P handler's address, when this runtime has one. */
-  /** What records say of P2P. */
+  /** Returns the P2P fields of records, if this runtime has a P2P handler. */
   readonly offer: () => P2pOffer | undefined;
-  /** Seconds between two signs of life to the registry. @default a third of the time after which records expire */
+  /** Pause between two keep-alives to the registry, in seconds. @default a third of the time after which records expire */
   readonly keepAliveS?: number;
 }
 
 /** A hyperty of this runtime. */
 export interface Hyperty extends Kept {
   readonly inbox: Inbox;
-  /** Whether the domain registry has it. */
+  /** True if the domain registry has its record. */
   registered: boolean;
 }
 
-/** How many hyperties are registered, or kept alive, at a time: a request waits for its answer only so long. */
+/** Maximum number of hyperties registered or kept alive at a time, because requests to the registry time out. */
 const AT_A_TIME = 50;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -79,12 +77,12 @@ export class Hyperties {
     return this.#byUrl.size;
   }
 
-  /** Whether the domain knows every one of them. */
+  /** True if the domain has a record of every hyperty. */
   get allRegistered(): boolean {
     return [...this.#byUrl.values()].every(({ registered }) => registered);
   }
 
-  /** By name or address. */
+  /** Finds a hyperty by name or address. */
   find(what: string): Hyperty | undefined {
     return this.#byName.get(what) ?? this.#byUrl.get(what as Address);
   }
@@ -94,8 +92,8 @@ export class Hyperties {
   }
 
   /**
-   * Allocates an address and registers it; it stays so until `unregister`, over restarts.
-   * @throws ProtoflyError `E_USAGE`, `E_CONFLICT`, `E_UNREACHABLE`, or as the domain refuses
+   * Allocates an address and registers it. It stays registered until `unregister`, over restarts.
+   * @throws ProtoflyError `E_USAGE`, `E_CONFLICT`, `E_UNREACHABLE`, or the domain's refusal
    */
   async register(spec: HypertySpec): Promise<Hyperty> {
     const { name, resources = [], dataSchemes = [], p2p = true } = checked(spec);
@@ -117,7 +115,7 @@ export class Hyperties {
     return hyperty;
   }
 
-  /** Registers again what this runtime has, in a session that knows nothing of it. */
+  /** Registers all hyperties again in a new session of the message node. */
   async renew(): Promise<void> {
     const hyperties = this.all();
     for (const hyperty of hyperties) hyperty.registered = false;
@@ -125,7 +123,11 @@ export class Hyperties {
     for (const some of slicesOf(hyperties, AT_A_TIME)) await Promise.all(some.map((hyperty) => this.#announce(hyperty)));
   }
 
-  /** @returns how many waiting messages were discarded. @throws ProtoflyError `E_NOT_FOUND` */
+  /**
+   * Unregisters a hyperty.
+   * @returns the number of waiting messages that were discarded
+   * @throws ProtoflyError `E_NOT_FOUND`
+   */
   async unregister(what: string): Promise<number> {
     const hyperty = this.find(what);
     if (hyperty === undefined) throw notHere(what);
@@ -137,20 +139,20 @@ export class Hyperties {
       await bus.ask({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url, attribute: 'status', value: 'disconnected' } });
       await nodes.release([hyperty.url]);
     } catch (thrown) {
-      // It is gone here, which is what counts: at the domain it expires.
+      // It is gone here; at the domain, its record expires.
       log('warn', `${hyperty.url} is unregistered here, but the domain wasn't told: ${asProtoflyError(thrown).message}`);
     }
     return discarded;
   }
 
-  /** @see docs/control.md */
+  /** Returns all hyperties as docs/control.md describes them. */
   list(): Record<string, unknown>[] {
     return this.all().map(({ url, name, resources, dataSchemes, p2p, registered, inbox }) => ({
       url, name, user: this.#init.user, resources, dataSchemes, p2p, status: registered ? 'live' : 'created', attached: inbox.attached, inbox: inbox.waiting,
     }));
   }
 
-  /** The record of one of them as the domain has it. */
+  /** Returns the record of a hyperty as the domain has it. */
   record({ url, name, resources, dataSchemes, p2p }: Kept): RegistryRecord {
     const { runtime, domain, user, guid } = this.#init;
     return {
@@ -214,12 +216,12 @@ export class Hyperties {
     const { bus, log } = this.#components;
     const response = await bus.request({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url } });
     if (response.body.code !== 404) return;
-    // The registry has lost it: register it once more.
+    // The registry has lost the record: register it once more.
     this.#announce(hyperty).catch((thrown: unknown) => { log('warn', `${hyperty.url} not registered again: ${asProtoflyError(thrown).message}`); });
   }
 }
 
-/** @throws ProtoflyError `E_USAGE` */
+/** Validates a registration. @throws ProtoflyError `E_USAGE` */
 const checked = (spec: HypertySpec): HypertySpec => {
   const { name, resources = [], dataSchemes = [], p2p } = spec;
   if (typeof name !== 'string' || !NAME.test(name)) {

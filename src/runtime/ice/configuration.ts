@@ -2,7 +2,7 @@ import {
   asProtoflyError, parseIceServers, type Clock, type IceServer, type IceTransportPolicy, type Timer,
 } from '../../protocol/index.js';
 
-/** What a set-up is to use. */
+/** The ICE settings of a P2P set-up. */
 export interface Ice {
   readonly iceServers: readonly IceServer[];
   readonly iceTransportPolicy: IceTransportPolicy;
@@ -10,40 +10,43 @@ export interface Ice {
 
 export interface IceComponents {
   readonly clock: Clock;
-  /** Asks the domain: the value of its answer, undefined where it knows no such question. @throws ProtoflyError */
+  /**
+   * Asks the domain for its ICE servers. Returns the value of its answer; undefined if it doesn't support the request.
+   * @throws ProtoflyError
+   */
   readonly ask: () => Promise<unknown>;
-  /** The servers are others than before, or their credentials are. */
+  /** Called when servers or credentials have changed. */
   readonly onChange: (ice: Ice) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 export interface IceInit {
-  /** Of the settings. @default none */
+  /** Servers from the settings. @default none */
   readonly own?: readonly IceServer[];
-  /** What the domain's document lists: they serve until the domain has been asked. @default none */
+  /** Servers from the domain's document, used until the domain has been asked. @default none */
   readonly listed?: readonly string[];
   /** @default 'all' */
   readonly policy?: IceTransportPolicy;
-  /** How long a set-up waits for an answer of the domain, in milliseconds. @default 2000 */
+  /** Maximum time that a set-up waits for the domain's answer, in milliseconds. @default 2000 */
   readonly patienceMs?: number;
 }
 
-/** What part of their time credentials are used for. */
+/** The share of their lifetime after which credentials are renewed. */
 const FRESH = 0.75;
-/** How often it is looked whether they still are: a machine that slept has timers that are late. */
+/** Maximum pause between two checks of the credentials, in milliseconds. Timers are late after a machine has slept. */
 const LOOK_MS = 60_000;
-/** A domain that can't be asked, or doesn't know the question, is asked again after this. */
+/** Pause before a domain is asked again after a failure, in milliseconds. */
 const AGAIN_MS = 30_000;
 const UNKNOWN_TTL_S = 24 * 3600;
 
 const asObject = (server: IceServer): IceServer => (typeof server === 'string' && !server.includes('@') ? { urls: [server] } : server);
 
-/** Keeps the ICE servers of the domain fresh. */
+/** Keeps the ICE servers of the domain and their credentials fresh. */
 export class IceConfiguration {
   readonly #components: IceComponents;
   readonly #init: IceInit;
   #domain: readonly IceServer[];
-  /** Until when what is known is used, in milliseconds since 1970. */
+  /** End of the present servers' use, in steady time. */
   #freshUntil = 0;
   #asking: Promise<void> | undefined;
   #timer: Timer | undefined;
@@ -55,7 +58,7 @@ export class IceConfiguration {
     this.#domain = init.listed ?? [];
   }
 
-  /** As far as is known now. */
+  /** The servers known now. */
   get current(): Ice {
     return {
       iceServers: [...(this.#init.own ?? []), ...this.#domain].map(asObject),
@@ -63,7 +66,7 @@ export class IceConfiguration {
     };
   }
 
-  /** For a set-up: fresh, where the domain answers soon. Never rejects. */
+  /** Returns the servers for a set-up, renewed first if the domain answers in time. Never rejects. */
   async ready(): Promise<Ice> {
     const { clock } = this.#components;
     if (clock.now() >= this.#freshUntil) {
@@ -75,7 +78,7 @@ export class IceConfiguration {
     return this.current;
   }
 
-  /** Asks the domain if what is known isn't fresh, and keeps it so from now on. Never rejects. */
+  /** Asks the domain if the servers aren't fresh, and keeps them fresh from now on. Never rejects. */
   refresh(): Promise<void> {
     if (this.#closed || this.#components.clock.now() < this.#freshUntil) return Promise.resolve();
     this.#asking ??= this.#ask().finally(() => {
@@ -85,7 +88,7 @@ export class IceConfiguration {
     return this.#asking;
   }
 
-  /** There is a new session with the domain: what was learned in another may not hold. Never rejects. */
+  /** Asks the domain again, because the servers of an earlier session may be invalid. Never rejects. */
   renew(): Promise<void> {
     if (this.#asking === undefined) this.#freshUntil = 0;
     return this.refresh();

@@ -1,6 +1,6 @@
 /**
- * Which STUN and TURN servers this runtime's set-ups use: those of its settings, and those that its domain offers,
- * with credentials that are fresh. It tells whoever asks or listens; it speaks to none of the servers (`stun/` does
- * that for the doctor, and WebRTC in its sandbox).
+ * The STUN and TURN servers for this runtime's P2P set-ups: those of its settings, and those that its domain offers with
+ * fresh credentials. This module speaks to none of the servers; `stun/` does so for the doctor, and WebRTC in its
+ * sandbox.
  */
 export { IceConfiguration, type Ice, type IceComponents, type IceInit } from './configuration.js';

@@ -1,17 +1,17 @@
 /**
- * Who a runtime is: an Ed25519 key, made at the first start and kept, from which the runtime's id and guid derive.
- * Signing and checking come on top of it; what a domain or peer believes of it is not decided here.
+ * The identity of a runtime: an Ed25519 key, made at the first start and stored. The runtime's id and guid derive from
+ * it. Signatures are made and checked elsewhere, and so is trust in the key.
  */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { formatAddress, type Address } from '../../protocol/index.js';
 import type { Store } from '../../store/index.js';
 
 export interface Identity {
-  /** The same for the same key, whatever the domain. */
+  /** Depends only on the key, not on the domain. */
   readonly runtimeId: string;
   /** `user-guid://<fingerprint of the public key>` */
   readonly guid: Address;
-  /** Both halves of the key, PKCS #8 and SPKI in PEM. */
+  /** The private key in PEM (PKCS #8); the public key is SPKI in PEM. */
   readonly privateKey: string;
   readonly publicKey: string;
 }
@@ -21,7 +21,7 @@ interface Kept {
   readonly publicKey: string;
 }
 
-/** Loads the identity that the store holds, or makes one and keeps it. @throws ProtoflyError `E_STORE` */
+/** Loads the identity from the store, or creates and stores one. @throws ProtoflyError `E_STORE` */
 export const loadIdentity = async (store: Store): Promise<Identity> => {
   const kept = store.collection<Kept>('identity');
   let keys = kept.get('runtime');

@@ -1,5 +1,5 @@
 /**
- * Watches the network of this machine: addresses that come and go, and the sleep from which it wakes. It only tells;
- * what is to be checked or set up anew is the registry's business.
+ * Watches this machine's network: addresses that appear and disappear, and wake-ups after sleep. It only reports changes;
+ * the runtime decides what to check or set up anew.
  */
 export * from './monitor.js';

@@ -1,7 +1,7 @@
 import type { NetworkInterfaceInfo } from 'node:os';
 import { asProtoflyError, type Clock, type Timer } from '../../protocol/index.js';
 
-/** As `os.networkInterfaces()` tells. */
+/** The signature of `os.networkInterfaces()`. */
 export type Interfaces = () => Readonly<Record<string, readonly Pick<NetworkInterfaceInfo, 'address' | 'internal'>[] | undefined>>;
 
 export type NetworkChange =
@@ -17,23 +17,23 @@ export interface NetworkMonitorComponents {
 }
 
 export interface NetworkMonitorInit {
-  /** @default 1000 */
+  /** Pause between two checks, in milliseconds. @default 1000 */
   readonly pollMs?: number;
-  /** By how much time has to jump to mean a sleep, in milliseconds. @default 5000 */
+  /** Minimum delay of a check that counts as a sleep, in milliseconds. @default 5000 */
   readonly sleepMs?: number;
 }
 
-/** In words, for the log and the status. */
+/** Describes a change in words, for the log and the status. */
 export const describeChange = (change: NetworkChange): string => {
   if (change.kind === 'wake') return `awake again after ${String(Math.round(change.sleptMs / 1000))} s`;
   const parts = [['gone', change.gone], ['new', change.come]] as const;
   return parts.filter(([, { size }]) => size > 0).map(([word, addresses]) => `${word} ${[...addresses].join(', ')}`).join('; ');
 };
 
-/** Link-local addresses come and go with every bridge and container, and lead nowhere by themselves. */
+/** False for link-local addresses: they change with every bridge and container, and lead nowhere by themselves. */
 const matters = (address: string): boolean => !/^fe[89ab]/i.test(address) && !address.startsWith('169.254.');
 
-/** Looks at this machine's addresses every now and then, and at the time for jumps. */
+/** Polls this machine's addresses, and detects sleep by checks that come late. */
 export class NetworkMonitor {
   readonly #components: NetworkMonitorComponents;
   readonly #pollMs: number;
@@ -50,14 +50,14 @@ export class NetworkMonitor {
     this.#sleepMs = init.sleepMs ?? 5000;
   }
 
-  /** Idempotent. */
+  /** Starts polling. Idempotent. */
   start(): void {
     if (this.#timer !== undefined || this.#closed) return;
     this.#known = this.#look();
     this.#arm();
   }
 
-  /** Idempotent. */
+  /** Stops polling. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -89,7 +89,7 @@ export class NetworkMonitor {
     this.#components.onChange(change);
   }
 
-  /** @returns undefined when the system doesn't say, which is told once */
+  /** Returns the present addresses. @returns undefined if the system doesn't provide them, which is logged once */
   #look(): ReadonlySet<string> | undefined {
     try {
       const all = Object.values(this.#components.interfaces()).flatMap((addresses) => addresses ?? []);

@@ -13,12 +13,12 @@ export interface MessageNodesComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly stubs: Protostubs;
-  /** Takes a message in that a stub may bring. */
+  /** Takes in a message that a stub was entitled to bring. */
   readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly isOwn: (address: Address) => boolean;
-  /** A session was opened anew: the node knows nothing of this runtime but its URL. What rejects is asked for again later. */
+  /** Called for a new session, in which the node only knows this runtime's URL. Called again later if it rejects. */
   readonly onSession: (domain: string) => Promise<void>;
-  /** What was on its way over this carrier may be lost. */
+  /** Called when messages in flight over a carrier may be lost. */
   readonly onLost: (carrier: Carrier) => void;
   readonly onChange: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -26,24 +26,24 @@ export interface MessageNodesComponents {
 
 export interface MessageNodesInit {
   readonly runtime: Address;
-  /** The runtime's own domain: its stub is kept deployed. */
+  /** The runtime's own domain. Its stub is kept deployed. */
   readonly domain: string;
 }
 
-/** Senders of other domains whose way back is remembered. */
+/** Maximum number of remembered senders that came in through another domain's node. */
 const MAX_VISITORS = 10_000;
 
 /**
- * The message nodes that this runtime uses, one a domain: keeps the stub of its own domain's deployed, asks them for
- * addresses and for what is sent to them, and brings subscriptions back into a new session.
+ * The message nodes that this runtime uses, one per domain. Keeps the stub of the own domain deployed, allocates and
+ * subscribes addresses, and renews subscriptions in a new session.
  */
 export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, MessageNode>();
-  /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
+  /** Senders that came in through the node of another domain than theirs. Answers to them go back through that node. */
   readonly #visitors = new LruMap<Address, MessageNode>(MAX_VISITORS);
-  /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
+  /** Lost stubs of the own domain, whose messages haven't been sent again yet. */
   readonly #lost: Protostub[] = [];
   #again: Timer | undefined;
   #closed = false;
@@ -65,7 +65,7 @@ export class MessageNodes {
     };
   }
 
-  /** Deploys the own domain's stub and has it connect; tries again, with pauses, for as long as that fails. */
+  /** Deploys and connects the own domain's stub. Tries again, with pauses, until it succeeds. */
   start(): void {
     const node = this.#node(this.#init.domain);
     const { bus, onChange, onLost } = this.#components;
@@ -83,13 +83,16 @@ export class MessageNodes {
     );
   }
 
-  /** What failed is tried again at once: something has changed. */
+  /** Retries failed deployments at once, because something has changed. */
   retry(): void {
     for (const node of this.#nodes.values()) node.forgive();
     this.start();
   }
 
-  /** Its domain has another version of a stub: one that reaches nobody, or couldn't be deployed, is replaced; others run on. */
+  /**
+   * Notes that a domain has another version of a stub. Replaces a stub that reaches no node or couldn't be deployed;
+   * others keep running.
+   */
   renew(origin: Address): void {
     for (const node of this.#nodes.values()) {
       if (node.origin !== origin) continue;
@@ -98,39 +101,45 @@ export class MessageNodes {
     }
   }
 
-  /** The network of this machine has changed: every session is looked after, and what was waited with is tried now. */
+  /** Handles a change of this machine's network: probes all sessions and retries failed deployments at once. */
   networkChanged(): void {
     for (const node of this.#nodes.values()) node.probe();
     this.retry();
   }
 
-  /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
+  /**
+   * Returns the stub for a domain's message node, and deploys it if necessary.
+   * @throws ProtoflyError as `Protostubs.deploy`
+   */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
     return node.stub ?? node.deploy(true);
   }
 
-  /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
+  /**
+   * Returns the carrier of a response: the node through which its receiver came in, or that of its domain.
+   * @throws ProtoflyError as `carrier`
+   */
   wayBack(to: Address): Carrier | Promise<Carrier> {
     return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
   }
 
-  /** The stub deployed for a domain, if there is one. */
+  /** Returns the stub deployed for a domain, if there is one. */
   deployed(domain: string): Protostub | undefined {
     return this.#nodes.get(domain)?.stub;
   }
 
-  /** Whether the stub of a domain says that its message node can't be reached. */
+  /** True if the stub of a domain reports that its message node can't be reached. */
   isAway(domain: string): boolean {
     return this.deployed(domain)?.isAway === true;
   }
 
-  /** Whether the message node of a domain was reached in this life of the runtime. */
+  /** True if the message node of a domain has been reached since the runtime started. */
   wasLive(domain: string): boolean {
     return this.#nodes.get(domain)?.wasLive ?? false;
   }
 
-  /** Gets new addresses from the own domain. @throws ProtoflyError as the node refuses */
+  /** Allocates new addresses in the own domain. @throws ProtoflyError as the node refuses */
   async allocate(scheme: string, number = 1): Promise<Address[]> {
     const response = await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { scheme, value: { number } });
     const allocated = (response as { allocated?: unknown } | undefined)?.allocated;
@@ -145,12 +154,12 @@ export class MessageNodes {
     for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'create', allocationAddress(this.#init.domain), { value: { addresses: some } });
   }
 
-  /** Gives addresses back. */
+  /** Releases addresses of the own domain. */
   async release(addresses: readonly Address[]): Promise<void> {
     for (const some of slicesOf(addresses, MAX_ASKED)) await this.#ask(this.#init.domain, 'delete', allocationAddress(this.#init.domain), { childrenResources: some });
   }
 
-  /** Has messages to these addresses come here, in this session and those that follow it. */
+  /** Subscribes to messages to these addresses, in this session and later ones. */
   async subscribe(addresses: readonly Address[], source: Address = child(this.#init.runtime, 'sm')): Promise<void> {
     for (const [domain, group] of byDomain(addresses)) {
       const node = this.#node(domain);
@@ -159,7 +168,7 @@ export class MessageNodes {
     }
   }
 
-  /** Something that the node of a domain has to know may not have come there: it is told all of it again. */
+  /** Tells the node of a domain everything again, because some of it may have got lost. */
   refresh(domain: string): void {
     if (!this.#closed) this.#node(domain).renewal.start();
   }
@@ -211,8 +220,8 @@ export class MessageNodes {
   }
 
   /**
-   * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
-   * runtime's own.
+   * Checks the sender of a message that a stub brings. A stub may speak for its domain; the own domain's stub also for
+   * others. None may speak for this runtime.
    */
   #admit(node: MessageNode, message: Message, stub: Protostub): Backpressure {
     const { from } = message;
@@ -258,7 +267,7 @@ export class MessageNodes {
       this.#lost.push(lost);
       this.#startLater(node);
     } else {
-      // What was on its way brings the stub back, if it still has to go there.
+      // Messages that still have to go there deploy the stub again.
       clock.setTimeout(() => { onLost(lost); }, pauseMs);
     }
   }
@@ -269,7 +278,10 @@ export class MessageNodes {
   }
 }
 
-/** How many addresses one request to a message node names: well below what nodes take (docs/protocol.md, ALC-2), and below a megabyte. */
+/**
+ * Maximum number of addresses in one request: well below the limit of nodes (docs/protocol.md, ALC-2), and below a
+ * megabyte.
+ */
 const MAX_ASKED = 400;
 
 const byDomain = (addresses: readonly Address[]): Map<string, Address[]> => {

@@ -1,7 +1,7 @@
 import { child, type Address } from '../../protocol/index.js';
 import type { SyncRoutes } from './ports.js';
 
-/** The addresses under which messages for an object's reporter come in. */
+/** Returns the addresses at which an object's reporter receives messages. */
 export const routesOf = (url: Address): readonly Address[] => [url, child(url, 'subscription')];
 
 export interface AddressPoolInit {
@@ -11,15 +11,15 @@ export interface AddressPoolInit {
 }
 
 /**
- * Addresses for new data objects, allocated and subscribed ahead of time, so that making one costs no round trip.
- * It refills after each `take`; a failed refill is tried again by the next one.
+ * Addresses for new data objects, allocated and subscribed ahead of time, so that making an object costs no round trip.
+ * The pool refills after each `take`. After a failed refill, the next `take` tries again.
  */
 export class AddressPool {
   readonly #routes: SyncRoutes;
   readonly #init: AddressPoolInit;
   #ready: Address[] = [];
   #filling: Promise<void> | undefined;
-  /** Changes when what is being allocated is no longer wanted. */
+  /** Changes when allocations in progress are no longer wanted. */
   #generation = 0;
   #closed = false;
 
@@ -32,26 +32,26 @@ export class AddressPool {
     return this.#ready.length;
   }
 
-  /** An address that is ready now, or a new one. @throws ProtoflyError as the domain refuses */
+  /** Returns an address that is ready, or allocates one. @throws ProtoflyError as the domain refuses */
   async take(): Promise<Address> {
     const ready = this.#ready.shift();
     this.fill();
     return ready ?? allocate(this.#routes, this.#init.scheme);
   }
 
-  /** Starts filling up in the background. */
+  /** Starts to refill the pool in the background. */
   fill(): void {
     if (this.#filling === undefined && this.#wants) this.#filling = this.#fill().catch(this.#init.onFailure);
   }
 
-  /** Forgets what there is: the message node doesn't know it any more. */
+  /** Discards the addresses in the pool, because the message node has forgotten them, and refills it. */
   renew(): void {
     this.#generation += 1;
     this.#ready = [];
     this.fill();
   }
 
-  /** Gives up what there is, also what is still coming. Idempotent. */
+  /** Unsubscribes all addresses, including those being allocated. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#filling;
@@ -71,13 +71,13 @@ export class AddressPool {
         if (generation === this.#generation) this.#ready.push(url);
       }
     } finally {
-      // Here and not in a `then`: who calls `fill` right after the last one was taken must not find it still filling.
+      // Clear it here, not in a `then`: a `fill` directly after the last `take` must not find it still set.
       this.#filling = undefined;
     }
   }
 }
 
-/** A new address whose messages come here. */
+/** Allocates an address and subscribes to its messages. */
 export const allocate = async (routes: SyncRoutes, scheme: string): Promise<Address> => {
   const url = await routes.allocate(scheme);
   await routes.subscribe(routesOf(url));

@@ -14,26 +14,30 @@ export interface SyncManagerInit {
   readonly runtime: Address;
   /** The runtime's own domain: its message node allocates the addresses of new objects. */
   readonly domain: string;
-  /** How many addresses of Connection objects are kept ready. @default 2 */
+  /** Number of addresses for Connection objects that are kept ready. @default 2 */
   readonly poolSize?: number;
-  /** For requests to other runtimes. @default 10_000 */
+  /** Timeout of requests to other runtimes, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
-  /** How long an invited one may think before the reporter is told 408. A later answer is passed on too. @default 15_000 */
+  /**
+   * Time after which the reporter is told 408 for an invitation without an answer, in milliseconds. A later answer is
+   * passed on, too.
+   * @default 15_000
+   */
   readonly inviteTimeoutMs?: number;
-  /** For everything that `close` tells others. @default 2_000 */
+  /** Maximum time that `close` waits for others, in milliseconds. @default 2_000 */
   readonly closeTimeoutMs?: number;
-  /** How many objects one client may report and observe. @default 1_000 */
+  /** Maximum number of objects that one client reports and observes. @default 1_000 */
   readonly maxPerClient?: number;
-  /** Whether a message came from another runtime. @default its sender has no listener on this bus */
+  /** True if a message came from another runtime. @default its sender has no listener on this bus */
   readonly isOutside?: (message: Message, origin: Origin | undefined) => boolean;
   readonly log?: (level: 'debug' | 'warn', text: string) => void;
 }
 
-/** What one client has here. Another one of the same address, after a `release`, is another `Client`. */
+/** The objects of one client. After a `release`, the same address gets a new `Client`. */
 interface Client {
   readonly reported: Set<ReportedObject>;
   readonly observed: Set<Address>;
-  /** Requests that are being worked on. */
+  /** Number of requests in progress. */
   pending: number;
 }
 
@@ -42,7 +46,7 @@ const SCHEMES: ReadonlyMap<string, string> = new Map([['connection', CONNECTION_
 const OTHER_SCHEME = 'data';
 const nothing = (): void => undefined;
 
-/** The scheme of the addresses of objects of a schema, by the schema's name. */
+/** Returns the address scheme for objects of a schema, by the schema's name. */
 const schemeOf = (schema: string): string => SCHEMES.get(schema.slice(schema.lastIndexOf('/') + 1).toLowerCase()) ?? OTHER_SCHEME;
 
 const parseAuthorise = (body: Body | undefined): readonly Address[] => {
@@ -55,10 +59,12 @@ const parseAuthorise = (body: Body | undefined): readonly Address[] => {
 };
 
 /**
- * The sync manager, `<runtime>/sm`. Its clients are the programs and stubs of this runtime; what goes to other
- * runtimes is as docs/protocol.md has it. To a client it answers requests and sends, always from its own address:
- * `update` with `resource` = the object and a change; `update` with `resource` = `<object>/subscription`, `source` and
- * `value: {code, description?}` when an invited one has answered; `delete` when an object is no more.
+ * The sync manager, `<runtime>/sm`. Its clients are the programs and stubs of this runtime. Messages to other runtimes
+ * follow docs/protocol.md. It answers its clients' requests, and sends them these messages from its own address:
+ * - `update` with `resource` = the object and a change;
+ * - `update` with `resource` = `<object>/subscription`, `source` and `value: {code, description?}` for the
+ *   answer to an invitation;
+ * - `delete` when an object has ended.
  */
 export class SyncManager {
   readonly #context: SyncContext;
@@ -69,8 +75,7 @@ export class SyncManager {
   readonly #clients = new Map<Address, Client>();
   readonly #reported = new Map<Address, ReportedObject>();
   readonly #observed = new Map<Address, ObservedObject>();
-  /** The last of what is to be done about each foreign object, one after the other. */
-  /** Work about one foreign object, one piece after the other. */
+  /** Operations on foreign objects. Operations on one object run one after the other. */
   readonly #foreign = new SerialQueue<Address>();
   readonly #unlisten: () => void;
   #closing: Promise<void> | undefined;
@@ -100,14 +105,15 @@ export class SyncManager {
     return { reported: this.#reported.size, observed: this.#observed.size, observers: all.reduce((sum, one) => sum + one.observers, 0), pool: this.#pool.size };
   }
 
-  /** Starts to get addresses ready. Called when the own domain's message node can be reached. */
+  /** Starts to fill the address pool. Call it when the own domain's message node can be reached. */
   start(): void {
     if (this.#closing === undefined) this.#pool.fill();
   }
 
   /**
-   * Sets all routes at a domain's message node anew, and reads what may have been missed: for a session that started
-   * over, where the node has forgotten what was subscribed. @throws ProtoflyError of the first that failed; the others are done
+   * Subscribes everything at a domain's message node again, and reads changes that may have been missed. For a new
+   * session, in which the node has forgotten the subscriptions.
+   * @throws ProtoflyError the first failure, after all others have been tried
    */
   async resubscribe(domain: string): Promise<void> {
     if (this.#closing !== undefined) return;
@@ -126,7 +132,7 @@ export class SyncManager {
     if (failed !== undefined) throw asProtoflyError(failed.reason);
   }
 
-  /** A client is gone: ends what it reported and observed. Idempotent. */
+  /** Ends everything that a client reported and observed, because the client is gone. Idempotent. */
   async release(owner: Address): Promise<void> {
     for (const object of this.#reported.values()) object.leave(owner);
     const client = this.#clients.get(owner);
@@ -136,8 +142,8 @@ export class SyncManager {
   }
 
   /**
-   * Ends all objects and observations and gives all addresses up. Idempotent.
-   * @param patienceMs how long message nodes have to take that, in milliseconds @default `closeTimeoutMs`
+   * Ends all objects and observations, and releases all addresses. Idempotent.
+   * @param patienceMs maximum time to wait for message nodes, in milliseconds @default `closeTimeoutMs`
    */
   close(patienceMs = this.#closeTimeoutMs): Promise<void> {
     this.#closing ??= this.#close(patienceMs);
@@ -185,7 +191,7 @@ export class SyncManager {
     void this.#context.bus.post(respond(message, 200, body));
   }
 
-  /** Does what takes time, for a client that doesn't have too much already, and answers. */
+  /** Runs a request and answers it. @throws ProtoflyError `E_TOO_MANY` if the client has too many objects */
   #work(message: Request, work: (client: Client) => Promise<Body>): void {
     const client = this.#clients.get(message.from) ?? { reported: new Set(), observed: new Set(), pending: 0 };
     if (client.reported.size + client.observed.size + client.pending >= this.#maxPerClient && message.type !== 'delete' && message.type !== 'unsubscribe') {
@@ -207,7 +213,7 @@ export class SyncManager {
     if (client.pending + client.reported.size + client.observed.size === 0 && this.#clients.get(owner) === client) this.#clients.delete(owner);
   }
 
-  /** Whether a client is still the one that asked. */
+  /** Checks that the client hasn't been released meanwhile. @throws ProtoflyError `E_ABORTED` */
   #checkPresent(owner: Address, client: Client): void {
     if (this.#clients.get(owner) !== client) throw new ProtoflyError('E_ABORTED', `${owner} is gone`);
   }
@@ -236,7 +242,7 @@ export class SyncManager {
       });
       this.#reported.set(url, made);
       client.reported.add(made);
-      // The reporter hears of its object before it hears of answers to the invitations.
+      // The reporter must hear of its object before the answers to invitations.
       queueMicrotask(() => { made.invite(); });
       return { resource: url, version: 0 };
     } catch (thrown) {
@@ -274,7 +280,7 @@ export class SyncManager {
     });
   }
 
-  /** Starts a copy. Changes come here before the reporter's side is asked, so that none falls between. */
+  /** Starts a copy. Subscribes to changes before it asks the reporter's side, so that none is missed. */
   async #observe(url: Address): Promise<ObservedObject> {
     const { routes } = this.#context;
     const changes = [child(url, 'changes')];
@@ -309,7 +315,7 @@ export class SyncManager {
       if (object?.observers === 0) object.end();
       return Promise.resolve();
     });
-    // What the end of the copy left to do is a turn of its own.
+    // Ending the copy may have queued another operation.
     await this.#foreign.idle(url);
   }
 }

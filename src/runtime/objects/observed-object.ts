@@ -8,7 +8,7 @@ import { parseChange, parseSnapshot, type Snapshot } from '../../protocol/data-o
 
 export interface ObservedInit {
   readonly url: Address;
-  /** Is told once, when the object is no more or can't be followed any longer. */
+  /** Called once, when the object has ended or can't be followed any longer. */
   readonly onEnd: () => void;
 }
 
@@ -19,24 +19,24 @@ interface Held {
 }
 
 /**
- * `joining`: no copy yet. `live`: each change is applied as it comes. `reading`: changes are missing, so the whole
- * object is asked for; what comes meanwhile is held back.
+ * `joining`: there is no copy yet. `live`: changes are applied as they come. `reading`: changes are missing, so the whole
+ * object is being read; changes that come meanwhile are held.
  */
 type State =
   | { readonly name: 'joining' | 'reading'; held: Held[]; overflown: boolean }
   | { readonly name: 'live' }
   | { readonly name: 'ended' };
 
-/** How many changes are held back; beyond, the object is read once more. */
+/** Maximum number of held changes. Beyond it, the object is read once more. */
 const MAX_HELD = 1000;
-/** With the pauses between them about 20 s: a reporter's runtime may just be about to come back to its message node. */
+/** About 20 s with the pauses: a reporter's runtime may be about to reconnect to its message node. */
 const READ_TRIES = 10;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5000;
 
 /**
- * This runtime's copy of an object whose reporter lives elsewhere, kept for all its observers here. Gaps in the
- * versions are closed by reading the object anew; observers then get the difference as changes.
+ * This runtime's copy of an object whose reporter lives elsewhere, shared by all its observers here. If versions are
+ * missing, the object is read anew, and observers get the difference as changes.
  */
 export class ObservedObject {
   readonly url: Address;
@@ -65,8 +65,9 @@ export class ObservedObject {
   }
 
   /**
-   * Subscribes for an observer here. Messages to `<url>/changes` must come here already, so that none is missed.
-   * @returns the object as messages carry it @throws ProtoflyError as the reporter's side refuses
+   * Subscribes for an observer here. Changes must already be subscribed, so that none is missed.
+   * @returns the object as messages carry it
+   * @throws ProtoflyError as the reporter's side refuses
    */
   async join(observer: Address, schema: string): Promise<Record<string, unknown>> {
     const { bus, address, timeoutMs } = this.#context;
@@ -84,23 +85,23 @@ export class ObservedObject {
       this.#observers.add(observer);
       return { ...this.#object.data, version: this.#version };
     } catch (thrown) {
-      // Unless the other side refused, it may count the observer in, or do so later.
+      // Unless the other side refused, it may have added the observer, or do so later.
       if (answered === undefined || answered < 300 || answered === 408) this.#unsubscribe(observer);
       throw this.#ended.signal.aborted ? this.#ended.signal.reason : thrown;
     }
   }
 
-  /** An observer here leaves. The reporter's side is told; nobody waits for its answer. */
+  /** Removes an observer here. Tells the reporter's side, without waiting for its answer. */
   leave(observer: Address): void {
     if (this.#observers.delete(observer)) this.#unsubscribe(observer);
   }
 
-  /** Reads the object anew, because changes may have passed by. */
+  /** Reads the object anew, because changes may have been missed. */
   refresh(): void {
     if (this.#state.name === 'live') this.#startReading([]);
   }
 
-  /** Forgets the copy, because there is no more to observe. Observers that are still there are told. Idempotent. */
+  /** Ends the copy, because the object can't be observed any more. Tells the remaining observers. Idempotent. */
   end(): void {
     if (this.#state.name === 'ended') return;
     this.#state = { name: 'ended' };
@@ -111,7 +112,7 @@ export class ObservedObject {
     this.#init.onEnd();
   }
 
-  /** Ends the observation from this side: the reporter's side is told. Idempotent. */
+  /** Ends the observation from this side, and tells the reporter's side. Idempotent. */
   close(): void {
     for (const observer of this.#observers) this.#unsubscribe(observer);
     this.end();
@@ -136,7 +137,7 @@ export class ObservedObject {
     if (from !== this.url || !this.#context.isOutside(message, origin)) {
       throw new ProtoflyError('E_REFUSED', `only its reporter changes ${this.url}`);
     }
-    // From here on there is nobody to answer to: what claims to be a change and isn't is a line in the log.
+    // No response is expected from here on: an invalid change is only logged.
     if (type === 'delete') this.end();
     if (type !== 'update') return undefined;
     try {
@@ -148,7 +149,10 @@ export class ObservedObject {
     }
   }
 
-  /** A plain reTHINK reporter's: nothing tells whether it is in order. What comes before the copy is in the copy. */
+  /**
+   * Applies a change without a version, from a plain reTHINK reporter. Order can't be checked. The copy includes all
+   * changes before it.
+   */
   #takeUnversioned(change: Change): Backpressure {
     return this.#object === undefined ? undefined : this.#apply(change, this.#version + 1);
   }
@@ -182,7 +186,7 @@ export class ObservedObject {
     return combinedBackpressure([...this.#observers].map((observer) => this.#context.tell(observer, 'update', { resource: this.url, ...change, version: this.#version })));
   }
 
-  /** Takes a whole object that is newer than the copy. */
+  /** Takes over a whole object that is newer than the copy. */
   #absorb({ object, version }: Snapshot): void {
     const state = this.#state;
     const before = this.#object;
@@ -196,7 +200,7 @@ export class ObservedObject {
     if (rest.length > 0 || state.overflown) this.#startReading(rest);
   }
 
-  /** Applies what is next in turn. @returns what isn't, because something before it is missing */
+  /** Applies the changes that are next in order. @returns the others, which lack an earlier one */
   #drain(held: readonly Held[]): Held[] {
     const rest: Held[] = [];
     for (const one of held.toSorted((a, b) => a.version - b.version)) {
@@ -218,12 +222,12 @@ export class ObservedObject {
     this.#catchUp(state).catch((thrown: unknown) => { this.#context.log('warn', asProtoflyError(thrown).message); });
   }
 
-  /** Reads until nothing is missing. When the reporter's side can't be read any more the observation ends. */
+  /** Reads until no change is missing. If the reporter's side can't be read any more, the observation ends. */
   async #catchUp(state: State & { name: 'reading' }): Promise<void> {
     const { clock, log } = this.#context;
     let failures = 0;
     for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MS)) {
-      // What came before the question is in the answer, or it was never true.
+      // Changes held before the request are included in the answer, or were never valid.
       const [asked] = this.#observers;
       const before = state.held.length;
       state.overflown = false;

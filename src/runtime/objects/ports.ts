@@ -1,14 +1,14 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Address, Clock, Message, Backpressure, Request } from '../../protocol/index.js';
 
-/** The message-node side of the runtime, as far as data objects need it. What waits here has a time limit of its own. */
+/** The message-node operations that data objects need. Each has its own timeout. */
 export interface SyncRoutes {
-  /** Has the runtime's own domain allocate one address. @throws ProtoflyError as the domain refuses */
+  /** Allocates one address in the runtime's own domain. @throws ProtoflyError as the domain refuses */
   allocate(scheme: string): Promise<Address>;
-  /** Has messages to these addresses come to this runtime. The message node is that of the addresses' domain. */
+  /** Subscribes to messages to these addresses, at the message nodes of their domains. */
   subscribe(addresses: readonly Address[]): Promise<void>;
   unsubscribe(addresses: readonly Address[]): Promise<void>;
-  /** Sends a message to all who subscribed to its `to`, through the message-node stub of that address's domain, in order. */
+  /** Sends a message to all subscribers of its `to`, in order, through the message-node stub of that address's domain. */
   publish(message: Message): Backpressure;
 }
 
@@ -18,18 +18,18 @@ export interface SyncComponents {
   readonly routes: SyncRoutes;
 }
 
-/** What the objects of one manager share. */
+/** Shared by the objects of one manager. */
 export interface SyncContext extends SyncComponents {
   /** `<runtime>/sm` */
   readonly address: Address;
   readonly timeoutMs: number;
   readonly inviteTimeoutMs: number;
   readonly log: (level: 'debug' | 'warn', text: string) => void;
-  /** Whether a message came from another runtime. */
+  /** True if a message came from another runtime. */
   readonly isOutside: (message: Message, origin: Origin | undefined) => boolean;
-  /** An id for a message that isn't answered. */
+  /** Returns an id for a message that isn't answered. */
   readonly nextId: () => string;
-  /** Tells a client here: always from the manager's address to the client's own. */
+  /** Sends a message to a client here, from the manager's address to the client's own. */
   readonly tell: (client: Address, type: Request['type'], body: Request['body']) => Backpressure;
 }
 
@@ -46,7 +46,7 @@ export const pause = (clock: Clock, milliseconds: number, signal: AbortSignal): 
     signal.addEventListener('abort', end);
   });
 
-/** Waits for work that is to be done in any case, but not for longer than `milliseconds`. Failures go to `onFailure`. */
+/** Waits for operations that must be tried, up to `milliseconds`. Failures go to `onFailure`. */
 export const settled = async (clock: Clock, milliseconds: number, work: readonly Promise<unknown>[], onFailure: (thrown: unknown) => void): Promise<void> => {
   const done = new AbortController();
   const all = Promise.all(work.map((one) => one.catch(onFailure))).then(() => { done.abort(); });

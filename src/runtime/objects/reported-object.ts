@@ -10,21 +10,21 @@ import { checkWritable, parseChange, type Meta } from '../../protocol/data-objec
 export interface ReportedInit {
   readonly url: Address;
   readonly reporter: Address;
-  /** Where the reporter's messages come in. */
+  /** The origin of the reporter's messages. */
   readonly origin: Origin | undefined;
   readonly schema: string;
   readonly authorised: readonly Address[];
   readonly object: DataObject;
-  /** Is told once, when the reporter ends the object itself. */
+  /** Called once, when the reporter itself ends the object. */
   readonly onEnd: () => void;
 }
 
-/** Whether `from` may speak for `source`: a component of a runtime is only spoken for by its own runtime. */
+/** True if `from` may act for `source`: only a runtime may act for its components. */
 const speaksFor = (from: Address, source: Address): boolean => runtimeOf(source) === undefined || runtimeOf(source) === runtimeOf(from);
 
 /**
- * The authoritative copy of a data object whose reporter lives here: who may read it, who observes it, which version
- * it has. Answers for `<url>` and all below it.
+ * The authoritative copy of a data object whose reporter lives here, with its readers, observers and version. Answers
+ * requests to `<url>` and all addresses below it.
  */
 export class ReportedObject {
   readonly url: Address;
@@ -35,12 +35,12 @@ export class ReportedObject {
   readonly #subscription: Address;
   readonly #created: string;
   readonly #authorised: ReadonlySet<Address>;
-  /** Invited ones whose answer may still come after its time was up. */
+  /** Invited addresses that may still answer after the timeout. */
   readonly #late = new Set<Address>();
   readonly #here = new Set<Address>();
-  /** Observers elsewhere, and the sync manager that subscribed for each. */
+  /** The sync manager that subscribed for each observer in another runtime. */
   readonly #elsewhere = new Map<Address, Address>();
-  /** One for each invitation that has no answer yet. */
+  /** One for each invitation without an answer. */
   readonly #inviting = new Set<AbortController>();
   readonly #unlisten: () => void;
   #ended = false;
@@ -48,7 +48,7 @@ export class ReportedObject {
   #version = 0;
   #lastModified: string;
 
-  /** @throws ProtoflyError `E_CONFLICT` when there is an object with that address already */
+  /** Starts to listen at `url`. @throws ProtoflyError `E_CONFLICT` if there is an object with that address already */
   constructor(context: SyncContext, init: ReportedInit) {
     this.url = init.url;
     this.reporter = init.reporter;
@@ -62,7 +62,7 @@ export class ReportedObject {
     this.#unlisten = context.bus.addSubtreeListener(init.url, (message, origin) => this.#receive(message, origin));
   }
 
-  /** The object as messages carry it. */
+  /** Returns the object as messages carry it. */
   get value(): Record<string, unknown> {
     const meta: Meta = {
       url: this.url, reporter: this.reporter, schema: this.#init.schema,
@@ -75,7 +75,7 @@ export class ReportedObject {
     return this.#here.size + this.#elsewhere.size;
   }
 
-  /** Invites everybody who is authorised; each answer goes to the reporter. Doesn't wait. */
+  /** Invites all authorised addresses. Each answer goes to the reporter. Doesn't wait for them. */
   invite(): void {
     if (this.#ended) return;
     const body = { source: this.reporter, value: this.value, schema: this.#init.schema };
@@ -94,7 +94,7 @@ export class ReportedObject {
     }
   }
 
-  /** Applies a change of the reporter's and sends it on. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
+  /** Applies a change by the reporter and sends it to all observers. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
   update(change: Change): Backpressure {
     checkWritable(change);
     this.#object = applyChange(this.#object, change);
@@ -107,18 +107,18 @@ export class ReportedObject {
     ]);
   }
 
-  /** An observer that lives here. @throws ProtoflyError `E_REFUSED` */
+  /** Adds an observer that lives here. @throws ProtoflyError `E_REFUSED` */
   join(observer: Address): void {
     if (!this.#authorised.has(observer)) throw new ProtoflyError('E_REFUSED', `${observer} may not observe ${this.url}`);
     this.#here.add(observer);
   }
 
-  /** An observer that lives here leaves, or is gone. */
+  /** Removes an observer that lives here. */
   leave(observer: Address): void {
     this.#here.delete(observer);
   }
 
-  /** Tells all observers that the object is no more, and forgets it here. Idempotent. */
+  /** Ends the object here and tells all observers. Idempotent. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -137,7 +137,7 @@ export class ReportedObject {
     try {
       return this.#context.routes.publish(message);
     } catch (thrown) {
-      // Observers notice by the version of the next change that they missed this one.
+      // Observers notice the gap by the version of the next change.
       this.#context.log('warn', `a change of ${this.url} was not published: ${asProtoflyError(thrown).message}`);
       return undefined;
     }
@@ -165,7 +165,10 @@ export class ReportedObject {
     return this.#context.bus.post(response);
   }
 
-  /** A reporter may also speak as its object, as it does on the wire; it is believed where it made the object from. */
+  /**
+   * Handles a message that the reporter sends in the name of its object, as on the wire. It must come from the origin
+   * that made the object.
+   */
   #fromReporter(message: Request, origin: Origin | undefined): Backpressure {
     const problem = (why: string): void => { this.#context.log('warn', `a message that claims to come from ${this.url} was dropped: ${why}`); };
     if (origin !== this.#init.origin || this.#context.isOutside(message, origin)) { problem('it isn\'t the reporter\'s'); return undefined; }

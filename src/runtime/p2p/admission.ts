@@ -4,17 +4,20 @@ import type { P2pConnection } from './p2p-connection.js';
 import type { Protostub } from '../stubs/protostubs.js';
 
 export interface AdmissionComponents {
-  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  /**
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
+   */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
-  /** Takes a message in that is known to come from where it says. */
+  /** Takes in a message whose sender has been verified. */
   readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 const MAX_VERIFIED = 10_000;
 
-/** What P2P connections may bring: messages whose senders live in the runtime at the other end, and nothing else. */
+/** Checks messages from P2P connections: their senders must live in the runtime at the other end. */
 export class Admission {
   readonly #components: AdmissionComponents;
   #refused = 0;
@@ -23,12 +26,12 @@ export class Admission {
     this.#components = components;
   }
 
-  /** How many messages weren't the other side's own, or belonged to no connection. */
+  /** Number of messages that were turned away: of other senders, or of an unknown connection. */
   get refused(): number {
     return this.#refused;
   }
 
-  /** Lets a message in that came over a connection, if its sender lives in the runtime at the other end. */
+  /** Takes in a message that came over a connection, if its sender lives in the runtime at the other end. */
   admit(message: Message, connection: P2pConnection): Backpressure {
     const { from } = message;
     connection.brought(message);
@@ -46,7 +49,10 @@ export class Admission {
     });
   }
 
-  /** Turns a message away that isn't the other side's own, or that a handler stub brought in the name of this runtime's. */
+  /**
+   * Refuses a message of a sender that doesn't live in the other runtime, or that a handler stub brought in this
+   * runtime's name.
+   */
   refuse(message: Message, origin: Protostub | P2pConnection): Backpressure {
     if ('remoteRuntime' in origin) {
       return this.turnAway(message, origin.name, (refusal) => origin.send(refusal), new ProtoflyError('E_REFUSED', `${message.from} does not live in ${origin.remoteRuntime}`));
@@ -56,7 +62,10 @@ export class Admission {
     return undefined;
   }
 
-  /** Counts and logs a message that isn't let in, and tells its sender why: the way it came. A response is dropped. */
+  /**
+   * Counts and logs a message that is turned away. A request is refused over the path by which it came; a response is
+   * dropped.
+   */
   turnAway(message: Message, origin: string, reply: (refusal: Message) => Backpressure, error: ProtoflyError): Backpressure {
     this.#refused += 1;
     this.#components.log('info', `${origin} brought a ${message.type} from ${message.from}: ${error.message}`);

@@ -4,28 +4,28 @@ import type { P2pConnection } from './p2p-connection.js';
 
 export interface ConnectingComponents {
   readonly clock: Clock;
-  /** Whether a connection to that runtime is there or being set up. */
+  /** True if a connection to that runtime exists or is being set up. */
   readonly isBusy: (remoteRuntime: Address) => boolean;
-  /** @throws ProtoflyError when it can't even begin */
+  /** Begins a set-up. @throws ProtoflyError when it can't begin */
   readonly setUp: (record: RegistryRecord) => Promise<void>;
-  /** Tells every change of state. @returns ends it */
+  /** Registers a listener for changes of state. @returns a function that removes it */
   readonly onChange: (listener: (change: ConnectionChange) => void) => () => void;
 }
 
 export interface ConnectingInit {
   readonly record: RegistryRecord;
-  /** Is told what becomes of connections with that runtime meanwhile. */
+  /** Called with each change of the connections to that runtime meanwhile. */
   readonly onChange: (change: ConnectionChange) => void;
-  /** How long to wait, in milliseconds. */
+  /** Timeout in milliseconds. */
   readonly setupMs: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** How long the set-up that it gave way to may take to come here, in milliseconds. */
+/** Maximum time until the other side's set-up must arrive after this side gave way to it, in milliseconds. */
 const GLARE_MS = 3000;
 
 /**
- * Waits for a live connection to the runtime of a record, whichever side's set-up makes it; begins one when none is under way.
+ * Waits for a live connection to the runtime of a record, set up by either side. Begins a set-up if there is none.
  * @throws ProtoflyError `E_REFUSED`, `E_UNREACHABLE`, `E_TIMEOUT`, `E_ABORTED`
  */
 export const connecting = ({ clock, isBusy, setUp, onChange: changes }: ConnectingComponents, { record, onChange, setupMs, signal }: ConnectingInit): Promise<P2pConnection> => {
@@ -45,9 +45,9 @@ export const connecting = ({ clock, isBusy, setUp, onChange: changes }: Connecti
       onChange(change);
       if (change.now === 'live' && !change.connection.isSuspect) { end(); resolve(change.connection); }
       else if (change.now === 'failed' && !isBusy(remoteRuntime)) {
-        // A set-up of the other side that failed says nothing of one from here.
+        // The other side's set-up failed: one from here may still succeed.
         if (change.connection.role === 'handler') begin();
-        // It gave way to one of the other side's that may not have come here yet.
+        // It gave way to the other side's set-up, which may not have arrived yet.
         else if (change.connection.hasYielded) glare ??= clock.setTimeout(() => { if (!isBusy(remoteRuntime)) begin(); }, GLARE_MS);
         else fail(new ProtoflyError('E_UNREACHABLE', `no P2P connection: ${change.reason ?? 'it failed'}`, { hint: 'messages go through the message node meanwhile' }));
       }

@@ -10,27 +10,27 @@ export interface ConnectionChange {
 
 export interface ConnectionListComponents {
   readonly clock: Clock;
-  /** It carried messages and does no more: what was on its way may be lost. */
+  /** Called when a connection no longer carries messages. Those in flight may be lost. */
   readonly onLost: (connection: P2pConnection) => void;
-  /** It has failed or is disconnected, and is of no more use. */
+  /** Called when a connection has failed or is disconnected. */
   readonly onOver: (connection: P2pConnection) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-/** How long the last state of a connection can still be seen, in milliseconds, unless the next set-up comes first. */
+/** Time that an ended connection stays listed, unless the next set-up comes first, in milliseconds. */
 const SHOWN_MS = 60_000;
 
 const isOver = ({ status }: P2pConnection): boolean => status === 'failed' || status === 'disconnected';
 
-/** The list of P2P connections: moved by status events alone, along the arrows of their state machine. */
+/** The list of P2P connections. Only status events change it, by the transitions of the state machine. */
 export class ConnectionList {
   readonly #components: ConnectionListComponents;
   readonly #all = new Map<Address, P2pConnection>();
-  /** The one that carries messages, by remote runtime: none that is suspect. */
+  /** The connection that carries messages, by remote runtime. Never a suspect one. */
   readonly #live = new Map<Address, P2pConnection>();
-  /** Those that could carry, in the order in which they became able to. */
+  /** Live connections with a link, in the order in which they became so. */
   readonly #able = new Set<P2pConnection>();
-  /** When those that are over leave the list. */
+  /** Timers that remove ended connections from the list. */
   readonly #shown = new Map<P2pConnection, Timer>();
   readonly #listeners = new Set<(change: ConnectionChange) => void>();
 
@@ -46,33 +46,33 @@ export class ConnectionList {
     return this.#all.get(address);
   }
 
-  /** The one over which messages to a runtime go. */
+  /** Returns the connection that carries messages to a runtime. */
   live(remoteRuntime: Address): P2pConnection | undefined {
     return this.#live.get(remoteRuntime);
   }
 
-  /** One that is live, but of whose other side nothing is heard: better than no way at all. */
+  /** Returns a live connection whose other side is silent: better than no route at all. */
   suspect(remoteRuntime: Address): P2pConnection | undefined {
     return [...this.#able].findLast((connection) => connection.remoteRuntime === remoteRuntime && connection.isSuspect);
   }
 
-  /** Those that are being set up with a runtime. */
+  /** Returns the connections that are being set up with a runtime. */
   settingUp(remoteRuntime: Address): P2pConnection[] {
     return this.all().filter(({ remoteRuntime: other, status }) => other === remoteRuntime && (status === 'created' || status === 'in-progress'));
   }
 
-  /** Those with a runtime that aren't over. */
+  /** Returns the connections with a runtime that haven't ended. */
   current(remoteRuntime: Address): P2pConnection[] {
     return this.all().filter((connection) => connection.remoteRuntime === remoteRuntime && !isOver(connection));
   }
 
-  /** Is told of every change of state. @returns ends it */
+  /** Registers a listener for changes of state. @returns a function that removes it */
   onChange(listener: (change: ConnectionChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes up a new connection; those with the same runtime, or at the same address, that are over leave the list. */
+  /** Adds a connection, and removes ended ones with the same runtime or address. */
   add(connection: P2pConnection): P2pConnection {
     for (const other of this.all()) if (other.remoteRuntime === connection.remoteRuntime || other.address === connection.address) this.#end(other);
     this.#all.set(connection.address, connection);
@@ -80,7 +80,7 @@ export class ConnectionList {
     return connection;
   }
 
-  /** An event has come. What the state machine doesn't allow is logged and ignored. */
+  /** Applies a status event. A transition that the state machine doesn't allow is logged and ignored. */
   step(connection: P2pConnection, status: ConnectionStatus, reason?: string, details?: Readonly<Record<string, unknown>>): void {
     const { clock, log, onOver } = this.#components;
     const was = connection.status;
@@ -107,13 +107,13 @@ export class ConnectionList {
     this.#shown.set(connection, clock.setTimeout(() => { this.#end(connection); }, SHOWN_MS));
   }
 
-  /** Its stub or its port is gone. */
+  /** Notes that the stub or port of a connection is gone. */
   lost(connection: P2pConnection, reason: string): void {
     if (connection.status === 'live') this.step(connection, 'disconnected', reason);
     else if (connection.status === 'created' || connection.status === 'in-progress') this.step(connection, 'failed', reason);
   }
 
-  /** A live connection has its link, or one with a link has become live: now it carries what goes to its runtime. */
+  /** Lets a connection carry messages to its runtime, if it is live and has a link. */
   carries(connection: P2pConnection): void {
     if (connection.link === undefined || connection.status !== 'live') return;
     this.#able.delete(connection);
@@ -121,7 +121,7 @@ export class ConnectionList {
     this.#elect(connection.remoteRuntime);
   }
 
-  /** Messages are taken to be lost over a connection, for a reason; or, without one, are no longer. While they are it carries none. */
+  /** Sets or clears the doubt about a connection, with the reason. A doubted connection carries no messages. */
   doubt(connection: P2pConnection, why: string | undefined): void {
     if (connection.doubt === why) return;
     connection.doubt = why;
@@ -133,7 +133,7 @@ export class ConnectionList {
     this.#tell({ connection, was: 'live', now: 'live', reason: what });
   }
 
-  /** More is known of a connection, whose state is the same. */
+  /** Updates the details of a connection whose status hasn't changed. */
   #refresh(connection: P2pConnection, reason: string | undefined, details: Readonly<Record<string, unknown>> = {}): void {
     const { health, details: { generation } } = connection;
     connection.details = { ...connection.details, ...details };
@@ -147,7 +147,7 @@ export class ConnectionList {
     this.#tell({ connection, was: 'live', now: 'live', reason: what });
   }
 
-  /** The newest that isn't suspect carries. What was on its way over the one before goes again. */
+  /** Chooses the newest connection that isn't suspect. Messages in flight over the former one are sent again. */
   #elect(remoteRuntime: Address): void {
     const before = this.#live.get(remoteRuntime);
     const best = [...this.#able].findLast((connection) => connection.remoteRuntime === remoteRuntime && !connection.isSuspect);

@@ -24,22 +24,25 @@ export interface ConnectionsComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
-  /** The servers for set-ups. */
+  /** The ICE servers for set-ups. */
   readonly ice: { readonly current: Ice; ready(): Promise<Ice> };
-  /** The last generation of set-ups by remote runtime. */
+  /** The last set-up's generation by remote runtime. */
   readonly generations: Collection<number>;
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
-  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  /**
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
+   */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
-  /** Takes a message in that is known to come from where it says. */
+  /** Takes in a message whose sender has been verified. */
   readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly onLost: (carrier: Carrier) => void;
-  /** Spreads what is tried again. */
+  /** Returns a random number for the jitter of retries. */
   readonly random: () => number;
-  /** The handler has come or gone. */
+  /** Called when the handler stub has come or gone. */
   readonly onHandler: () => void;
-  /** What others need for a set-up to here is known now, or another. */
+  /** Called when the P2P offer of this runtime is known, or has changed. */
   readonly onOffer: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -48,20 +51,20 @@ export interface ConnectionsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly enabled: boolean;
-  /** After a failed set-up, or a lost connection: how long until the next attempt, in milliseconds, doubling up to 30 s. @default 250 */
+  /** First pause after a failed set-up or a lost connection, in milliseconds; doubles up to 30 s. @default 250 */
   readonly retryMs?: number;
-  /** @default 15_000 */
+  /** Timeout of a set-up, in milliseconds. @default 15_000 */
   readonly setupMs?: number;
 }
 
-/** How long the other side may take for a sign of life when the network has changed, in milliseconds. */
+/** Time for the other side to show that it is there after a change of network, in milliseconds. */
 const PROBE_MS = 500;
-/** How long another runtime may take to answer a ping, in milliseconds. A connection may just be giving way to its next generation. */
+/** Timeout of a ping, in milliseconds. A connection may be giving way to its next generation. */
 const PING_MS = 5000;
 
 /**
- * The P2P connections of this runtime, those of its handler stub and those of its requester stubs: decides when one is
- * set up, and which of two set-ups goes on.
+ * The P2P connections of this runtime, by its handler stub and its requester stubs. Decides when to set one up, and which
+ * of two competing set-ups continues.
  */
 export class Connections {
   readonly #components: ConnectionsComponents;
@@ -112,7 +115,7 @@ export class Connections {
     });
   }
 
-  /** The handler stub, while it runs. */
+  /** The running handler stub, if there is one. */
   get handler(): Protostub | undefined {
     return this.#handler.stub;
   }
@@ -121,27 +124,27 @@ export class Connections {
     return this.#init.enabled ? this.#handler.address : undefined;
   }
 
-  /** What others need for a set-up to here; undefined while that isn't known. */
+  /** The P2P offer of this runtime; undefined until it is known. */
   get offer(): P2pOffer | undefined {
     return this.#handler.offer;
   }
 
-  /** Why there is no handler. */
+  /** The reason why there is no handler. */
   get trouble(): string | undefined {
     return this.#handler.trouble;
   }
 
-  /** Whether a handler is to be there: P2P is switched on, and the domain has stubs for it. */
+  /** True if P2P is switched on and the domain has stubs for it. */
   get expectsHandler(): boolean {
     return this.#init.enabled && !this.#handler.isMissing;
   }
 
-  /** A handler that couldn't be deployed is tried again at once: something has changed. */
+  /** Tries to deploy a missing handler at once, because something has changed. */
   retry(): void {
     this.start();
   }
 
-  /** How many messages came over connections that weren't the other side's own, or over none that is known. */
+  /** Number of messages over P2P that were turned away. */
   get refused(): number {
     return this.#admission.refused;
   }
@@ -150,27 +153,27 @@ export class Connections {
     return this.#list.all();
   }
 
-  /** The live connection to a runtime, unless nothing is heard of its other side. */
+  /** Returns the live connection to a runtime, unless it is suspect. */
   live(remoteRuntime: Address): P2pConnection | undefined {
     return this.#list.live(remoteRuntime);
   }
 
-  /** A live connection of whose other side nothing is heard, or where nothing arrives: for when there is no other way. */
+  /** Returns a live connection that is suspect, for use when there is no other route. */
   suspect(remoteRuntime: Address): P2pConnection | undefined {
     return this.#list.suspect(remoteRuntime);
   }
 
-  /** Is told of every change of state. @returns ends it */
+  /** Registers a listener for changes of state. @returns a function that removes it */
   onChange(listener: (change: ConnectionChange) => void): () => void {
     return this.#list.onChange(listener);
   }
 
-  /** Has the handler stub deployed, so that others can connect. */
+  /** Deploys the handler stub, so that others can connect. */
   start(): void {
     if (this.#init.enabled) this.#handler.start();
   }
 
-  /** Has a connection set up to the runtime of a record, beside the traffic, unless one is there or has just failed. */
+  /** Sets up a connection to the runtime of a record in the background, unless one exists or has just failed. */
   want(record: RegistryRecord): void {
     const { log } = this.#components;
     this.#repairs.wanted(record.runtime);
@@ -179,24 +182,27 @@ export class Connections {
     this.#requesters.setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${record.runtime}: ${asProtoflyError(thrown).message}`); });
   }
 
-  /** A carrier brought no receipt for what another did: a connection loses the traffic until the other side answers over it. */
+  /**
+   * Notes that a carrier brought no receipt although another did. A P2P connection then carries no messages until the
+   * other side answers over it.
+   */
   acknowledgesNothing(carrier: Carrier): void {
     const connection = this.#list.get(carrier.address);
     if (connection === carrier) this.#probation.acknowledgesNothing(connection);
   }
 
-  /** A message to a runtime takes another route, because no connection carries. */
+  /** Notes that a message takes another route because no connection carries. */
   missed(remoteRuntime: Address): void {
     this.#probation.missed(remoteRuntime);
   }
 
-  /** Whether a connection to that runtime is there or being set up. */
+  /** True if a connection to that runtime exists or is being set up. */
   busy(remoteRuntime: Address): boolean {
     return this.#requesters.isSettingUp(remoteRuntime) || this.#list.current(remoteRuntime).length > 0;
   }
 
   /**
-   * Waits until there is a live connection to the runtime of a record; sets it up if need be.
+   * Returns a live connection to the runtime of a record, and sets it up if necessary.
    * @throws ProtoflyError `E_REFUSED`, `E_UNREACHABLE`, `E_TIMEOUT`, `E_ABORTED`
    */
   async connect(record: RegistryRecord, onChange: (change: ConnectionChange) => void, signal?: AbortSignal): Promise<P2pConnection> {
@@ -213,7 +219,7 @@ export class Connections {
     }, { record, onChange, setupMs: this.#setupMs, signal });
   }
 
-  /** Ends the connections to a runtime in order. @returns those that were live */
+  /** Ends the connections to a runtime in order. @returns the connections that hadn't ended */
   async disconnect(remoteRuntime: Address): Promise<P2pConnection[]> {
     const connections = this.#list.current(remoteRuntime);
     this.#repairs.ended(remoteRuntime);
@@ -227,8 +233,8 @@ export class Connections {
   }
 
   /**
-   * The network of this machine has changed: every live connection has to show that it still leads somewhere; one whose
-   * own address is gone is renewed at once.
+   * Handles a change of this machine's network. Probes all live connections, and renews those whose own address is gone
+   * at once.
    */
   networkChanged(gone: ReadonlySet<string>): void {
     for (const connection of this.list()) {
@@ -255,7 +261,7 @@ export class Connections {
   }
 
   #probe({ stub, address, isShared }: P2pConnection): void {
-    // A stub that reports no addresses knows no commands.
+    // A stub without addresses for its connections knows no commands.
     if (isShared) return;
     const { bus, log } = this.#components;
     const from = child(this.#init.runtime, 'registry');
@@ -263,7 +269,7 @@ export class Connections {
       .catch((thrown: unknown) => { log('debug', `${address} was not probed: ${asProtoflyError(thrown).message}`); });
   }
 
-  /** A connection that has failed or was lost is of no more use. */
+  /** Cleans up after a connection that has failed or was lost. */
   #over(connection: P2pConnection): void {
     if (connection.role === 'requester') this.#requesters.dismiss(connection);
     else void connection.link?.close('ended');
@@ -277,7 +283,7 @@ export class Connections {
   }
 }
 
-/** This machine's address in the pair that a connection uses. */
+/** Returns this machine's address in the candidate pair of a connection. */
 const localAddress = ({ details }: P2pConnection): string | undefined => {
   const { local } = (details['pair'] ?? {}) as { readonly local?: unknown };
   return typeof local === 'string' ? /^(?:\[([^\]]+)\]|([^:]+)):\d+/.exec(local)?.slice(1).find((part) => part !== undefined) : undefined;

@@ -10,43 +10,46 @@ import type { Protostub, StatusEvent } from '../stubs/protostubs.js';
 
 export interface HandledConnectionsComponents {
   readonly clock: Clock;
-  /** Where the connections are listed. */
+  /** The list to which connections are added. */
   readonly list: ConnectionList;
   readonly admission: Admission;
-  /** The handler stub, while it runs. */
+  /** Returns the running handler stub, if there is one. */
   readonly handler: () => Protostub | undefined;
-  /** The runtime that hosts an address, as a registry says. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+  /**
+   * Returns the runtime that hosts an address, according to its registry.
+   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
+   */
   readonly hostOf: (address: Address) => Promise<Address | undefined>;
   readonly isOwn: (address: Address) => boolean;
 }
 
 export interface HandledConnectionsInit {
   readonly runtime: Address;
-  /** Of the handler stub. */
+  /** The handler stub's address. */
   readonly handler: Address;
-  /** How long messages of a port wait for the stub to announce its connection, in milliseconds. @default 2000 */
+  /** Time that messages of a port wait until the stub announces its connection, in milliseconds. @default 2000 */
   readonly announceMs?: number;
 }
 
-/** A port that no connection has yet. */
+/** A port without an announced connection. */
 interface Early {
   readonly port: Link<Message>;
-  /** Settles when a connection has it, or none came. */
+  /** Settles when a connection has the port, or after the timeout. */
   readonly waited: Promise<void>;
   readonly settle: () => void;
   readonly timer: Timer;
 }
 
 /**
- * The connections of the handler stub, as it reports them. A stub that gives each an address and a port is told apart by
- * these; of one that reports `value` and `resource` alone each connection stands under its remote runtime, and its
- * messages use the stub's main channel (docs/protocol.md, STB-7). Messages of unknown connections are refused.
+ * The connections that the handler stub reports. A stub may give each connection an address and a port. Otherwise it
+ * reports only `value` and `resource`: then there is one connection per remote runtime, and messages use the stub's main
+ * channel (docs/protocol.md, STB-7). Messages of unknown connections are refused.
  */
 export class HandledConnections {
   readonly #components: HandledConnectionsComponents;
   readonly #init: HandledConnectionsInit;
   readonly #early = new Map<Address, Early>();
-  /** Connections that share the main channel, and how many set-ups of each have not ended. */
+  /** Number of open set-ups of each connection that shares the main channel. */
   readonly #shared = new Map<P2pConnection, number>();
   #last = 0;
 
@@ -56,8 +59,9 @@ export class HandledConnections {
   }
 
   /**
-   * The stub announces a set-up, or reports on a connection.
-   * @throws ProtoflyError `E_CONFLICT`: it has to give way; `E_MESSAGE`, `E_NOT_FOUND`: the report is of no use
+   * Handles the announcement of a set-up, or a report on a connection.
+   * @throws ProtoflyError `E_CONFLICT` if the set-up has to give way; `E_MESSAGE` or `E_NOT_FOUND` if the report is
+   * invalid
    */
   report(event: StatusEvent): void {
     const { remoteRuntime, connection: address, status, description, details } = event;
@@ -82,7 +86,7 @@ export class HandledConnections {
     this.#components.list.step(known, status, description, details);
   }
 
-  /** The stub has opened a port. */
+  /** Handles a port that the stub has opened. */
   port(address: Address, port: Link<Message>): void {
     const { list, clock } = this.#components;
     const connection = list.get(address);
@@ -102,19 +106,19 @@ export class HandledConnections {
     });
   }
 
-  /** Lets a message in that came over the main channel: its sender tells by which connection, if by any. */
+  /** Takes in a message from the main channel, over the connection that its sender indicates. */
   admit(message: Message, stub: Protostub): Backpressure {
     const { admission, isOwn } = this.#components;
     if (isOwn(message.from) || partsOf(message.from).scheme === 'domain') return admission.refuse(message, stub);
     return this.#attributed(message, (connection) => admission.admit(message, connection), (refusal, runtime) => carried(stub, refusal, runtime), stub.address);
   }
 
-  /** A connection is over. */
+  /** Forgets a connection that has ended. */
   over(connection: P2pConnection): void {
     this.#shared.delete(connection);
   }
 
-  /** Ends what waits for an announcement. Idempotent. */
+  /** Ends all waits for announcements. Idempotent. */
   close(): void {
     for (const { timer, settle } of this.#early.values()) {
       timer.cancel();
@@ -131,7 +135,7 @@ export class HandledConnections {
       if (ends) return;
       connection = this.#addShared(remoteRuntime);
     } else if (status === 'created') {
-      // The next generation is made beside this one, under the same name.
+      // The next generation is set up beside this one, under the same name.
       this.#shared.set(connection, this.#shared.get(connection)! + 1);
       return;
     }
@@ -140,7 +144,7 @@ export class HandledConnections {
       this.#shared.set(connection, setUps - 1);
       return;
     }
-    // Not every stub reports each step.
+    // Some stubs skip states.
     if (status === 'live' && connection.status === 'created') list.step(connection, 'in-progress');
     list.step(connection, status, description, details);
   }
@@ -155,7 +159,7 @@ export class HandledConnections {
         if (stub === undefined) throw new ProtoflyError('E_LINK_CLOSED', `${handler} is gone`);
         return carried(stub, message, remoteRuntime);
       },
-      // The channel is the stub's, and that of its other connections.
+      // The channel belongs to the stub and its other connections.
       close: () => Promise.resolve(),
     };
     this.#shared.set(connection, 1);
@@ -167,20 +171,24 @@ export class HandledConnections {
     return undefined;
   }
 
-  /** @throws ProtoflyError `E_CONFLICT` */
+  /** Adds a connection. @throws ProtoflyError `E_CONFLICT` */
   #add(remoteRuntime: Address, init: { readonly address: Address; readonly generation: number; readonly isShared?: boolean }): P2pConnection {
     const { list, clock } = this.#components;
     this.#settleGlare(remoteRuntime);
     return list.add(new P2pConnection({ clock }, { ...init, stub: this.#init.handler, role: 'handler', remoteRuntime }));
   }
 
-  /** Both sides at once: the requester with the lower runtime URL goes on, the other gives way. */
+  /**
+   * Resolves glare, when both sides set up at once: the requester with the lower runtime URL continues, the other gives
+   * way.
+   * @throws ProtoflyError `E_CONFLICT`
+   */
   #settleGlare(remoteRuntime: Address): void {
     const { list } = this.#components;
     const own = list.settingUp(remoteRuntime).find(({ role }) => role === 'requester');
     if (own === undefined) return;
     if (this.#init.runtime < remoteRuntime) throw new ProtoflyError('E_CONFLICT', 'a set-up from here to there has precedence');
-    // Deferred, so that the other's set-up stands in the list when this one is reported as failed.
+    // Deferred, so that the other side's set-up is listed when this one is reported as failed.
     queueMicrotask(() => {
       own.gaveWay = true;
       list.step(own, 'failed', 'gave way to a set-up from the other side');
@@ -200,19 +208,22 @@ export class HandledConnections {
     list.carries(connection);
   }
 
-  /** A message came by a port before its connection was announced, or without that. */
+  /** Handles a message from a port whose connection was announced later or never. */
   #cameEarly(message: Message, address: Address, port: Link<Message>): Backpressure {
     const { list, admission } = this.#components;
     const announced = list.get(address);
     if (announced?.link === port) return admission.admit(message, announced);
     return this.#attributed(message, (connection) => {
-      // The stub has ports, and doesn't say whose.
+      // The stub has ports, but doesn't name their connections.
       if (connection.link !== port) this.#attach(connection, port, address);
       return admission.admit(message, connection);
     }, (refusal) => port.send(refusal), announced === undefined ? address : `${address}, which is ${announced.status},`);
   }
 
-  /** Finds the shared connection with the runtime in which the sender of a message lives. Without one the message is refused. */
+  /**
+   * Finds the shared connection to the runtime in which the sender of a message lives. If there is none, refuses the
+   * message.
+   */
   #attributed(message: Message, found: (connection: P2pConnection) => Backpressure, reply: (refusal: Message, runtime: Address | undefined) => Backpressure, origin: string): Backpressure {
     const { admission, hostOf } = this.#components;
     const { from } = message;
@@ -230,6 +241,6 @@ export class HandledConnections {
 
 const isOver = ({ status }: P2pConnection): boolean => status === 'failed' || status === 'disconnected';
 
-/** Gives a stub with several connections a message for one of them. */
+/** Sends a message over one of a stub's connections that share its main channel. */
 const carried = (stub: Protostub, message: Message, peer: Address | undefined): Backpressure =>
   stub.send(peer === undefined ? message : ({ ...message, body: bodyWith(message.body, { peer }) } as Message));

@@ -9,22 +9,22 @@ export interface P2pConnectionInit {
   readonly role: 'requester' | 'handler';
   readonly remoteRuntime: Address;
   readonly generation: number;
-  /** What the set-up goes by; the requester's alone. */
+  /** The record that the set-up uses. Only set for a requester. */
   readonly record?: RegistryRecord;
-  /** Whether its stub has no port for it, so that its messages come and go over the stub's main channel. @default false */
+  /** True if the connection has no port, and its messages use the stub's main channel. @default false */
   readonly isShared?: boolean;
 }
 
-/** The code with which a handler refuses a set-up that has to give way. */
+/** The code with which a handler refuses a set-up that must give way. */
 const GLARE = 486;
 
-/** So long a connection may carry messages without bringing any before somebody asks, in milliseconds. */
+/** Time after which a connection that carries messages but brings none is checked, in milliseconds. */
 const SILENT_MS = 5000;
 
-/** One P2P connection, as the events about it tell. */
+/** One P2P connection, with the state that status events report. */
 export class P2pConnection implements Origin, Carrier {
   readonly kind = 'p2p';
-  /** One that is keeps nothing: it is over. */
+  /** Always false: an unreachable connection has ended. */
   readonly isAway = false;
   readonly address: Address;
   readonly stub: Address;
@@ -35,26 +35,29 @@ export class P2pConnection implements Origin, Carrier {
   generation: number;
   status: ConnectionStatus = 'created';
   reason: string | undefined;
-  /** When its status last changed, in milliseconds since 1970. */
+  /** Time of the last status change, in milliseconds since 1970. */
   since: number;
-  /** When it last became live. */
+  /** Time when it last became live, in steady time. */
   liveSince = 0;
-  /** When it last carried a message, either way; while it is suspect, when a message last took another route instead. */
+  /**
+   * Time of its last message in either direction, in steady time. While it is suspect, the time of the last message that
+   * took another route instead.
+   */
   usedAt: number;
   details: Readonly<Record<string, unknown>> = {};
   link: Pick<Link<Message>, 'send' | 'close'> | undefined;
-  /** Why messages are taken to be lost over it, until the other side answers over it. Set by the list of connections. */
+  /** Reason to assume that messages over it are lost, until the other side answers over it. Set by `ConnectionList`. */
   doubt: string | undefined;
-  /** It was ended here because the other side's set-up goes on instead. */
+  /** True if this side ended it because the other side's set-up continues. */
   gaveWay = false;
-  /** Is told when it is given a message although nothing has come over it for long since others were. */
+  /** Called when a message is sent after nothing has come for `SILENT_MS`. */
   onSilence: () => void = () => undefined;
-  /** Senders that were found to live in the remote runtime. */
+  /** Senders that are known to live in the remote runtime. */
   readonly verified = new Set<Address>();
   readonly #clock: Clock;
-  /** Since when it has carried messages without bringing any. */
+  /** Time of the first message sent since the last one came, in steady time. */
   #silentSince: number | undefined;
-  /** How many messages it has carried, those of batches included. */
+  /** Number of messages sent, including each message of a batch. */
   #sent = 0;
   #received = 0;
 
@@ -79,23 +82,23 @@ export class P2pConnection implements Origin, Carrier {
     return { path: 'p2p', generation: this.generation };
   }
 
-  /** Undefined where its stub doesn't tell and nothing else is known, and while it isn't live. */
+  /** The health of a live connection, as reported or doubted; undefined if it isn't known. */
   get health(): 'good' | 'suspect' | undefined {
     const health = this.doubt === undefined ? this.details['health'] : 'suspect';
     return this.status === 'live' && (health === 'good' || health === 'suspect') ? health : undefined;
   }
 
-  /** Live by its state, but nothing is heard of the other side, or nothing arrives there. */
+  /** True if it is live, but its other side is silent or receives nothing. */
   get isSuspect(): boolean {
     return this.health === 'suspect';
   }
 
-  /** It failed because the other side's set-up goes on instead: that one has come here, or the other side says so. */
+  /** True if it failed because the other side's set-up continues. */
   get hasYielded(): boolean {
     return this.gaveWay || this.details['refusedWith'] === GLARE;
   }
 
-  /** A message came over it. */
+  /** Notes that a message came over the connection. */
   brought(message: Message): void {
     this.usedAt = this.#clock.now();
     this.#silentSince = undefined;
@@ -116,7 +119,7 @@ export class P2pConnection implements Origin, Carrier {
     return backpressure;
   }
 
-  /** @see docs/control.md */
+  /** Returns the connection as docs/control.md describes it. */
   view(): Record<string, unknown> {
     const { address, stub, role, remoteRuntime, status, reason, since, generation, details, health } = this;
     return {

@@ -6,33 +6,33 @@ import type { P2pConnection } from './p2p-connection.js';
 export interface ProbationComponents {
   readonly clock: Clock;
   readonly list: Pick<ConnectionList, 'current' | 'doubt' | 'live' | 'suspect'>;
-  /** Pings a runtime over its P2P connection, or through the message node. @returns whether it answered that the ping came so. Never rejects. */
+  /** Pings a runtime by the given path. @returns true if the answer confirms that path. Never rejects */
   readonly ping: (remoteRuntime: Address, path: 'p2p' | 'msg-node') => Promise<boolean>;
 }
 
 export interface ProbationInit {
-  /** The pause after the first ping that wasn't answered, in milliseconds, doubling up to `maxMs`. @default 1000 */
+  /** Pause after the first unanswered ping, in milliseconds; doubles up to `maxMs`. @default 1000 */
   readonly firstMs?: number;
-  /** @default 300_000 */
+  /** Longest pause, in milliseconds. @default 300_000 */
   readonly maxMs?: number;
-  /** After so long without a doubt pauses begin with the shortest again, in milliseconds. @default 600_000 */
+  /** Time without doubt after which pauses start from the shortest again, in milliseconds. @default 600_000 */
   readonly steadyMs?: number;
-  /** How many runtimes are remembered. @default 10_000 */
+  /** Maximum number of remembered runtimes. @default 10_000 */
   readonly maxRemembered?: number;
 }
 
-/** What is known of the connections with one runtime. */
+/** The state of the connections with one runtime. */
 interface Term {
-  /** Why they are doubted; undefined while they aren't. */
+  /** The reason to doubt them; undefined if there is none. */
   why: string | undefined;
-  /** How often in a row they were doubted, or brought no answer to a ping. */
+  /** Number of doubts and unanswered pings in a row. */
   failures: number;
-  /** Earliest time of the next ping. */
+  /** Earliest time of the next ping, in steady time. */
   notBefore: number;
-  /** When they were doubted last. */
+  /** Time of the last doubt, in steady time. */
   doubtedAt: number;
   isPinging: boolean;
-  /** The connection, and its generation, that was pinged last. */
+  /** The connection that was last pinged, with its generation. */
   pinged: string | undefined;
 }
 
@@ -41,8 +41,8 @@ const ACKNOWLEDGES_NOTHING = 'acknowledges nothing, though the message node does
 const ANSWERS_NOTHING = 'answers nothing, though the message node does';
 
 /**
- * Connections over which messages are lost although they are live. Such a connection carries nothing until the other
- * runtime answers a ping over it, and so do those that follow it (docs/protocol.md, P2P-16).
+ * Detects live connections that lose messages. Such a connection carries no messages until the other runtime answers a
+ * ping over it. The same holds for new connections with that runtime (docs/protocol.md, P2P-16).
  */
 export class Probation {
   readonly #components: ProbationComponents;
@@ -54,22 +54,25 @@ export class Probation {
     this.#init = { firstMs: 1000, maxMs: 300_000, steadyMs: 600_000, maxRemembered: 10_000, ...init };
   }
 
-  /** A connection brought no receipt for a message that arrived another way. It may answer a ping at once. */
+  /**
+   * Doubts a connection that brought no receipt for a message that arrived by another path. The first ping follows at
+   * once.
+   */
   acknowledgesNothing(connection: P2pConnection): void {
     this.#begin(connection, ACKNOWLEDGES_NOTHING);
   }
 
-  /** Takes note of every change of every connection. */
+  /** Handles every change of every connection. */
   changed({ connection, now }: ConnectionChange): void {
     if (now === 'created') connection.onSilence = () => { void this.#check(connection); };
     const term = this.#terms.get(connection.remoteRuntime);
     if (term?.why === undefined) return;
     if (now === 'created') this.#components.list.doubt(connection, term.why);
-    // Another connection, or another generation of it, may be better.
+    // Another connection, or a new generation, may be better.
     if (now === 'live' && term.pinged !== nameOf(connection)) void this.#retry(connection.remoteRuntime, term);
   }
 
-  /** A message to a runtime takes another route, because no connection carries. */
+  /** Notes that a message to a runtime takes another route because no connection carries. */
   missed(remoteRuntime: Address): void {
     const term = this.#terms.get(remoteRuntime);
     if (term?.why === undefined) return;
@@ -94,7 +97,10 @@ export class Probation {
     this.missed(remoteRuntime);
   }
 
-  /** Nothing comes over a connection that carries. Where its runtime answers no ping over it, but one through the message node, it is doubted. */
+  /**
+   * Checks a connection that sends but receives nothing. If a ping over it fails, but one through the message node
+   * succeeds, it is doubted.
+   */
   async #check(connection: P2pConnection): Promise<void> {
     const { clock, list, ping } = this.#components;
     const { remoteRuntime } = connection;
@@ -120,12 +126,12 @@ export class Probation {
     term.isPinging = false;
     if (isGood) this.#clear(connection, term);
     else this.#pause(term);
-    // Meanwhile another may have come.
+    // Another connection may have come meanwhile.
     const next = list.suspect(remoteRuntime);
     if (next !== undefined) this.changed({ connection: next, was: 'live', now: 'live', reason: undefined });
   }
 
-  /** One connection has shown that it is good. Others of that runtime stand behind it. */
+  /** Clears the doubt about all connections with a runtime, because one has proved good. */
   #clear(connection: P2pConnection, term: Term): void {
     const { list } = this.#components;
     term.why = undefined;
@@ -133,7 +139,7 @@ export class Probation {
     for (const other of list.current(connection.remoteRuntime)) list.doubt(other, undefined);
   }
 
-  /** The first ping may follow at once. */
+  /** Sets the time of the next ping. The first may follow at once. */
   #pause(term: Term): void {
     const pause = term.failures === 0 ? 0 : pauseAfter(term.failures, this.#init);
     term.failures += 1;

@@ -6,46 +6,50 @@ import type { P2pConnection } from './p2p-connection.js';
 export interface ReconnectorComponents {
   readonly clock: Clock;
   readonly random: () => number;
-  /** Has the next generation made beside a connection. Resolves when it is live. @throws ProtoflyError */
+  /** Sets up the next generation beside a connection. Resolves when it is live. @throws ProtoflyError */
   readonly renew: (connection: P2pConnection) => Promise<void>;
-  /** @throws ProtoflyError when it can't even begin */
+  /** Begins a set-up. @throws ProtoflyError when it can't begin */
   readonly setUp: (record: RegistryRecord) => Promise<void>;
-  /** Whether a connection to that runtime is there or being set up. */
+  /** True if a connection to that runtime exists or is being set up. */
   readonly isBusy: (remoteRuntime: Address) => boolean;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 export interface RepairsInit {
-  /** The first pause before another attempt, in milliseconds, doubling up to `maxMs`; each is shortened by up to half, by chance. @default 250 */
+  /**
+   * First pause before another attempt, in milliseconds; doubles up to `maxMs`. Each pause is randomly shortened by up to
+   * half.
+   * @default 250
+   */
   readonly firstMs?: number;
-  /** @default 30_000 */
+  /** Longest pause, in milliseconds. @default 30_000 */
   readonly maxMs?: number;
-  /** How long after its last message a connection is still wanted. @default 60_000 */
+  /** Time after its last message during which a connection is still wanted, in milliseconds. @default 60_000 */
   readonly wantedMs?: number;
 }
 
 interface Repair {
-  /** A person asked for the connection: it is wanted until he ends it. */
+  /** True if a person asked for the connection. It stays wanted until a person ends it. */
   byHand: boolean;
-  /** A connection was lost and is to come back; until when. */
+  /** End of the attempts to replace a lost connection, in steady time. */
   until: number;
   failures: number;
-  /** Until when nothing is tried for the sake of a message. */
+  /** Earliest time of the next set-up for a message, in steady time. */
   notBefore: number;
   timer: Timer | undefined;
 }
 
-/** A connection that lasted so long has not failed, in milliseconds. */
+/** Minimum duration of a connection that resets the pauses, in milliseconds. */
 const STEADY_MS = 10_000;
-/** How long after it was ended by hand a message doesn't bring a connection back. */
+/** Time after a person ended a connection before a message may set it up again, in milliseconds. */
 const REST_MS = 1000;
-/** How many runtimes are remembered with which nothing is going on. */
+/** Maximum number of remembered runtimes without activity. */
 const MAX_REMEMBERED = 10_000;
 
 /**
- * Brings back what was lost: a connection that turns suspect is renewed beside itself, one that is gone is set up again,
- * with growing pauses, for as long as it is wanted. Only the side that asked for a connection does so; and neither does
- * when one of the two said goodbye.
+ * Restores connections. A suspect connection is renewed beside the old one. A lost one is set up again, with growing
+ * pauses, while it is wanted. Only the side that requested a connection does so, and only if neither side ended it in
+ * order.
  */
 export class Reconnector {
   readonly #components: ReconnectorComponents;
@@ -62,38 +66,38 @@ export class Reconnector {
     this.#wantedMs = init.wantedMs ?? 60_000;
   }
 
-  /** Whether a set-up may be tried for the sake of a message. */
+  /** True if a set-up for a message may be tried now. */
   mayTry(remoteRuntime: Address): boolean {
     return (this.#repairs.get(remoteRuntime)?.notBefore ?? 0) <= this.#components.clock.now();
   }
 
-  /** A person wants it: from now on until he doesn't. */
+  /** Notes that a person wants a connection, and renews a suspect one. */
   asked(remoteRuntime: Address, suspect: P2pConnection | undefined): void {
     this.#repair(remoteRuntime).byHand = true;
     if (suspect !== undefined) this.#renewSoon(suspect);
   }
 
-  /** A person ends it. */
+  /** Notes that a person has ended the connection. */
   ended(remoteRuntime: Address): void {
     this.#repairs.get(remoteRuntime)?.timer?.cancel();
     this.#repairs.delete(remoteRuntime);
     this.#repair(remoteRuntime).notBefore = this.#components.clock.now() + REST_MS;
   }
 
-  /** A message wants to go there while there is no connection. */
+  /** Notes that a message needs a connection that is gone, and prolongs the attempts. */
   wanted(remoteRuntime: Address): void {
     const repair = this.#repairs.get(remoteRuntime);
     if (repair?.timer !== undefined) repair.until = Math.max(repair.until, this.#components.clock.now() + this.#wantedMs);
   }
 
-  /** The path of a connection is gone for certain: it is renewed without waiting for its silence. */
+  /** Renews a connection at once, because its network path is certainly gone. */
   hurry(connection: P2pConnection): void {
     if (connection.role !== 'requester' || !this.#isWanted(connection)) return;
     this.#repair(connection.remoteRuntime).timer?.cancel();
     void this.#renew(connection);
   }
 
-  /** Takes note of every change of every connection. */
+  /** Handles every change of every connection. */
   changed({ connection, was, now }: ConnectionChange): void {
     const { remoteRuntime } = connection;
     if (now === 'live') {
@@ -103,13 +107,13 @@ export class Reconnector {
     else if (now === 'failed' && connection.role === 'requester') this.#failed(connection);
   }
 
-  /** Idempotent. */
+  /** Cancels all attempts. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const { timer } of this.#repairs.values()) timer?.cancel();
   }
 
-  /** There is a connection that works. */
+  /** Ends the attempts, because a connection works. */
   #settled(remoteRuntime: Address): void {
     const repair = this.#repairs.get(remoteRuntime);
     if (repair === undefined) return;
@@ -130,7 +134,7 @@ export class Reconnector {
   #failed(connection: P2pConnection): void {
     const repair = this.#repair(connection.remoteRuntime);
     if (repair.until > this.#components.clock.now()) this.#setUpLater(repair, connection);
-    // One that gave way to the other side's has not failed.
+    // Giving way to the other side's set-up is no failure.
     else if (!connection.hasYielded) repair.notBefore = this.#components.clock.now() + this.#pause(repair);
   }
 
@@ -144,12 +148,12 @@ export class Reconnector {
     repair.timer = clock.setTimeout(() => {
       repair.timer = undefined;
       if (isBusy(remoteRuntime) || clock.now() > repair.until) return;
-      // What becomes of it is told as a change.
+      // The result arrives as a change.
       setUp(record).catch((thrown: unknown) => { log('info', `no P2P connection to ${remoteRuntime}: ${asProtoflyError(thrown).message}`); });
     }, pause);
   }
 
-  /** A suspect connection often comes back by itself within a moment. */
+  /** Renews a suspect connection after a pause, because it often recovers by itself. */
   #renewSoon(connection: P2pConnection): void {
     if (this.#closed || connection.role !== 'requester' || !this.#isWanted(connection)) return;
     const repair = this.#repair(connection.remoteRuntime);

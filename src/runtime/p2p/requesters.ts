@@ -13,13 +13,13 @@ export interface RequestersComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
-  /** Where their connections are listed. */
+  /** The list to which connections are added. */
   readonly list: ConnectionList;
-  /** The servers for set-ups. */
+  /** The ICE servers for set-ups. */
   readonly ice: { ready(): Promise<Ice> };
-  /** The last generation of set-ups by remote runtime. */
+  /** The last set-up's generation by remote runtime. */
   readonly generations: Collection<number>;
-  /** Which stubs this runtime's domain takes for P2P. @throws ProtoflyError as `StubCatalogue.describe` */
+  /** Returns the P2P stubs of this runtime's domain. @throws ProtoflyError as `StubCatalogue.describe` */
   readonly offered: () => Promise<P2pOffer>;
   readonly admit: (message: Message, connection: P2pConnection) => Backpressure;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -33,7 +33,7 @@ export interface RequestersInit {
 
 const isWanted = ({ status }: P2pConnection): boolean => status === 'created' || status === 'in-progress' || status === 'live';
 
-/** This runtime's P2P requester stubs: one for each connection that is set up from here, deployed for it and gone with it. */
+/** The P2P requester stubs of this runtime. Each sets up one connection and ends with it. */
 export class Requesters {
   readonly #components: RequestersComponents;
   readonly #init: RequestersInit;
@@ -45,13 +45,13 @@ export class Requesters {
     this.#init = init;
   }
 
-  /** Whether a stub is being deployed that is to reach a runtime. */
+  /** True if a stub for a connection to that runtime is being deployed. */
   isSettingUp(remoteRuntime: Address): boolean {
     return this.#settingUp.has(remoteRuntime);
   }
 
   /**
-   * Has a stub deployed that sets a connection up to the runtime of a record; one at a time.
+   * Deploys a stub that sets up a connection to the runtime of a record. Concurrent calls for one runtime share a set-up.
    * @throws ProtoflyError `E_REFUSED`, `E_USAGE`, or as `Protostubs.deploy`
    */
   setUp(record: RegistryRecord): Promise<void> {
@@ -60,14 +60,14 @@ export class Requesters {
     return running;
   }
 
-  /** Has a stub make the next generation of its connection, beside it. */
+  /** Makes a stub set up the next generation of its connection, beside the present one. */
   async renew({ stub }: P2pConnection): Promise<void> {
     const { runtime, setupMs } = this.#init;
-    // An eager attempt may be followed by another.
+    // A first attempt without pause may be followed by another.
     await this.#components.bus.ask({ type: 'execute', from: child(runtime, 'registry'), to: stub, body: { resource: '/reconnect' } }, { timeoutMs: 2 * setupMs + 1000 });
   }
 
-  /** A connection is live. A set-up that was tried more than once has used up more than one generation. */
+  /** Stores the generation of a live connection. Repeated attempts may have used several. */
   succeeded(connection: P2pConnection): void {
     const { generation } = connection.details;
     if (typeof generation !== 'number' || generation === connection.generation) return;
@@ -76,7 +76,7 @@ export class Requesters {
     generations.put(connection.remoteRuntime, generation).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
   }
 
-  /** A connection has failed or is lost: its stub is of no more use. */
+  /** Undeploys the stub of a connection that has failed or was lost. */
   dismiss({ stub, address }: P2pConnection): void {
     const { stubs, nodes, log } = this.#components;
     void stubs.get(stub)?.undeploy().catch((thrown: unknown) => { log('debug', asProtoflyError(thrown).message); });
@@ -101,7 +101,7 @@ export class Requesters {
         url,
         kind: 'p2p-requester',
         domain: domainOf(remoteRuntime),
-        // A record that names none is of a runtime that speaks as the stubs of this domain do.
+        // If the record names no requester stub, the remote runtime uses the same protocol as this domain's stubs.
         origin: p2pRequester ?? (await offered()).p2pRequester,
         config: { runtimeURL: runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, ...(await ice.ready()), generation, setupMs },
         admit: (message) => admit(message, connection),

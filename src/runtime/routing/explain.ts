@@ -17,7 +17,7 @@ export interface ExplainerComponents {
   readonly catalogue: StubCatalogue;
 }
 
-/** One step of the search for a way, in words. */
+/** One step of a routing decision, in words. */
 export interface Step {
   readonly step: string;
   readonly result: string;
@@ -31,8 +31,8 @@ export interface Explanation {
 }
 
 /**
- * Says which way a message would take now, and why: the decisions of `Router`, taken for nobody. Nothing is sent but
- * the question to a registry, and no stub is deployed; one that would have to be is downloaded and checked.
+ * Explains which route a message would take now: the decisions of `Router`, without a message. Only asks registries;
+ * deploys no stub. A stub that would have to be deployed is downloaded and checked.
  */
 export class Explainer {
   readonly #components: ExplainerComponents;
@@ -43,7 +43,7 @@ export class Explainer {
     this.#runtime = runtime;
   }
 
-  /** @throws ProtoflyError when a registry can't be asked */
+  /** Explains the route to an address. @throws ProtoflyError when a registry can't be asked */
   async explain(to: Address): Promise<Explanation> {
     const { hyperties, records, connections } = this.#components;
     const steps: Step[] = [];
@@ -95,7 +95,7 @@ export class Explainer {
     return deployed === undefined ? `${stub} is gone` : describe(deployed);
   }
 
-  /** What a catalogue has, or why that can't be used. */
+  /** Describes a catalogue entry, or the reason why it can't be used. */
   async #available(origin: Address): Promise<string> {
     try {
       const { descriptor, hash, from, keyId } = await this.#components.catalogue.find(origin);

@@ -14,10 +14,13 @@ export interface IngressComponents {
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-/** Components of a runtime that only programs of this runtime, and its own parts, may send requests to. */
+/** Components of a runtime that only take requests of its own programs and parts. */
 const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
 
-/** Where messages of others come in, once it is known that they come from where they say: to the bus, unless they are for nobody outside. */
+/**
+ * Takes in messages from outside whose sender has been checked, and posts them to the bus. Refuses requests to private
+ * components.
+ */
 export class Ingress {
   readonly #components: IngressComponents;
   readonly #runtime: Address;
@@ -28,12 +31,12 @@ export class Ingress {
     this.#runtime = runtime;
   }
 
-  /** How many requests were for components that take none from outside. */
+  /** Number of requests from outside that were refused. */
   get rejected(): number {
     return this.#rejected;
   }
 
-  /** Whether an address is this runtime's, so that nobody else may claim it. */
+  /** True if an address belongs to this runtime, so that no other may claim it. */
   isOwn(address: Address): boolean {
     return isWithin(address, this.#runtime) || this.#components.hyperties.find(address) !== undefined;
   }
@@ -52,7 +55,7 @@ export class Ingress {
     return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
   }
 
-  /** Takes in the messages of a batch. One for nobody here is refused as a whole. */
+  /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */
   #apart(batch: Request, origin: Origin): Backpressure {
     const { bus } = this.#components;
     if (typeof batch.to !== 'string' || !bus.isLocal(batch.to)) return bus.post(batch, origin);
@@ -67,9 +70,9 @@ export class Ingress {
 
   #answered(answer: Response, origin: Origin): Backpressure {
     const { bus, outgoing, outbox, records, log } = this.#components;
-    // Nobody answers for others.
+    // A response from outside settles only its own request: drop the other ids that it lists.
     const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
-    // Whoever isn't there any more is looked for anew.
+    // The receiver has gone: its record is out of date.
     if (response.body.code === 404 || response.body.code === 408) records.forget(response.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
     const kept = outbox.settle(response);
     if (kept === undefined) {

@@ -25,12 +25,12 @@ const FUNCTION = /^(?:domain|global|connection):/;
 const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
 const USER = /^user(?:-guid)?:/;
 
-/** Whether messages of an address always go through message nodes. */
+/** True if messages to or from an address always go through message nodes. */
 export const viaNode = (address: Address): boolean => FUNCTION.test(address) || P2P_STUB.test(address);
 
 /**
- * The way of a message to an address that isn't here: the resolution of docs/protocol.md, "Routing". Never waits for
- * P2P: while a connection is being set up, messages take the message node.
+ * Chooses the route of messages to other runtimes (docs/protocol.md, "Routing"). Never waits for P2P: while a connection
+ * is being set up, messages go through the message node.
  */
 export class Router implements Resolver {
   readonly #components: RouterComponents;
@@ -42,7 +42,7 @@ export class Router implements Resolver {
   }
 
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
-    // A runtime is no relay: what others send ends here or nowhere.
+    // A runtime is no relay: messages from outside end here or nowhere.
     if (isForeign(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
     if (wantsKeeping(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
     const none = (thrown: unknown): Listener => this.#hold(message, to, asProtoflyError(thrown));
@@ -68,7 +68,7 @@ export class Router implements Resolver {
     return this.#components.records.find(to).then((record) => this.#routeTo(request, record?.runtime, record));
   }
 
-  /** Whether anything is known to be in the way of a message: no message node there, and no live connection that it may take. */
+  /** True if a message is known to have no route: its message node is away, and it may take no live connection. */
   isAway(request: RouteRequest): boolean {
     const { to } = request;
     const { records, nodes, connections } = this.#components;
@@ -76,7 +76,7 @@ export class Router implements Resolver {
     return nodes.isAway(domainOf(to)) && (runtime === undefined || !this.#mayGoDirectly(request) || connections.live(runtime) === undefined);
   }
 
-  /** Whether neither it nor its sender has been told never to take P2P. */
+  /** True if both the message and its sender allow P2P. */
   #mayGoDirectly({ from, p2p }: RouteRequest): boolean {
     return p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
   }
@@ -89,7 +89,7 @@ export class Router implements Resolver {
       if (live !== undefined) return live === avoid && wish !== 'require' ? this.#insteadOf(live, domainOf(to)) : live;
       if (runtime !== undefined) connections.missed(runtime);
       if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
-      // What is only suspect is better than nothing.
+      // A suspect connection is better than none.
       const suspect = runtime !== undefined && (wish === 'require' || nodes.isAway(domainOf(to)) || avoid?.kind === 'msg-node') ? connections.suspect(runtime) : undefined;
       if (suspect !== undefined) return suspect;
     }
@@ -97,7 +97,7 @@ export class Router implements Resolver {
     return nodes.carrier(domainOf(to));
   }
 
-  /** The message node of a domain, or the connection after all where that can't be reached. Never rejects. */
+  /** Returns the message node of a domain, or the connection if the node can't be reached. Never rejects. */
   async #insteadOf(connection: Carrier, domain: string): Promise<Carrier> {
     const { nodes } = this.#components;
     try {
@@ -108,24 +108,27 @@ export class Router implements Resolver {
     }
   }
 
-  /** A response takes a live connection or the message node; nothing is looked up or set up for it. */
+  /** Chooses the carrier of a response: a live connection or the message node. Looks nothing up and sets nothing up. */
   #back(response: Response): Carrier | Promise<Carrier> {
     const { records, connections, nodes } = this.#components;
     const { to, from } = response;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    // What a data object or a P2P stub answers belongs to a set-up: it goes the way it was asked.
+    // Responses of data objects and P2P stubs belong to a set-up: they return by the path of the request.
     if (viaNode(from)) return nodes.wayBack(to);
-    // What says that its question came through a message node goes back through one, while that is there: the sender
-    // changes its way first when a connection dies. And Connection objects speak through message nodes, whatever has
-    // become live meanwhile.
-    // A refusal does so in any case: the domain has to hear of its mail, or its sender would be told what isn't true yet.
+    // If the request came through a message node, the response returns through one while it is there: the sender is first
+    // to change its route when a connection dies. A refusal does so even while the node is away. Otherwise its sender
+    // would hear of it while the domain still delivers the message as mail. Connection objects always use message nodes,
+    // even when a connection is live.
     if ((response.body['path'] === 'msg-node' && (!isSuccess(response) || !nodes.isAway(domainOf(to)))) || FUNCTION.test(from)) return nodes.wayBack(to);
     const runtime = runtimeOf(to) ?? records.known(to)?.runtime;
     const live = runtime === undefined || viaNode(to) ? undefined : connections.live(runtime);
     return live ?? nodes.wayBack(to);
   }
 
-  /** What wants a receipt waits for a way that there was before, as long as its sender does. @throws ProtoflyError for the rest */
+  /**
+   * Holds a message that wants a receipt, if its domain was reached before and is away now.
+   * @throws ProtoflyError for all others
+   */
   #hold(message: Message, to: Address, error: ProtoflyError): Listener {
     const { records, nodes, outgoing } = this.#components;
     const waits = error.code === 'E_UNREACHABLE' && !isResponse(message) && expectationOf(message) === 'receipt' && nodes.wasLive(domainOf(to));
@@ -133,7 +136,10 @@ export class Router implements Resolver {
     return (sent) => outgoing.hold(sent, to, error);
   }
 
-  /** The outbox finds the way itself, and again later. But it waits for receipts. */
+  /**
+   * Hands a message to the outbox, which finds the route itself and tries again later. If the receiver sends no receipts,
+   * the message is relayed at once.
+   */
   #keep(to: Address): Listener | Promise<Listener> {
     const { records, outbox } = this.#components;
     const listener = (record: RegistryRecord | undefined): Listener => {
@@ -148,7 +154,7 @@ export class Router implements Resolver {
     return records.find(to).then(listener, () => listener(undefined));
   }
 
-  /** Sends best effort what will never be acknowledged, and says so when its carrier has it. */
+  /** Sends a message without expecting a receipt, and tells the sender when the carrier has it. */
   async #relay(message: Request, to: Address, carrier: Carrier): Promise<void> {
     const { expect, ...body } = message.body ?? {};
     await carrier.send({ ...message, body });
@@ -171,5 +177,5 @@ export class Router implements Resolver {
   }
 }
 
-/** A record of a runtime that can't be waited for. Of an address without a record nothing is known. */
+/** True if the record says that its runtime sends no receipts. Without a record, nothing is known. */
 const offersNoReceipts = (record: RegistryRecord | null | undefined): boolean => record !== undefined && record !== null && record.delivery !== DELIVERY;

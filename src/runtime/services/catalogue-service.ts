@@ -9,17 +9,17 @@ export interface CatalogueServiceComponents {
   readonly bus: MessageBus;
   readonly publishers: Publishers;
   readonly catalogue: Pick<CheckedCatalogue, 'verify'>;
-  /** Other keys are believed now. */
+  /** Called when the trusted keys have changed. */
   readonly onTrust: () => void;
 }
 
 export interface CatalogueServiceInit {
   readonly runtime: Address;
-  /** The runtime's own: the one that is meant where none is said. */
+  /** The runtime's own domain, the default of requests. */
   readonly domain: string;
 }
 
-/** What a program says: nothing of it is believed to be there. */
+/** The body of a program's request, not validated yet. */
 interface Said {
   readonly domain?: unknown;
   readonly key?: unknown;
@@ -28,7 +28,7 @@ interface Said {
   readonly name?: unknown;
 }
 
-/** `<runtime>/catalogue`: whose packages this runtime believes, and whether one of them is in order. @see docs/control.md */
+/** `<runtime>/catalogue`: the publishers that this runtime trusts, and checks of packages. @see docs/control.md */
 export class CatalogueService {
   readonly #components: CatalogueServiceComponents;
   readonly #domain: string;
@@ -54,7 +54,7 @@ export class CatalogueService {
   }
 }
 
-/** @throws ProtoflyError `E_USAGE` */
+/** Validates the domain of a request. @throws ProtoflyError `E_USAGE` */
 const domainIn = ({ domain }: Said): string => {
   const name = typeof domain === 'string' ? domain.toLowerCase() : '';
   const address = `domain://registry.${name}`;

@@ -7,14 +7,14 @@ import {
 import type { Attachment, Program } from '../hyperties/inbox/index.js';
 import { notHere, type Hyperties, type Hyperty } from '../hyperties/hyperties.js';
 
-/** A program at the other end of the runtime's socket. */
+/** A program at the other end of the control socket. */
 export class ConnectedProgram implements Origin {
   readonly isProgram = true;
   readonly link: Link<Message>;
   readonly attachments = new Map<Address, Attachment>();
-  /** The hyperties as which it has sent. */
+  /** The hyperties as which the program has sent. */
   readonly sentAs = new Set<Hyperty>();
-  /** What has to be undone when the program goes. */
+  /** Functions to be called when the program goes. */
   readonly cleanups = new Map<string, () => void>();
   readonly #log: ConnectedProgramsComponents['log'];
   #relief: Promise<void> | undefined;
@@ -28,12 +28,15 @@ export class ConnectedProgram implements Origin {
     return this.address;
   }
 
-  /** While this program takes no answers: settles when it may ask again. */
+  /** Backpressure while the program's link takes no responses: settles when it may send requests again. */
   get relief(): Backpressure {
     return this.#relief;
   }
 
-  /** Hands on an answer; one for many only to a program that has said that it understands that. One that has gone gets none. */
+  /**
+   * Sends a response to the program. A response to several requests is split, unless the program accepts such. If the
+   * link has ended, the response is dropped.
+   */
   readonly answer = (response: Response): Backpressure => {
     const ids = idsOf(response);
     const answers = ids.length === 1 || this.receipts === 'many' ? [response] : ids.map((id) => withIds(response, [id]));
@@ -45,7 +48,7 @@ export class ConnectedProgram implements Origin {
     }
   };
 
-  /** Takes note of what an answer met on its way to this program. */
+  /** Records the backpressure of a response to this program. */
   pressed(backpressure: Backpressure): void {
     if (backpressure !== undefined) this.#relief ??= backpressure.finally(() => { this.#relief = undefined; });
   }
@@ -61,22 +64,22 @@ export interface ConnectedProgramsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly user: Address;
-  /** How much a program may have under way to one receiver, in bytes: it is told, so that it needn't send more. */
+  /** Maximum number of bytes in flight from a program to one receiver. The program is told, so that it needn't send more. */
   readonly window: number;
 }
 
 /**
- * The programs that are connected to this runtime: gives each an address, checks who they say they are, and attaches
- * them to hyperties. Whoever can open the socket is the runtime's owner.
+ * The programs connected to this runtime. Gives each an address, checks the senders of their messages, and attaches them
+ * to hyperties. Anyone who can open the socket counts as the runtime's owner.
  */
 export class ConnectedPrograms {
   readonly #components: ConnectedProgramsComponents;
   readonly #init: ConnectedProgramsInit;
   readonly #clients = new Map<Address, ConnectedProgram>();
-  /** Every link that is open, also before its session is. */
+  /** All open links, including those without a session. */
   readonly #links = new Set<Link<Message>>();
   #last = 0;
-  /** Over links that have ended. */
+  /** Number of rejected frames of links that have ended. */
   #rejected = 0;
 
   constructor(components: ConnectedProgramsComponents, init: ConnectedProgramsInit) {
@@ -88,7 +91,7 @@ export class ConnectedPrograms {
     return this.#clients.size;
   }
 
-  /** How many frames of programs were no messages. */
+  /** Number of frames that were no valid messages. */
   get rejected(): number {
     return [...this.#links].reduce((sum, { stats }) => sum + stats.rejected, this.#rejected);
   }
@@ -112,7 +115,7 @@ export class ConnectedPrograms {
     });
   }
 
-  /** Attaches a program to a hyperty, by name or address. @throws ProtoflyError `E_NOT_FOUND`, `E_CONFLICT` */
+  /** Attaches a program to a hyperty, given by name or address. @throws ProtoflyError `E_NOT_FOUND`, `E_CONFLICT` */
   attach(client: ConnectedProgram, what: string, options: Omit<Program, 'deliver'> = {}): Address {
     const hyperty = this.#components.hyperties.find(what);
     if (hyperty === undefined) throw notHere(what);
@@ -122,7 +125,7 @@ export class ConnectedPrograms {
     return hyperty.url;
   }
 
-  /** @throws ProtoflyError `E_NOT_FOUND` */
+  /** Detaches a program from a hyperty. @throws ProtoflyError `E_NOT_FOUND` */
   detach(client: ConnectedProgram, what: string): Address {
     const url = this.#components.hyperties.find(what)?.url ?? (what as Address);
     const attachment = client.attachments.get(url);
@@ -174,10 +177,14 @@ export class ConnectedPrograms {
   }
 }
 
-/** What a program says when it opens its session about how receipts may come. */
+/** Returns the form of receipts that a program chose when it opened its session. */
 const receiptsOf = ({ body }: Request): 'many' | 'each' => ((body?.value as { readonly receipts?: unknown } | null | undefined)?.receipts === 'many' ? 'many' : 'each');
 
-/** Answers requests of programs to one of the runtime's own addresses. Others are refused. */
+/**
+ * Registers a handler for requests of local programs to one of the runtime's own addresses. Requests of others are
+ * refused.
+ * @returns a function that removes it
+ */
 export const serve = (
   bus: MessageBus,
   address: Address,
@@ -190,6 +197,7 @@ export const serve = (
       (body) => { if (body !== undefined) origin.pressed(bus.post(respond(message, 200, body, address))); },
       (thrown: unknown) => { origin.pressed(bus.post(refuse(message, asProtoflyError(thrown), address))); },
     );
-    // Not until it is answered: a program may have many questions under way. But who takes no answers asks no more.
+    // Don't wait for the response: a program may have many requests in flight. But one that takes no responses may send
+    // no more.
     return origin.relief;
   });

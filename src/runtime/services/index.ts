@@ -1,6 +1,7 @@
 /**
- * What programs ask of their runtime, over its socket: sessions of programs (`Clients`), and the services behind
- * `<runtime>/ua`, `<runtime>/registry` and `<runtime>/catalogue`. docs/control.md is its contract. It decides nothing by itself.
+ * The services that a runtime offers to programs over its control socket: their sessions (`ConnectedPrograms`), and
+ * `<runtime>/ua`, `<runtime>/registry` and `<runtime>/catalogue`. The contract is docs/control.md. They only pass
+ * requests on.
  */
 export { CatalogueService, type CatalogueServiceComponents, type CatalogueServiceInit } from './catalogue-service.js';
 export * from './clients.js';

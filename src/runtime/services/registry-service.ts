@@ -24,7 +24,7 @@ export interface RegistryServiceComponents {
 
 type ServiceAnswer = Record<string, unknown>;
 
-/** `<runtime>/registry`: what programs ask of the runtime registry. @see docs/control.md */
+/** `<runtime>/registry`: requests of programs to the runtime registry. @see docs/control.md */
 export class RegistryService {
   readonly #components: RegistryServiceComponents;
   readonly #address: Address;
@@ -72,7 +72,7 @@ export class RegistryService {
     return (await this.#one(resource));
   }
 
-  /** What is meant here first: a hyperty of this runtime by its name, then what registries know. */
+  /** Looks up a name: first among this runtime's hyperties, then in the registries. */
   async #lookup(what: string): Promise<RegistryRecord[]> {
     const { hyperties, records } = this.#components;
     const own = what.includes('://') ? hyperties.find(parseAddress(what)) : undefined;
@@ -96,7 +96,10 @@ export class RegistryService {
     }
   }
 
-  /** A record of the runtime that is meant: any of several, when they live in the same one. @throws ProtoflyError */
+  /**
+   * Returns a record of the runtime at which `what` lives. Several records are fine if they name the same runtime.
+   * @throws ProtoflyError
+   */
   async host(what: string): Promise<RegistryRecord> {
     if (isAddress(what) && runtimeOf(parseAddress(what)) !== undefined) return this.#ofRuntime(runtimeOf(parseAddress(what))!);
     const found = await this.#lookup(what);
@@ -108,7 +111,10 @@ export class RegistryService {
     return record;
   }
 
-  /** The record of some hyperty in a runtime, as far as connections tell which it was. */
+  /**
+   * Returns the record of a hyperty in a runtime, preferably with a P2P handler; otherwise one made up for the runtime
+   * itself.
+   */
   async #ofRuntime(runtime: Address): Promise<RegistryRecord> {
     if (runtime === this.#runtime) throw new ProtoflyError('E_USAGE', `${runtime} is this runtime`);
     const found = await this.#components.records.ofRuntime(runtime);

@@ -7,14 +7,14 @@ export interface UaComponents {
   readonly bus: MessageBus;
   readonly clients: ConnectedPrograms;
   readonly status: () => Record<string, unknown>;
-  /** Calls back at each change of the status. @returns ends it */
+  /** Registers a listener for changes of the status. @returns a function that removes it */
   readonly onStatus: (listener: () => void) => () => void;
   readonly stop: () => void;
 }
 
 const MAX_WINDOW = 65_536;
 
-/** `<runtime>/ua`: what programs ask of the runtime itself, and attaching. @see docs/control.md */
+/** `<runtime>/ua`: requests of programs to the runtime itself, and attaching. @see docs/control.md */
 export class UserAgent {
   readonly #components: UaComponents;
   readonly #address: Address;

@@ -9,7 +9,7 @@ import type { Loaded, Loader } from './loader/index.js';
 
 export type StubKind = 'msg-node' | 'p2p-handler' | 'p2p-requester';
 
-/** What a stub reports of itself, or of one of its connections. @see docs/architecture.md, "Status events" */
+/** A stub's report about itself or one of its connections. @see docs/architecture.md, "Status events" */
 export interface StatusEvent {
   readonly type: 'create' | 'update';
   readonly status: StubStatus;
@@ -25,17 +25,17 @@ export interface StatusEvent {
 export interface StubInit {
   readonly url: Address;
   readonly kind: StubKind;
-  /** The domain that it leads to; of the remote runtime for P2P. */
+  /** The domain to which it leads. For P2P, the domain of the remote runtime. */
   readonly domain: string;
-  /** Its address in a catalogue. */
+  /** Its catalogue address. */
   readonly origin: Address;
   readonly config: StubConfig;
-  /** Is told of each event; what it throws is the answer to a `create`. */
+  /** Called with each event. An error it throws answers a `create`. */
   readonly onStatus: (event: StatusEvent) => void;
-  /** Lets a message in that the stub carried here: from somebody else, over its main channel. */
+  /** Checks and takes in a message of another sender that the stub brought over its main channel. */
   readonly admit: (message: Message, stub: Protostub) => Backpressure;
   readonly onPort?: (address: Address, port: Link<Message>) => void;
-  /** Once, when the stub's channel has ended, whoever ended it. */
+  /** Called once, when the stub's channel has ended for any reason. */
   readonly onEnd: (reason: string) => void;
 }
 
@@ -43,7 +43,7 @@ export interface ProtostubsComponents {
   readonly bus: MessageBus;
   readonly loader: Loader;
   readonly clock: Clock;
-  /** A stub is gone, and with it whatever it had others keep for it. */
+  /** Called when a stub has ended, so that its data objects can be released. */
   readonly onEnd: (url: Address) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -54,11 +54,11 @@ export class Protostub implements Origin, Carrier {
   readonly address: Address;
   status: StubStatus = 'created';
   description: string | undefined;
-  /** When its status last changed, in milliseconds since 1970. */
+  /** Time of the last status change, in milliseconds since 1970. */
   since: number;
-  /** When it was deployed, in steady time. */
+  /** Time of the deployment, in steady time. */
   readonly deployedAt: number;
-  /** Messages that it brought and may not bring. */
+  /** Number of messages that it was not entitled to bring. */
   refused = 0;
   #ending = false;
 
@@ -81,7 +81,7 @@ export class Protostub implements Origin, Carrier {
     return this.address;
   }
 
-  /** Whether this runtime has ended it. */
+  /** True if this runtime has ended it. */
   get ending(): boolean {
     return this.#ending;
   }
@@ -90,7 +90,7 @@ export class Protostub implements Origin, Carrier {
     return this.loaded.link.send(message);
   }
 
-  /** Tells it of the servers that its next set-ups are to use. One that has just ended needs none. */
+  /** Tells the stub the ICE servers for its next set-ups. Ignored if the stub has ended. */
   configure(ice: Ice): void {
     const { runtimeURL } = this.init.config;
     try {
@@ -100,25 +100,25 @@ export class Protostub implements Origin, Carrier {
     }
   }
 
-  /** Drops a message that it may not bring. A stub that goes on with that is stopped. */
+  /** Drops a message that the stub was not entitled to bring. The stub is stopped if it continues. */
   refuse(message: Message, why: string): void {
     this.refused += 1;
     this.log('warn', `${this.address} brought a ${message.type} that ${why}`);
     this.loaded.misbehaved('it sends messages in the name of others');
   }
 
-  /** Lets the stub close what it has open, then forgets it. Idempotent. */
+  /** Lets the stub close its connections, then ends it. Idempotent. */
   undeploy(): Promise<void> {
     this.#ending = true;
     return this.loaded.undeploy();
   }
 }
 
-/** The protostubs of this runtime: deploys them, listens to what they report, and lists them. */
+/** The protostubs of this runtime: deploys them, handles their status events, and lists them. */
 export class Protostubs {
   readonly #components: ProtostubsComponents;
   readonly #stubs = new Map<Address, Protostub>();
-  /** Those that ended without having been told to, as they were. */
+  /** Last state of the stubs that ended unexpectedly. */
   readonly #fallen = new Map<Address, Record<string, unknown>>();
   #closed = false;
 
@@ -126,7 +126,7 @@ export class Protostubs {
     this.#components = components;
   }
 
-  /** @throws ProtoflyError as `Loader.deploy`; `E_CONFLICT` when that address is taken */
+  /** Deploys a stub. @throws ProtoflyError as `Loader.deploy`; `E_CONFLICT` if the address is in use */
   async deploy(init: StubInit): Promise<Protostub> {
     if (this.#stubs.has(init.url)) throw new ProtoflyError('E_CONFLICT', `${init.url} is deployed already`);
     const { bus, loader, clock, log } = this.#components;
@@ -141,7 +141,7 @@ export class Protostubs {
       remove();
       this.#stubs.delete(init.url);
       log(stub.ending || this.#closed ? 'info' : 'warn', `protostub ${init.url} ended: ${reason}`);
-      // One that was to stay is listed until it is back.
+      // A stub that ended unexpectedly stays listed until it is back.
       if (!stub.ending && init.kind !== 'p2p-requester') this.#fallen.set(init.url, { ...view(stub), status: 'failed', description: reason, pid: undefined, since: new Date(clock.date()).toISOString() });
       init.onEnd(reason);
       this.#components.onEnd(init.url);
@@ -154,17 +154,17 @@ export class Protostubs {
     return this.#stubs.get(url);
   }
 
-  /** @see docs/control.md */
+  /** Returns all stubs as docs/control.md describes them. */
   list(): Record<string, unknown>[] {
     return [...[...this.#stubs.values()].map(view), ...this.#fallen.values()];
   }
 
-  /** Tells the P2P stubs of the servers that their next set-ups are to use. */
+  /** Tells the P2P stubs the ICE servers for their next set-ups. */
   configure(ice: Ice): void {
     for (const stub of this.#stubs.values()) if (stub.kind === 'p2p') stub.configure(ice);
   }
 
-  /** From now on stubs end because the runtime does. */
+  /** Notes that the runtime is stopping, so that stubs end as expected. */
   close(): void {
     this.#closed = true;
   }
@@ -210,16 +210,16 @@ const view = ({ init, loaded, status, description, since, refused }: Protostub):
   sent: loaded.link.stats.sent, received: loaded.link.stats.received, refused,
 });
 
-/** How much of a stub's own words is kept. */
+/** Maximum length of a stub's description. */
 const MAX_DESCRIPTION = 500;
 
 const address = (value: unknown): Address | undefined => (isAddress(value) ? parseAddress(value) : undefined);
 
-/** Whether an event is about the stub itself. A handler has connections, any other P2P stub is one. */
+/** True if an event is about the stub itself. A handler has connections; any other P2P stub is one. */
 const isOfStub = ({ init: { kind }, address: own }: Protostub, { connection, remoteRuntime }: StatusEvent): boolean =>
   kind === 'p2p-handler' ? connection === undefined && remoteRuntime === undefined : (connection ?? own) === own;
 
-/** @throws ProtoflyError `E_MESSAGE` */
+/** Parses a status event. @throws ProtoflyError `E_MESSAGE` */
 const statusEvent = (message: Exclude<Message, { type: 'response' }>): StatusEvent => {
   const { value, resource, connection, session, details } = message.body ?? {};
   const description = message.body?.['description'] ?? message.body?.['desc'];

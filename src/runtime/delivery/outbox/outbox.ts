@@ -11,11 +11,11 @@ export interface OutboxComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
-  /** @throws ProtoflyError where there is no carrier */
+  /** Chooses the carrier of a message. @throws ProtoflyError if there is none */
   readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
   /** See `OutgoingComponents`. */
   readonly onMute?: (carrier: Carrier) => void;
-  /** Whether anything is known to be in the way of a message: no message node there, and no peer to which it may go. */
+  /** True if a message is known to have no route: its message node is away, and no peer may take it. */
   readonly isAway: (request: RouteRequest) => boolean;
   /** Answers a program of this runtime. */
   readonly reply: (response: Response) => void;
@@ -23,37 +23,40 @@ export interface OutboxComponents {
 }
 
 export interface OutboxInit {
-  /** Different in each life of the runtime. */
+  /** Unique to each start of the runtime. */
   readonly epoch: string;
-  /** How many messages are kept. @default 20_000 */
+  /** Maximum number of stored messages. @default 20_000 */
   readonly maxMessages?: number;
   /** @default 128 MiB */
   readonly maxBytes?: number;
-  /** How many from one sender to one receiver. @default 5000 */
+  /** Maximum number from one sender to one receiver. @default 5000 */
   readonly maxPerPair?: number;
-  /** How many of a pair are in flight at a time. @default 256 */
+  /** Maximum number of messages of a pair in flight. @default 256 */
   readonly maxUnderWay?: number;
-  /** Beyond how many unacknowledged bytes a pair waits. @default WINDOW */
+  /** Maximum number of unacknowledged bytes of a pair. @default WINDOW */
   readonly window?: number;
   /** @default 3000 */
   readonly resendMs?: number;
-  /** How long a message may be in flight while its receiver is away before it is put on disk, in milliseconds. @default 1000 */
+  /** Time that a message may be in flight to an absent receiver before it is stored, in milliseconds. @default 1000 */
   readonly patienceMs?: number;
-  /** How long the numbers of a pair without messages go on, in milliseconds, before its next message begins anew. @default 120_000 */
+  /** Time without messages after which a pair is forgotten and its numbers begin anew, in milliseconds. @default 120_000 */
   readonly idleMs?: number;
 }
 
-/** How many pairs without messages are remembered. */
+/** Maximum number of remembered pairs without messages. */
 const MAX_IDLE = 4096;
 
-/** Refusals that pass: the receiver or the route is away now, or there is no room at the other side. */
+/** Temporary refusals: the receiver or the route is away, or the other side has no room. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   'E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED', 'E_TIMEOUT', 'E_NOT_DIRECT', 'E_ABORTED', 'E_TOO_MANY', 'E_QUOTA', 'E_STORE',
 ]);
-/** Refusals that say that a message went no further. */
+/** Refusals that mean that a message went no further. */
 const WENT_NOWHERE: ReadonlySet<ErrorCode> = new Set(['E_UNREACHABLE', 'E_UNAVAILABLE', 'E_LINK_CLOSED']);
 
-/** Messages that wait when nobody can be reached, pair by pair: no pair waits for another. */
+/**
+ * Keeps messages while nobody can be reached. Each pair of sender and receiver has its own queue; no pair waits for
+ * another.
+ */
 export class Outbox {
   readonly #components: OutboxComponents;
   readonly #init: Required<OutboxInit>;
@@ -80,12 +83,12 @@ export class Outbox {
     this.#spool.load((from, to) => this.#pair(from, to));
   }
 
-  /** What is on disk. */
+  /** Number and size of the messages on disk. */
   get waiting(): { readonly messages: number; readonly bytes: number } {
     return this.#spool.size;
   }
 
-  /** Messages that were given up because their time was up, or refused by the receiver after their sender had been told that they are kept. */
+  /** Number of messages given up: expired, or refused by the receiver after their sender had heard that they are kept. */
   get givenUp(): { readonly expired: number; readonly refused: number } {
     return { expired: this.#expired, refused: this.#refused };
   }
@@ -94,12 +97,12 @@ export class Outbox {
     return this.#outgoing.resent;
   }
 
-  /** Sends what an earlier life of the runtime kept. */
+  /** Begins to send the messages of an earlier run. */
   start(): void {
     this.wake();
   }
 
-  /** Sends a message of a local program that is to be kept, or keeps it. @throws ProtoflyError `E_QUOTA` */
+  /** Sends a message of a local program with `store`, or keeps it. @throws ProtoflyError `E_QUOTA` */
   send(message: Request, to: Address): Backpressure {
     const pair = this.#pair(message.from, to);
     const now = this.#components.clock.now();
@@ -113,27 +116,27 @@ export class Outbox {
   }
 
   /**
-   * Takes note of a response from elsewhere.
-   * @returns what the senders are to hear of it now, which is nothing while a message is still kept, or when its keeping was
-   * told before; undefined when it is about nothing of the outbox's
+   * Handles a response from another runtime.
+   * @returns the responses for the senders. Empty while a message is still kept, or if its sender has heard so before.
+   * Undefined if the response isn't about the outbox
    */
   settle(response: Response): readonly Response[] | undefined {
     const pair = this.#pairs.get(pairKey(response.to, response.from));
     const heard = pair === undefined ? undefined : this.#heard(pair, response);
     if (pair?.noting === undefined || heard === undefined) return heard;
-    // A later life must know of mail of which its sender has heard, or it would overtake that.
+    // Store the note first: after a restart, new messages would overtake mail that the sender has heard of.
     void pair.noting.then(() => { if (!this.#closed) for (const one of heard) this.#components.reply(one); });
     return [];
   }
 
-  /** @returns what the senders are to hear of a response; undefined when it is about nothing of this pair's */
+  /** @returns the responses for the senders; undefined if the response isn't about this pair */
   #heard(pair: OutboxFlow, response: Response): readonly Response[] | undefined {
     const range = rangeOf(response);
     const mail = pair.atDomain;
     const isAboutMail = mail !== undefined && (range === undefined ? mail.id === response.id : isWithinRange(range, mail));
     if (isAboutMail && isFinal(response)) this.#passed(pair);
     const entries = range === undefined ? pair.inFlightWithId(response.id) : pair.inFlightWithin(range);
-    // A domain that couldn't hand its mail on keeps it: its sender has nothing to hear.
+    // If a domain couldn't deliver its mail, it keeps it: nothing to tell the sender.
     if (entries.length === 0) return !isAboutMail ? undefined : isProvisional(response) || isFinal(response) ? [response] : [];
     if (isProvisional(response)) return [response];
     const before = pair.inFlight;
@@ -142,13 +145,13 @@ export class Outbox {
     return tell;
   }
 
-  /** What went over `carrier` may be lost; and where it led may be reached now. */
+  /** Sends the messages in flight over `carrier` again, and tries all pairs: another route may lead to their receivers. */
   lost(carrier: Carrier): void {
     this.#outgoing.lost(carrier);
     this.wake();
   }
 
-  /** There may be ways that weren't there before. */
+  /** Tries all pairs again, because there may be a route now. */
   wake(): void {
     for (const pair of this.#pairs.values()) {
       pair.wake();
@@ -156,7 +159,7 @@ export class Outbox {
     }
   }
 
-  /** What isn't on disk is forgotten; nobody was told that it is kept. Idempotent. */
+  /** Closes the outbox. Messages that aren't on disk are forgotten; no sender was told that they are kept. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#sweep?.cancel();
@@ -165,7 +168,7 @@ export class Outbox {
     this.#outgoing.close();
   }
 
-  /** @returns whether its sender is to hear of it */
+  /** @returns true if the sender is to get the response */
   #settleOne(pair: OutboxFlow, entry: OutboxEntry, response: Response): boolean {
     const told = entry.state === 'stored';
     if (isSuccess(response)) {
@@ -199,7 +202,7 @@ export class Outbox {
     return pair;
   }
 
-  /** Sends what waits, as far as the window goes. */
+  /** Sends waiting messages as far as the window allows. */
   #pump(pair: OutboxFlow): void {
     if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
     if (pair.isPausing(this.#components.clock.now())) return;
@@ -220,7 +223,7 @@ export class Outbox {
         if (this.#components.isAway(routeRequest(message, pair.to))) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
         const hadMail = pair.hasMail(this.#components.clock.now());
         const carrier = await this.#route(routeRequest(message, pair.to));
-        // Where there was no route for long, another entry may be the first by now, or one before it at the domain.
+        // While the route was being looked up, the entry may have moved, or an earlier one may have become mail.
         if (pair.waiting[0] !== entry || this.#closed) continue;
         if (!hadMail && pair.hasMail(this.#components.clock.now())) continue;
         pair.depart(this.#components.clock.now());
@@ -232,7 +235,7 @@ export class Outbox {
     }
   }
 
-  /** @returns whether to go on with the next one */
+  /** @returns true if the next message may be tried */
   #couldNotSend(pair: OutboxFlow, entry: OutboxEntry, message: Request, error: ProtoflyError): boolean {
     if (PASSING.has(error.code)) {
       this.#outgoing.withdraw(pair.from, pair.to, entry);
@@ -248,7 +251,7 @@ export class Outbox {
     return true;
   }
 
-  /** A message that was to be sent again can't be carried by anything. */
+  /** Handles a message that no carrier accepts when it is sent again. */
   #couldNotResend(refusal: Response, { epoch, seq }: Pick<FlowMark, 'epoch' | 'seq'>): void {
     const pair = this.#pairs.get(pairKey(refusal.to, refusal.from));
     if (pair === undefined) return;
@@ -260,19 +263,19 @@ export class Outbox {
 
   #route(request: RouteRequest): Carrier | Promise<Carrier> {
     const hasMail = (): boolean => this.#pairs.get(pairKey(request.from, request.to))?.hasMail(this.#components.clock.now()) === true;
-    // What waits at the domain is not to be overtaken.
+    // New messages must not overtake mail at the domain.
     if (hasMail()) return this.#components.route({ ...request, p2p: false });
     const found = this.#components.route(request);
     return found instanceof Promise ? found.then((carrier) => (hasMail() ? this.#route(request) : carrier)) : found;
   }
 
-  /** A message is on disk: its sender is told so. */
+  /** Tells the sender that its message is on disk. */
   #stored(pair: OutboxFlow, entry: OutboxEntry, message: Request): void {
     if (entry.asked) this.#components.reply(respond(message, 202, { stored: 'runtime' }, pair.to));
     pair.relieve();
   }
 
-  /** Nobody is there for this pair: its messages in memory go to disk as far as there is room; the rest goes back. */
+  /** Stores the messages of an unreachable pair as far as there is room. Refuses the others. */
   #keepAll(pair: OutboxFlow): void {
     for (const entry of pair.entries) {
       if (entry.state !== 'here') continue;
@@ -281,7 +284,7 @@ export class Outbox {
     }
   }
 
-  /** Refuses a message that can't be kept. It isn't sent any more, but its receiver may have it already. */
+  /** Refuses a message that can't be kept. It isn't sent again, but its receiver may have it already. */
   #returnToSender(pair: OutboxFlow, entry: OutboxEntry, error: ProtoflyError): void {
     const { message } = entry;
     const isInDoubt = this.#remove(pair, entry);
@@ -290,7 +293,7 @@ export class Outbox {
     this.#components.reply(isInDoubt ? asUncertain(refusal) : refusal);
   }
 
-  /** Forgets a message everywhere: its pair, the disk, and what is in flight. @returns whether its receiver may have it */
+  /** Removes a message from its pair, the disk and the window. @returns true if its receiver may have it */
   #remove(pair: OutboxFlow, entry: OutboxEntry): boolean {
     const isInDoubt = this.#outgoing.withdraw(pair.from, pair.to, entry);
     pair.remove(entry, this.#components.clock.now());
@@ -313,7 +316,7 @@ export class Outbox {
     this.#components.log('warn', `message ${String(entry.id)} of the outbox was given up: ${why}`);
   }
 
-  /** The domain hands on in order: what it kept of this pair has been taken. */
+  /** Forgets the mail of a pair. A domain delivers in order, so all of it has been taken. */
   #passed(pair: OutboxFlow): void {
     if (pair.atDomain !== undefined) void this.#spool.noteMail(pair, undefined);
   }
@@ -327,7 +330,7 @@ export class Outbox {
     }, this.#init.patienceMs);
   }
 
-  /** Puts messages in flight on disk when their receiver has gone, ends those that are too old, and tries again. */
+  /** Stores messages in flight whose receiver has gone, expires old ones, and tries again. */
   #look(): void {
     const now = this.#components.clock.now();
     let idle = 0;
@@ -348,10 +351,10 @@ export class Outbox {
   }
 }
 
-/** A kept message always wants a receipt: without one nobody would know when to forget it. */
+/** Adds the wish for a receipt to a kept message: only a receipt ends its keeping. */
 const expecting = (message: Request): Request =>
   message.body?.expect === 'receipt' ? message : { ...message, body: { ...message.body, expect: 'receipt' } };
 
-/** Whether mail at the domain waits there no longer. */
+/** True if the mail no longer waits at the domain. */
 const isFinal = (response: Response): boolean =>
   !isProvisional(response) && response.body['stored'] === undefined && (isSuccess(response) || !PASSING.has(responseError(response).code));

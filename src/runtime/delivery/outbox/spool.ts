@@ -3,18 +3,18 @@ import { asProtoflyError, expectationOf, ProtoflyError, type Address, type Clock
 import type { Collection } from '../../../store/index.js';
 import { MAX_TTL, pairKey, type OutboxEntry, type LastMail, type OutboxFlow } from './pair.js';
 
-/** A message as the store keeps it. */
+/** A stored message. */
 export interface KeptMessage {
   readonly message: Request;
   readonly to: Address;
   readonly epoch: string;
   readonly seq: number;
   readonly bytes: number;
-  /** When it is given up, in milliseconds since 1970. */
+  /** Deadline in milliseconds since 1970. */
   readonly until: number;
 }
 
-/** That a domain keeps mail from one sender to one receiver. */
+/** A note that a domain keeps mail from one sender to one receiver. */
 export interface KeptPair {
   readonly from: Address;
   readonly to: Address;
@@ -26,22 +26,22 @@ export interface SpoolComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
-  /** A message is on disk. */
+  /** Called when a message is on disk. */
   readonly onStored: (pair: OutboxFlow, entry: OutboxEntry, message: Request) => void;
-  /** A message could not be written: it is in memory as before. */
+  /** Called when a message could not be written. It stays in memory. */
   readonly onFailed: (pair: OutboxFlow, entry: OutboxEntry, error: ProtoflyError) => void;
   readonly log: (level: 'warn', text: string) => void;
 }
 
 export interface SpoolInit {
-  /** How many messages are kept. */
+  /** Maximum number of stored messages. */
   readonly maxMessages: number;
   readonly maxBytes: number;
-  /** How many from one sender to one receiver. */
+  /** Maximum number from one sender to one receiver. */
   readonly maxPerPair: number;
 }
 
-/** The outbox's messages on disk, within bounds. It answers nobody: whoever owns it is told how a write ended. */
+/** The outbox's messages on disk, within bounds. It sends no responses: it reports the result of each write to its owner. */
 export class Spool {
   readonly #components: SpoolComponents;
   readonly #init: SpoolInit;
@@ -59,7 +59,7 @@ export class Spool {
     return { messages: this.#messages, bytes: this.#bytes };
   }
 
-  /** Brings back what an earlier life of the runtime kept. */
+  /** Loads the messages and mail notes of an earlier run. */
   load(pairOf: (from: Address, to: Address) => OutboxFlow): void {
     const { messages, pairs, clock } = this.#components;
     for (const [key, { message, to, epoch, seq, bytes, until }] of messages.entries()) {
@@ -75,7 +75,7 @@ export class Spool {
     }
   }
 
-  /** Where the next message of a pair goes: in order behind all that have one. */
+  /** Returns the key for the next message of a pair. It sorts behind all earlier ones. */
   nextKey(pair: OutboxFlow): string {
     this.#last += 1;
     return `${digestOf(pair)} ${String(this.#last).padStart(16, '0')}`;
@@ -86,12 +86,12 @@ export class Spool {
     return this.#messages < maxMessages && this.#bytes + entry.bytes <= maxBytes && pair.kept < maxPerPair && pair.bytes + entry.bytes <= maxBytes / 2;
   }
 
-  /** The message of an entry, from wherever it is. */
+  /** Returns the message of an entry, from memory or disk. */
   read(entry: OutboxEntry): Request | undefined {
     return entry.message ?? this.#components.messages.get(entry.key)?.message;
   }
 
-  /** Begins to put one message on disk; `onStored` or `onFailed` follows, unless the entry is removed before. */
+  /** Begins to write a message to disk. `onStored` or `onFailed` follows, unless the entry is removed before. */
   keep(pair: OutboxFlow, entry: OutboxEntry): void {
     const { message } = entry;
     if (entry.state !== 'here' || message === undefined) return;
@@ -117,7 +117,7 @@ export class Spool {
     }
   }
 
-  /** Takes an entry from the disk, if it is there or on its way there. */
+  /** Removes an entry from disk, also while it is being written. */
   discard(pair: OutboxFlow, entry: OutboxEntry): void {
     if (entry.state !== 'here') {
       this.#count(pair, -1, -entry.bytes);
@@ -126,7 +126,10 @@ export class Spool {
     entry.state = 'here';
   }
 
-  /** Remembers where the mail of a pair ends that the receiver's domain keeps. @returns when it is on disk, or couldn't be written */
+  /**
+   * Notes the last mail of a pair that the receiver's domain keeps.
+   * @returns a promise that resolves when the write has ended, even if it failed
+   */
   noteMail(pair: OutboxFlow, last: LastMail | undefined): Promise<void> {
     pair.atDomain = last;
     const { pairs } = this.#components;
@@ -138,7 +141,7 @@ export class Spool {
     return new ProtoflyError('E_QUOTA', `the outbox is full: ${String(this.#messages)} messages wait already`, { hint: 'wait until the receiver, or its domain, can be reached' });
   }
 
-  /** From now on nobody is told anything. What is on its way to the disk goes there. */
+  /** Ends all callbacks. Writes that have begun continue. */
   close(): void {
     this.#closed = true;
   }
@@ -150,13 +153,13 @@ export class Spool {
     pair.bytes += bytes;
   }
 
-  /** A deadline in steady time as a date, for a later life. */
+  /** Converts a deadline in steady time to a date, which survives a restart. */
   #date(until: number): number {
     const { clock } = this.#components;
     return until - clock.now() + clock.date();
   }
 
-  /** A deadline on disk in steady time. A clock that was set back makes nothing stay longer than a week. */
+  /** Converts a stored date to steady time. A clock that was set back extends no deadline beyond a week. */
   #steady(date: number): number {
     const { clock } = this.#components;
     return clock.now() + Math.min(date - clock.date(), MAX_TTL * 1000);

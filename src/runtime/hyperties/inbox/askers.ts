@@ -1,20 +1,20 @@
 import type { MessageId, Response } from '../../../protocol/index.js';
 import { LruMap } from '../../../kit/lru-map.js';
 
-/** Hands an answer to the program that asked. */
+/** Hands a response to the program that sent the request. */
 export type Deliver = (response: Response) => void;
 
-/** Requests of programs that are remembered until they are answered, at most. */
+/** Maximum number of unanswered requests that are remembered. */
 const MAX_AWAITED = 20_000;
 
 /**
- * Which program the answers to a hyperty's requests are for. As a rule one program sends as a hyperty: then they are
- * its own, and nothing is kept of each. Of those of further programs it is.
+ * Finds the program that a response is for. As a rule, only one program sends requests as a hyperty, and gets all
+ * responses. Requests are recorded one by one only for further programs.
  */
 export class PendingRequests {
-  /** The first program that has asked, while it is here. */
+  /** The first program that sent a request, until it goes. */
   #first: Deliver | undefined;
-  /** What others have asked. */
+  /** Requests of further programs. */
   readonly #asked = new LruMap<MessageId, Deliver>(MAX_AWAITED);
 
   asks(id: MessageId, deliver: Deliver): void {
@@ -22,14 +22,17 @@ export class PendingRequests {
     if (deliver !== this.#first) this.#asked.set(id, deliver);
   }
 
-  /** Who is to have an answer; undefined when nobody here has asked. @param isLast whether none follows it */
+  /**
+   * Returns the program that gets a response; undefined if none here sent the request.
+   * @param isLast true for the final response
+   */
   of(id: MessageId, isLast: boolean): Deliver | undefined {
     const asker = this.#asked.get(id) ?? this.#first;
     if (isLast) this.#asked.delete(id);
     return asker;
   }
 
-  /** A program has gone. */
+  /** Forgets a program that has gone. */
   forget(deliver: Deliver): void {
     if (this.#first === deliver) this.#first = undefined;
   }

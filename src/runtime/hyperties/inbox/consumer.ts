@@ -1,32 +1,35 @@
 import { asProtoflyError, bodyWith, type Message, type Backpressure, type Request, type ReceivedVia } from '../../../protocol/index.js';
 import type { Queue } from './queue.js';
 
-/** A program that wants a hyperty's messages. */
+/** A program attached to a hyperty. */
 export interface Program {
   deliver(message: Message): Backpressure;
-  /** How many messages may be under way without having been declared taken. Absent: delivered is taken. */
+  /**
+   * Maximum number of delivered messages that the program hasn't declared taken. Absent: a delivered message counts as
+   * taken.
+   */
   readonly window?: number;
-  /** False for a program that answers no requests: nobody waits for its answer. @default true */
+  /** False for a program that answers no requests, so that no answer is expected from it. @default true */
   readonly answers?: boolean;
 }
 
 export interface ConsumerComponents {
   readonly program: Program;
   readonly queue: Pick<Queue, 'first' | 'at' | 'read'>;
-  /** `taken` has gone up. */
+  /** Called when `taken` has gone up. */
   readonly onTaken: () => void;
-  /** The program's link has just ended: nothing more is delivered, and `end` is to follow. */
+  /** Called when the program's link has ended. Nothing more is delivered; `end` must follow. */
   readonly onBroken: (thrown: Error) => void;
 }
 
-/** One attached program: what of the queue has been delivered to it, at its own pace, and what it has taken. */
+/** One attached program, served at its own pace: tracks the messages delivered to it and those that it has taken. */
 export class Consumer {
   readonly #components: ConsumerComponents;
   readonly #from: number;
   /** Numbers of the queue's items: the next to deliver, and the first not taken. */
   #next: number;
   #taken: number;
-  /** A delivery that the program's link hasn't swallowed yet. */
+  /** True while the program's link exerts backpressure. */
   #busy = false;
   #ended = false;
 
@@ -39,12 +42,12 @@ export class Consumer {
     return this.#components.program;
   }
 
-  /** The number of the first item that it hasn't taken. */
+  /** Number of the first item that the program hasn't taken. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** Delivers what there is room for. */
+  /** Delivers messages as far as the window and the link allow. */
   pump(): void {
     const { program, queue } = this.#components;
     const window = program.window ?? Number.POSITIVE_INFINITY;
@@ -66,19 +69,19 @@ export class Consumer {
     this.#swallowed();
   }
 
-  /** The program has declared the first `count` messages that were delivered to it taken. */
+  /** Marks the first `count` delivered messages as taken, as the program declared. */
   declare(count: number): void {
     this.#taken = Math.min(Math.max(this.#taken, this.#from + count), this.#next);
     this.#components.onTaken();
     this.pump();
   }
 
-  /** What comes before the queue's first item needs no delivery any more. */
+  /** Skips items that have already left the queue. */
   catchUp(): void {
     this.#next = Math.max(this.#next, this.#components.queue.first);
   }
 
-  /** Passes on what doesn't wait in the queue. */
+  /** Delivers a message that isn't in the queue, such as a response. */
   pass(message: Message): void {
     void this.#components.program.deliver(message);
   }
@@ -98,7 +101,7 @@ export class Consumer {
     }
   }
 
-  /** For a program without a window: what its link has swallowed is taken. */
+  /** Marks delivered messages as taken when the link has accepted them, for a program without a window. */
   #swallowed(): void {
     if (this.#components.program.window !== undefined || this.#taken === this.#next || this.#busy) return;
     this.#taken = this.#next;
@@ -106,6 +109,6 @@ export class Consumer {
   }
 }
 
-/** A message as programs get it: with the way by which it came, without what was between the runtimes. */
+/** Returns a message as programs get it: with the path by which it came, without its flow mark. */
 const arrived = (message: Request, { path, generation }: ReceivedVia): Request =>
   ({ id: message.id, type: message.type, from: message.from, to: message.to, body: bodyWith(message.body, { path, generation, flow: undefined }) });

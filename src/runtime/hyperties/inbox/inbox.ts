@@ -12,53 +12,52 @@ import { Queue, type Dropped, type Stored, type Taken } from './queue.js';
 
 export interface Attachment {
   readonly program: Program;
-  /** The first `count` messages delivered to this program have been taken. */
+  /** Marks the first `count` messages delivered to this program as taken. */
   taken(count: number): void;
-  /** What this program hasn't taken, and no other has, waits for the next. Idempotent. */
+  /** Detaches the program. If it was the last, the messages that no program has taken wait for the next. Idempotent. */
   detach(): void;
 }
 
 export interface InboxComponents {
   readonly stored: Collection<Stored>;
-  /** How far senders' messages have been taken. @default that isn't kept: a later life takes again what is sent again */
+  /** Checkpoints of senders' flows. @default none: after a restart, repeated messages are taken again */
   readonly positions?: Collection<KeptCheckpoint>;
   readonly clock: Clock;
   readonly receipts: Receipts;
-  /** Sends a refusal on its way. */
+  /** Sends a refusal. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 export interface InboxInit {
   readonly address: Address;
-  /** How much waits on disk while no program is attached. @default 1000 */
+  /** Maximum number of messages on disk while no program is attached. @default 1000 */
   readonly maxMessages?: number;
   /** @default 16 MiB */
   readonly maxBytes?: number;
-  /** How many messages beyond that may wait for room, their senders stalled. @default 4096 */
+  /** Maximum number of further messages that wait for room while their senders get no receipt. @default 4096 */
   readonly maxStalled?: number;
-  /** How long they may, in milliseconds. @default 30_000 */
+  /** Maximum time that they wait, in milliseconds. @default 30_000 */
   readonly stallMs?: number;
-  /** How long what has been taken may be known in memory only, in milliseconds. @default 50 */
+  /** Maximum time that a checkpoint may be in memory only, in milliseconds. @default 50 */
   readonly positionMs?: number;
-  /** How many flows of one sender are remembered. @default 1024 */
+  /** Maximum number of flows of one sender. @default 1024 */
   readonly maxStreams?: number;
 }
 
-/** A numbered message as it came. */
+/** A numbered message with its path. */
 interface Came extends Dropped {
   readonly flow: FlowMark;
 }
 
-/** How many copies of messages that are not taken yet are remembered. */
+/** Maximum number of remembered copies of messages that aren't taken yet. */
 const MAX_COPIES = 4096;
 
 const copyKey = (from: Address, { epoch, seq }: FlowMark): string => `${from} ${epoch} ${String(seq)}`;
 
 /**
- * What arrives for one hyperty: goes to the programs that are attached to it, at the pace of the slowest; waits on
- * disk, bounded, while there is none. A receipt is sent when a message has been taken by every attached program, or
- * is safely on disk.
+ * Messages for one hyperty. They go to its attached programs at the pace of the slowest. While no program is attached, a
+ * bounded number waits on disk. A receipt is sent when every attached program has taken a message, or when it is on disk.
  */
 export class Inbox {
   readonly #reply: (response: Response) => void;
@@ -70,7 +69,7 @@ export class Inbox {
   readonly #attached = new Set<Consumer>();
   readonly #receipts: Receipts;
   readonly #askers = new PendingRequests();
-  /** Copies that came before their first was taken: the last of each. */
+  /** The latest copy of each message that came again before it was taken. */
   readonly #copies = new LruMap<string, Came>(MAX_COPIES);
   readonly #questions: Questions;
 
@@ -99,26 +98,29 @@ export class Inbox {
     return this.#attached.size;
   }
 
-  /** Where the responses to a request that a program sent as this hyperty are to go. */
+  /** Registers the receiver of the responses to a request that a program sent as this hyperty. */
   expectResponse(id: MessageId, deliver: Deliver): void {
     this.#askers.asks(id, deliver);
   }
 
-  /** A program that may have sent as this hyperty has gone. */
+  /** Forgets a program that may have sent requests as this hyperty. */
   forgetAsker(deliver: Deliver): void {
     this.#askers.forget(deliver);
   }
 
   /**
-   * Takes an answer to a request. Like a receipt it tells how the request came in.
+   * Handles a program's answer to a request. Like a receipt, it names the path of the request.
    * @param by the program that answers, if it is attached
-   * @returns what goes to the sender now; undefined while another program may give a better answer, and after the answer
+   * @returns the answer for the sender. Undefined while another program may give a better one, and after the final answer
    */
   answered(response: Response, by?: Program): Response | undefined {
     return this.#questions.answer(response, by);
   }
 
-  /** @throws ProtoflyError `E_UNAVAILABLE`: it is to be answered and no program is attached; `E_TOO_MANY` */
+  /**
+   * Takes a message in.
+   * @throws ProtoflyError `E_UNAVAILABLE` if it needs an answer and no program is attached; `E_TOO_MANY`
+   */
   receive(message: Message, via: ReceivedVia): void {
     if (isResponse(message)) { this.#answer(message); return; }
     if (needsAnswer(message)) {
@@ -144,7 +146,7 @@ export class Inbox {
         this.#refuse({ message, via, flow }, new ProtoflyError('E_TIMEOUT', 'the sender of this message has gone on without it'));
         return;
       case 'overflow':
-        // It passes: its sender sends the message again.
+        // A temporary refusal: the sender sends the message again.
         this.#refuse({ message, via, flow }, new ProtoflyError('E_UNREACHABLE', `too many messages to ${this.#address} wait for one that is missing`));
         return;
       case 'held':
@@ -173,13 +175,13 @@ export class Inbox {
     };
   }
 
-  /** Forgets everything that waits, without an answer to anybody. @returns how many messages that were */
+  /** Discards all waiting messages without a response. @returns their number */
   async discard(): Promise<number> {
     const [messages] = await Promise.all([this.#queue.discard(), this.#positions?.discard()]);
     return messages;
   }
 
-  /** Idempotent. What it writes last is on its way to the store. */
+  /** Closes the inbox. The last checkpoint may still be being written. Idempotent. */
   close(): void {
     this.#queue.close();
     this.#questions.close();
@@ -212,7 +214,7 @@ export class Inbox {
   }
 
   #admitAll(items: readonly Came[]): void {
-    // Kept messages of one flow stay in order: behind one that was turned away there is no room for others.
+    // Kept messages of one flow stay in order: once one is turned away, the later ones are, too.
     let isBlocked = false;
     for (const came of items) {
       if (isBlocked && isKept(came.message)) this.#refuse(came, this.#queue.full());
@@ -220,7 +222,7 @@ export class Inbox {
     }
   }
 
-  /** @returns whether there was room */
+  /** @returns true if there was room */
   #admit(message: Request, via: ReceivedVia, flow?: FlowMark): boolean {
     if (this.#queue.isFull) {
       this.#turnAway({ message, via, flow }, this.#queue.full());
@@ -232,7 +234,7 @@ export class Inbox {
     return true;
   }
 
-  /** Ends the items that every attached program has taken; those below `upTo` in any case. */
+  /** Removes the items that every attached program has taken, and in any case those below `upTo`. */
   #settle(upTo?: number): void {
     const done = upTo ?? Math.min(...[...this.#attached].map(({ taken }) => taken));
     if (!Number.isFinite(done) || done <= this.#queue.first) return;
@@ -243,8 +245,8 @@ export class Inbox {
   }
 
   /**
-   * Messages go from the disk in one step with the news that they have been taken. Those that were still on their way there
-   * have had no receipt: it follows that step, or a later life would hand them on again.
+   * Erases messages from disk together with the write of their checkpoints. Messages that were still being stored have
+   * had no receipt. It follows that write, or a restarted runtime would hand them on again.
    */
   #takenFromDisk(taken: readonly Taken[]): void {
     const unheard = taken.flatMap(({ item: { message, via, flow }, was }) => (message !== undefined && was === 'storing' ? [{ message, via, flow }] : []));
@@ -256,7 +258,7 @@ export class Inbox {
     });
   }
 
-  /** By a program, or by the disk. */
+  /** Notes that a program has taken the message, or that it is on disk, and sends the receipt. */
   #taken(message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (flow !== undefined) {
       this.#incoming.taken(message.from, flow);
@@ -266,8 +268,8 @@ export class Inbox {
   }
 
   /**
-   * There is no room for a message. A kept one comes again until it is taken, and those behind it in its flow have to wait
-   * for it: they go back as well. For others a refusal is the end.
+   * Refuses a message for lack of room. A kept message comes again until it is taken. Later ones of its flow have to wait
+   * for it and are refused, too. For other messages the refusal is final.
    */
   #turnAway(came: Dropped, error: ProtoflyError): void {
     const { message, flow } = came;
@@ -284,13 +286,16 @@ export class Inbox {
     }
   }
 
-  /** The refusal leaves when it is on disk: a later life must not take a copy of a message whose sender was told that it won't be. */
+  /**
+   * Sends a refusal once it is on disk. Otherwise a restarted runtime might take a copy of a message that its sender
+   * believes refused.
+   */
   #refuseForGood(came: Dropped, error: ProtoflyError): void {
     if (this.#positions === undefined) this.#refuse(came, error);
     else this.#positions.writeSoon().then(() => { this.#refuse(came, error); }, () => { this.#refuse(came, withDoubt(error)); });
   }
 
-  /** Like a receipt a refusal says how its message came, and goes back that way: a domain has to hear of its mail. */
+  /** Sends a refusal with the path of its message, by which it also returns: a domain has to hear of its mail. */
   #refuse({ message, via }: Dropped, error: ProtoflyError): void {
     const refusal = refuse(message, error, this.#address);
     this.#reply({ ...refusal, body: { ...refusal.body, ...via } });
@@ -299,7 +304,7 @@ export class Inbox {
   #receipt(message: Request, via: ReceivedVia, flow: FlowMark | undefined): void {
     if (expectationOf(message) !== 'receipt') return;
     this.#receipts.add(this.#address, message, via, flow);
-    // A domain that brought a copy meanwhile keeps it until it hears of it, too.
+    // A domain that sent a copy by another path keeps it until it gets a receipt, too.
     const key = flow === undefined || this.#copies.size === 0 ? undefined : copyKey(message.from, flow);
     const copy = key === undefined ? undefined : this.#copies.get(key);
     if (key !== undefined) this.#copies.delete(key);
@@ -307,7 +312,7 @@ export class Inbox {
   }
 }
 
-/** Whether a runtime or a domain keeps a message until it is taken, and sends it again. */
+/** True if a runtime or a domain keeps the message until it is taken, and sends it again. */
 const isKept = (message: Request): boolean => message.body?.store === true;
 
 const withDoubt = ({ code, message, hint }: ProtoflyError): ProtoflyError =>

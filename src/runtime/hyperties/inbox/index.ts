@@ -1,6 +1,6 @@
 /**
- * Inboxes: what arrives for a hyperty, from its runtime's point of view. An inbox orders, keeps, hands out and
- * acknowledges; it doesn't know links, sockets or stubs.
+ * Inboxes: messages to a hyperty, at the receiver's runtime. An inbox orders, keeps, hands out and acknowledges them. It
+ * knows no links, sockets or stubs.
  */
 export type { Program } from './consumer.js';
 export * from './inbox.js';

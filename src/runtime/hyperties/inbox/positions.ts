@@ -3,9 +3,9 @@ import type { Address, Clock, Timer } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import type { Incoming, Checkpoint } from '../../delivery/index.js';
 
-/** A position as the store has it. */
+/** A stored checkpoint. */
 export interface KeptCheckpoint extends Checkpoint {
-  /** When it was written last, in milliseconds since 1970. */
+  /** Time of the last write, in milliseconds since 1970. */
   readonly at: number;
 }
 
@@ -19,19 +19,19 @@ export interface CheckpointsComponents {
 export interface CheckpointsInit {
   /** The receiver. */
   readonly address: Address;
-  /** How long a position may be in memory only, in milliseconds. @default 50 */
+  /** Maximum time that a checkpoint may be in memory only, in milliseconds. @default 50 */
   readonly positionMs?: number;
 }
 
-/** When a write that failed is tried again. */
+/** Pause after a failed write, in milliseconds. */
 const RETRY_MS = 1000;
 
-/** The lists of a position that was written without them. */
+/** Defaults for checkpoints stored without these lists. */
 const NO_LISTS = { first: 1, ahead: [], refused: [], skipped: [] };
 
 /**
- * Keeps on disk how far the streams to one receiver have been taken, a little later than it happens: all that
- * happened meanwhile costs one write a stream.
+ * Stores the checkpoints of the flows to one receiver with a short delay. All changes of a flow during the delay cost one
+ * write.
  */
 export class Checkpoints {
   readonly #components: CheckpointsComponents;
@@ -39,7 +39,7 @@ export class Checkpoints {
   readonly #positionMs: number;
   #timer: Timer | undefined;
   #soon: Promise<void> | undefined;
-  /** The writes that are on their way, as one. */
+  /** All writes in progress. */
   #writing: Promise<void> | undefined;
   #closed = false;
 
@@ -48,19 +48,19 @@ export class Checkpoints {
     this.#prefix = `${address} `;
     this.#positionMs = positionMs;
     const { kept, incoming } = components;
-    // However old: setting the clock forward must not make a message come twice. Their number is bounded.
+    // Restore all, however old: setting the clock forward must not make a message come twice. Their number is bounded.
     for (const [, position] of [...kept.entries({ prefix: this.#prefix })].sort(([, a], [, b]) => a.at - b.at)) incoming.restore({ ...NO_LISTS, ...position });
   }
 
-  /** Something has been taken. */
+  /** Schedules a write after a change. */
   note(): void {
     this.#writeIn(this.#positionMs);
   }
 
   /**
-   * Writes now what has changed.
-   * @returns when that is on disk, and what was on its way there
-   * @throws ProtoflyError `E_STORE`, as a rejection that is logged already; what could not be written is tried again later
+   * Writes all changes now.
+   * @returns a promise that resolves when these and earlier writes are on disk
+   * @throws ProtoflyError `E_STORE`, as a rejection that is logged already. Failed changes are written again later
    */
   write(): Promise<void> {
     this.#timer?.cancel();
@@ -72,7 +72,7 @@ export class Checkpoints {
     return written;
   }
 
-  /** Writes at the end of this turn what has changed by then. @returns, throws as `write` */
+  /** Writes at the end of this turn all changes until then. @returns, throws as `write` */
   writeSoon(): Promise<void> {
     this.#soon ??= Promise.resolve().then(() => {
       this.#soon = undefined;

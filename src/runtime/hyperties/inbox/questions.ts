@@ -4,18 +4,18 @@ import { LruMap } from '../../../kit/lru-map.js';
 
 export interface QuestionsComponents {
   readonly clock: Clock;
-  /** The programs that are attached. */
+  /** Returns the attached programs. */
   readonly programs: () => readonly Program[];
-  /** Sends an answer on its way that was held back. */
+  /** Sends an answer that was held back. */
   readonly pass: (response: Response) => void;
 }
 
-/** Requests that programs have yet to answer whose path is remembered, at most. */
+/** Maximum number of unanswered requests whose path is remembered. */
 const MAX_ASKED = 20_000;
-/** How long a refusal waits for the other programs, in milliseconds. Senders of files ask again after 3 s. */
+/** Time that a refusal waits for the other programs, in milliseconds. Senders of files ask again after 3 s. */
 const HOLD_MS = 2000;
 
-/** A refusal that waits: another program may accept. */
+/** A refusal held back because another program may accept. */
 interface Held {
   readonly refusal: Response;
   readonly by: Set<Program | undefined>;
@@ -24,7 +24,7 @@ interface Held {
 
 /**
  * Requests that the programs of one hyperty are to answer. However many programs are attached, each request gets one
- * final answer: the first success, else a refusal, which waits until no attached program may still accept.
+ * final answer: the first success, or else a refusal. A refusal waits until no attached program may still accept.
  */
 export class Questions {
   readonly #components: QuestionsComponents;
@@ -40,8 +40,8 @@ export class Questions {
   }
 
   /**
-   * Takes a program's answer and adds how the request came in, unless the program has put a `path` of its own there.
-   * @returns the answer that goes to the sender now; undefined: none yet, or there was one
+   * Handles a program's answer. Adds the path of the request, unless the program has set a `path` itself.
+   * @returns the answer to send now; undefined if it is held back, or the request has been answered
    */
   answer(response: Response, by: Program | undefined): Response | undefined {
     const key = keyOf(response.to, response.id);
@@ -60,12 +60,12 @@ export class Questions {
     return answer;
   }
 
-  /** A program has gone: nobody waits for it any more. */
+  /** Releases the refusals that waited for a program that has gone. */
   recheck(): void {
     for (const [key, held] of this.#held) if (!this.#mayAccept(held)) this.#release(key, held);
   }
 
-  /** What is held back goes nowhere. Idempotent. */
+  /** Drops the refusals held back. Idempotent. */
   close(): void {
     for (const { timer } of this.#held.values()) timer.cancel();
     this.#held.clear();
@@ -91,7 +91,7 @@ export class Questions {
   #settle(key: string): void {
     this.#held.get(key)?.timer.cancel();
     this.#held.delete(key);
-    // Of a single program nothing more is expected.
+    // A single program gives no further answer.
     if (this.#components.programs().length > 1) this.#asked.set(key, 'answered');
     else this.#asked.delete(key);
   }

@@ -2,16 +2,16 @@ import { asProtoflyError, ProtoflyError, type Address, type Clock, type FlowMark
 import type { Collection } from '../../../store/index.js';
 import { sizeOf } from '../../delivery/index.js';
 
-/** What the store keeps of a message that waits. */
+/** A message on disk. */
 export interface Stored {
   readonly message: Request;
   readonly path: Path;
   readonly bytes: number;
-  /** Where it stood in its sender's stream: what came before it must not be taken again by the next life of this inbox. */
+  /** Its flow mark: after a restart, it and earlier messages must not be taken again. */
   readonly flow?: FlowMark;
 }
 
-/** A message that left the queue before anybody took it. */
+/** A message that left the queue before it was taken. */
 export interface Dropped {
   readonly message: Request;
   readonly via: ReceivedVia;
@@ -22,18 +22,18 @@ export interface Dropped {
 export interface Taken {
   readonly item: QueuedMessage;
   readonly was: QueuedMessage['state'];
-  /** Settles when it is gone from the disk. Undefined: it never went there. */
+  /** Settles when the message is erased from disk. Undefined if it was never there. */
   readonly erased: Promise<unknown> | undefined;
 }
 
-/** A message that waits. */
+/** A waiting message. */
 export interface QueuedMessage {
   readonly key: string;
   readonly bytes: number;
   readonly via: ReceivedVia;
   readonly arrived: number;
   readonly flow: FlowMark | undefined;
-  /** Absent when it is on disk only. */
+  /** Absent if the message is only on disk. */
   message: Request | undefined;
   state: 'here' | 'storing' | 'stored' | 'gone';
 }
@@ -41,13 +41,13 @@ export interface QueuedMessage {
 export interface QueueComponents {
   readonly stored: Collection<Stored>;
   readonly clock: Clock;
-  /** Whether somebody takes what waits, so that it need not go to disk. */
+  /** True while a program takes messages, so that they need not go to disk. */
   readonly isAttended: () => boolean;
-  /** Whether somebody has to answer a message now, so that it is of no use to keep it. */
+  /** True if a program has to answer the message now, so that it is useless to keep it. */
   readonly asks: (message: Request) => boolean;
-  /** It is safely on disk. */
+  /** Called when a message is on disk. */
   readonly onStored: (item: QueuedMessage, message: Request) => void;
-  /** It waits no longer, and nobody has taken it. */
+  /** Called when a message leaves the queue without having been taken. */
   readonly onDropped: (item: QueuedMessage, message: Request, error: ProtoflyError) => void;
   readonly onFailed: (thrown: unknown) => void;
 }
@@ -55,19 +55,19 @@ export interface QueueComponents {
 export interface QueueInit {
   /** The receiver. */
   readonly address: Address;
-  /** How much waits on disk. */
+  /** Maximum number of messages on disk. */
   readonly maxMessages: number;
   readonly maxBytes: number;
-  /** How many messages beyond that may wait for room. */
+  /** Maximum number of further messages that wait for room. */
   readonly maxStalled: number;
-  /** How long they may, in milliseconds. */
+  /** Maximum time that they wait, in milliseconds. */
   readonly stallMs: number;
 }
 
 /**
- * What waits for one hyperty's programs, in the order in which it came, each item under a number that stays: in memory
- * while somebody takes it, on disk, bounded, while nobody does. Who takes it, and what its sender hears, is the inbox's
- * business.
+ * The waiting messages of one hyperty, in order of arrival, each under a permanent number. They are in memory while a
+ * program takes them, and on disk, within bounds, otherwise. The inbox decides which program takes them and which
+ * responses are sent.
  */
 export class Queue {
   readonly #components: QueueComponents;
@@ -77,12 +77,12 @@ export class Queue {
   readonly #items: QueuedMessage[] = [];
   #first = 0;
   #bytes = 0;
-  /** So many items from the first on are on disk, or on their way there. */
+  /** Number of items from the first on that are stored or being stored. */
   #kept = 0;
   #keptBytes = 0;
   #lastKey = 0;
   #unattendedSince = 0;
-  /** Ends the patience with the first item that has no room. */
+  /** Ends the wait of the first item without room. */
   #timer: Timer | undefined;
   #closed = false;
 
@@ -96,17 +96,17 @@ export class Queue {
     return { messages: this.#items.length, bytes: this.#bytes };
   }
 
-  /** The number of the first item, or of the next to come. */
+  /** Number of the first item, or of the next one if the queue is empty. */
   get first(): number {
     return this.#first;
   }
 
-  /** Nothing more may come: what is here waits for room already. */
+  /** True if no more messages fit. Those here already wait for room. */
   get isFull(): boolean {
     return this.#items.length >= this.#init.maxMessages + this.#init.maxStalled || this.#bytes >= this.#init.maxBytes * 2;
   }
 
-  /** Brings back what an earlier life of the inbox kept. @param each is told of every message, in order */
+  /** Loads the messages of an earlier run. @param each called with each message, in order */
   load(each: (message: Request, flow: FlowMark | undefined) => void): void {
     const { stored, clock } = this.#components;
     for (const [key, { bytes, path, flow, message }] of stored.entries({ prefix: this.#prefix })) {
@@ -118,7 +118,7 @@ export class Queue {
     }
   }
 
-  /** Adds a message behind all others; in memory, until `keep`. */
+  /** Adds a message behind all others. It stays in memory until `keepAll` or `keepOn`. */
   add(message: Request, via: ReceivedVia, flow: FlowMark | undefined): QueuedMessage {
     this.#lastKey += 1;
     const item: QueuedMessage = {
@@ -129,17 +129,17 @@ export class Queue {
     return item;
   }
 
-  /** The item of that number, if it has come and waits. */
+  /** Returns the item of a number, if it is waiting. */
   at(number: number): QueuedMessage | undefined {
     return this.#items[number - this.#first];
   }
 
-  /** The message of an item, from wherever it is. */
+  /** Returns the message of an item, from memory or disk. */
   read(item: QueuedMessage): Request | undefined {
     return item.message ?? this.#components.stored.get(item.key)?.message;
   }
 
-  /** Takes the items with numbers below `end` from here, and from the disk. */
+  /** Removes the items with numbers below `end`, also from disk. */
   take(end: number): readonly Taken[] {
     const items = this.#items.splice(0, end - this.#first);
     this.#first += items.length;
@@ -148,13 +148,16 @@ export class Queue {
     return items.map((item) => ({ item, was: item.state, erased: this.#end(item) }));
   }
 
-  /** Nobody takes messages from now on: as many as there is room for go to disk, the others have `stallMs` to find a program. */
+  /**
+   * Called when no program is left. Stores messages as far as there is room; the others wait up to `stallMs` for a
+   * program.
+   */
   keepAll(): void {
     this.#unattendedSince = this.#components.clock.now();
     this.keepOn();
   }
 
-  /** Puts messages on disk in their order, as far as there is room. */
+  /** Stores messages in order, as far as there is room. */
   keepOn(): void {
     const { asks } = this.#components;
     for (let item = this.#items[this.#kept]; item !== undefined; item = this.#items[this.#kept]) {
@@ -172,7 +175,10 @@ export class Queue {
     this.#awaitRoom();
   }
 
-  /** Takes back the messages of a flow behind a number that are on nobody's disk yet. Not while anybody takes messages. */
+  /**
+   * Removes the messages of a flow behind a number that aren't on disk yet. Must not be called while a program is
+   * attached.
+   */
   takeBack(from: Address, { epoch, seq }: FlowMark): readonly Dropped[] {
     const items = this.#items.filter((item) => item.state !== 'stored' && item.flow?.epoch === epoch && item.flow.seq > seq && item.message?.from === from);
     for (const item of items) this.#remove(item);
@@ -183,7 +189,7 @@ export class Queue {
     return new ProtoflyError('E_TOO_MANY', `the inbox of ${this.#init.address} is full`, { hint: 'attach a program that takes its messages' });
   }
 
-  /** Forgets everything. @returns how many messages that were, when they are gone from the disk, too */
+  /** Discards all messages. @returns their number, once they are erased from disk */
   async discard(): Promise<number> {
     const items = this.#items.splice(0);
     this.#first += items.length;
@@ -195,7 +201,7 @@ export class Queue {
     return items.length;
   }
 
-  /** From now on nobody is told of what reaches the disk. */
+  /** Closes the queue: `onStored` isn't called any more. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -207,7 +213,7 @@ export class Queue {
     this.#bytes += item.bytes;
   }
 
-  /** The first message without room has `stallMs` from when it came, or from when the last program left. */
+  /** Drops the first message without room `stallMs` after its arrival, or after the last program left. */
   #awaitRoom(): void {
     const item = this.#items[this.#kept];
     if (item === undefined || this.#timer !== undefined || this.#closed) return;
@@ -258,7 +264,7 @@ export class Queue {
     return true;
   }
 
-  /** An item waits no longer. @returns when the disk knows that, too */
+  /** Marks an item as gone. @returns a promise that settles when it is erased from disk; undefined if it wasn't there */
   #end(item: QueuedMessage): Promise<unknown> | undefined {
     this.#bytes -= item.bytes;
     const wasHere = item.state === 'here';
@@ -266,7 +272,7 @@ export class Queue {
     return wasHere ? undefined : this.#components.stored.delete(item.key).catch(this.#components.onFailed);
   }
 
-  /** Only the first `count` items are on disk, or on their way there. */
+  /** Records that only the first `count` items are stored or being stored. */
   #keepOnly(count: number): void {
     this.#kept = count;
     this.#keptBytes = 0;

@@ -10,28 +10,28 @@ import { VERDICTS, verdictOf, type Facts, type Side, type Trial, type Verdict } 
 export interface DoctorComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
-  /** Asks the STUN and TURN servers. Never rejects. */
+  /** Probes the STUN and TURN servers. Never rejects. */
   readonly probe: () => Promise<NetworkReport>;
-  /** Whether the own domain's message node is reached. */
+  /** True if the own domain's message node is connected. */
   readonly isConnected: () => boolean;
-  /** Whether P2P connections are taken now, and whether through TURN servers alone. */
+  /** Returns whether P2P is on, and whether only TURN servers may be used. */
   readonly p2p: () => { readonly on: boolean; readonly relayOnly: boolean };
-  /** The record of the runtime that is meant. @throws ProtoflyError */
+  /** Returns a record of the runtime at which `what` lives. @throws ProtoflyError */
   readonly host: (what: string) => Promise<RegistryRecord>;
   readonly connections: TrialComponents;
 }
 
 export interface DoctorInit {
   readonly runtime: Address;
-  /** How long a report of the network is used again, in milliseconds. @default 15_000 */
+  /** Time that a network report is reused, in milliseconds. @default 15_000 */
   readonly freshMs?: number;
-  /** How long the other side may take, in milliseconds: its servers may be silent. @default 10_000 */
+  /** Timeout of requests to the other side, in milliseconds: its servers may be silent. @default 10_000 */
   readonly peerMs?: number;
-  /** How many questions of others are answered in ten seconds. @default 20 */
+  /** Maximum number of requests from others answered in ten seconds. @default 20 */
   readonly maxQuestions?: number;
 }
 
-/** @see docs/control.md */
+/** The doctor's answer. @see docs/control.md */
 export interface Diagnosis {
   readonly verdict: Verdict;
   readonly summary: string;
@@ -41,26 +41,29 @@ export interface Diagnosis {
   readonly peer?: Side;
   readonly pair?: unknown;
   readonly setupMs?: unknown;
-  /** Why the set-up that was tried failed. */
+  /** The reason why the attempted set-up failed. */
   readonly reason?: string;
 }
 
 const WINDOW_MS = 10_000;
-/** Errors that say that a domain isn't reached, not that somebody in it isn't. */
+/** Errors that mean that a domain is unreachable, rather than someone in it. */
 const AWAY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_TIMEOUT', 'E_LINK_CLOSED']);
 
 const KINDS = { udp: ['yes', 'no', 'unknown'], mapping: ['none', 'independent', 'dependent', 'unknown'], turn: ['yes', 'no', 'refused', 'none'] } as const;
 
 const oneOf = <T extends string>(known: readonly T[], value: unknown): T | undefined => known.find((one) => one === value);
 
-/** What the other side says of itself, if it makes sense. */
+/** Parses the other side's report; undefined if it is malformed. */
 const sideIn = (value: unknown): Side | undefined => {
   const { p2p, udp, mapping, turn } = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
   if (typeof p2p !== 'boolean') return undefined;
   return { p2p, udp: oneOf(KINDS.udp, udp) ?? 'unknown', mapping: oneOf(KINDS.mapping, mapping) ?? 'unknown', turn: oneOf(KINDS.turn, turn) ?? 'none' };
 };
 
-/** `<runtime>/doctor`: what is in the way of this runtime, for its programs and, in four words, for other runtimes. */
+/**
+ * `<runtime>/doctor`: reports obstacles to P2P connections of this runtime, in detail to its programs and in four fields
+ * to other runtimes.
+ */
 export class Doctor {
   readonly #components: DoctorComponents;
   readonly #init: DoctorInit;
@@ -85,7 +88,7 @@ export class Doctor {
     });
   }
 
-  /** Looks at both sides and tries a set-up. @throws ProtoflyError when nobody is meant by `what` */
+  /** Examines both sides and attempts a set-up. @throws ProtoflyError if `what` can't be resolved */
   async diagnose(what: string, connect: boolean): Promise<Diagnosis> {
     const here = this.#side();
     let record: RegistryRecord | undefined;
@@ -131,7 +134,7 @@ export class Doctor {
     return this.diagnose(address, connect !== false);
   }
 
-  /** Others learn what it takes to make sense of a set-up with them, and no more. */
+  /** Answers another runtime, with only the fields that it needs to interpret a set-up. */
   async #answerOther(request: Request): Promise<unknown> {
     if (request.type !== 'read') throw new ProtoflyError('E_REFUSED', `${this.#address} can be read, no more, by others`);
     const now = this.#components.clock.now();
@@ -149,7 +152,7 @@ export class Doctor {
     return { p2p: on, udp, mapping, turn, relayOnly };
   }
 
-  /** However many ask, servers are asked now and then. */
+  /** Returns a recent network report, so that many requests cause few probes. */
   #network(): Promise<NetworkReport> {
     const now = this.#components.clock.now();
     if (this.#report === undefined || now - this.#report.at >= (this.#init.freshMs ?? 15_000)) this.#report = { at: now, network: this.#components.probe() };
@@ -169,12 +172,13 @@ export class Doctor {
     if (body.code === 408) return 'offline';
     if (body.code === 503) return 'away';
     if (body.code === 429) return { p2p: true, udp: 'unknown', mapping: 'unknown', turn: 'none' };
-    // Neither its domain nor a runtime of an earlier version knows that address: the latter answers a ping.
+    // The address is unknown to a domain without that runtime, and to a runtime of an earlier version. Only the latter
+    // answers a ping.
     const there = await this.#ask('ping', runtime);
     return there.body.code === 200 ? 'too-old' : there.body['error'] === 'E_TIMEOUT' ? 'silent' : 'offline';
   }
 
-  /** A record without a handler is of a runtime that takes no connections. */
+  /** Adds that the peer takes no P2P connections, if its record names no handler. */
   #withRecord(peer: Facts['peer'], { p2pHandler }: RegistryRecord): Facts['peer'] {
     if (p2pHandler !== undefined || peer === 'offline' || peer === 'silent') return peer;
     return { ...(typeof peer === 'string' ? { udp: 'unknown', mapping: 'unknown', turn: 'none' } : peer), p2p: false };
@@ -187,7 +191,7 @@ export class Doctor {
     return { trial: { result: 'none' } };
   }
 
-  /** A relay of the other side's can look like any address from here. */
+  /** Asks the peer whether the connection is relayed: its relay can look like any address from here. */
   async #relayedThere({ runtime }: RegistryRecord, trial: Trial): Promise<Trial> {
     if (trial.result !== 'live' || trial.relayed) return trial;
     const { body } = await this.#ask('read', child(runtime, 'doctor'));

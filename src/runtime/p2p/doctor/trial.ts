@@ -12,7 +12,7 @@ export interface TrialComponents {
 export interface Tried {
   readonly trial: Trial;
   readonly connection?: P2pConnection;
-  /** Why it failed. */
+  /** The reason for a failure. */
   readonly reason?: string;
 }
 
@@ -23,14 +23,14 @@ export const isRelayed = ({ details }: P2pConnection): boolean => {
   return isRelay(local) || isRelay(remote);
 };
 
-/** Whether the other side has done its part: it has answered, has begun itself, or says that its own set-up goes first. */
+/** True if the other side took part: it answered, began a set-up itself, or claimed precedence for its own. */
 const tookPart = ({ role, hasYielded, details }: P2pConnection): boolean => role === 'handler' || hasYielded || details['answered'] === true;
 
 const succeeded = (connection: P2pConnection): Tried => ({ trial: { result: 'live', relayed: isRelayed(connection) }, connection });
 
 /**
- * Has a connection set up to the runtime of a record, unless one is live, and tells how that went. Both sides may try at
- * once, and more than once: what any of these set-ups shows of the other side counts. Never rejects.
+ * Sets up a connection to the runtime of a record, unless one is live, and returns the result. Both sides may try at once
+ * and repeatedly. The other side counts as having answered if it took part in any of these set-ups. Never rejects.
  */
 export const tryConnection = async (connections: TrialComponents, record: RegistryRecord, signal?: AbortSignal): Promise<Tried> => {
   const { runtime } = record;

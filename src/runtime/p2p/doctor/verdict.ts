@@ -1,30 +1,30 @@
 import type { NetworkReport } from '../stun/index.js';
 
-/** What one side tells the other of itself; nothing of its addresses. */
+/** One side's report to the other. It contains no addresses. */
 export interface Side {
-  /** Whether it takes P2P connections. */
+  /** True if the side takes P2P connections. */
   readonly p2p: boolean;
   readonly udp: NetworkReport['udp'];
   readonly mapping: NetworkReport['mapping'];
   readonly turn: NetworkReport['turn'];
 }
 
-/** How a real set-up went. `answered`: the other side took part in it. */
+/** The result of a real set-up. `answered`: the other side took part. */
 export type Trial =
   | { readonly result: 'live'; readonly relayed: boolean }
   | { readonly result: 'failed'; readonly answered: boolean }
   | { readonly result: 'none' };
 
 export interface Facts {
-  /** Whether the domains of both can be reached from here. */
+  /** True if both domains can be reached from here. */
   readonly domain: boolean;
   readonly here: Side & { /** Its settings allow TURN servers alone. */ readonly relayOnly: boolean };
-  /** `offline`: its domain says so. `silent`: it doesn't answer. `too-old`: it is there, and has no doctor. */
+  /** `offline`: according to its domain. `silent`: it doesn't answer. `too-old`: it is there, but has no doctor. */
   readonly peer: Side | 'offline' | 'silent' | 'too-old';
   readonly trial: Trial;
 }
 
-/** Every verdict with what it means, and what to do next; docs/cli.md has the table. Codes are stable. */
+/** All verdicts with their meaning and the next step, as in the table of docs/cli.md. The codes are stable. */
 export const VERDICTS = {
   DIRECT_OK: { summary: 'a direct connection is live', next: undefined },
   DIRECT_LIKELY: { summary: 'nothing is in the way of a direct connection', next: 'set it up: protofly p2p connect ADDRESS' },
@@ -44,23 +44,23 @@ export type Verdict = keyof typeof VERDICTS;
 
 const isBroken = ({ turn }: Side): boolean => turn === 'no' || turn === 'refused';
 
-/** Why there is no way without a TURN server, and what there is of those. */
+/** Returns the verdict if no direct connection is possible, by the TURN servers of both sides. */
 const withoutDirect = (here: Side, there: Side | undefined, tried: boolean): Verdict => {
   const sides = there === undefined ? [here] : [here, there];
-  // A relay was to be had, and yet it failed: nothing passes through it.
+  // A relay was available, and yet the set-up failed: nothing passes through it.
   if (sides.some(({ turn }) => turn === 'yes')) return tried ? 'TURN_UNREACHABLE' : 'RELAY_OK';
   if (sides.some(isBroken)) return 'TURN_UNREACHABLE';
   return here.mapping === 'dependent' && there?.mapping === 'dependent' ? 'NAT_HARD_BOTH' : 'TURN_NEEDED';
 };
 
-/** Whether hole punching works between two sides, as far as their NATs tell. */
+/** True if hole punching should work between the NATs of both sides. */
 const isLikely = (here: Facts['here'], there: Side): boolean => {
   if (here.relayOnly) return false;
   const kinds = [here.mapping, there.mapping];
   return !kinds.includes('dependent') || kinds.includes('none');
 };
 
-/** The one verdict of all that is known. */
+/** Derives the verdict from all known facts. */
 export const verdictOf = ({ domain, here, peer, trial }: Facts): Verdict => {
   if (trial.result === 'live') return trial.relayed ? 'RELAY_OK' : 'DIRECT_OK';
   if (!domain) return 'DOMAIN_UNREACHABLE';

@@ -1,7 +1,7 @@
 /**
- * Asks STUN and TURN servers what they see of this machine: whether UDP passes, how a NAT maps, whether a relay is
- * given. It is for telling a person what stands in the way; connections are made by WebRTC in its sandbox, which has a
- * client of its own.
+ * Asks STUN and TURN servers about this machine's network: whether UDP passes, how the NAT maps ports, and whether a
+ * relay is available. This is for diagnosis only. Connections are made by WebRTC in its sandbox, which has a client of
+ * its own.
  */
 export { probeNetwork, type Mapping, type NetworkReport, type ProbeComponents, type ServerReport } from './probe.js';
 export { StunSocket, type StunAnswer } from './socket.js';

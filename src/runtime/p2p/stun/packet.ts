@@ -1,6 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 
-/** STUN messages (RFC 8489) and the few attributes of TURN (RFC 8656) that asking for a relay takes. */
+/** STUN messages (RFC 8489), and the attributes of TURN (RFC 8656) that are needed to request a relay. */
 
 const COOKIE = 0x2112a442;
 const HEADER = 20;
@@ -30,12 +30,12 @@ export interface StunRequest {
   readonly method: Method;
   /** 12 random bytes. */
   readonly transaction: Buffer;
-  /** Seconds; of an allocation. */
+  /** Lifetime of an allocation in seconds. */
   readonly lifetime?: number;
   readonly credentials?: Credentials;
 }
 
-/** A response, as far as it is used. */
+/** A response, with the attributes used here. */
 export interface StunMessage {
   readonly transaction: Buffer;
   readonly success: boolean;
@@ -89,7 +89,7 @@ export const encodeStun = ({ method, transaction, lifetime, credentials }: StunR
   return Buffer.concat([signed, attribute(ATTRIBUTE.messageIntegrity, createHmac('sha1', key).update(signed).digest())]);
 };
 
-/** An address attribute; `xor` is what its bytes were combined with. */
+/** Parses an address attribute. `xor` is the value with which its bytes were combined. */
 const endpointIn = (value: Buffer, xor: Buffer | undefined): Endpoint | undefined => {
   const size = value[1] === 1 ? 4 : value[1] === 2 ? 16 : 0;
   if (size === 0 || value.length < 4 + size) return undefined;
@@ -100,7 +100,7 @@ const endpointIn = (value: Buffer, xor: Buffer | undefined): Endpoint | undefine
   return { address: groups.join(':'), port };
 };
 
-/** Attributes by type, the first of each; undefined where the lengths make no sense. */
+/** Returns attributes by type, the first of each; undefined if the lengths are invalid. */
 const attributesIn = (body: Buffer): Map<number, Buffer> | undefined => {
   const found = new Map<number, Buffer>();
   for (let at = 0; at < body.length;) {
@@ -114,7 +114,7 @@ const attributesIn = (body: Buffer): Map<number, Buffer> | undefined => {
   return found;
 };
 
-/** Reads a response. Undefined for whatever is none. */
+/** Parses a response; undefined if the packet is none. */
 export const decodeStun = (packet: Buffer): StunMessage | undefined => {
   if (packet.length < HEADER || packet.readUInt32BE(4) !== COOKIE) return undefined;
   const kind = packet.readUInt16BE(0) & 0x0110;

@@ -5,14 +5,14 @@ import { StunSocket } from './socket.js';
 
 export interface ProbeComponents {
   readonly clock: Clock;
-  /** The addresses of this machine. */
+  /** Returns the addresses of this machine. */
   readonly addresses: () => readonly string[];
 }
 
 /**
- * What stands between this machine and servers: `none` (they see its own address), a NAT that gives a port the same
- * outer port whoever is spoken to (`independent`: others can be told of it), or one that gives another for each
- * (`dependent`, also called symmetric).
+ * The NAT between this machine and the servers. `none`: they see its own address. `independent`: a port has the same
+ * outer port for all destinations, so others can be told. `dependent`: each destination sees another port (a symmetric
+ * NAT).
  */
 export type Mapping = 'none' | 'independent' | 'dependent' | 'unknown';
 
@@ -20,7 +20,7 @@ export interface ServerReport {
   /** `stun:host:port` or `turn:host:port`. */
   readonly server: string;
   readonly ok: boolean;
-  /** How the server sees this machine, or the relay that it gave. */
+  /** This machine's address as the server sees it, or the relay's address. */
   readonly address?: string;
   readonly rttMs?: number;
   readonly error?: ErrorCode;
@@ -28,15 +28,15 @@ export interface ServerReport {
 }
 
 export interface NetworkReport {
-  /** Whether any server answered over UDP; `unknown` where there is none to ask. */
+  /** `yes` if any server answered over UDP; `unknown` if there is none to ask. */
   readonly udp: 'yes' | 'no' | 'unknown';
   readonly mapping: Mapping;
-  /** Whether a TURN server gives a relay; `refused`: one that answers takes no credentials of ours. */
+  /** `yes` if a TURN server provides a relay; `refused` if one answers but rejects the credentials. */
   readonly turn: 'yes' | 'no' | 'refused' | 'none';
   readonly servers: readonly ServerReport[];
 }
 
-/** How many servers are asked. */
+/** Maximum number of servers that are asked. */
 const MAX_ASKED = 6;
 const LOOKUP_MS = 2000;
 
@@ -61,7 +61,7 @@ const failed = (server: string, thrown: unknown): ServerReport => {
   return { server, ok: false, error: code, reason: message };
 };
 
-/** Asks from one port a family, so that what different servers see can be compared. */
+/** Asks all servers from one port per address family, so that the addresses they see can be compared. */
 class Prober {
   readonly #components: ProbeComponents;
   readonly #sockets = new Map<4 | 6, Promise<StunSocket>>();
@@ -82,12 +82,12 @@ class Prober {
     }
   }
 
-  /** Where only one server was there to be seen by, and it has another address: that one, too. */
+  /** If only one server answered and it has another address, asks that one, too. */
   async bindElsewhere(): Promise<void> {
     const [only] = this.seen;
     if (this.seen.length !== 1 || only?.other === undefined || this.#isOwn(only)) return;
     const family = only.other.address.includes(':') ? 6 : 4;
-    // It needn't answer there: then nothing more is known.
+    // Without an answer there, the mapping stays unknown.
     await this.#see(only.other, family).catch(() => undefined);
   }
 
@@ -145,7 +145,7 @@ const turnOf = (asked: readonly ServerReport[]): NetworkReport['turn'] => {
   return asked.some(({ error }) => error === 'E_UNAUTHENTICATED' || error === 'E_REFUSED') ? 'refused' : 'no';
 };
 
-/** Asks the servers, all at once; takes 6 s at most. Never rejects: what can't be asked is part of the report. */
+/** Asks all servers at once; takes 6 s at most. Never rejects: failures are part of the report. */
 export const probeNetwork = async (endpoints: readonly IceEndpoint[], components: ProbeComponents): Promise<NetworkReport> => {
   const prober = new Prober(components);
   try {
@@ -156,7 +156,7 @@ export const probeNetwork = async (endpoints: readonly IceEndpoint[], components
     ]);
     await prober.bindElsewhere();
     const asked = [...bound, ...allocated];
-    // Whoever refuses has answered.
+    // A refusal is an answer, too.
     const answered = asked.some(({ ok, error }) => ok || error === 'E_REFUSED' || error === 'E_UNAUTHENTICATED');
     const silent = asked.some(({ error }) => error === 'E_TIMEOUT' || error === 'E_PLATFORM');
     return { udp: answered ? 'yes' : silent ? 'no' : 'unknown', mapping: prober.mapping(), turn: turnOf(allocated), servers: asked };

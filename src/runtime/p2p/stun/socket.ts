@@ -8,7 +8,7 @@ export interface StunAnswer {
   readonly rttMs: number;
 }
 
-/** When a request is sent again that isn't answered, and for how long that goes on, in milliseconds. */
+/** Times of the repetitions of an unanswered request, and its timeout, in milliseconds. */
 const AGAIN_MS = [250, 750, 1750] as const;
 const PATIENCE_MS = 3000;
 
@@ -17,7 +17,7 @@ interface Pending {
   readonly settle: (message: StunMessage) => void;
 }
 
-/** One UDP port that asks STUN and TURN servers. */
+/** A UDP socket for requests to STUN and TURN servers. */
 export class StunSocket {
   readonly #socket: Socket;
   readonly #clock: Clock;
@@ -31,7 +31,7 @@ export class StunSocket {
     socket.on('message', (packet, { address, port }) => {
       const message = decodeStun(packet);
       const pending = message && this.#pending.get(message.transaction.toString('hex'));
-      // Only who was asked answers.
+      // Ignore packets from other senders than the server asked.
       if (message === undefined || pending?.to.address !== address || pending.to.port !== port) return;
       pending.settle(message);
     });
@@ -39,7 +39,7 @@ export class StunSocket {
     socket.unref();
   }
 
-  /** @throws ProtoflyError `E_PLATFORM` where there is no such socket */
+  /** Opens a socket. @throws ProtoflyError `E_PLATFORM` if the system provides none */
   static open(family: 4 | 6, clock: Clock): Promise<StunSocket> {
     return new Promise((resolve, reject) => {
       const socket = createSocket(family === 4 ? 'udp4' : 'udp6');
@@ -54,14 +54,14 @@ export class StunSocket {
     });
   }
 
-  /** The port here. */
+  /** The local port. */
   get port(): number {
     return this.#socket.address().port;
   }
 
   /**
-   * Sends a request until it is answered.
-   * @throws ProtoflyError `E_TIMEOUT` when nobody answers, `E_PLATFORM` when it can't be sent, `E_ABORTED`
+   * Sends a request, and repeats it until it is answered.
+   * @throws ProtoflyError `E_TIMEOUT` without an answer, `E_PLATFORM` if it can't be sent, `E_ABORTED`
    */
   async request(to: Endpoint, request: Omit<StunRequest, 'transaction'>): Promise<StunAnswer> {
     if (this.#closed) throw new ProtoflyError('E_ABORTED', 'the socket is closed');
@@ -93,14 +93,14 @@ export class StunSocket {
   }
 
   /**
-   * Asks a TURN server for a relay, and gives it back.
+   * Requests a relay from a TURN server, and releases it again.
    * @returns the relay's address
-   * @throws ProtoflyError `E_UNAUTHENTICATED` when the credentials aren't taken, `E_REFUSED`, `E_TIMEOUT`, `E_PLATFORM`
+   * @throws ProtoflyError `E_UNAUTHENTICATED` if the credentials are rejected, `E_REFUSED`, `E_TIMEOUT`, `E_PLATFORM`
    */
   async allocate(to: Endpoint, { username, password }: Pick<Credentials, 'username' | 'password'>): Promise<{ readonly relayed: Endpoint; readonly rttMs: number }> {
     let { message, rttMs } = await this.request(to, { method: 'allocate' });
     let credentials: Credentials | undefined;
-    // A nonce that is too old already is replaced once.
+    // An expired nonce is replaced once.
     for (let round = 0; round < 2 && !message.success && message.realm !== undefined && message.nonce !== undefined; round += 1) {
       if (round > 0 && message.error !== 438) break;
       credentials = { username, password, realm: message.realm, nonce: message.nonce };
@@ -110,12 +110,12 @@ export class StunSocket {
       const why = `${String(message.error ?? 'no relay')} ${message.reason ?? ''}`.trim();
       throw new ProtoflyError(message.error === 401 ? 'E_UNAUTHENTICATED' : 'E_REFUSED', why);
     }
-    // It would be given back by itself in ten minutes, too.
+    // Without this, it would expire in ten minutes.
     if (credentials !== undefined) await this.request(to, { method: 'refresh', lifetime: 0, credentials }).catch(() => undefined);
     return { relayed: message.relayed, rttMs };
   }
 
-  /** Idempotent. */
+  /** Closes the socket. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

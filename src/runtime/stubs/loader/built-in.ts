@@ -6,25 +6,25 @@ import { parseDescriptor, type Descriptor, type DomainInfo } from '../../../prot
 import { asProtoflyError, catalogueAddress, domainOf, partsOf, ProtoflyError, type Address } from '../../../protocol/index.js';
 import type { StubCatalogue, StubPackage } from './loader.js';
 
-/** The folder of the stubs that come with the package, whether this runs compiled or from source. */
+/** Returns the folder of the installation's stubs, for compiled code as well as source. */
 const builtInFolder = (): string => fileURLToPath(new URL('../../../../dist/protostubs', import.meta.url));
 
-/** A domain's message-node stub, where nothing is known of the domain. */
+/** The message-node stub for domains without a description. */
 const USUAL = 'msg-node-websocket';
 
 export interface BuiltInComponents {
-  /** Tells which protocol a domain's message node speaks, and where. Without it that is whatever the runtime is told. */
+  /** Provides the protocols of a domain's message node and its URL. If absent, the runtime's configuration decides. */
   readonly domains?: { info(domain: string): Promise<DomainInfo> };
 }
 
 export interface BuiltInInit {
-  /** As the build leaves it: `<name>.js` and `<name>.descriptor.json`. @default the installation's */
+  /** Folder with `<name>.js` and `<name>.descriptor.json`, as the build writes them. @default the installation's */
   readonly folder?: string;
 }
 
 /**
- * The protostubs that come with the package, under whatever domain's name they are asked for. A domain's `default` is
- * the one for the first protocol of its message node that there is a stub for.
+ * The protostubs of the installation, offered under any domain's name. A domain's `default` is the stub for the first
+ * protocol of its message node for which there is one.
  */
 export class BuiltInCatalogue implements StubCatalogue {
   readonly #domains: BuiltInComponents['domains'];

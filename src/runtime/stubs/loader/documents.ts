@@ -2,15 +2,15 @@ import { ProtoflyError, webFailure } from '../../../protocol/index.js';
 
 export interface DocumentRequest {
   readonly url: string;
-  /** What it is of, for errors. */
+  /** Description of the document, for errors. */
   readonly what: string;
-  /** Largest answer that is read, in bytes. */
+  /** Maximum size of the answer, in bytes. */
   readonly limit: number;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** Answers that still have this tag aren't wanted. */
+  /** ETag of a known version: the document is only wanted if it has changed. */
   readonly etag?: string | undefined;
-  /** Whether caches on the way are to be passed by. @default false */
+  /** True if intermediate caches are to be bypassed. @default false */
   readonly fresh?: boolean;
 }
 
@@ -23,8 +23,8 @@ const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
 const MAX_ETAG = 256;
 
 /**
- * Gets a JSON document of a domain's catalogue. Nothing beyond the limit is read, and no redirection is followed.
- * @returns undefined when it still has the tag
+ * Fetches a JSON document of a domain's catalogue. Reads no more than the limit, and follows no redirection.
+ * @returns undefined if it still has the given ETag
  * @throws ProtoflyError `E_UNREACHABLE`, `E_NOT_FOUND`, `E_PACKAGE_SIZE`, `E_PACKAGE_TYPE`, `E_DESCRIPTOR`
  */
 export const getDocument = async (fetch: typeof globalThis.fetch, request: DocumentRequest): Promise<Document | undefined> => {

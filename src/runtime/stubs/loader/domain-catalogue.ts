@@ -13,26 +13,26 @@ export interface DomainCatalogueComponents {
   readonly policy: DeploymentPolicy;
   readonly downloads: Downloads;
   readonly cache: PackageCache;
-  /** What is cached was replaced by something else. */
+  /** Called when a cached package was replaced by another version. */
   readonly onNews: (origin: Address) => void;
   readonly log: Log;
 }
 
-/** What was found about a package that was fetched anew. */
+/** The result of checking a newly fetched package. */
 export interface Verification {
   readonly origin: Address;
   readonly version: string;
-  /** Content address and size of its code in bytes; absent where it has none. */
+  /** Content hash of the code, and its size in bytes. Absent if there is no code. */
   readonly hash?: string;
   readonly size?: number;
   readonly keyId: string;
-  /** How the key came to be believed, and since when (ISO 8601). */
+  /** Origin and time (ISO 8601) of the trust in the key. */
   readonly trust: Pick<TrustedKey, 'how' | 'since' | 'byHand'>;
-  /** What it asks for. */
+  /** The capabilities that the package asks for. */
   readonly capabilities: readonly string[];
-  /** Whether it may be deployed here. */
+  /** True if it may be deployed here. */
   readonly allowed: boolean;
-  /** Why not. */
+  /** The reason why it may not be deployed. */
   readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
@@ -41,16 +41,15 @@ interface Fetched extends SignedDescriptor {
 }
 
 /**
- * Protostubs from the catalogues of the domains that they are for, signed by publishers that are believed. What was
- * fetched once serves at once, and without the network, while it is looked behind it for something newer: the next
- * one who asks gets that.
+ * Protostubs from the catalogues of their domains, signed by trusted publishers. A cached package is returned at once,
+ * without the network. Meanwhile, its domain is asked for a newer version, which the next lookup returns.
  */
 export class DomainCatalogue implements StubCatalogue {
   readonly #components: DomainCatalogueComponents;
-  /** What is being fetched, so that many who ask make one request. */
+  /** Requests in progress, so that concurrent lookups share one. */
   readonly #flights = new Map<string, Promise<unknown>>();
   readonly #end = new AbortController();
-  /** Rejects when this is closed. */
+  /** Rejects when the catalogue is closed. */
   readonly #ended: Promise<never>;
 
   constructor(components: DomainCatalogueComponents) {
@@ -60,7 +59,7 @@ export class DomainCatalogue implements StubCatalogue {
     this.#ended.catch(() => undefined);
   }
 
-  /** @throws ProtoflyError as `StubCatalogue.find` */
+  /** Finds a protostub with its code. @throws ProtoflyError as `StubCatalogue.find` */
   async find(address: Address): Promise<StubPackage> {
     const origin = parseOrigin(address);
     if (origin.type !== 'protocolstub') throw new ProtoflyError('E_PACKAGE_TYPE', `${address} is not a protostub`);
@@ -76,13 +75,16 @@ export class DomainCatalogue implements StubCatalogue {
     return found.descriptor;
   }
 
-  /** Fetches a package anew, whatever is cached, and checks it. Nothing is kept. @throws ProtoflyError as `StubCatalogue.find` */
+  /**
+   * Fetches a package regardless of the cache and checks it, without keeping it.
+   * @throws ProtoflyError as `StubCatalogue.find`
+   */
   async verify(address: Address): Promise<Verification> {
     const origin = parseOrigin(address);
     return this.#once(`${address} anew`, () => this.#verify(origin));
   }
 
-  /** Ends what is being fetched; resolves when nothing is written any more. Idempotent. */
+  /** Aborts all requests. Resolves when nothing is written any more. Idempotent. */
   async close(): Promise<void> {
     this.#end.abort(new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping'));
     await Promise.allSettled(this.#flights.values());
@@ -110,7 +112,10 @@ export class DomainCatalogue implements StubCatalogue {
     };
   }
 
-  /** From the cache where it is, and is what it was; else from its domain. @throws ProtoflyError `E_POLICY` for what isn't allowed */
+  /**
+   * Returns a package from the cache if it is valid there, or else from its domain.
+   * @throws ProtoflyError `E_POLICY` if it isn't allowed
+   */
   async #look(origin: Origin, withSource: boolean): Promise<{ readonly from: 'cache' | 'catalogue'; readonly found: Fetched }> {
     const { cache, policy, publishers, log } = this.#components;
     let damage: ProtoflyError | undefined;
@@ -118,7 +123,7 @@ export class DomainCatalogue implements StubCatalogue {
       damage = asProtoflyError(thrown);
       return undefined;
     });
-    // While it was read, its key may have come to its end.
+    // Its key may have been removed during the read.
     const isBelieved = publishers.believed(origin.domain).some(({ kid }) => kid === cached?.keyId);
     if (cached !== undefined && isBelieved && (!withSource || cached.source !== undefined)) {
       policy.checkPublisher(this.#trust(origin, cached.keyId), origin.address);
@@ -134,7 +139,10 @@ export class DomainCatalogue implements StubCatalogue {
     }
   }
 
-  /** What is cached, by the keys that are believed without asking. What isn't right is dropped. @throws ProtoflyError as `PackageCache.read` */
+  /**
+   * Reads the cached package and checks it with the trusted keys. Drops it if it is invalid.
+   * @throws ProtoflyError as `PackageCache.read`
+   */
   async #cached(origin: Origin, keys: readonly PublicKey[] = this.#components.publishers.believed(origin.domain)): Promise<CachedPackage | undefined> {
     const { cache, log } = this.#components;
     try {
@@ -161,7 +169,7 @@ export class DomainCatalogue implements StubCatalogue {
 
   #once<T>(name: string, run: () => Promise<T>): Promise<T> {
     const running = this.#flights.get(name);
-    // What a name stands for is always the same.
+    // A name always stands for the same type.
     if (running !== undefined) return running as Promise<T>;
     const flight = run().finally(() => { this.#flights.delete(name); });
     this.#flights.set(name, flight);
@@ -172,7 +180,7 @@ export class DomainCatalogue implements StubCatalogue {
     const { cache, downloads, policy, onNews, log } = this.#components;
     const { signal } = this.#end;
     const keys = await this.#keys(origin);
-    // What keys say now may be something else than what they said when this was served.
+    // The keys may have changed since the package was returned from the cache.
     const cached = await this.#cached(origin, keys).catch(() => undefined);
     const fresh = await downloads.descriptor(origin, keys, signal, cached?.etag);
     const signed = fresh ?? cached;

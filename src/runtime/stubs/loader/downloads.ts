@@ -6,7 +6,7 @@ import { sourcePath, type Origin } from './origin.js';
 import type { DomainsPort } from './ports.js';
 
 const MAX_DESCRIPTOR = 64 * 1024;
-/** Of the document that holds the code: JSON writes many characters as two. */
+/** Maximum size of the document that holds the code: JSON escapes many characters. */
 const MAX_SOURCE_DOCUMENT = 2 * MAX_SOURCE;
 
 export interface DownloadsComponents {
@@ -15,24 +15,24 @@ export interface DownloadsComponents {
 }
 
 export interface DownloadsInit {
-  /** For each document, in milliseconds. */
+  /** Timeout per document, in milliseconds. */
   readonly timeoutMs: number;
 }
 
-/** A descriptor whose signature holds. */
+/** A descriptor with a valid signature. */
 export interface SignedDescriptor {
   readonly descriptor: Descriptor;
   readonly keyId: string;
   readonly etag?: string;
 }
 
-/** Code whose signature holds. */
+/** Code with a valid signature. */
 export interface SignedSource {
   readonly package: SourcePackage;
   readonly text: string;
 }
 
-/** Packages as domains' catalogues have them now. What comes out of here has been checked. */
+/** Downloads packages from domains' catalogues, and checks them. */
 export class Downloads {
   readonly #components: DownloadsComponents;
   readonly #timeoutMs: number;
@@ -43,7 +43,8 @@ export class Downloads {
   }
 
   /**
-   * @returns undefined when the catalogue has nothing newer than `etag`
+   * Downloads and checks a descriptor.
+   * @returns undefined if the catalogue has nothing newer than `etag`
    * @throws ProtoflyError `E_UNREACHABLE`, `E_NOT_FOUND`, and the refusals of docs/protocol.md, "Catalogue"
    */
   async descriptor(origin: Origin, keys: readonly PublicKey[], signal: AbortSignal, etag?: string): Promise<SignedDescriptor | undefined> {
@@ -57,7 +58,7 @@ export class Downloads {
     return { descriptor, keyId, ...(document.etag === undefined ? {} : { etag: document.etag }) };
   }
 
-  /** The code of a descriptor. @throws ProtoflyError as `descriptor` */
+  /** Downloads and checks the code of a descriptor. @throws ProtoflyError as `descriptor` */
   async source(origin: Origin, descriptor: Descriptor, keys: readonly PublicKey[], signal: AbortSignal): Promise<SignedSource> {
     const { domains, fetch } = this.#components;
     if (descriptor.sourceHash === undefined) throw new ProtoflyError('E_DESCRIPTOR', `the descriptor of ${origin.address} doesn't say the hash of its code`);
@@ -67,7 +68,7 @@ export class Downloads {
       const document = await getDocument(fetch, { url, what: `the code of ${origin.address}`, limit: MAX_SOURCE_DOCUMENT, timeoutMs: this.#timeoutMs, signal, fresh });
       return checkedSource(origin, document?.value, descriptor, keys);
     };
-    // Code never changes, but a cache on the way may hold it with the signature of a key that has been replaced since.
+    // Code never changes, but an intermediate cache may hold it with the signature of a key that has been replaced.
     return get(false).catch((thrown: unknown) => {
       if (asProtoflyError(thrown).code === 'E_PUBLISHER') return get(true);
       throw thrown;
@@ -76,7 +77,7 @@ export class Downloads {
 }
 
 /**
- * A descriptor from outside, or from the cache: signed by one of `keys`, and the one that was asked for.
+ * Checks a descriptor, downloaded or cached: it must be signed by one of `keys` and match the origin.
  * @throws ProtoflyError `E_DESCRIPTOR`, `E_UNSIGNED`, `E_PUBLISHER`, `E_SIGNATURE`, `E_PACKAGE_TYPE`
  */
 export const checkedDescriptor = async ({ address, type, name }: Origin, value: unknown, keys: readonly PublicKey[]): Promise<{ readonly value: Descriptor; readonly keyId: string }> => {
@@ -92,7 +93,7 @@ export const checkedDescriptor = async ({ address, type, name }: Origin, value: 
 };
 
 /**
- * Code from outside, or from the cache: that of the descriptor, and signed by one of `keys`.
+ * Checks code, downloaded or cached: it must match the descriptor and be signed by one of `keys`.
  * @throws ProtoflyError `E_DESCRIPTOR`, `E_UNSIGNED`, `E_PUBLISHER`, `E_SIGNATURE`, `E_PACKAGE_SIZE`
  */
 export const checkedSource = async ({ address }: Origin, value: unknown, descriptor: Descriptor, keys: readonly PublicKey[]): Promise<SignedSource> => {
@@ -106,7 +107,7 @@ export const checkedSource = async ({ address }: Origin, value: unknown, descrip
   });
 };
 
-/** Has errors about a document's shape say of which package it is, and errors about its key what to do. */
+/** Adds the package's name to errors about its shape, and a hint to errors about its key. */
 const named = async <T>(address: string, run: () => Promise<T>): Promise<T> => {
   try {
     return await run();

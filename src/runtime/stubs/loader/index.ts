@@ -1,8 +1,7 @@
 /**
- * Stub deployment: from the catalogue address of a protostub to its code running in a sandbox. Packages come from
- * their domain's catalogue, from the cache of what came from there, or with the installation; whatever is handed on has
- * been checked. When a stub is needed, and what becomes of its messages, is the registry's business; whose stubs are
- * wanted is the policy's.
+ * Stub deployment: from the catalogue address of a protostub to its code running in a sandbox. Packages come from their
+ * domain's catalogue, from a cache of it, or from the installation. All of them are checked first. `Protostubs` runs the
+ * stubs and handles their messages. The policy decides whose stubs are accepted.
  */
 export * from './built-in.js';
 export * from './domain-catalogue.js';

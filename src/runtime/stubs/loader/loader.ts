@@ -9,17 +9,20 @@ export interface StubPackage {
   readonly source: string;
   /** Content address of the source: `sha256-<hex>`. */
   readonly hash: string;
-  /** Where it came from this time. */
+  /** The source of this copy. */
   readonly from: 'catalogue' | 'cache' | 'built-in';
-  /** The key that signed it; absent for what comes with the installation. */
+  /** The key that signed it. Absent for built-in stubs. */
   readonly keyId?: string;
 }
 
-/** Where protostubs come from. What is found has been checked. */
+/** A source of protostubs, all of them checked. */
 export interface StubCatalogue {
-  /** @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md, "Catalogue" */
+  /**
+   * Finds a protostub.
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_UNREACHABLE`, and the refusals of docs/protocol.md, "Catalogue"
+   */
   find(origin: Address): Promise<StubPackage>;
-  /** A descriptor alone, of whatever type. @throws ProtoflyError as `find` */
+  /** Finds a descriptor of any type, without code. @throws ProtoflyError as `find` */
   describe(origin: Address): Promise<Descriptor>;
 }
 
@@ -28,17 +31,17 @@ export interface LoaderComponents {
   readonly sandboxes: SandboxFactory;
 }
 
-/** A stub that runs. */
+/** A running stub. */
 export interface Loaded extends DeployedStub, Omit<StubPackage, 'source' | 'keyId'> {
   readonly keyId: string | undefined;
-  /** What the descriptor says and the runtime adds. */
+  /** The descriptor's configuration with the runtime's additions. */
   readonly config: StubConfig;
   readonly pid: number | undefined;
 }
 
 /**
- * Deploys protostubs: finds the package, chooses the sandbox by the domain that it comes from and the capabilities that
- * its descriptor asks for, and activates it there. A sandbox that has ended is made anew for the next.
+ * Deploys protostubs. Finds the package, chooses a sandbox by its domain and requested capabilities, and activates it
+ * there. If a sandbox has ended, the next deployment makes a new one.
  */
 export class Loader {
   readonly #catalogue: StubCatalogue;
@@ -51,7 +54,7 @@ export class Loader {
     this.#factory = sandboxes;
   }
 
-  /** @throws ProtoflyError as `StubCatalogue.find` and `Sandbox.deploy` */
+  /** Deploys a stub. @throws ProtoflyError as `StubCatalogue.find` and `Sandbox.deploy` */
   async deploy({ url, origin, config }: { readonly url: Address; readonly origin: Address; readonly config: StubConfig }): Promise<Loaded> {
     const { descriptor, source, hash, from, keyId } = await this.#catalogue.find(origin);
     const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
@@ -61,7 +64,7 @@ export class Loader {
     return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
   }
 
-  /** Process ids of the sandboxes that run. */
+  /** Returns the process ids of the running sandboxes. */
   async pids(): Promise<number[]> {
     const sandboxes = await Promise.all(this.#sandboxes.values());
     return sandboxes.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
@@ -88,5 +91,5 @@ export class Loader {
   }
 }
 
-/** The one server that a message-node stub is for. */
+/** Returns the one server that a message-node stub may reach. */
 const serversOf = ({ url }: StubConfig): string[] => (url !== undefined && URL.canParse(url) ? [serverOf(new URL(url))] : []);

@@ -15,19 +15,19 @@ export interface CatalogueComponents {
   readonly log: Log;
   readonly domains: DomainsPort;
   readonly publishers: Publishers;
-  /** Its publisher needn't be added by hand. */
+  /** The runtime's own domain, whose publisher need not be added by hand. */
   readonly ownDomain: string;
-  /** What served from the cache has changed at its domain: the next who asks gets that. */
+  /** Called when a newer version of a cached package was found. The next lookup returns it. */
   readonly onNews: (origin: Address) => void;
 }
 
-/** A catalogue that can also look at what it doesn't allow. */
+/** A catalogue that can also check packages that the policy doesn't allow. */
 export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, 'verify' | 'close'> {}
 
-/** How long one document may take, in milliseconds. */
+/** Timeout per document, in milliseconds. */
 const TIMEOUT_MS = 10_000;
 
-/** The protostubs that a policy lets a runtime deploy. */
+/** Makes the catalogue of the protostubs that a policy allows. */
 export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain, onNews }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
   const policy = new DeploymentPolicy(allowed, { ownDomain });
   const remote = new DomainCatalogue({

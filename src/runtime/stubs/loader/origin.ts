@@ -1,7 +1,7 @@
 import { CATALOGUE_TYPES, NAME_SHAPE, type CatalogueType } from '../../../protocol/descriptor.js';
 import { domainOf, isAddress, parseAddress, partsOf, ProtoflyError, type Address } from '../../../protocol/index.js';
 
-/** What a catalogue address says. */
+/** The parts of a catalogue address. */
 export interface Origin {
   readonly address: Address;
   readonly domain: string;
@@ -11,7 +11,7 @@ export interface Origin {
 
 const isType = (text: string): text is CatalogueType => (CATALOGUE_TYPES as readonly string[]).includes(text);
 
-/** Reads the address of a catalogue entry. @throws ProtoflyError `E_NOT_FOUND` for any other address */
+/** Parses the address of a catalogue entry. @throws ProtoflyError `E_NOT_FOUND` for any other address */
 export const parseOrigin = (address: Address): Origin => {
   const { scheme, domain: host, path } = partsOf(address);
   const [wellKnown, type = '', name = '', ...more] = path.split('/');
@@ -24,8 +24,8 @@ export const parseOrigin = (address: Address): Origin => {
 const SEGMENT = /^[A-Za-z0-9._-]{1,160}$/;
 
 /**
- * The path below a domain's base URL where a package's code is.
- * @throws ProtoflyError `E_DESCRIPTOR` when the descriptor sends elsewhere than to its own domain's catalogue
+ * Returns the path of a package's code below a domain's base URL.
+ * @throws ProtoflyError `E_DESCRIPTOR` if the descriptor names another place than its own domain's catalogue
  */
 export const sourcePath = ({ address, domain }: Origin, sourcePackageURL: string): string => {
   const url = isAddress(sourcePackageURL) ? parseAddress(sourcePackageURL) : undefined;

@@ -4,11 +4,11 @@ import type { Collection, Store } from '../../../store/index.js';
 import { checkedDescriptor, checkedSource, type SignedDescriptor, type SignedSource } from './downloads.js';
 import type { Origin } from './origin.js';
 
-/** A package as it is kept: everything but its code, which several may share. */
+/** A stored package without its code, which several packages may share. */
 interface Kept extends SignedDescriptor {
-  /** What the code's signature says, where the code is kept too. */
+  /** The code's signature and encoding, if the code is stored, too. */
   readonly source?: Omit<SourcePackage, 'sourceCode'>;
-  /** When it was last asked for, in milliseconds since 1970. */
+  /** Time of the last use, in steady time. */
   readonly used: number;
 }
 
@@ -22,14 +22,17 @@ export interface PackageCacheComponents {
 }
 
 export interface PackageCacheInit {
-  /** How many packages are kept; the ones that weren't used for longest go. @default 200 */
+  /** Maximum number of packages. The least recently used are removed. @default 200 */
   readonly size?: number;
 }
 
-/** Packages that were checked once, with their signatures. They are checked again each time: whoever can write the disk is not their publisher. */
+/**
+ * Packages that were checked before, with their signatures. They are checked again at each read, because others may write
+ * to the disk.
+ */
 export class PackageCache {
   readonly #packages: Collection<Kept>;
-  /** By content hash and encoding. */
+  /** Code by content hash and encoding. */
   readonly #sources: Collection<string>;
   readonly #store: Store;
   readonly #clock: Clock;
@@ -44,9 +47,9 @@ export class PackageCache {
   }
 
   /**
-   * @returns undefined when it isn't there
-   * @throws ProtoflyError `E_PUBLISHER` when it is signed by none of `keys`, `E_SIGNATURE` when it isn't what was kept,
-   * `E_PACKAGE_TYPE`
+   * Reads and checks a package.
+   * @returns undefined if it isn't stored
+   * @throws ProtoflyError `E_PUBLISHER` if none of `keys` signed it, `E_SIGNATURE` if it is damaged, `E_PACKAGE_TYPE`
    */
   async read(origin: Origin, keys: readonly PublicKey[]): Promise<CachedPackage | undefined> {
     let kept: Kept | undefined;
@@ -64,7 +67,7 @@ export class PackageCache {
     }
   }
 
-  /** Keeps a package that has been checked. Resolves when it would survive a crash. */
+  /** Stores a checked package. Resolves when it would survive a crash. */
   async put(address: Address, { descriptor, keyId, etag }: SignedDescriptor, source?: SignedSource): Promise<void> {
     await this.#store.transaction(() => {
       const before = this.#entry(address);
@@ -79,13 +82,13 @@ export class PackageCache {
     });
   }
 
-  /** Takes note that a package was used. */
+  /** Records the use of a package. */
   async touch(address: Address): Promise<void> {
     const kept = this.#entry(address);
     if (kept !== undefined) await this.#packages.put(address, { ...kept, used: this.#clock.now() });
   }
 
-  /** Forgets a package, and its code whoever shares it: it may be what is damaged. */
+  /** Removes a package and its code, which may be damaged, even if other packages share it. */
   async drop(address: Address): Promise<void> {
     await this.#store.transaction(() => {
       const kept = this.#entry(address);
@@ -100,7 +103,7 @@ export class PackageCache {
     return sourceCode === undefined ? undefined : checkedSource(origin, { ...source, sourceCode }, descriptor, keys);
   }
 
-  /** An entry whatever its state; undefined for one that can't be read at all. */
+  /** Returns an entry without checking it; undefined if it can't be read. */
   #entry(address: string): Kept | undefined {
     try {
       const kept = this.#packages.get(address);
@@ -111,14 +114,14 @@ export class PackageCache {
     }
   }
 
-  /** What is to go so that the newest, `address`, has its place. */
+  /** Returns the entries to be removed to make room for `address`. */
   #beyond(address: Address): [string, Kept][] {
     const count = this.#packages.count();
     if (count <= this.#size) return [];
     return [...this.#packages.entries()].filter(([key]) => key !== address).sort(([, a], [, b]) => a.used - b.used).slice(0, count - this.#size).map(([key, kept]) => [key, kept]);
   }
 
-  /** Removes the code of a package that isn't there any more, if no other has the same. */
+  /** Removes the code of a removed package, if no other package has the same. */
   #sweep(gone: Kept | undefined): void {
     const hash = gone?.descriptor.sourceHash;
     if (hash === undefined || gone?.source === undefined) return;

@@ -1,10 +1,13 @@
 import type { DomainInfo } from '../../../protocol/descriptor.js';
 
-/** What the loader needs to know of domains. */
+/** The loader's view of domains. */
 export interface DomainsPort {
-  /** What a domain says of itself; what was learned earlier where it is away. @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
+  /**
+   * Returns a domain's description, or the last known one if the domain is away.
+   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
+   */
   info(domain: string): Promise<DomainInfo>;
-  /** Base URL, without a slash at its end. */
+  /** Returns the base URL of a domain, without a slash at its end. */
   base(domain: string): string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Whose protostubs a runtime deploys, and what it grants them: the publishers' keys that it believes, and what its
- * owner allows. Where packages come from, and how their signatures are checked, is decided elsewhere.
+ * Decides whose protostubs a runtime deploys, and which capabilities they get: trusted publisher keys, and the owner's
+ * policy. Packages are found, and their signatures checked, elsewhere.
  */
 export * from './policy.js';
 export * from './publishers.js';

@@ -2,18 +2,18 @@ import type { Descriptor } from '../../../protocol/descriptor.js';
 import { CAPABILITIES, ProtoflyError, type Allowance, type Capability } from '../../../protocol/index.js';
 import type { TrustedKey } from './publishers.js';
 
-/** What a runtime's owner allows. */
+/** The owner's rules for stubs. */
 export interface StubPolicy {
   /** @default 'any' */
   readonly allow?: Allowance;
-  /** What stubs may be granted. @default all that there are */
+  /** Capabilities that stubs may be granted. @default all */
   readonly capabilities?: readonly Capability[];
 }
 
-/** What a descriptor asks for. */
+/** Returns the capabilities that a descriptor asks for. */
 export const wantedBy = ({ constraints }: Descriptor): Capability[] => CAPABILITIES.filter((capability) => constraints[capability] === true);
 
-/** Decides whether a package whose signature holds may be deployed. */
+/** Decides whether a package with a valid signature may be deployed. */
 export class DeploymentPolicy {
   readonly allow: Allowance;
   readonly capabilities: readonly Capability[];
@@ -25,7 +25,7 @@ export class DeploymentPolicy {
     this.#ownDomain = ownDomain;
   }
 
-  /** @param what names the package in the error @throws ProtoflyError `E_POLICY` */
+  /** Checks that a key's publisher is allowed. @param what names the package in the error @throws ProtoflyError `E_POLICY` */
   checkPublisher({ domain, keyId, byHand }: TrustedKey, what: string): void {
     if (this.allow === 'any' || (this.allow === 'trusted' && (byHand || domain === this.#ownDomain))) return;
     if (this.allow === 'built-in') {
@@ -34,7 +34,7 @@ export class DeploymentPolicy {
     throw new ProtoflyError('E_POLICY', `${what} is signed by the key ${keyId} of ${domain}, a publisher that nobody has added`, { hint: `add it: protofly catalogue trust add ${domain} ${keyId}` });
   }
 
-  /** @throws ProtoflyError `E_POLICY` when a stub asks for more than is granted */
+  /** Checks that a stub asks for no more than is granted. @throws ProtoflyError `E_POLICY` */
   checkCapabilities(descriptor: Descriptor, what: string): void {
     const refused = wantedBy(descriptor).filter((capability) => !this.capabilities.includes(capability));
     if (refused.length > 0) {

@@ -4,41 +4,41 @@ import { ProtoflyError, type Clock } from '../../../protocol/index.js';
 import { checkPublicKey, isEndorsed } from '../../../security/index.js';
 import type { Collection } from '../../../store/index.js';
 
-/** How a key came to be believed: the domain showed it first, a believed key says that it comes next, or a person added it. */
+/** Origin of the trust in a key: the domain showed it first, a trusted key endorsed it, or a person added it. */
 export type TrustOrigin = 'first-use' | 'endorsed' | 'added';
 
 interface KeptKey {
   readonly key: PublicKey;
-  /** Milliseconds since 1970. */
+  /** Time when it became trusted, in milliseconds since 1970. */
   readonly since: number;
   readonly how: TrustOrigin;
-  /** Whether a person added it, or one that it descends from. */
+  /** True if a person added it, or a key in its chain of endorsements. */
   readonly byHand: boolean;
 }
 
-/** The keys of one domain, as they are kept. */
+/** The stored keys of one domain. */
 export interface KeptPublisher {
   readonly keys: readonly KeptKey[];
 }
 
-/** A key that is believed. */
+/** A trusted key. */
 export interface TrustedKey {
   readonly domain: string;
   readonly keyId: string;
-  /** ISO 8601. */
+  /** Time when it became trusted (ISO 8601). */
   readonly since: string;
   readonly how: TrustOrigin;
   readonly byHand: boolean;
 }
 
-/** A key that a domain lists, checked. */
+/** A checked key from a domain's list. */
 interface Listed {
   readonly key: PublicKey;
   readonly endorsement: string | undefined;
 }
 
 export interface PublishersComponents {
-  /** By domain. */
+  /** Stored keys by domain. */
   readonly kept: Collection<KeptPublisher>;
   readonly domains: { info(domain: string): Promise<DomainInfo> };
   readonly clock: Clock;
@@ -46,28 +46,28 @@ export interface PublishersComponents {
 }
 
 /**
- * The publishers' keys that this runtime believes, by domain. The first that a domain shows are believed and kept;
- * from then on a key is believed because one that was says so, or because a person does. A key that its domain lists no
- * longer is forgotten, unless a person added it and no endorsed one has come since.
+ * The trusted publisher keys by domain. The first keys that a domain shows are trusted and stored. Later keys need the
+ * endorsement of a trusted one, or of a person. A key that its domain no longer lists is forgotten. A key added by a
+ * person stays until an endorsed one has come.
  */
 export class Publishers {
   readonly #components: PublishersComponents;
-  /** One change of a domain's keys at a time. */
+  /** Changes of keys. Changes of one domain run one after the other. */
   readonly #work = new SerialQueue<string>();
 
   constructor(components: PublishersComponents) {
     this.#components = components;
   }
 
-  /** The keys that are believed of a domain, without asking it. */
+  /** Returns the trusted keys of a domain, without asking it. */
   believed(domain: string): PublicKey[] {
     return this.#keys(domain).map(({ key }) => key);
   }
 
   /**
-   * The keys that are believed of a domain that describes itself so.
-   * @throws ProtoflyError `E_PUBLISHER` for a new key that no believed one endorses, `E_UNSIGNED` where there is none,
-   * `E_DESCRIPTOR` for one that isn't a key
+   * Returns the trusted keys of a domain, updated by its description.
+   * @throws ProtoflyError `E_PUBLISHER` if no trusted key endorses a new one, `E_UNSIGNED` if the domain has none,
+   * `E_DESCRIPTOR` if a key is malformed
    */
   keysFor(info: DomainInfo): Promise<PublicKey[]> {
     return this.#work.run(info.domain, async () => {
@@ -80,7 +80,7 @@ export class Publishers {
     });
   }
 
-  /** What is known of a key that `keysFor` or `believed` gave. @throws ProtoflyError `E_PUBLISHER` */
+  /** Returns the details of a key from `keysFor` or `believed`. @throws ProtoflyError `E_PUBLISHER` */
   trustIn(domain: string, keyId: string): TrustedKey {
     const found = this.#keys(domain).find(({ key }) => key.kid === keyId);
     if (found === undefined) throw new ProtoflyError('E_PUBLISHER', `the key ${keyId} of ${domain} isn't believed`, { hint: trustHint(domain, keyId) });
@@ -92,9 +92,9 @@ export class Publishers {
   }
 
   /**
-   * Has a person's word for a key: itself, or the id of one that the domain lists now. Without either, what the domain
-   * lists now is believed and nothing else.
-   * @throws ProtoflyError `E_NOT_FOUND` when it lists no such key, `E_UNSIGNED`, `E_UNREACHABLE`, `E_DESCRIPTOR`
+   * Trusts a key on a person's word: the given one, or the one with the given id that the domain lists now. Without
+   * either, trusts exactly the keys that the domain lists now.
+   * @throws ProtoflyError `E_NOT_FOUND` if the domain lists no such key, `E_UNSIGNED`, `E_UNREACHABLE`, `E_DESCRIPTOR`
    */
   async add(domain: string, which?: PublicKey | string): Promise<TrustedKey[]> {
     const chosen = await this.#chosen(domain, which);
@@ -107,7 +107,7 @@ export class Publishers {
     });
   }
 
-  /** Forgets a domain's keys: what it shows next is believed as at first. @throws ProtoflyError `E_NOT_FOUND` */
+  /** Forgets a domain's keys. The next keys that it shows are trusted at first use. @throws ProtoflyError `E_NOT_FOUND` */
   remove(domain: string): Promise<TrustedKey[]> {
     return this.#work.run(domain, async () => {
       const known = this.#keys(domain);
@@ -133,7 +133,7 @@ export class Publishers {
     return listed.map(({ key }) => ({ key, since, how: 'first-use', byHand: false }));
   }
 
-  /** What is believed now; `known` itself when nothing has changed. */
+  /** Returns the keys that are trusted now; `known` itself if they are unchanged. */
   async #follow(domain: string, listed: readonly Listed[], known: readonly KeptKey[]): Promise<readonly KeptKey[]> {
     const keys = [...known, ...(await this.#successors(domain, listed, known))];
     const [current] = listed;
@@ -145,12 +145,12 @@ export class Publishers {
     return kept.length === known.length && kept.every((one, at) => one === known[at]) ? known : kept;
   }
 
-  /** Listed keys that aren't known, but lead back to known ones. */
+  /** Returns listed keys that are new and endorsed, directly or through others, by known ones. */
   async #successors(domain: string, listed: readonly Listed[], known: readonly KeptKey[]): Promise<KeptKey[]> {
     const found: KeptKey[] = [];
     const isKnown = (kid: string): boolean => [...known, ...found].some(({ key }) => key.kid === kid);
     const since = this.#components.clock.date();
-    // Each round adds one at least, or is the last: the list is short, and in whatever order it likes.
+    // Keys may be listed in any order. Each round adds at least one, or is the last.
     for (let before = -1; before < found.length;) {
       before = found.length;
       for (const { key, endorsement } of listed) {
@@ -179,7 +179,7 @@ const noKey = (domain: string, known: readonly KeptKey[]): ProtoflyError =>
     ? `${domain} shows no publisher key: what it offers isn't signed`
     : `${domain} shows no publisher key any more; believed was ${known.map(({ key }) => key.kid).join(', ')}`, { hint: 'ask the owner of the domain' });
 
-/** The keys that a domain says are its own, the current one first. */
+/** Returns the keys of a domain's description, the current one first. */
 const listedIn = async ({ publisherKey, publisherKeys = [] }: DomainInfo): Promise<Listed[]> => {
   const current = publisherKey ?? publisherKeys[0]?.key;
   const entries = publisherKeys.map(({ key, endorsement }): Listed => ({ key, endorsement }));
