@@ -5,9 +5,9 @@ import {
 import { Listeners, type Entry, type Listener, type Origin } from './listeners.js';
 
 /**
- * Finds the way to an address that has no listener here. It settles in bounded time: meanwhile what else is sent to
- * that address waits.
- * @throws ProtoflyError whose code and text go back to the sender
+ * Finds a route to an address that has no local listener. `resolve` must settle in bounded time: until then, later
+ * messages to the same address queue up behind it.
+ * @throws ProtoflyError whose code and text are returned to the sender
  */
 export interface Resolver {
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener>;
@@ -19,22 +19,24 @@ export interface BusComponents {
 }
 
 export interface BusInit {
-  /** First id of the requests made here; ids of an earlier life must not come again. @default 1 */
+  /** Id of the first request made by this bus. Ids must not repeat after a restart. @default 1 */
   readonly firstId?: number;
-  /** How long `request` waits, in milliseconds. @default 10_000 */
+  /** Timeout of `request`, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
-  /** How many messages may wait for one address to be resolved. @default 10_000 */
+  /** The maximum number of messages queued for one address while it is being resolved. @default 10_000 */
   readonly maxWaiting?: number;
-  /** Is told of each message that was dropped: a response nobody waits for, an answer with no way back. Doesn't throw. */
+  /**
+   * Called for each dropped message: an unexpected response, or an error response with no route back. Must not throw.
+   */
   readonly onDrop?: (message: Message, why: string) => void;
 }
 
 export interface RequestOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Is told of each 1xx. What it throws ends the request with that error. */
+  /** Called for each 1xx response. If it throws, the request fails with that error. */
   readonly onProvisional?: (response: Response) => void;
-  /** Who asks, when it isn't the bus's owner: the message doesn't go back there. */
+  /** The origin of the request, if it isn't the bus's owner. The message is never delivered back to it. */
   readonly origin?: Origin;
 }
 
@@ -43,7 +45,7 @@ interface Posted {
   readonly origin: Origin | undefined;
 }
 
-/** What gathered for one address while the way of an earlier message was being found, in order. */
+/** The messages queued for one address while a route for an earlier message is being found, in order. */
 interface Waiting {
   readonly queue: Posted[];
   /** Settles when the queue is empty again. */
@@ -58,9 +60,9 @@ interface Pending {
 const nothing = (): void => undefined;
 
 /**
- * The message bus. Delivers a message to the listeners of its address; else to the nearest listener above it; else
- * where the resolver says. Messages from one sender to one address are handed on in the order in which they were
- * posted. What a delivery costs doesn't depend on the number of listeners.
+ * The message bus. Delivers a message to the listeners of its address, else to the nearest listener above it. If there
+ * is none, it asks the resolver. Messages from one sender to one address keep the order in which they were
+ * posted. The cost of a delivery doesn't depend on the number of listeners.
  */
 export class MessageBus {
   readonly #clock: Clock;
@@ -83,36 +85,37 @@ export class MessageBus {
     this.#onDrop = init.onDrop ?? nothing;
   }
 
-  /** How many messages were dropped so far. */
+  /** The number of messages dropped so far. */
   get dropped(): number {
     return this.#dropped;
   }
 
   /**
-   * Adds a listener for exactly `address`; several get every message each.
-   * @param owner the link that it leads to, so that nothing goes back where it came from
-   * @returns removes it again; idempotent
+   * Adds a listener for exactly `address`. Several listeners of one address each get every message.
+   * @param owner the link behind the listener; messages from that link are not delivered to it
+   * @returns a function that removes the listener; idempotent
    */
   addListener(address: Address, listener: Listener, owner?: Origin): () => void {
     return this.#listeners.add(address, { listener, owner });
   }
 
   /**
-   * Adds the one listener for `ancestor` and all below it that has no nearer one.
-   * @throws ProtoflyError `E_CONFLICT` when there is one already
+   * Adds a listener for `ancestor` and every address below it that has no nearer listener. One address has at most
+   * one.
+   * @throws ProtoflyError `E_CONFLICT` if there is one already
    */
   addSubtreeListener(ancestor: Address, listener: Listener, owner?: Origin): () => void {
     return this.#listeners.addSubtree(ancestor, { listener, owner });
   }
 
-  /** Whether a message to `address` would be delivered without asking the resolver. */
+  /** True if a message to `address` would be delivered without asking the resolver. */
   isLocal(address: Address): boolean {
     return this.#listeners.find(address, undefined) !== undefined;
   }
 
   /**
-   * Delivers a message. Whatever goes wrong is answered to the sender, never thrown.
-   * @param origin where it came in; it is not sent back there
+   * Delivers a message. Never throws: failures are answered to the sender.
+   * @param origin the link or component that the message came from; the message is not sent back there
    */
   post(message: Message, origin?: Origin): Backpressure {
     if (typeof message.to === 'string') return this.#deliver(message, message.to, origin);
@@ -121,8 +124,8 @@ export class MessageBus {
 
   /**
    * Sends a request and waits for its final response.
-   * @returns the response, whatever its code; of a list of recipients the first one's
-   * @throws ProtoflyError `E_ABORTED`; running out of time is a response: a 408 from this bus
+   * @returns the response, whatever its code; for a list of recipients, the first response
+   * @throws ProtoflyError `E_ABORTED`. A timeout doesn't throw: it returns a 408 response from this bus
    */
   request(request: Omit<Request, 'id'>, options: RequestOptions = {}): Promise<Response> {
     const id = this.#nextId++;
@@ -166,7 +169,7 @@ export class MessageBus {
     });
   }
 
-  /** Like `request`, for callers to whom only success is a result. @throws ProtoflyError that stands for the code */
+  /** Like `request`, but throws unless the response is a success. @throws ProtoflyError for the response's code */
   async ask(request: Omit<Request, 'id'>, options: RequestOptions = {}): Promise<Response> {
     const response = await this.request(request, options);
     if (!isSuccess(response)) throw responseError(response);
@@ -222,8 +225,8 @@ export class MessageBus {
   }
 
   /**
-   * Hands the first message on when its way is found, then what gathered behind it, each its own way, one after the
-   * other. Until the queue is empty everything to that address goes through it: that is what keeps the order.
+   * Delivers the first message once its route is found, then the queued messages one by one, each by its own route.
+   * Until the queue is empty, all messages to that address go through it. This preserves their order.
    */
   async #release(to: Address, { queue }: Waiting, first: Posted, found: Promise<Listener>): Promise<void> {
     await this.#handWhenFound(found, first);
@@ -266,7 +269,7 @@ export class MessageBus {
     return waiting.released;
   }
 
-  /** Answers a message that can't be delivered; a response that can't is dropped. */
+  /** Answers a message that can't be delivered with an error. A response that can't be delivered is dropped. */
   #refuse(message: Message, error: ProtoflyError): void {
     if (isResponse(message)) {
       this.#drop(message, error.message);
@@ -292,7 +295,7 @@ export class MessageBus {
   }
 }
 
-// The number 7 and the string "7" are two ids, and so are 7 and "#7".
+// Numbers and strings are distinct ids: 7 differs from "7", and 7 from "#7".
 const keyOf = (from: Address, id: Message['id']): string => `${from} ${typeof id === 'number' ? '#' : '"'}${String(id)}`;
 
 const nameOf = (message: Message): string => {

@@ -1,6 +1,6 @@
 /**
- * The message bus: who gets a message that is here. It knows addresses and listeners, not links, files or protocols;
- * the way to an address elsewhere is somebody else's knowledge, asked through `Resolver`.
+ * The message bus: delivers a message to its local listeners. It knows addresses and listeners, but no links, files
+ * or protocols. Routes to addresses elsewhere come from a `Resolver`.
  */
 export * from './bus.js';
 export { isForeign, receivedVia, type Listener, type Origin } from './listeners.js';

@@ -4,37 +4,37 @@ import { isWithin, ProtoflyError, type Address, type Message, type Backpressure,
 export interface Origin {
   /** Its address. */
   readonly name: string;
-  /** The path of messages that it brings from other runtimes. @default it brings none */
+  /** The path by which messages from other runtimes reach this origin. @default none: it brings no such messages */
   readonly via?: ReceivedVia;
   /** True for a program of this runtime. @default false */
   readonly isProgram?: boolean;
 }
 
-/** The path of a message, by its origin. */
+/** Returns the path and connection of a message, from its origin. */
 export const receivedVia = (origin: Origin | undefined): ReceivedVia => origin?.via ?? { path: 'local' };
 
-/** True for a message that another runtime or a node sent; false for one that the stub itself made. */
+/** True for a message from another runtime or a message node. False for a message that the stub itself created. */
 export const isForeign = ({ from }: Message, origin: Origin | undefined): boolean => origin?.via !== undefined && !isWithin(from, origin.name as Address);
 
-/** Takes a message. What it throws, or its promise rejects with, is answered to the sender. */
+/** Takes a message. If it throws, or its promise rejects, the error is answered to the sender. */
 export type Listener = (message: Message, origin: Origin | undefined) => Backpressure;
 
 export interface Entry {
   readonly listener: Listener;
-  /** The link that it leads to, so that nothing goes back where it came from. */
+  /** The link behind the listener. Messages from that link are not delivered to it. */
   readonly owner: Origin | undefined;
 }
 
 const schemeOf = (address: Address): string => address.slice(0, address.indexOf(':'));
 
-/** Who listens: to an address, several; to all that lies below one, one. What finding them costs doesn't depend on how many there are. */
+/** The listeners: many per address, one per subtree. The cost of a lookup doesn't depend on their number. */
 export class Listeners {
   readonly #exact = new Map<string, readonly Entry[]>();
   readonly #subtrees = new Map<string, Entry>();
-  /** How many subtrees there are of each scheme: most addresses are of one that has none. */
+  /** The number of subtrees per scheme. It lets `find` skip the subtree search for schemes without any. */
   readonly #schemes = new Map<string, number>();
 
-  /** @returns removes it again; idempotent */
+  /** @returns a function that removes the entry; idempotent */
   add(address: Address, entry: Entry): () => void {
     this.#exact.set(address, [...(this.#exact.get(address) ?? []), entry]);
     return () => {
@@ -44,7 +44,10 @@ export class Listeners {
     };
   }
 
-  /** @returns removes it again; idempotent @throws ProtoflyError `E_CONFLICT` when there is one already */
+  /**
+   * @returns a function that removes the entry; idempotent
+   * @throws ProtoflyError `E_CONFLICT` if there is one already
+   */
   addSubtree(ancestor: Address, entry: Entry): () => void {
     if (this.#subtrees.has(ancestor)) throw new ProtoflyError('E_CONFLICT', `${ancestor} has a listener already`);
     this.#subtrees.set(ancestor, entry);
@@ -56,7 +59,10 @@ export class Listeners {
     };
   }
 
-  /** Those at an address, else the nearest above it, but for those that lead to `origin`; undefined when there are none. */
+  /**
+   * Returns the entries of an address, else the nearest entry above it, without those owned by `origin`. Undefined if
+   * there are none.
+   */
   find(to: Address, origin: Origin | undefined): readonly Entry[] | undefined {
     const exact = this.#exact.get(to);
     if (exact !== undefined) {

@@ -1,16 +1,16 @@
-/** What can be known of a command line before its command is. */
+/** Reads the arguments that can be understood before the command is known. */
 
 const GLOBAL_SWITCHES: ReadonlySet<string> = new Set(['--json', '--no-input', '--verbose']);
 const GLOBAL_VALUES: ReadonlySet<string> = new Set(['--profile', '--timeout']);
 
-/** Where the flags end: at `--`, or at the end. */
+/** Returns the index at which the flags end: that of `--`, or the length of the list. */
 const flagsEnd = (argv: readonly string[]): number => {
   const end = argv.indexOf('--');
   return end < 0 ? argv.length : end;
 };
 
 /**
- * Moves global flags that stand before the command behind it, where the parser looks for them:
+ * Moves leading global flags behind the command, where the parser expects them:
  * `--profile bob msg tail in` → `msg tail in --profile bob`.
  */
 export const moveLeadingFlags = (argv: readonly string[]): string[] => {
@@ -28,17 +28,17 @@ export const moveLeadingFlags = (argv: readonly string[]): string[] => {
   return [...rest.slice(0, end), ...leading, ...rest.slice(end)];
 };
 
-/** Whether a switch is given, before any `--`. */
+/** True if a switch is given before any `--`. */
 export const hasSwitch = (argv: readonly string[], ...names: readonly string[]): boolean =>
   argv.slice(0, flagsEnd(argv)).some((arg) => names.includes(arg));
 
-/** The words before the first flag: topic, command, arguments. */
+/** Returns the words before the first flag: topic, command, arguments. */
 export const leadingWords = (argv: readonly string[]): string[] => {
   const end = argv.findIndex((arg) => arg.startsWith('-'));
   return argv.slice(0, end < 0 ? argv.length : end);
 };
 
-/** How many single-letter changes lie between two words. */
+/** Returns the edit distance of two words: the least number of single-letter changes. */
 const distance = (a: string, b: string): number => {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
@@ -49,7 +49,7 @@ const distance = (a: string, b: string): number => {
   return row[b.length]!;
 };
 
-/** The known word that was probably meant: the only one that goes on from what was typed, or one that is near enough. */
+/** Returns the known word that was probably meant: the only word that starts with `typed`, or else a similar one. */
 export const nearest = (typed: string, known: readonly string[]): string | undefined => {
   const longer = known.filter((word) => word.startsWith(typed));
   if (longer.length === 1) return longer[0];

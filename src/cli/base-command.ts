@@ -4,19 +4,22 @@ import { boolean, custom, string } from '@oclif/core/flags';
 import { createContext, type Context, type GlobalFlags } from './context.js';
 import { parseDuration } from './io/duration.js';
 
-/** A flag whose value is a length of time; in the command it is milliseconds. */
+/** A flag whose value is a duration. The command gets milliseconds. */
 export const durationFlag = custom<number>({
   helpValue: '5s',
   defaultHelp: ({ options }) => Promise.resolve(typeof options.default === 'number' ? `${String(options.default / 1000)}s` : undefined),
   parse: (text) => Promise.resolve(parseDuration(text)),
 });
 
-/** An argument. Left out, it is not looked for on stdin, as the framework would: that belongs to whoever started the command. */
+/**
+ * An argument. Unlike the framework's default, a missing argument is not read from stdin: stdin belongs to the
+ * caller.
+ */
 export const argument = customArgument<string>({ ignoreStdin: true, parse: (text) => Promise.resolve(text) });
 
 /**
- * What every command has: the global flags, and the context that is made of them. What a command throws is printed,
- * and becomes the exit code, in `cli.ts`.
+ * The base of all commands: the global flags, and the context made from them. `cli.ts` prints thrown errors and turns
+ * them into the exit code.
  */
 export abstract class BaseCommand extends Command {
   static override baseFlags = {
@@ -30,7 +33,7 @@ export abstract class BaseCommand extends Command {
     return createContext(flags, process);
   }
 
-  /** Nothing is printed here: the error goes on to `cli.ts`. */
+  /** Doesn't print the error: `cli.ts` does. */
   override catch(error: Error): Promise<never> {
     return Promise.reject(error);
   }

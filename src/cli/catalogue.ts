@@ -4,16 +4,19 @@ import type { Context } from './context.js';
 import { DEFAULT_DOMAIN, domainUrl } from '../client/domain-url.js';
 import { readSettings } from './settings.js';
 
-/** Kept in step with the vocabulary by its type: the vocabulary's own list comes with a validator. */
+/**
+ * The type makes the compiler check that all types of the vocabulary are listed. The vocabulary's own list would load
+ * a validator.
+ */
 const TYPES: Readonly<Record<CatalogueType, true>> = { hyperty: true, protocolstub: true, runtime: true, dataschema: true, 'idp-proxy': true };
 
 export interface CatalogueInput {
-  /** A name, `host:port` or URL; the one that the runtime joins where none is given. */
+  /** A name, `host:port` or URL. Defaults to the domain that the runtime joins. */
   readonly domain?: string | undefined;
   readonly timeoutMs: number;
 }
 
-/** The largest document that a catalogue may answer with. */
+/** The maximum size of a catalogue document, in bytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** @throws ProtoflyError `E_USAGE` */
@@ -51,16 +54,16 @@ export interface CatalogueEntry {
   readonly type: string;
   readonly name: string;
   readonly version?: string;
-  /** Content address of its code. */
+  /** Content address of the code. */
   readonly hash?: string;
-  /** The key that it says it is signed by: `catalogue verify` has that checked. */
+  /** The id of the key named by the signature. It is unverified; `catalogue verify` checks it. */
   readonly keyId?: string;
 }
 
-/** How many descriptors are fetched at a time. */
+/** The number of descriptors fetched in parallel. */
 const AT_ONCE = 8;
 
-/** What a descriptor says of its version and origin; it isn't checked. */
+/** Returns the version and origin that a descriptor claims. They are unverified. */
 export const claimsOf = ({ version, sourceHash, signature }: Readonly<Record<string, unknown>>): Pick<CatalogueEntry, 'version' | 'hash' | 'keyId'> => {
   const keyId = signerOf(signature);
   return {
@@ -70,27 +73,30 @@ export const claimsOf = ({ version, sourceHash, signature }: Readonly<Record<str
   };
 };
 
-/** The key that a signature names. */
+/** Returns the id of the key that a signature names. */
 const signerOf = (signature: unknown): string | undefined => {
   if (typeof signature !== 'string' || signature === '') return undefined;
   try {
     const { kid } = JSON.parse(Buffer.from(signature.split('.', 1)[0] ?? '', 'base64url').toString('utf8')) as { readonly kid?: unknown };
     return typeof kid === 'string' ? kid : undefined;
   } catch {
-    // No signature that anybody could read: then it names no key.
+    // An unreadable signature names no key.
     return undefined;
   }
 };
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What a domain's catalogue offers, of one type or of all. @throws ProtoflyError `E_USAGE`, `E_UNREACHABLE`, `E_TIMEOUT` */
+/**
+ * Lists the entries of a domain's catalogue, of one type or of all.
+ * @throws ProtoflyError `E_USAGE`, `E_UNREACHABLE`, `E_TIMEOUT`
+ */
 export const listCatalogue = async (context: Context, type: string | undefined, { domain, timeoutMs }: CatalogueInput): Promise<readonly CatalogueEntry[]> => {
   const types = type === undefined ? Object.keys(TYPES) : [checkType(type)];
   const base = await baseOf(context, domain);
   const lists = await Promise.all(types.map(async (each) => {
     const names = await get(context, base, each, timeoutMs).catch((error: unknown) => {
-      // A catalogue that has nothing of a type may say so with 404.
+      // A catalogue may answer 404 for a type without entries.
       if (error instanceof ProtoflyError && error.code === 'E_NOT_FOUND') return [];
       throw error;
     });
@@ -106,14 +112,14 @@ export const listCatalogue = async (context: Context, type: string | undefined, 
 
 const claimsAt = async (context: Context, base: string, { type, name }: CatalogueEntry, timeoutMs: number): Promise<ReturnType<typeof claimsOf>> => {
   const descriptor = await get(context, base, `${type}/${encodeURIComponent(name)}`, timeoutMs).catch((error: unknown) => {
-    // It went while the list was on its way.
+    // The entry was removed after it was listed.
     if (error instanceof ProtoflyError && error.code === 'E_NOT_FOUND') return {};
     throw error;
   });
   return isRecord(descriptor) ? claimsOf(descriptor) : {};
 };
 
-/** One descriptor. @throws ProtoflyError `E_NOT_FOUND`, `E_DESCRIPTOR` and as `listCatalogue` */
+/** Fetches one descriptor. @throws ProtoflyError `E_NOT_FOUND`, `E_DESCRIPTOR` and as `listCatalogue` */
 export const readCatalogue = async (context: Context, type: string, name: string, { domain, timeoutMs }: CatalogueInput): Promise<Readonly<Record<string, unknown>>> => {
   const base = await baseOf(context, domain);
   const descriptor = await get(context, base, `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs);

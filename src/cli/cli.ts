@@ -3,20 +3,23 @@ import { asUnwritable, isClosedPipe, isUnwritable } from './io/stdout.js';
 import { checkArguments } from './raw-arguments.js';
 
 export interface RunOptions {
-  /** Stack traces always, and no short cut. */
+  /** Always prints stack traces, and never takes the short cut. */
   readonly development?: boolean;
 }
 
 const WORDS_OF_A_COMMAND = 2;
 
-/** Resolves when what was written to a stream has been taken, and it has told of its errors. */
+/** Resolves when the stream has accepted all writes and has emitted any error. */
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => {
     if (stream.writableLength === 0) { setImmediate(resolve); return; }
     stream.write('', () => { setImmediate(resolve); });
   });
 
-/** The errors of stdout that nobody waits for, like those of help. A reader that has gone (`| head -1`) is none. */
+/**
+ * Records the first error of stdout that no caller awaits, for example while printing help. Ignores a closed reader
+ * (`| head -1`).
+ */
 class StdoutErrors {
   #first: unknown;
 
@@ -24,7 +27,10 @@ class StdoutErrors {
     return this.#first;
   }
 
-  /** Listens instead of all who have listened so far: one library throws there, which would end the process with a stack. */
+  /**
+   * Replaces all error listeners of stdout. A library's listener throws, which would end the process with a stack
+   * trace.
+   */
   listen(): void {
     process.stdout.removeAllListeners('error').on('error', (error) => { if (!isClosedPipe(error)) this.#first ??= asUnwritable(error); });
   }
@@ -47,7 +53,7 @@ const report = async (thrown: unknown, argv: readonly string[], development: boo
   return failure.exit;
 };
 
-/** Runs a command. @returns its exit code; errors are thrown */
+/** Runs a command. @returns the exit code @throws the command's error */
 const execute = async (args: readonly string[], root: string, development: boolean, stdout: StdoutErrors): Promise<number> => {
   checkArguments(args);
   const argv = moveLeadingFlags(args);
@@ -66,7 +72,7 @@ const end = async (exit: number): Promise<never> => {
 };
 
 /**
- * The command line's entry: finds the command, runs it, prints what went wrong, and ends the process.
+ * The entry point of the command line: finds the command, runs it, prints any error and exits the process.
  * @param root the folder of the package
  */
 export const run = async (args: readonly string[], root: string, { development = false }: RunOptions = {}): Promise<void> => {

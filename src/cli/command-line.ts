@@ -1,14 +1,15 @@
-// It gives stdout a listener for errors that throws. It comes in here, and not with a command, so that it can be removed before one runs.
+// This module adds an error listener to stdout that throws. It is imported here, not by a command, so that the
+// listener can be removed before a command runs.
 import '@oclif/core/command';
 import { Config } from '@oclif/core/config';
 import { run as runOclif } from '@oclif/core/run';
 import { ProtoflyError } from '../protocol/index.js';
 import { hasSwitch, leadingWords, nearest } from './arguments.js';
 
-/** How many words the longest command has. */
+/** The number of words of the longest command. */
 const MAX_WORDS = 3;
 
-/** The ids that words may begin with, longest first. */
+/** Returns the command ids that the words may start with, longest first. */
 const prefixes = (words: readonly string[]): string[] =>
   Array.from({ length: Math.min(words.length, MAX_WORDS) }, (_, at) => words.slice(0, Math.min(words.length, MAX_WORDS) - at).join(':'));
 
@@ -20,7 +21,7 @@ const unknown = (config: Config, words: readonly string[]): ProtoflyError => {
   return new ProtoflyError('E_USAGE', `there is no command ${JSON.stringify(typed)}`, { hint: meant === undefined ? 'see protofly --help' : `did you mean: protofly ${meant}` });
 };
 
-/** `help msg send` and `-h` say the same as `msg send --help`. */
+/** Turns `help msg send` and `-h` into the arguments of `msg send --help`; undefined if no help is asked for. */
 const askingForHelp = (argv: readonly string[]): string[] | undefined => {
   if (argv[0] === 'help') return [...leadingWords(argv).slice(1), '--help'];
   if (argv.length === 0) return [];
@@ -31,7 +32,7 @@ const askingForHelp = (argv: readonly string[]): string[] | undefined => {
  * Finds the command that the words name and runs it with oclif.
  * @param root the folder of the package
  * @returns the exit code
- * @throws whatever the command throws; ProtoflyError `E_USAGE` when there is no such command
+ * @throws the command's error; ProtoflyError `E_USAGE` if there is no such command
  */
 export const runCommand = async (argv: readonly string[], root: string): Promise<number> => {
   const help = askingForHelp(argv);

@@ -5,13 +5,13 @@ import { keyNamed, KEYS, readSettings, writeSettings, type Settings } from './se
 
 export interface Setting {
   readonly key: string;
-  /** Undefined where it isn't set. */
+  /** Undefined if it isn't set. */
   readonly value: unknown;
 }
 
 export const keyChoices = (): Promise<readonly Choice<string>[]> => Promise.resolve(KEYS.map(({ name, what }) => ({ name: `${name}  ${what}`, value: name })));
 
-/** A setting as it may be shown: URLs without user names and passwords. */
+/** Returns the settings with user names and passwords removed from URLs. */
 const shown = ({ domain, domains, iceServers, ...others }: Settings): Settings => ({
   ...others,
   ...(domain === undefined ? {} : { domain: shownUrl(domain) }),
@@ -19,7 +19,7 @@ const shown = ({ domain, domains, iceServers, ...others }: Settings): Settings =
   domains: Object.fromEntries(Object.entries(domains).map(([name, url]) => [name, shownUrl(url)])),
 });
 
-/** @throws ProtoflyError `E_USAGE` for an unknown key, `E_NOT_FOUND` for one that isn't set */
+/** @throws ProtoflyError `E_USAGE` for an unknown key, `E_NOT_FOUND` if it isn't set */
 export const getSetting = async (context: Context, name: string): Promise<Setting> => {
   checkProfile(context);
   const key = keyNamed(name);
@@ -36,7 +36,7 @@ export const setSetting = async (context: Context, name: string, text: string): 
   return { key: key.name, value };
 };
 
-/** Every setting there is, set or not; domains are listed by `domain list` too. */
+/** Lists all settings, set or not. Domains are included; `domain list` shows them, too. */
 export const listSettings = async (context: Context): Promise<readonly (Setting & { readonly what: string })[]> => {
   checkProfile(context);
   const settings = shown(await readSettings(context.places));

@@ -3,11 +3,11 @@ import { Runtime } from '../client/runtime.js';
 import { checkProfile, type Context } from './context.js';
 
 export interface ConnectOptions {
-  /** For each answer, in milliseconds. @default 10_000 */
+  /** Timeout of each response, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Opens a conversation with the profile's runtime. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` for an unknown profile */
+/** Connects to the profile's runtime. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` for an unknown profile */
 export const connectRuntime = async (context: Context, options: ConnectOptions = {}): Promise<Runtime> => {
   checkProfile(context);
   const { profile } = context.flags;
@@ -21,7 +21,7 @@ export const connectRuntime = async (context: Context, options: ConnectOptions =
   return new Runtime(client, session);
 };
 
-/** Runs `use` with a connected runtime and closes the connection whatever happens. */
+/** Runs `use` with a connected runtime, then closes the connection, even on failure. */
 export const withRuntime = async <T>(context: Context, options: ConnectOptions, use: (runtime: Runtime) => Promise<T>): Promise<T> => {
   const runtime = await connectRuntime(context, options);
   try {

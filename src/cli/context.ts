@@ -15,7 +15,7 @@ export interface GlobalFlags {
 /** The parts of `process` that a command works with. */
 export interface Surroundings {
   readonly env: Environment;
-  /** A stream is made when it is first asked for: that costs time. */
+  /** A getter: creating the stream is slow, so it happens on first access. */
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
@@ -23,22 +23,22 @@ export interface Surroundings {
   exit(code: number): never;
 }
 
-/** What one run of a command works with. Made once a run, after its flags are known. */
+/** The context of one run of a command. Created once per run, after the flags are parsed. */
 export interface Context {
   readonly flags: GlobalFlags;
   readonly env: Environment;
   readonly output: Output;
-  /** Not touched before it is read from: making the stream costs time. */
+  /** Returns stdin. Call it only to read: creating the stream is slow. */
   stdin(): NodeJS.ReadStream;
   readonly stdinIsTerminal: boolean;
   readonly places: Places;
-  /** Whether a person can be asked. */
+  /** True if the command may prompt: a terminal is attached, and neither `--json` nor `--no-input` is given. */
   readonly interactive: boolean;
   /** Aborted with an `Interruption` by Ctrl-C, SIGTERM or the end of the terminal. */
   readonly signal: AbortSignal;
 }
 
-/** A signal has ended the run. */
+/** The error of a run that was ended by a signal. */
 export class Interruption extends ProtoflyError {
   constructor(readonly by: EndingSignal) {
     super('E_ABORTED', by === 'SIGINT' ? 'interrupted' : `ended by ${by}`);
@@ -47,10 +47,13 @@ export class Interruption extends ProtoflyError {
 
 export const isInterruption = (thrown: unknown): thrown is Interruption => thrown instanceof ProtoflyError && 'by' in thrown;
 
-/** For so long after a signal another one counts as the same, in milliseconds: `npx` and `timeout` pass on what has come already. */
+/**
+ * Time during which a second signal counts as the same one, in milliseconds. `npx` and `timeout` forward a signal
+ * that the process has received already.
+ */
 const SAME_SIGNAL_MS = 500;
 
-/** The first signal aborts; a later one ends the process at once. */
+/** The first signal aborts. A later signal exits the process at once. */
 const interruptions = (around: Surroundings, clock: Clock): AbortSignal => {
   const controller = new AbortController();
   let state: 'running' | 'interrupted' | 'overdue' = 'running';
@@ -68,7 +71,7 @@ const interruptions = (around: Surroundings, clock: Clock): AbortSignal => {
 const hasColour = (env: Environment): boolean =>
   isatty(1) && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 
-/** @throws ProtoflyError `E_USAGE` for a profile name that can't be one */
+/** @throws ProtoflyError `E_USAGE` for an invalid profile name */
 export const createContext = (flags: GlobalFlags, around: Surroundings, clock: Clock = systemClock): Context => {
   const { env, stdout, stderr } = around;
   const stdinIsTerminal = isatty(0);
@@ -82,7 +85,10 @@ export const createContext = (flags: GlobalFlags, around: Surroundings, clock: C
   };
 };
 
-/** For commands that only read: a profile that was never used is a mistyped one. @throws ProtoflyError `E_NOT_FOUND` */
+/**
+ * Checks that the profile exists. For commands that only read: a profile that was never used is a typing error.
+ * @throws ProtoflyError `E_NOT_FOUND`
+ */
 export const checkProfile = ({ flags, places }: Context): void => {
   if (profileExists(flags.profile, places)) return;
   throw new ProtoflyError('E_NOT_FOUND', `there is no profile ${flags.profile}`, { hint: `make it: protofly --profile ${flags.profile} runtime start` });

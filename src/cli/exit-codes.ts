@@ -3,10 +3,10 @@ import type { ErrorCode } from '../protocol/index.js';
 /** Signals that end a command. */
 export type EndingSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
 
-/** The exit code of a command that a signal has ended: 128 and the signal's number. */
+/** The exit code of a command ended by a signal: 128 plus the signal's number. */
 export const EXIT_OF_SIGNAL: Readonly<Record<EndingSignal, number>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
-/** What each error code becomes; docs/cli.md prints this table for scripts. */
+/** The exit code of each error code. docs/cli.md prints this table for scripts. */
 export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_INTERNAL: 1,
   E_STORE: 1,

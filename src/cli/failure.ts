@@ -3,22 +3,22 @@ import { isInterruption } from './context.js';
 import { EXIT_OF, EXIT_OF_SIGNAL } from './exit-codes.js';
 import { asReportable } from '../kit/os-errors.js';
 
-/** An error as a command reports it: `{"error": …}` with --json, one or two lines otherwise. */
+/** An error as reported by a command: `{"error": …}` with --json, one or two lines otherwise. */
 export interface Failure {
   readonly code: ErrorCode;
   readonly exit: number;
   readonly message: string;
   readonly hint?: string;
-  /** What failed may have happened all the same. */
+  /** Set if the operation may have taken effect despite the error. */
   readonly uncertain?: true;
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
-/** The command line parser's errors carry `oclif`; they are all of the usage kind. */
+/** True for an error of the command line parser, marked by `oclif`. All of them are usage errors. */
 const isParserError = (thrown: unknown): thrown is Error => thrown instanceof Error && 'oclif' in thrown;
 
-/** The parser appends advice and lists to its messages; they become one line. */
+/** Removes the advice that the parser appends to its messages, and joins the lines. */
 const tidy = (message: string): string => {
   const lines = message.replace(/\n*See more help with --help/g, '').split('\n').map((line) => line.trim()).filter((line) => line !== '');
   return lines.join(' ').replace(/^Parsing (--\S+) /, '$1: ');
@@ -38,7 +38,7 @@ export const failureOf = (thrown: unknown, usage?: string): Failure => {
   return { code: error.code, exit, message: error.message, ...(hint === undefined ? {} : { hint }), ...(error.uncertain ? { uncertain: true } : {}) };
 };
 
-/** The error that a daemon's JSON `{code, message, hint}` stands for. */
+/** Returns the error that a daemon reports as JSON `{code, message, hint}`. */
 export const errorFromJson = (value: unknown): ProtoflyError => {
   if (!isRecord(value)) return new ProtoflyError('E_INTERNAL', 'it failed without a reason');
   const { code, message, hint } = value;

@@ -1,8 +1,7 @@
 /**
- * The command line's side of the daemons: where their files are, what a person has set, starting and finding them,
- * talking to them in messages over their sockets, and printing. It isn't a library for others (that is `src/index.ts`),
- * and it holds no state but settings. Commands import its files one by one, never this one: what a command doesn't
- * need isn't loaded.
+ * The command line's part of the work: files, settings, finding and starting daemons, talking to them over their
+ * sockets, and printing. It isn't a public library (that is `src/index.ts`) and holds no state but settings. Commands
+ * import single files, never this one, so that they load only what they need.
  */
 export { run, type RunOptions } from './cli.js';
 export { EXIT_OF, EXIT_OF_SIGNAL } from './exit-codes.js';

@@ -22,7 +22,7 @@ export const disconnectP2p = (context: Context, typed: string, timeoutMs: number
 
 const RANK: readonly string[] = ['live', 'in-progress', 'created', 'disconnected', 'failed', 'ended'];
 
-/** The connections to a runtime; the one that carries messages first. */
+/** Returns the connections to a runtime, the one that carries messages first. */
 const towards = (connections: readonly ConnectionInfo[], remote: Address): ConnectionInfo[] =>
   connections.filter(({ remoteRuntime }) => remoteRuntime === remote).sort((a, b) => RANK.indexOf(a.status) - RANK.indexOf(b.status));
 
@@ -37,7 +37,7 @@ export const p2pStatus = (context: Context, typed: string, timeoutMs: number): P
     return found;
   });
 
-/** Calls `each` with how it is now and at each change, until it returns true or a person stops it. */
+/** Calls `each` with the current state and after each change, until it returns true or the user stops it. */
 const follow = async (runtime: Runtime, remote: Address, each: (change: ConnectionChange | undefined) => boolean | Promise<boolean>): Promise<void> =>
   runtime.watchConnections(
     (connections) => {
@@ -47,7 +47,7 @@ const follow = async (runtime: Runtime, remote: Address, each: (change: Connecti
     (change) => (change.connection.remoteRuntime === remote ? each(change) : false),
   );
 
-/** Calls `print` with each change of state, with its reason, until a person stops it or the time is up. */
+/** Calls `print` with each change of state and its reason, until the user stops it or the time is up. */
 export const watchP2p = (context: Context, typed: string, timeoutMs: number | undefined, print: (change: ConnectionChange) => Promise<void>): Promise<void> =>
   withRuntime(context, {}, async (runtime) => {
     const remote = await findRemoteRuntime(context, runtime, typed);
@@ -62,7 +62,7 @@ export const watchP2p = (context: Context, typed: string, timeoutMs: number | un
     });
   });
 
-/** Waits until the connection is live, or until there is none that is. @throws ProtoflyError `E_TIMEOUT` */
+/** Waits until the connection is live, or until none is. @throws ProtoflyError `E_TIMEOUT` */
 export const waitForP2p = (context: Context, typed: string, until: 'live' | 'disconnected', timeoutMs: number): Promise<ConnectionInfo | undefined> =>
   withRuntime(context, { timeoutMs }, async (runtime) => {
     const remote = await findRemoteRuntime(context, runtime, typed);
@@ -103,8 +103,8 @@ const summaryOf = (sent: number, times: readonly number[]): PingSummary =>
     : { sent, received: times.length, min_ms: Math.min(...times), avg_ms: rounded(times.reduce((sum, time) => sum + time, 0) / times.length), max_ms: Math.max(...times) };
 
 /**
- * Round trips to the runtime that hosts an address, one after the other. Ctrl-C ends them early.
- * @throws ProtoflyError what the last one failed with, when none came back
+ * Pings the runtime that hosts an address, one round trip after the other. Ctrl-C ends it early.
+ * @throws ProtoflyError the last error, if no ping was answered
  */
 export const pingP2p = (context: Context, typed: string, options: { count: number; intervalMs: number; timeoutMs: number }, print: (ping: Ping) => Promise<void>): Promise<PingSummary> =>
   withRuntime(context, { timeoutMs: options.timeoutMs }, async (runtime) => {

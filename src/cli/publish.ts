@@ -6,30 +6,33 @@ import type { Context } from './context.js';
 import { askDomain } from './daemons/domain.js';
 
 export interface PublishInput {
-  /** File of the descriptor. */
+  /** Path of the descriptor. */
   readonly file: string;
-  /** File of the code. */
+  /** Path of the code. */
   readonly source?: string | undefined;
-  /** Which domain server; the only one that runs where none is given. */
+  /** Name of the domain server. Defaults to the only running one. */
   readonly domain?: string | undefined;
   readonly timeoutMs: number;
 }
 
-/** What the domain server says: docs/control.md, "The domain server's socket". */
+/** The domain server's answer: docs/control.md, "The domain server's socket". */
 export interface Publication {
   readonly domain: string;
   readonly type: string;
   readonly name: string;
   readonly version: string;
   readonly cguid: string;
-  /** Content address of the code, where there is some. */
+  /** Content address of the code, if any. */
   readonly hash?: string;
   readonly keyId: string;
 }
 
 type Descriptor = Readonly<Record<string, unknown>>;
 
-/** @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE` for what can't be read, `E_PACKAGE_SIZE` for what can't be published by far */
+/**
+ * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE` for an unreadable file, `E_PACKAGE_SIZE` for a file larger than any
+ * message
+ */
 const readBytes = async (path: string): Promise<Buffer> => {
   try {
     const file = await open(path, 'r');
@@ -61,14 +64,17 @@ const readDescriptor = async (path: string): Promise<Descriptor> => {
   return value as Descriptor;
 };
 
-/** A path beside the descriptor. One that leads elsewhere isn't followed: a descriptor from somebody else could name any file of whoever publishes it. */
+/**
+ * Returns a path beside the descriptor. Paths that leave the folder are refused: a foreign descriptor could name any
+ * file of the publishing user.
+ */
 const besideOf = (file: string, path: string): string => {
   const normal = normalize(path);
   if (!isAbsolute(normal) && normal.split(/[\\/]/)[0] !== '..') return join(dirname(file), normal);
   throw new ProtoflyError('E_DESCRIPTOR', `sourcePackageURL of ${file} leads out of its folder: ${path}`, { hint: 'name the code with --source' });
 };
 
-/** The file of the code; none where it is in the descriptor, or somewhere else. */
+/** Returns the path of the code; undefined if the code is in the descriptor or at another URL. */
 const sourceFile = ({ sourcePackage, sourcePackageURL: url }: Descriptor, { file, source }: PublishInput): string | undefined => {
   if (source !== undefined && sourcePackage !== undefined) throw new ProtoflyError('E_USAGE', `${file} has its code in itself: leave out --source`);
   if (source !== undefined || sourcePackage !== undefined) return source;
@@ -76,7 +82,8 @@ const sourceFile = ({ sourcePackage, sourcePackageURL: url }: Descriptor, { file
 };
 
 /**
- * Offers a descriptor, and its code, in the catalogue of a domain server on this machine, which checks and signs it.
+ * Publishes a descriptor and its code in the catalogue of a domain server on this machine. The server checks and
+ * signs it.
  * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`, `E_DESCRIPTOR`, `E_PACKAGE_SIZE`, `E_NOT_RUNNING`
  */
 export const publish = async (context: Context, input: PublishInput): Promise<Publication> => {

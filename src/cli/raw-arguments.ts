@@ -1,9 +1,9 @@
 import { ProtoflyError } from '../protocol/index.js';
 
-/** What stands in a string for bytes that weren't UTF-8. It may also have been typed. */
+/** The replacement character for bytes that aren't UTF-8. A user may also have typed it. */
 const REPLACEMENT = '\ufffd';
 
-/** The bytes of the last `count` arguments, where the system shows them. */
+/** Returns the bytes of the last `count` arguments; undefined if the system doesn't show them. */
 const bytesOfLast = (count: number): readonly Buffer[] | undefined => {
   if (process.platform !== 'linux') return undefined;
   try {
@@ -22,8 +22,8 @@ const bytesOfLast = (count: number): readonly Buffer[] | undefined => {
 };
 
 /**
- * Refuses arguments that were not UTF-8: Node has changed them already. Where the system doesn't show the bytes, they
- * can't be told from arguments that hold U+FFFD, and are taken.
+ * Refuses arguments that aren't UTF-8, because Node has already replaced their bytes. If the system doesn't show the
+ * original bytes, arguments with U+FFFD are accepted.
  * @throws ProtoflyError `E_USAGE`
  */
 export const checkArguments = (args: readonly string[]): void => {

@@ -7,25 +7,25 @@ import { parseSize } from './io/size.js';
 import type { Places } from '../client/paths.js';
 
 /**
- * The settings of one profile. They hold what a person chose, never state: several processes may write the file, and
- * the last one wins.
+ * The settings of one profile. They hold the user's choices, never state. Several processes may write the file; the
+ * last one wins.
  */
 export interface Settings {
-  /** What `runtime start` was last told: a name, `host:port` or URL. */
+  /** The domain of the last `runtime start`: a name, `host:port` or URL. */
   readonly domain?: string;
   readonly user?: string;
   /** @default true */
   readonly p2p?: boolean;
   readonly iceServers?: readonly string[];
-  /** Path of a file with `username:password` for the TURN servers among them. */
+  /** Path of a file with `username:password` for the TURN servers in `iceServers`. */
   readonly turnCredentials?: string;
   /** @default 'all' */
   readonly ice?: IceTransportPolicy;
-  /** Whose protostubs are deployed. @default 'any' */
+  /** The origins whose protostubs are deployed. @default 'any' */
   readonly stubs?: Allowance;
-  /** What protostubs may be granted. @default all that there are */
+  /** The capabilities that protostubs may be granted. @default all */
   readonly capabilities?: readonly Capability[];
-  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  /** The window of one sender to one receiver, in bytes. @default 1 MiB */
   readonly window?: number;
   /** Base URLs of domains, by name. */
   readonly domains: Readonly<Record<string, string>>;
@@ -71,7 +71,7 @@ const iceServers = (value: string): string[] => {
   return urls;
 };
 
-/** From what a few messages take to what a runtime can keep for many. */
+/** Lower bound of the window: room for a few messages. The upper bound is what a runtime can hold for many senders. */
 const MIN_WINDOW = 64 * 1024;
 const MAX_WINDOW = 64 * 1024 ** 2;
 
@@ -105,7 +105,7 @@ export const keyNamed = (name: string): Key => {
 
 export const settingsPath = (places: Places): string => join(places.config, 'settings.json');
 
-/** What the settings file couldn't be used for, in words. */
+/** Returns the error for a settings file that can't be used. */
 const trouble = (places: Places, cause: unknown): ProtoflyError => {
   const why = `${settingsPath(places)}: ${cause instanceof Error ? cause.message : String(cause)}`;
   if (cause instanceof SyntaxError) return new ProtoflyError('E_USAGE', `the settings can't be read: ${why}`, { hint: 'correct the file, or remove it', cause });
@@ -116,8 +116,8 @@ const listenersOfSignals = (): [string, () => void][] =>
   process.eventNames().flatMap((name) => (typeof name === 'string' && name.startsWith('SIG') ? process.listeners(name as NodeJS.Signals).map((listener): [string, () => void] => [name, listener as () => void]) : []));
 
 /**
- * Loads the library that writes settings, without the signal listeners that come with it: they send this process each
- * signal once more, and that would count as a second Ctrl-C.
+ * Loads the library that writes settings and removes its signal listeners. They would send each signal to this
+ * process again, and that would count as a second Ctrl-C.
  */
 const loadConf = async () => {
   const before = new Set(listenersOfSignals().map(([, listener]) => listener));
@@ -129,7 +129,7 @@ const loadConf = async () => {
 const isRecord = (value: unknown): value is Stored => typeof value === 'object' && value !== null && !Array.isArray(value);
 const strings = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
 
-/** What is not of its key's type counts as not set. */
+/** Returns the settings. A value of the wrong type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
   const { domain, user, p2p, iceServers, turnCredentials, ice, stubs, capabilities, window, domains } = stored;
   return {
@@ -146,7 +146,7 @@ const settingsOf = (stored: Stored): Settings => {
   };
 };
 
-/** What is in the file; nothing where there is none. @throws what the file system and the parser say */
+/** Reads the file; empty if there is none. @throws errors of the file system and the parser */
 const readStored = (places: Places): Stored => {
   let text: string;
   try {
@@ -160,7 +160,10 @@ const readStored = (places: Places): Stored => {
   throw new SyntaxError('it holds no object');
 };
 
-/** Writes nothing, not even a folder. @throws ProtoflyError `E_USAGE` when the file is broken, `E_PLATFORM` when it can't be read */
+/**
+ * Reads the settings without writing anything, not even a folder.
+ * @throws ProtoflyError `E_USAGE` if the file is broken, `E_PLATFORM` if it can't be read
+ */
 export const readSettings = async (places: Places): Promise<Settings> => {
   try {
     return settingsOf(readStored(places));
@@ -169,7 +172,7 @@ export const readSettings = async (places: Places): Promise<Settings> => {
   }
 };
 
-/** Sets the given keys and leaves the others. What is so already isn't written. @throws as `readSettings` */
+/** Sets the given keys and keeps the others. Writes nothing if no value changes. @throws as `readSettings` */
 export const writeSettings = async (places: Places, values: Partial<Settings>): Promise<void> => {
   try {
     const stored = readStored(places);

@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util';
 import type { Surroundings } from './context.js';
 
 /**
- * `msg send` is called in shell loops, and loading a command line framework takes longer than everything else it
- * does. So a call of the plain kind is read here with what Node brings along. Whatever isn't plain — help, a flag
- * that isn't known, a value that isn't right — is left to the framework, which knows what to say.
+ * The options of a plain `msg send`. The command is used in shell loops, and loading the command line framework takes
+ * longer than the sending. So plain calls are parsed here with Node's own parser. Anything else (help, unknown flags,
+ * wrong values) is left to the framework.
  */
 export const SEND_OPTIONS = {
   from: { type: 'string' },
@@ -22,7 +22,7 @@ export const SEND_OPTIONS = {
   verbose: { type: 'boolean' },
 } as const;
 
-/** Flags of `msg send` that are not of the plain kind. */
+/** Flags of `msg send` that only the framework handles. */
 export const NOT_PLAIN = ['file', 'name'] as const;
 
 const read = (args: string[]): ReturnType<typeof parse> | undefined => {
@@ -35,7 +35,11 @@ const read = (args: string[]): ReturnType<typeof parse> | undefined => {
 
 const parse = (args: string[]) => parseArgs({ args, options: SEND_OPTIONS, allowPositionals: true, strict: true });
 
-/** @returns whether it was a call of the plain kind, and has been done; what it throws is the command's error */
+/**
+ * Runs a plain `msg send`.
+ * @returns true if it ran; false leaves the call to the framework
+ * @throws the command's error
+ */
 export const takeShortCut = async (argv: readonly string[], around: Surroundings): Promise<boolean> => {
   if (argv[0] !== 'msg' || argv[1] !== 'send') return false;
   const parsed = read(argv.slice(2));

@@ -5,7 +5,10 @@ import type { Runtime } from '../client/runtime.js';
 
 const nameOf = (record: RegistryRecord): string => `${record.user === undefined ? '' : partsOf(record.user).path}${record.name === undefined ? '' : `/${record.name}`}`;
 
-/** The one that is meant: the only live one, else the only one; several are asked about. @throws ProtoflyError `E_AMBIGUOUS` */
+/**
+ * Returns the only live record, else the only record. If there are several, asks the user.
+ * @throws ProtoflyError `E_AMBIGUOUS`
+ */
 const pick = async (context: Context, typed: string, records: readonly RegistryRecord[]): Promise<RegistryRecord> => {
   const live = records.filter((record) => record.status === 'live');
   const candidates = live.length > 0 ? live : records;
@@ -19,26 +22,26 @@ const pick = async (context: Context, typed: string, records: readonly RegistryR
   throw new ProtoflyError('E_AMBIGUOUS', `${typed} can mean ${String(candidates.length)} addresses: ${shown}${candidates.length > 10 ? ', …' : ''}`, { hint: 'give the name too (user/name), or the address' });
 };
 
-/** The record behind a full address or a shorthand. */
+/** Returns the registry record of a full address or a shorthand. */
 export const findRecord = async (context: Context, runtime: Runtime, typed: string): Promise<RegistryRecord> =>
   isFull(typed) ? runtime.record(parseAddress(typed)) : pick(context, typed, await runtime.lookup(typed));
 
 const isFull = (typed: string): boolean => typed.includes('://') || isAddress(typed);
 
 /**
- * The address behind what a person typed: itself, `user`, `user/name` or `user/name@domain`.
+ * Returns the address for user input: a full address, `user`, `user/name` or `user/name@domain`.
  * @throws ProtoflyError `E_ADDRESS`, `E_NOT_FOUND`, `E_AMBIGUOUS`
  */
 export const findAddress = async (context: Context, runtime: Runtime, typed: string): Promise<Address> =>
   isFull(typed) ? parseAddress(typed) : (await pick(context, typed, await runtime.lookup(typed))).url;
 
-/** The runtime that hosts what a person typed. */
+/** Returns the runtime that hosts the address for user input. */
 export const findRemoteRuntime = async (context: Context, runtime: Runtime, typed: string): Promise<Address> => {
   const itself = isFull(typed) ? runtimeOf(parseAddress(typed)) : undefined;
   return itself ?? (await findRecord(context, runtime, typed)).runtime;
 };
 
-/** Searches a domain's registry. @throws ProtoflyError `E_NOT_FOUND` when nothing fits */
+/** Searches a domain's registry. @throws ProtoflyError `E_NOT_FOUND` if nothing matches */
 export const discover = async (runtime: Runtime, criteria: Readonly<Record<string, unknown>>): Promise<readonly RegistryRecord[]> => {
   const given = Object.fromEntries(Object.entries(criteria).filter(([, value]) => value !== undefined));
   const records = await runtime.discover(given);
@@ -46,10 +49,10 @@ export const discover = async (runtime: Runtime, criteria: Readonly<Record<strin
   throw new ProtoflyError('E_NOT_FOUND', 'nothing that fits is registered', { hint: 'ask for less, or for another --domain' });
 };
 
-/** The ADDRESS argument: what was given, else one of those whom the registry knows. */
+/** Returns the ADDRESS argument: the given one, else one that the user chooses from the registry. */
 export const neededAddress = (context: Context, runtime: Runtime, given: string | undefined): Promise<string> =>
   needed(context, 'ADDRESS', given, async () => {
-    // A registry that can't be searched for everybody leaves the person to type.
+    // If the registry can't be listed, the user types the address.
     const records = await runtime.discover({}).catch(() => []);
     return records.map((record) => ({ name: `${nameOf(record)}  ${record.url}`, value: record.url }));
   });

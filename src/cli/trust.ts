@@ -4,7 +4,7 @@ import type { Runtime } from '../client/runtime.js';
 import type { Context } from './context.js';
 import type { Column } from './io/table.js';
 
-/** A publisher's key that the runtime believes (docs/control.md). */
+/** A publisher key that the runtime trusts (docs/control.md). */
 export interface TrustedKey {
   readonly domain: string;
   readonly keyId: string;
@@ -13,7 +13,7 @@ export interface TrustedKey {
   readonly byHand: boolean;
 }
 
-/** What the runtime found about a package. */
+/** The runtime's findings about a package. */
 export interface Verification {
   readonly origin: Address;
   readonly version: string;
@@ -29,7 +29,7 @@ export interface Verification {
 export interface PackageName {
   readonly type: string;
   readonly name: string;
-  /** The runtime's own where none is given. */
+  /** Defaults to the runtime's own domain. */
   readonly domain?: string | undefined;
 }
 
@@ -38,24 +38,26 @@ const ask = async (runtime: Runtime, type: 'read' | 'create' | 'delete' | 'execu
 
 const within = <T>(context: Context, timeoutMs: number, use: (runtime: Runtime) => Promise<T>): Promise<T> => withRuntime(context, { timeoutMs }, use);
 
-/** The publishers' keys that the profile's runtime believes. @throws ProtoflyError `E_NOT_RUNNING` */
+/** Lists the publisher keys that the profile's runtime trusts. @throws ProtoflyError `E_NOT_RUNNING` */
 export const listTrust = (context: Context, timeoutMs: number): Promise<readonly TrustedKey[]> =>
   within(context, timeoutMs, async (runtime) => (await ask(runtime, 'read', '/trust', {}, timeoutMs)) as readonly TrustedKey[]);
 
 /**
- * Has a key of a domain believed, or without one all that the domain shows now.
- * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` when it shows no such key, `E_UNREACHABLE`, `E_UNSIGNED`
+ * Trusts a key of a domain, or, without a key, all keys that the domain presents now.
+ * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` if the domain presents no such key, `E_UNREACHABLE`,
+ * `E_UNSIGNED`
  */
 export const addTrust = (context: Context, domain: string, keyId: string | undefined, timeoutMs: number): Promise<readonly TrustedKey[]> =>
   within(context, timeoutMs, async (runtime) => (await ask(runtime, 'create', '/trust', { domain, ...(keyId === undefined ? {} : { keyId }) }, timeoutMs)) as readonly TrustedKey[]);
 
-/** Forgets what is believed of a domain. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` */
+/** Removes all trusted keys of a domain. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` */
 export const removeTrust = (context: Context, domain: string, timeoutMs: number): Promise<readonly TrustedKey[]> =>
   within(context, timeoutMs, async (runtime) => (await ask(runtime, 'delete', '/trust', { domain }, timeoutMs)) as readonly TrustedKey[]);
 
 /**
- * Has the runtime fetch a package anew and check it. What comes back is a package that it would deploy.
- * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND`, `E_UNREACHABLE`, `E_POLICY` for one that is in order but not
+ * Has the runtime fetch a package again and check it.
+ * @returns a package that the runtime would deploy
+ * @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND`, `E_UNREACHABLE`, `E_POLICY` for a valid package that is not
  * allowed, and the refusals of docs/protocol.md, "Catalogue"
  */
 export const verifyPackage = (context: Context, { type, name, domain }: PackageName, timeoutMs: number): Promise<Verification> =>

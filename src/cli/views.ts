@@ -4,7 +4,7 @@ import type { Diagnosis } from './doctor/p2p.js';
 import { formatDuration } from './io/duration.js';
 import { cell, type Column } from './io/table.js';
 
-/** How documents look to a person. With --json they are printed as they came. */
+/** The fields of a document as shown to a person. With --json, documents are printed unchanged. */
 type Fields = Readonly<Record<string, unknown>>;
 
 const countOf = (value: unknown): unknown => (Array.isArray(value) ? value.length : value);
@@ -28,7 +28,7 @@ export const runtimeFields = (status: RuntimeStatus): Fields => ({
   ...status.counters,
 });
 
-/** @param before what was shown last, when changes are followed */
+/** @param before the status printed last, when following changes */
 export const runtimeLine = (status: RuntimeStatus, before?: RuntimeStatus): string => {
   const { network } = status;
   const news = before === undefined || network === undefined || network.at === before.network?.at ? '' : ` (network: ${cell(network.change)})`;
@@ -74,7 +74,7 @@ export const stubColumns: readonly Column<StubInfo>[] = [
   { title: 'NOTE', get: (row) => row.description },
 ];
 
-/** What a connection is, in a word: `live` says nothing of a path over which nothing comes. */
+/** Returns the state in a word. A live connection that nothing arrives on is marked as suspect. */
 const stateOf = ({ status, health }: ConnectionInfo): string => (health === 'suspect' ? `${status}, suspect` : status);
 
 export const connectionColumns: readonly Column<ConnectionInfo>[] = [

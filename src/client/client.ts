@@ -8,18 +8,18 @@ import type { Session } from './documents.js';
 
 export interface ClientComponents {
   readonly link: Link<Message>;
-  /** @default the system's */
+  /** @default the system clock */
   readonly clock?: Clock;
 }
 
 export interface ClientInit {
-  /** What is at the other end, in words, for errors. @default 'the runtime' */
+  /** Name of the other end, for error messages. @default 'the runtime' */
   readonly name?: string;
-  /** How long an answer may take, in milliseconds. @default 10_000 */
+  /** Timeout of each response, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
-  /** Ends every wait. */
+  /** Aborts every wait. */
   readonly signal?: AbortSignal;
-  /** What the ids begin with; no other program may use it. It needn't be secret. @default random */
+  /** Prefix of the message ids. It must be unique among programs, but needn't be secret. @default random */
   readonly idPrefix?: string;
 }
 
@@ -34,12 +34,12 @@ interface Pending {
   readonly fail: (error: ProtoflyError) => void;
 }
 
-/** Not from `node:crypto`: loading that would cost every command some milliseconds. */
+/** Returns a random prefix. Doesn't use `node:crypto`: loading it would cost every command some milliseconds. */
 const randomPrefix = (): string => Math.random().toString(36).slice(2, 8) + Math.random().toString(36).slice(2, 8);
 
 /**
- * One program's conversation with a daemon over its socket (docs/control.md): requests with their answers, and
- * whatever else comes. Every wait ends with the link, the signal or its time.
+ * The conversation of one program with a daemon over its socket (docs/control.md): requests, their responses, and
+ * other incoming messages. Every wait ends with the link, the signal or its timeout.
  */
 export class Client {
   readonly #link: Link<Message>;
@@ -49,7 +49,7 @@ export class Client {
   readonly #signal: AbortSignal | undefined;
   readonly #prefix: string;
   readonly #pending = new Map<Message['id'], Pending>();
-  /** Who waits for something that isn't an answer, to be told of the end. */
+  /** Callbacks of waits for something other than a response. They are called when the link ends. */
   readonly #waiting = new Set<(error: unknown) => void>();
   #next = 1;
   #end: LinkEnd | undefined;
@@ -70,7 +70,7 @@ export class Client {
 
   /**
    * Connects and opens the session.
-   * @throws ProtoflyError `E_NOT_RUNNING`, or what the daemon refuses with
+   * @throws ProtoflyError `E_NOT_RUNNING`, or the daemon's refusal
    */
   static async connect(path: string, init: ClientInit & { readonly hint?: string } = {}): Promise<{ client: Client; session: Session }> {
     const link = await connectSocket(path, { name: 'control', ...(init.signal === undefined ? {} : { signal: init.signal }) }).catch((cause: unknown) => {
@@ -81,7 +81,7 @@ export class Client {
     return Client.open(link, init);
   }
 
-  /** Opens the session over a link. @throws ProtoflyError what the daemon refuses with */
+  /** Opens the session over a link. @throws ProtoflyError the daemon's refusal */
   static async open(link: Link<Message>, init: ClientInit = {}): Promise<{ client: Client; session: Session }> {
     const client = new Client({ link }, init);
     try {
@@ -92,7 +92,7 @@ export class Client {
     }
   }
 
-  /** What this program is called on the bus. */
+  /** The address of this program on the bus. */
   get address(): Address {
     return this.#address;
   }
@@ -101,22 +101,28 @@ export class Client {
     return this.#link.closed;
   }
 
-  /** A part of ids that no other program uses. */
+  /** A prefix for ids that no other program uses. */
   get idPrefix(): string {
     return this.#prefix;
   }
 
-  /** Takes the responses to what was sent by `post`; a receipt may be for many (`idsOf`). One at a time. */
+  /**
+   * Sets the listener for responses to messages sent by `post`. A receipt may stand for many messages (`idsOf`).
+   * Replaces the previous listener.
+   */
   onResponse(listener: (response: Response) => void): void {
     this.#onResponse = listener;
   }
 
-  /** Takes the messages that aren't responses. One at a time; while its promise is pending nothing more is read. */
+  /**
+   * Sets the listener for all messages except responses. While its promise is pending, nothing more is read. Replaces
+   * the previous listener.
+   */
   onMessage(listener: (message: Request) => Backpressure): void {
     this.#onMessage = listener;
   }
 
-  /** Sends without waiting for an answer. @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
+  /** Sends without waiting for a response. @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
   post(message: Message): Backpressure {
     if (this.#end !== undefined) throw this.#gone(this.#end);
     return this.#link.send(message);
@@ -150,14 +156,17 @@ export class Client {
     }
   }
 
-  /** Like `request`, for callers to whom only success is a result. @throws ProtoflyError that stands for the code */
+  /** Like `request`, but throws unless the response is a success. @throws ProtoflyError for the response's code */
   async ask(to: Address, type: RequestType, body: Body, options?: AskOptions): Promise<Response> {
     const response = await this.request(to, type, body, options);
     if (!isSuccess(response)) throw responseError(response);
     return response;
   }
 
-  /** Waits for something that isn't an answer. @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED`, or the signal's reason */
+  /**
+   * Waits for something other than a response.
+   * @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED`, or the signal's reason
+   */
   async until<T>(what: Promise<T>, timeoutMs?: number): Promise<T> {
     let stop = (): void => undefined;
     const ended = new Promise<never>((_, reject) => {
@@ -181,7 +190,7 @@ export class Client {
     }
   }
 
-  /** Idempotent. What was sent before is given to the daemon first. */
+  /** Closes the link after everything sent so far was handed to the daemon. Idempotent. */
   close(): Promise<void> {
     return this.#link.close('the program is done');
   }

@@ -1,27 +1,30 @@
 import type { Allowance, Capability, IceTransportPolicy } from '../protocol/index.js';
 
 /**
- * How the daemons' processes are started: one JSON object as their only argument. The first line that one prints on
- * stdout is a `ReadyLine`. Types only: the daemons take them from here.
+ * The options of the daemon processes. A daemon takes them as one JSON object, its only argument. The first line that
+ * it prints on stdout is a `ReadyLine`. Types only: the daemons import them from here.
  */
 export interface DaemonPaths {
-  /** Folder of the state; made when it isn't there. */
+  /** Folder of the state. It is created if missing. */
   readonly state: string;
-  /** Where programs connect. */
+  /** Path of the socket that programs connect to. */
   readonly socket: string;
-  /** Where the log goes; absent: to stderr. */
+  /** Path of the log. @default stderr */
   readonly log?: string;
 }
 
 interface DaemonOptions {
   readonly paths: DaemonPaths;
-  /** Whether stdin ends with the process that started this one, which is then told to end. A byte lets go of it. @default false */
+  /**
+   * True if stdin is a lifeline: the daemon stops when stdin ends, unless it has received a byte before.
+   * @default false
+   */
   readonly lifeline?: boolean;
 }
 
 export interface RuntimeDaemonOptions extends DaemonOptions {
   readonly profile: string;
-  /** The domain to join. Its name is what its server says where none is given. */
+  /** The domain to join. Without a name, its server's answer decides. */
   readonly domain: {
     readonly name?: string;
     /** Base URL, for example `http://localhost:9090`. */
@@ -33,33 +36,33 @@ export interface RuntimeDaemonOptions extends DaemonOptions {
   readonly user: string;
   readonly p2p: boolean;
   readonly iceServers?: readonly string[];
-  /** Path of the file with `username:password` for the TURN servers among them. */
+  /** Path of the file with `username:password` for the TURN servers in `iceServers`. */
   readonly turnCredentials?: string;
   readonly iceTransportPolicy?: IceTransportPolicy;
-  /** Id of a publisher key of the domain that is to be believed. */
+  /** Id of a publisher key of the domain to trust. */
   readonly trust?: string;
-  /** Whose protostubs are deployed, and what they may be granted; the runtime's defaults where nothing is said. */
+  /** The protostubs to deploy, and the capabilities that they may be granted. @default the runtime's defaults */
   readonly stubs?: {
     readonly allow?: Allowance;
     readonly capabilities?: readonly Capability[];
   };
-  /** How much one sender may have under way to one receiver, in bytes; the runtime's default where nothing is said. */
+  /** The window of one sender to one receiver, in bytes. @default the runtime's default */
   readonly window?: number;
 }
 
-/** How clients may speak to a message node. */
+/** The protocols between clients and a message node. */
 export type MessageNodeProtocol = 'websocket' | 'rest';
 
 export interface DomainDaemonOptions extends DaemonOptions {
   readonly name: string;
-  /** Port 0 takes a free one. */
+  /** Port 0 chooses a free port. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
-  /** Path of the file with what TURN servers check credentials with. Where it isn't given: PROTOFLY_TURN_SECRET. */
+  /** Path of the file with the secret shared with the TURN servers. @default the variable PROTOFLY_TURN_SECRET */
   readonly turnSecretFile?: string;
-  /** The first one's stub is the domain's own. @default all */
+  /** The protocols of the message node. The stub of the first is the domain's default. @default all */
   readonly protocols?: readonly MessageNodeProtocol[];
 }
 
@@ -67,11 +70,11 @@ export type ReadyLine =
   | { readonly ready: true; readonly socket: string; readonly pid: number; readonly [field: string]: unknown }
   | { readonly error: { readonly code: string; readonly message: string; readonly hint?: string } };
 
-/** One thing that is tried in a process of its own: its only argument, as JSON. */
+/** A task of the doctor that runs in its own process. The process takes it as JSON, its only argument. */
 export type DoctorTask =
   /** Loads the WebRTC library. */
   | { readonly what: 'webrtc' }
-  /** Makes a store in a folder, and removes it again. */
+  /** Creates a store in a folder, and removes it again. */
   | { readonly what: 'store'; readonly folder: string }
   /** Asks STUN and TURN servers. */
   | { readonly what: 'network'; readonly servers: readonly string[] };

@@ -1,12 +1,12 @@
 import type { Address } from '../protocol/index.js';
 
-/** What the daemons tell of themselves (docs/control.md), as far as it is printed. */
+/** The documents that daemons return about themselves (docs/control.md), with the fields that are printed. */
 export interface Session {
   readonly runtime: Address;
   readonly address?: Address;
   readonly domain: string;
   readonly user?: Address;
-  /** How much a program may have under way to one receiver without a receipt, in bytes. */
+  /** The window of a program to one receiver, in bytes. */
   readonly window?: number;
 }
 
@@ -19,7 +19,7 @@ export interface RuntimeStatus {
   readonly startedAt: string;
   readonly state: 'starting' | 'live' | 'degraded';
   readonly reason?: string;
-  /** Why no message-node stub could be deployed. */
+  /** The reason why no message-node stub could be deployed. */
   readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
   readonly messageNode?: { readonly stub?: string; readonly status?: string; readonly url?: string };
   readonly p2p?: { readonly enabled: boolean; readonly handler?: string; readonly status?: string };
@@ -29,7 +29,7 @@ export interface RuntimeStatus {
   readonly log?: string;
   /** The last change of the machine's network since the runtime started, in words. */
   readonly network?: { readonly at: string; readonly change: string };
-  /** What waits on disk to be sent. */
+  /** The messages on disk that wait to be sent. */
   readonly outbox?: { readonly messages: number; readonly bytes: number };
   readonly counters?: Readonly<Record<string, unknown>>;
 }
@@ -52,10 +52,10 @@ export interface StubInfo {
   readonly domain?: string;
   readonly origin?: string;
   readonly version?: string;
-  /** Content address of its code: `sha256-<hex>`. */
+  /** Content address of the code: `sha256-<hex>`. */
   readonly hash?: string;
   readonly from?: 'catalogue' | 'cache' | 'built-in';
-  /** The publisher's key that signed it. */
+  /** Id of the publisher key that signed the code. */
   readonly keyId?: string;
   readonly status: string;
   readonly description?: string;
@@ -63,7 +63,7 @@ export interface StubInfo {
   readonly since?: string;
   readonly sent?: number;
   readonly received?: number;
-  /** Messages that it brought and may not bring. */
+  /** The number of messages refused because the stub was not allowed to deliver them. */
   readonly refused?: number;
 }
 
@@ -99,7 +99,7 @@ export interface Resolution {
   readonly steps: readonly { readonly step: string; readonly result: unknown }[];
 }
 
-/** What a domain server tells of itself: docs/control.md, "The domain server's socket". */
+/** The status of a domain server: docs/control.md, "The domain server's socket". */
 export interface DomainStatus {
   readonly domain: string;
   readonly url: string;
@@ -107,7 +107,7 @@ export interface DomainStatus {
   readonly version: string;
   readonly startedAt: string;
   readonly protocols?: readonly string[];
-  /** The id of the key that signs now. */
+  /** Id of the current signing key. */
   readonly publisherKey?: string;
   readonly sessions: number;
   readonly addresses: number;
@@ -115,6 +115,6 @@ export interface DomainStatus {
   readonly hyperties: number;
   readonly messages?: Readonly<Record<string, number>>;
   readonly rates?: Readonly<Record<string, number>>;
-  /** What is kept for receivers that are away. */
+  /** The mailbox: messages stored for receivers that are away. */
   readonly mailbox?: Readonly<Record<'messages' | 'bytes' | 'delivered' | 'expired' | 'refused', number>>;
 }

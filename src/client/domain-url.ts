@@ -1,10 +1,10 @@
 import { domainUrlOf } from '../protocol/index.js';
 
-/** Where a domain is looked for that isn't told otherwise: what `domain start` listens on. */
+/** The default domain: the address on which `domain start` listens by default. */
 export const DEFAULT_DOMAIN = 'localhost:9090';
 
 /**
- * The base URL behind what a person typed: a name, `host:port` or URL.
+ * Returns the base URL for user input: a name, `host:port` or URL.
  * @param domains base URLs by name
  * @throws ProtoflyError `E_USAGE`
  */

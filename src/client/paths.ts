@@ -7,7 +7,7 @@ export interface Environment {
   readonly [name: string]: string | undefined;
 }
 
-/** Where the parts of one profile, or of one domain server, lie. */
+/** The paths of one profile, or of one domain server. */
 export interface Places {
   /** Folder of the settings file. */
   readonly config: string;
@@ -17,7 +17,7 @@ export interface Places {
   readonly log: string;
 }
 
-/** What a unix socket's path may hold on every platform (104 bytes on macOS), less the closing zero and some air. */
+/** Longest path of a unix socket on every platform: 104 bytes on macOS, less the closing zero and a margin. */
 const LONGEST_SOCKET_PATH = 100;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
@@ -33,9 +33,9 @@ interface Roots {
 }
 
 /**
- * The folder that a variable names. Others ignore a path that isn't absolute, and so does this: where things lie would
- * depend on the folder that a command is run in.
- * @throws ProtoflyError `E_USAGE` for a name that the system's text encoding can't tell
+ * Returns the folder that a variable names. Ignores relative paths, as other programs do: they would depend on the
+ * current folder.
+ * @throws ProtoflyError `E_USAGE` for a path that isn't UTF-8
  */
 const folderIn = (env: Environment, name: string, { isAbsolute }: PlatformPath): string | undefined => {
   const folder = env[name];
@@ -69,7 +69,7 @@ const rootsOf = (env: Environment, platform: NodeJS.Platform): Roots => {
   return { config: path.join(folderIn(env, 'XDG_CONFIG_HOME', path) ?? home('.config'), 'protofly'), data: path.join(folderIn(env, 'XDG_DATA_HOME', path) ?? home('.local', 'share'), 'protofly') };
 };
 
-/** A folder for sockets that is nobody else's. @throws ProtoflyError `E_REFUSED` */
+/** Returns a folder for sockets that only this user can access. @throws ProtoflyError `E_REFUSED` */
 const shortFolder = (): string => {
   const uid = process.getuid?.() ?? 0;
   const temporary = tmpdir();
@@ -83,9 +83,9 @@ const shortFolder = (): string => {
 };
 
 const socketOf = (path: string, platform: NodeJS.Platform): string => {
-  // On Windows it becomes the name of a pipe, which may be longer.
+  // On Windows the path becomes the name of a pipe, which may be longer.
   if (platform === 'win32' || Buffer.byteLength(path) <= LONGEST_SOCKET_PATH) return path;
-  // Loading it always would cost every command some milliseconds.
+  // Loaded only if needed: it would cost every command some milliseconds.
   const { createHash } = process.getBuiltinModule('node:crypto');
   return join(shortFolder(), `${createHash('sha256').update(path).digest('hex').slice(0, 24)}.sock`);
 };
@@ -100,20 +100,20 @@ const placesOf = (kind: string, name: string, file: string, { config, data }: Ro
   };
 };
 
-/** @throws ProtoflyError `E_USAGE` for a name that can't be a folder */
+/** @throws ProtoflyError `E_USAGE` for a name that can't be a folder name */
 export const profilePlaces = (profile: string, env: Environment, platform = process.platform): Places =>
   placesOf('profiles', checkName('profile name', profile), 'runtime', rootsOf(env, platform), platform);
 
-/** @throws ProtoflyError `E_USAGE` for a name that can't be a folder */
+/** @throws ProtoflyError `E_USAGE` for a name that can't be a folder name */
 export const domainPlaces = (name: string, env: Environment, platform = process.platform): Places =>
   placesOf('domains', checkName('domain name', name), 'domain', rootsOf(env, platform), platform);
 
-/** The domain servers that were ever started here. */
+/** Lists the domain servers that were ever started on this machine. */
 export const knownDomainServers = (env: Environment, platform = process.platform): string[] => {
   const folder = join(rootsOf(env, platform).data, 'domains');
   return existsSync(folder) ? readdirSync(folder).filter((name) => NAME.test(name)).sort() : [];
 };
 
-/** Whether a profile was ever used; the default one always was. */
+/** True if a profile was ever used. Always true for the default profile. */
 export const profileExists = (profile: string, places: Places): boolean =>
   profile === 'default' || existsSync(places.config) || existsSync(places.state);

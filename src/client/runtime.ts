@@ -2,7 +2,7 @@ import type { Address, RegistryRecord } from '../protocol/index.js';
 import { registryOf, uaOf, type AskOptions, type Client } from './client.js';
 import type { ConnectionChange, ConnectionInfo, HypertyInfo, Resolution, RuntimeStatus, Session, StubInfo } from './documents.js';
 
-/** What a program asks of its runtime, in the runtime's own terms (docs/control.md). */
+/** The requests of a program to its runtime (docs/control.md). */
 export class Runtime {
   readonly client: Client;
   readonly session: Session;
@@ -16,7 +16,10 @@ export class Runtime {
     return (await this.client.ask(uaOf(this.session.runtime), 'read', { resource: 'status' })).body.value as RuntimeStatus;
   }
 
-  /** Calls `each` with the status now and at each change, until it returns true. Ends with the link or the signal. */
+  /**
+   * Calls `each` with the current status and after each change, until it returns true. Ends with the link or the
+   * signal.
+   */
   watchStatus(each: (status: RuntimeStatus) => boolean | Promise<boolean>): Promise<void> {
     return this.#watch(uaOf(this.session.runtime), 'status', (value) => each(value as RuntimeStatus));
   }
@@ -37,7 +40,7 @@ export class Runtime {
     return (await this.read('connections')) as readonly ConnectionInfo[];
   }
 
-  /** The records that something typed can mean, best first. @throws ProtoflyError `E_NOT_FOUND` */
+  /** Returns the records that match user input, the best first. @throws ProtoflyError `E_NOT_FOUND` */
   async lookup(typed: string): Promise<readonly RegistryRecord[]> {
     const value = await this.read(`/lookup/${typed}`);
     return Array.isArray(value) ? (value as RegistryRecord[]) : Object.values(value as Record<string, RegistryRecord>);
@@ -68,7 +71,7 @@ export class Runtime {
     return (await this.client.ask(registryOf(this.session.runtime), 'execute', { resource: `/p2p/${action}`, value: { address } }, options)).body.value as T;
   }
 
-  /** Calls `first` with the connections there are, then `each` at each change; both end it by returning true. */
+  /** Calls `first` with the current connections, then `each` after each change. Ends when either returns true. */
   async watchConnections(first: (connections: readonly ConnectionInfo[]) => boolean | Promise<boolean>, each: (change: ConnectionChange) => boolean | Promise<boolean>): Promise<void> {
     let started = false;
     await this.#watch(registryOf(this.session.runtime), '/p2p', (value) => {
@@ -82,7 +85,7 @@ export class Runtime {
     return (await this.client.ask(registryOf(this.session.runtime), 'read', value === undefined ? { resource } : { resource, value })).body.value;
   }
 
-  /** Subscribes, and hands on the first value and the later ones in order. */
+  /** Subscribes, and passes on the first value and all later ones in order. */
   async #watch(to: Address, resource: string, each: (value: unknown) => boolean | Promise<boolean>): Promise<void> {
     const early: unknown[] = [];
     let finish: (() => void) | undefined;

@@ -8,7 +8,8 @@ import { createWebRtcEngine } from '../sandbox/inside/webrtc/index.js';
 import { probeNetwork } from '../runtime/p2p/stun/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 
-// The entry point of a process that tries one thing for the doctor: what crashes, crashes here. It prints one line.
+// The entry point of a process that runs one task of the doctor, so that a crash stays in that process. It prints one
+// line.
 
 const tryStore = async (folder: string): Promise<void> => {
   const path = mkdtempSync(join(folder, '.protofly-doctor-'));

@@ -1,33 +1,36 @@
 import type { MessageNodeProtocol } from '../client/daemon-options.js';
 
 /**
- * What the domain server's process is started with: one JSON object as its only argument. Its first and only line on
- * stdout is a `ReadyLine` (runtime-options.ts) with its `url`, or the error because of which it ends. Types only.
+ * The options of a domain server's process, its only argument, as one JSON object. Its only line on stdout is a
+ * `ReadyLine` (runtime-options.ts) with its `url`, or the error that ended it. Types only.
  */
 export interface DomainServerOptions {
   /** The domain's name. */
   readonly name: string;
-  /** Port 0 takes a free one. */
+  /** Port 0 chooses a free port. */
   readonly listen: { readonly host: string; readonly port: number };
   readonly paths: {
-    /** Folder of the state, with the publisher key in `publisher-key.json`; made when it isn't there. */
+    /** Folder of the state, with the publisher key in `publisher-key.json`. It is created if missing. */
     readonly state: string;
-    /** Where it is asked and stopped. */
+    /** Path of the control socket. */
     readonly socket: string;
-    /** Where the log goes; absent: to stderr. */
+    /** Path of the log. @default stderr */
     readonly log?: string;
   };
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];
-  /** Path of the file with what TURN servers check credentials with. Where it isn't given: PROTOFLY_TURN_SECRET. */
+  /** Path of the file with the secret shared with the TURN servers. @default the variable PROTOFLY_TURN_SECRET */
   readonly turnSecretFile?: string;
-  /** How clients may speak to the message node; the first one's stub is the domain's own. @default all */
+  /** The protocols of the message node. The stub of the first is the domain's default. @default all */
   readonly protocols?: readonly MessageNodeProtocol[];
-  /** A folder of built stubs. @default the one that came with this program */
+  /** A folder of built stubs. @default the one in this package */
   readonly catalogueDir?: string;
-  /** Whether stdin ends with the process that started this one, which is then told to end. A byte lets go of it. @default false */
+  /**
+   * True if stdin is a lifeline: the daemon stops when stdin ends, unless it has received a byte before.
+   * @default false
+   */
   readonly lifeline?: boolean;
-  /** How long a session waits for its runtime. @default 60_000 */
+  /** Time after which a session without its runtime ends, in milliseconds. @default 60_000 */
   readonly sessionTtlMs?: number;
 }

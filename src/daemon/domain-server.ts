@@ -11,9 +11,9 @@ import { readSecretFile } from './secret-file.js';
 import { packageVersion } from './package.js';
 import { untilTold } from './told.js';
 
-// A domain server's process: composes it, says that it is ready, and ends it in order.
+// The process of a domain server: builds it, prints the ready line, and stops it in order.
 
-/** The exit statuses that aren't 1. */
+/** Exit codes other than 1. */
 const EXIT: Partial<Record<ErrorCode, number>> = { E_USAGE: 2, E_CONFLICT: 10 };
 
 /** @throws ProtoflyError `E_USAGE` */

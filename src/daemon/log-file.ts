@@ -1,24 +1,27 @@
 import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** How much may wait for room on the log's disk, in bytes. What comes then is counted instead. */
+/** Maximum of lines held while the disk is full, in bytes. Further lines are dropped and counted. */
 const MAX_WAITING = 256 * 1024;
 
 export interface LogFileInit {
-  /** A file, which is made when absent, or a file descriptor. */
+  /** A path, created if missing, or a file descriptor. */
   readonly target: string | number;
-  /** So many lines found no place to wait. Called when what waited is written. */
+  /** Called with the number of dropped lines, once the held lines are written. */
   readonly onMissing: (lines: number) => void;
 }
 
-/** Writes lines at once and in order. What can't be written, as on a full disk, waits for the next line; nothing is thrown. */
+/**
+ * Writes lines synchronously and in order. If writing fails, as on a full disk, lines are held until the next write.
+ * `write` never throws.
+ */
 export class LogFile {
   readonly #handle: number;
   readonly #onMissing: (lines: number) => void;
   #waiting: Buffer = Buffer.alloc(0);
   #missing = 0;
 
-  /** @throws what the file system says of a file that can't be opened */
+  /** @throws errors of the file system, if the file can't be opened */
   constructor({ target, onMissing }: LogFileInit) {
     if (typeof target === 'string') mkdirSync(dirname(target), { recursive: true });
     this.#handle = typeof target === 'number' ? target : openSync(target, 'a', 0o600);
@@ -37,7 +40,7 @@ export class LogFile {
     try {
       while (this.#waiting.length > 0) this.#waiting = this.#waiting.subarray(writeSync(this.#handle, this.#waiting));
     } catch {
-      // It stays where it is.
+      // The lines stay queued.
       return;
     }
     const missing = this.#missing;

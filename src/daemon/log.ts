@@ -9,7 +9,7 @@ interface Line {
   readonly err?: { readonly message?: string };
 }
 
-/** A line of the log as a person reads it: time, what is out of the ordinary, text. */
+/** Formats a log line for a person: time, a mark for warnings and errors, text. */
 const readable = (line: string): string => {
   const { level, time, msg = '', err } = JSON.parse(line) as Line;
   const clock = new Date(time).toLocaleTimeString(undefined, { hour12: false });
@@ -17,8 +17,8 @@ const readable = (line: string): string => {
 };
 
 /**
- * A daemon's log: JSON, one object a line, to its file or to stderr; for a person where stderr is a terminal. A log that
- * can't be written ends nothing: a file that can't be opened is told on stderr, and so is what was meant for it.
+ * Opens a daemon's log: one JSON object per line, to its file or to stderr. If stderr is a terminal, lines are
+ * formatted for a person. Never throws: if the file can't be opened, the error and the log go to stderr.
  */
 export const openLog = (file: string | undefined, level = 'info'): { readonly log: Log; readonly logger: Logger } => {
   const onMissing = (lines: number): void => { logger.warn(`${String(lines)} lines are missing here: there was no room for them`); };

@@ -10,7 +10,7 @@ import type { RuntimeDaemonOptions } from './runtime-options.js';
 import { untilTold } from './told.js';
 import { withCredentials } from './turn-credentials.js';
 
-// A runtime's process: composes it, says that it is ready, and ends it in order.
+// The process of a runtime: builds it, prints the ready line, and stops it in order.
 const options = JSON.parse(process.argv.at(-1) ?? '{}') as RuntimeDaemonOptions;
 const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window, lifeline = false } = options;
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
@@ -21,7 +21,7 @@ process.on('unhandledRejection', (reason) => { logger.error({ err: reason }, 'a 
 try {
   const told = untilTold(process, { lifeline });
   mkdirSync(paths.state, { recursive: true, mode: 0o700 });
-  // The socket comes first: it is what keeps a second daemon from the same state.
+  // The socket comes first: it prevents a second daemon from using the same state.
   const waiting: ((runtime: Runtime) => void)[] = [];
   let running: Runtime | undefined;
   const server = await listenSocket(paths.socket, (link) => {

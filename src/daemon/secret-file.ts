@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
 
-/** Longest that a secret is. A longer file is something else. */
+/** Maximum length of a secret. A longer file is something else. */
 const MAX = 4096;
 
-/** The one line of a file that holds a secret. It is never in a message. @throws ProtoflyError `E_USAGE` */
+/** Returns the only line of a file with a secret. Errors never contain the secret. @throws ProtoflyError `E_USAGE` */
 export const readSecretFile = (path: string): string => {
   let text: string;
   try {

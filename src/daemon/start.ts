@@ -1,7 +1,7 @@
 import { asReportable } from '../kit/os-errors.js';
 
-// The entry point of a daemon's process: its name, and its options as JSON. What can't even be loaded is said as any
-// other reason why a daemon doesn't start.
+// The entry point of a daemon process. Its arguments are the daemon's name and its options as JSON. A failure to load
+// the daemon is reported like any other failure to start.
 
 const DAEMONS: Readonly<Record<string, () => Promise<unknown>>> = {
   runtime: () => import('./runtime.js'),

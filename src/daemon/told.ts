@@ -1,13 +1,13 @@
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface ToldInit {
-  /** Whether stdin is a lifeline: it ends with the process that started this one, unless that lets go first. */
+  /** True if stdin is a lifeline: it ends with the parent process, unless the parent releases it first. */
   readonly lifeline: boolean;
 }
 
 /**
- * Resolves with the reason when this process is told to end: by a signal, or by the end of its lifeline. Later signals
- * change nothing. A byte on the lifeline lets go: its end changes nothing then. Waiting keeps no process alive.
+ * Resolves with the reason when this process has to stop: a signal, or the end of its lifeline. Later signals have no
+ * effect. A byte on the lifeline releases it: its end then has no effect. Waiting doesn't keep the process alive.
  */
 export const untilTold = (process: NodeJS.Process, { lifeline }: ToldInit): Promise<string> =>
   new Promise((resolve) => {

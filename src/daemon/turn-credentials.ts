@@ -1,7 +1,10 @@
 import { ProtoflyError, type IceServer } from '../protocol/index.js';
 import { readSecretFile } from './secret-file.js';
 
-/** The servers of the settings; the TURN servers with what a file says (`username:password`). @throws ProtoflyError `E_USAGE` */
+/**
+ * Returns the servers of the settings. TURN servers get the credentials in the file (`username:password`).
+ * @throws ProtoflyError `E_USAGE`
+ */
 export const withCredentials = (servers: readonly string[], file: string | undefined): IceServer[] => {
   if (file === undefined) return [...servers];
   const text = readSecretFile(file);

@@ -1,8 +1,8 @@
 /**
- * A domain's server: the message node (sessions of runtimes, address allocation, subscriptions, relaying), the domain
- * registry (who is registered where) and the catalogue (descriptors and code to download), behind one HTTP port.
- * It runs no hyperties and deploys no stubs; it knows runtimes only by what they say on their sessions. Everything that
- * must outlive it is in the store that it is given, and the store is its owner's to open and close.
+ * A domain server: message node, domain registry and catalogue on one HTTP port. The message node has the sessions of
+ * runtimes, allocates addresses, and relays messages to them and to subscribers. The registry holds the registrations of
+ * hyperties. The catalogue offers descriptors and code for download. The server runs no hyperties and deploys no stubs;
+ * it knows runtimes only by their sessions. All durable state is in the given store, which its owner opens and closes.
  */
 export { DomainServer, type DomainServerComponents, type DomainServerInit } from './server.js';
 export { adminAddress } from './operate/admin.js';

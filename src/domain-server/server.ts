@@ -25,10 +25,10 @@ import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
 
 export interface DomainServerComponents {
-  /** The caller opens and closes it. */
+  /** The store. The caller opens and closes it. */
   readonly store: Store;
   readonly clock: Clock;
-  /** Where the keys are kept that the catalogue is signed with. @default the store */
+  /** Storage of the keys that sign the catalogue. @default the store */
   readonly publisherKeys?: KeyKeeper;
   /** @default crypto.randomBytes */
   readonly random?: (bytes: number) => Uint8Array;
@@ -45,31 +45,43 @@ export interface DomainServerInit {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
   readonly iceServers?: readonly string[];
-  /** What the TURN servers among them check credentials with. */
+  /** The secret shared with the TURN servers in `iceServers`. */
   readonly turnSecret?: string;
-  /** How long credentials for them count, in seconds. @default 3600 */
+  /** Lifetime of TURN credentials, in seconds. @default 3600 */
   readonly turnTtlS?: number;
-  /** How clients may speak to the message node. The first one's stub is the domain's `default`. @default all: ['websocket', 'rest'] */
+  /**
+   * The protocols of the message node. The stub of the first is the domain's default.
+   * @default ['websocket', 'rest']
+   */
   readonly protocols?: readonly Protocol[];
   /**
-   * URLs of the message node by the names of protocols that the caller brings: what connects there is given to `serve` or
-   * `serveLines`. They are the domain's own, before `protocols`: its `default` stub is one that is published. @default none
+   * URLs of the message node over the caller's own protocols, by protocol name. The caller passes such connections to
+   * `serve` or `serveLines`. They precede `protocols`: the domain's `default` stub must be published.
+   * @default none
    */
   readonly messageNode?: Readonly<Record<string, string>>;
-  /** A folder of built stubs for the catalogue. The domain keeps a copy, for a start without the folder. @default those of this package */
+  /**
+   * A folder of built stubs for the catalogue. The domain keeps a copy, in case the folder is missing at a later
+   * start.
+   * @default the stubs of this package
+   */
   readonly catalogueDir?: string;
   /** More built-in catalogue entries. */
   readonly entries?: readonly CatalogueEntry[];
-  /** Path of the local socket for whoever runs the server. @default none */
+  /** Path of the operator's local socket. @default none */
   readonly adminSocket?: string;
-  /** Is called when the server is asked over its local socket to stop. @default `close()` */
+  /** Called when a stop is requested over the local socket. @default `close()` */
   readonly onStop?: () => void;
   readonly version?: string;
-  /** How long a session waits for its runtime. @default 60_000 */
+  /** Time after which a session without its runtime ends, in milliseconds. @default 60_000 */
   readonly sessionTtlMs?: number;
-  /** Pings clients this often; those that are sent something and from which nothing comes after 3 s, if that is sooner. @default 30_000 */
+  /**
+   * Interval of the pings to clients, in milliseconds. A client that is sent something and stays silent is pinged
+   * after 3 s, if that is sooner.
+   * @default 30_000
+   */
   readonly keepAliveMs?: number;
-  /** How long a disconnected registration is kept. @default 7 days */
+  /** Time for which a disconnected registration is kept, in milliseconds. @default 7 days */
   readonly keepDisconnectedMs?: number;
   readonly limits?: Partial<NodeLimits>;
   readonly mail?: Partial<MailLimits>;
@@ -84,7 +96,7 @@ type State =
   | { readonly at: 'running'; readonly url: string; readonly startedAt: string }
   | { readonly at: 'closed' };
 
-/** A whole small domain in one process: message node, domain registry and catalogue behind one port. */
+/** A complete small domain in one process: message node, domain registry and catalogue on one port. */
 export class DomainServer {
   readonly domain: string;
   readonly catalogue: Catalogue;
@@ -107,7 +119,10 @@ export class DomainServer {
   #state: State = { at: 'new' };
   #closing: Promise<void> | undefined;
 
-  /** @throws ProtoflyError `E_USAGE` for a domain name that isn't one, protocols that aren't offered or ICE servers that can't be used, `E_DESCRIPTOR` for a bad catalogue folder */
+  /**
+   * @throws ProtoflyError `E_USAGE` for an invalid domain name, unknown protocols or unusable ICE servers;
+   * `E_DESCRIPTOR` for a bad catalogue folder
+   */
   constructor({ store, clock, publisherKeys, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
     this.domain = (init.name ?? 'localhost').toLowerCase();
     if (!DOMAIN.test(this.domain)) throw new ProtoflyError('E_USAGE', `${JSON.stringify(init.name)} is not a domain name`);
@@ -151,22 +166,23 @@ export class DomainServer {
     this.#websockets = new Websockets({ node: this.#node, clock }, { keepAliveMs: init.keepAliveMs ?? KEEP_ALIVE_MS });
   }
 
-  /** The base URL, once it has started. */
+  /** The base URL. Undefined until the server has started. */
   get url(): string | undefined {
     return this.#state.at === 'running' ? this.#state.url : undefined;
   }
 
   /**
-   * Begins to serve.
+   * Starts the server.
    * @returns the base URL
-   * @throws ProtoflyError `E_CONFLICT` when somebody has the port or the local socket, `E_STORE` for a publisher key that is damaged, `E_ABORTED` when it is closed meanwhile, `E_PLATFORM`
+   * @throws ProtoflyError `E_CONFLICT` if the port or the local socket is taken, `E_STORE` if the publisher key is
+   * damaged, `E_ABORTED` if the server is closed during the start, `E_PLATFORM`
    */
   async start(): Promise<string> {
     if (this.#state.at !== 'new') throw new ProtoflyError('E_CONFLICT', 'a domain server is started once');
     const { host, port } = this.#init.listen ?? { host: '127.0.0.1', port: 0 };
     this.#state = { at: 'starting' };
     try {
-      // The local socket comes first: it is what keeps a second server from the same state.
+      // The local socket comes first: it prevents a second server from using the same state.
       if (this.#init.adminSocket !== undefined) {
         const { catalogue, publisher } = this;
         this.#admin = await serveAdmin({ catalogue, publisher, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
@@ -179,7 +195,7 @@ export class DomainServer {
       if (this.#closing !== undefined) throw new ProtoflyError('E_ABORTED', 'the domain server was closed before it had started');
     } catch (thrown) {
       await this.close();
-      // What came into being after it was closed.
+      // Close what was opened after `close` had run.
       this.#http.close();
       await this.#admin?.close();
       throw thrown;
@@ -192,10 +208,11 @@ export class DomainServer {
   }
 
   /**
-   * Serves one more client of the message node, over a protocol of the caller's own. From now on the link is this
-   * server's: it closes it where it can't serve it.
-   * @param taken changes when bytes leave the link and stays while none do: a client that keeps senders waiting while
-   * it stays loses the link. @default the number of messages sent, which will do where messages are small
+   * Serves a client of the message node over the caller's own protocol. The server owns the link from now on, and
+   * closes it if it can't serve it.
+   * @param taken a number that changes only when bytes leave the link. A client that causes backpressure while it
+   * stays the same loses the link.
+   * @default the number of messages sent, which suffices for small messages
    * @see docs/protocol.md, "Message-node session"
    */
   serve(link: Link<Message>, taken: () => number = () => link.stats.sent): void {
@@ -208,10 +225,9 @@ export class DomainServer {
   }
 
   /**
-   * Serves one more client of the message node, who sends and gets a message a line (UTF-8, an empty line says nothing)
-   * over this connection. From now on the connection is this server's. A line that is no message is answered with what is
-   * wrong with it.
-   * @param socket must be able to stay half open (`allowHalfOpen`)
+   * Serves a client of the message node over a connection with one message per line (UTF-8; empty lines are ignored).
+   * The server owns the connection from now on. An invalid line is answered with its error.
+   * @param socket must allow half-open connections (`allowHalfOpen`)
    * @see docs/protocol.md, "Message-node session"
    */
   serveLines(socket: Socket): void {
@@ -245,7 +261,10 @@ export class DomainServer {
     };
   }
 
-  /** Sessions, registrations and catalogue entries stay in the store for the next start. Idempotent. */
+  /**
+   * Closes the server. Sessions, registrations and catalogue entries stay in the store for the next start.
+   * Idempotent.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#end();
     return this.#closing;
@@ -315,7 +334,7 @@ export class DomainServer {
     });
   }
 
-  /** `host:port`, as it goes into a URL. */
+  /** Returns `host:port` for use in a URL. */
   #authority(): string {
     const address = this.#http.address() as AddressInfo | null;
     const given = this.#init.listen?.host ?? '127.0.0.1';

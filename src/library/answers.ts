@@ -3,12 +3,12 @@ import { idsOf, isProvisional, isSuccess, ProtoflyError, responseError, type Add
 
 export interface AnswersComponents {
   readonly clock: Clock;
-  /** The end of the link over which answers come. */
+  /** Resolves when the link that carries the responses has ended. */
   readonly closed: Promise<LinkEnd>;
 }
 
 interface Waiting {
-  /** Who is to answer. */
+  /** The expected sender of the response. */
   readonly from: Address;
   readonly until: number;
   readonly timeoutMs: number;
@@ -16,12 +16,12 @@ interface Waiting {
   readonly fail: (error: ProtoflyError) => void;
 }
 
-/** The answers that a hyperty waits for: many at a time, with one timer for all of them. */
+/** The responses that a hyperty waits for. One timer serves all of them. */
 export class PendingResponses {
   readonly #clock: Clock;
   readonly #waiting = new Map<string, Waiting>();
   #timer: Timer | undefined;
-  /** When the timer fires. */
+  /** Time at which the timer fires. */
   #due = Number.POSITIVE_INFINITY;
 
   constructor({ clock, closed }: AnswersComponents) {
@@ -34,15 +34,15 @@ export class PendingResponses {
   }
 
   /**
-   * Waits for the final answer of `from`. Its failure ends no program that doesn't wait for it.
-   * @param read what is wanted of it
-   * @throws ProtoflyError what it refuses with; `E_TIMEOUT`, `E_LINK_CLOSED`
+   * Waits for the final response of `from`. If the promise is ignored, its rejection doesn't end the program.
+   * @param read returns the wanted part of the response
+   * @throws ProtoflyError the receiver's refusal, `E_TIMEOUT`, `E_LINK_CLOSED`
    */
   wait<T>(id: string, { from, timeoutMs }: { readonly from: Address; readonly timeoutMs: number }, read: (response: Response) => T): Promise<T> {
     const answer = new Promise<T>((resolve, reject) => {
       const until = this.#clock.now() + timeoutMs;
       const fail = (error: ProtoflyError): void => {
-        // A handler on every answer would cost more: there are many answers, and few failures.
+        // The handler is added only on failure: there are many responses, and few failures.
         answer.catch(() => undefined);
         reject(error);
       };
@@ -52,7 +52,7 @@ export class PendingResponses {
     return answer;
   }
 
-  /** Whether somebody still waits for that answer. */
+  /** True while a response is awaited. */
   has(id: string): boolean {
     return this.#waiting.has(id);
   }
@@ -61,7 +61,7 @@ export class PendingResponses {
     if (isProvisional(response)) return;
     for (const id of idsOf(response)) {
       const waiting = this.#waiting.get(String(id));
-      // Nobody answers for others.
+      // Ignore responses from anybody but the expected sender.
       if (waiting === undefined || waiting.from !== response.from) continue;
       this.#waiting.delete(String(id));
       if (isSuccess(response)) waiting.succeed(response);
@@ -69,7 +69,7 @@ export class PendingResponses {
     }
   }
 
-  /** There will be no answer. */
+  /** Rejects the wait for a response that will not come. */
   fail(id: string, error: ProtoflyError): void {
     this.#waiting.get(id)?.fail(error);
     this.#waiting.delete(id);

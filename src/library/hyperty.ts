@@ -9,53 +9,59 @@ import type { ProgramSendQueue } from './outlet.js';
 import { receiptOf, type Receipt } from './receipt.js';
 import { untilEnd } from './until-end.js';
 
-/** What has come for a hyperty. */
+/** A message received by a hyperty. */
 export interface Received {
   readonly value: unknown;
   readonly from: Address;
-  /** How it came to this runtime; its sender's receipt says the same. */
+  /** The path by which it came to this runtime. The sender's receipt says the same. */
   readonly path: 'p2p' | 'msg-node' | 'local';
-  /** Of the P2P connection by which it came. */
+  /** Generation of the P2P connection by which it came. */
   readonly generation: number | undefined;
-  /** The whole message. */
+  /** The complete message. */
   readonly message: Request;
 }
 
 export interface SendOptions {
-  /** `false`: never P2P; `true`: set P2P up for it; `'require'`: refuse when there is no P2P connection. @default as it comes */
+  /**
+   * `false`: never P2P. `true`: set up P2P for it. `'require'`: fail without a P2P connection.
+   * @default the current route
+   */
   readonly p2p?: boolean | 'require';
-  /** Keep it on disk while its receiver is away, at the receiver's domain or here. @default false */
+  /** True to store the message while its receiver is away, at the receiver's domain or here. @default false */
   readonly store?: boolean;
-  /** For how long it may be kept, in seconds. @default a week, which is the most */
+  /** Longest time in storage, in seconds. @default a week, which is the maximum */
   readonly ttl?: number;
-  /** How long to wait, in milliseconds; where it is said, a message waits as long for a way. @default 30_000 */
+  /** Timeout in milliseconds. If given, the message also waits that long for a route. @default 30_000 */
   readonly timeoutMs?: number;
 }
 
 export interface ReceiveOptions {
-  /** Folder for files that are sent to this hyperty; made where it isn't there. @default they are requests like others, for the handler */
+  /**
+   * Folder for files sent to this hyperty, created if missing.
+   * @default none: the handler gets their messages like other requests
+   */
   readonly saveFiles?: string;
-  /** Is told of each file that has come: whole, checked, in its place. */
+  /** Called for each file received: complete, checked and at its final path. */
   readonly onFile?: (file: SavedFile) => void;
 }
 
 export interface SendFileOptions {
-  /** What it is to be called. @default its own name */
+  /** The name to send. @default the file's own name */
   readonly name?: string;
   readonly p2p?: SendOptions['p2p'];
-  /** How long there may be no progress, in milliseconds. @default 30_000 */
+  /** Longest time without progress, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number;
-  /** Is told how much the receiver has, in bytes. */
+  /** Called with the number of bytes that the receiver has. */
   readonly onProgress?: (sent: number) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface HypertyComponents {
   readonly client: Client;
-  /** Of all hyperties of the program. */
+  /** The send queue shared by all hyperties of the program. */
   readonly outlet: ProgramSendQueue;
   readonly runtime: Address;
-  /** What a person types, as an address. */
+  /** Resolves user input to an address. */
   readonly find: (typed: string) => Promise<Address>;
 }
 
@@ -64,12 +70,12 @@ export interface HypertyInit {
   readonly address: Address;
 }
 
-/** How many messages may be under way to this program. */
+/** Maximum number of messages in flight to this program. */
 const WINDOW = 1024;
 
 /**
- * A hyperty as the program that is it sees it: sends, asks, and takes what comes. Messages from one hyperty to
- * another arrive once and in the order in which they were sent.
+ * A hyperty, as seen by its own program: sends, requests and receives messages. Messages from one hyperty to another
+ * arrive exactly once, in the order in which they were sent.
  */
 export class Hyperty {
   readonly name: string;
@@ -98,8 +104,9 @@ export class Hyperty {
   }
 
   /**
-   * Takes what comes from now on, and what has waited. What the handler returns, or resolves with, answers a request;
-   * what it throws refuses one. While its promise is pending no more than a window of messages is on its way here.
+   * Starts receiving, including messages already in the inbox. The handler's result, or the value its promise
+   * resolves with, answers a request; an error refuses it. While handlers are pending, at most a window of messages
+   * is in flight to this program.
    * @throws ProtoflyError `E_USAGE` for a folder that can't be written
    */
   receive(handler: (received: Received) => unknown, { saveFiles, onFile = () => undefined }: ReceiveOptions = {}): Promise<void> {
@@ -114,9 +121,9 @@ export class Hyperty {
   }
 
   /**
-   * Sends a value and waits for the receipt. Several may be under way at once. A failure ends no program that doesn't
-   * wait for it.
-   * @throws ProtoflyError as the receiver refuses; `E_TIMEOUT`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_LINK_CLOSED`
+   * Sends a value and waits for the receipt. Several may be in flight. If the promise is ignored, its rejection
+   * doesn't end the program.
+   * @throws ProtoflyError the receiver's refusal, `E_TIMEOUT`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_LINK_CLOSED`
    */
   send(to: string, value: unknown, options: SendOptions = {}): Promise<Receipt> {
     const started = performance.now();
@@ -124,18 +131,19 @@ export class Hyperty {
   }
 
   /**
-   * Sends a value and waits for the answer of the program at the other end. A failure ends no program that doesn't wait
-   * for it.
-   * @throws ProtoflyError as `send`; `E_UNAVAILABLE` when no program is attached there
+   * Sends a value and waits for the response of the receiving program. If the promise is ignored, its rejection
+   * doesn't end the program.
+   * @throws ProtoflyError as `send`; `E_UNAVAILABLE` if no program is attached to the receiver
    */
   request(to: string, value: unknown, options: SendOptions = {}): Promise<unknown> {
     return this.#exchange(to, value, 'response', options, ({ body }) => body.value);
   }
 
   /**
-   * Sends a file, and resolves when the receiver has checked and kept it. Where an earlier attempt has left a part of
-   * it there, it goes on from there.
-   * @throws ProtoflyError as `request`; `E_CONFLICT` when the file changes meanwhile, `E_NOT_FOUND` and `E_USAGE` when it can't be read
+   * Sends a file. Resolves when the receiver has checked and saved it. Continues from the part that an earlier
+   * attempt has left at the receiver.
+   * @throws ProtoflyError as `request`; `E_CONFLICT` if the file changes while it is sent, `E_NOT_FOUND` and
+   * `E_USAGE` if it can't be read
    */
   sendFile(to: string, path: string, options: SendFileOptions = {}): Promise<SentFile> {
     return untilEnd(() => this.#sendFile(to, path, options));
@@ -154,15 +162,15 @@ export class Hyperty {
   }
 
   /**
-   * Sends a value to a full address and hears nothing of it.
-   * @returns a promise while there is congestion: wait for it
+   * Sends a value to a full address, without receipt or response.
+   * @returns a promise while there is backpressure: await it
    * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE`
    */
   post(to: Address, value: unknown): void | Promise<void> {
     return this.#outlet.send({ id: this.#id(), type: 'create', from: this.address, to, body: { value } });
   }
 
-  /** For the node: a message has come. @internal */
+  /** Takes a message from the node. @internal */
   accept(message: Request): void | Promise<void> {
     const handler = this.#handler;
     if (handler === undefined) return undefined;
@@ -185,12 +193,12 @@ export class Hyperty {
     );
   }
 
-  /** For the node: a response to what this hyperty sent. @internal */
+  /** Takes a response to a message of this hyperty from the node. @internal */
   settle(response: Response): void {
     this.#answers.settle(response);
   }
 
-  /** For the node: lets go of files that aren't complete. @internal */
+  /** Closes incomplete files, for the node. @internal */
   async close(): Promise<void> {
     await this.#files?.close();
   }
@@ -199,7 +207,7 @@ export class Hyperty {
     const address = this.#addressOf(to);
     if (typeof address === 'string') return this.#ask(address, value, expect, options, read);
     const answer: Promise<T> = address.then((found) => this.#ask(found, value, expect, options, read)).catch((thrown: unknown) => {
-      // It may live elsewhere by now.
+      // The hyperty may have moved to another address.
       this.#addresses.delete(to);
       answer.catch(() => undefined);
       throw thrown;
@@ -220,7 +228,7 @@ export class Hyperty {
     return answer;
   }
 
-  /** What was found once is believed until a message to it fails. */
+  /** Resolves user input to an address. The result is cached until a message to it fails. */
   #addressOf(typed: string): Address | Promise<Address> {
     if (typed.includes('://')) return this.#parse(typed);
     const known = this.#addresses.get(typed);
@@ -239,13 +247,13 @@ export class Hyperty {
     }
   }
 
-  /** Answers a request; for the rest it is enough to say that it has been taken. */
+  /** Answers a request. Other messages only count as taken. */
   #answer(message: Request, outcome: { readonly value: unknown } | ProtoflyError): void {
     if (expectationOf(message) !== 'response') {
       this.#took();
       return;
     }
-    // Whoever can't get rid of his answers gets no more questions.
+    // A request counts as taken only once its response is sent. So backpressure on responses also limits requests.
     const backpressure = this.#reply(outcome instanceof ProtoflyError ? refuse(message, outcome, this.address) : respond(message, 200, outcome, this.address));
     if (backpressure === undefined) this.#took();
     else void backpressure.then(() => { this.#took(); });
@@ -262,7 +270,7 @@ export class Hyperty {
     this.#post({ id: this.#id(), type: 'update', from: this.#client.address, to: uaOf(this.#runtime), body: { resource: this.address, value: { taken: this.#taken } } });
   }
 
-  /** Sends an answer. One that is too large for any link is refused in its place; after the end of the link there is nobody to answer. */
+  /** Sends a response. Replaces one that is too large for any link by a refusal. Ignores a closed link. */
   #reply(response: Response): void | Promise<void> {
     const failed = (thrown: unknown): void => {
       const error = asProtoflyError(thrown);
@@ -276,7 +284,7 @@ export class Hyperty {
     }
   }
 
-  /** After the end of the link there is nobody to tell. */
+  /** Posts a message. Ignores a closed link. */
   #post(message: Message): void {
     try {
       void this.#client.post(message);
@@ -290,7 +298,7 @@ export class Hyperty {
   }
 }
 
-/** The one address that is meant. @throws ProtoflyError `E_AMBIGUOUS` */
+/** Returns the only address. @throws ProtoflyError `E_AMBIGUOUS` if there are several */
 export const onlyOne = (typed: string, addresses: readonly Address[]): Address => {
   const [first, ...others] = addresses;
   if (first !== undefined && others.length === 0) return first;

@@ -1,7 +1,7 @@
 /**
- * The library: what a program needs to be one or more hyperties. `Node` is a runtime as a program sees it, `Hyperty`
- * one of its addresses. Both speak to the runtime over a link, as every program does (docs/control.md); nothing here
- * routes, stores or connects by itself.
+ * The library for programs that are hyperties. `Node` is a runtime as seen by a program; `Hyperty` is one of its
+ * addresses. Both talk to the runtime over a link, like every program (docs/control.md). The library itself doesn't
+ * route, store or connect.
  */
 import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
@@ -20,25 +20,28 @@ export { Node, type Criteria, type RegisterOptions } from './node.js';
 export type { Receipt } from './receipt.js';
 
 export interface StartOptions {
-  /** The domain: a URL like `http://localhost:9090`, `host:port`, a name of `domains`, or one that DNS knows. */
+  /** The domain: a URL like `http://localhost:9090`, `host:port`, a name in `domains`, or a name in DNS. */
   readonly domain: string;
   /** A user's name in that domain. */
   readonly user: string;
-  /** Folder of the state: the runtime keeps its address and hyperties. @default in memory, a new address each time */
+  /**
+   * Folder of the state, where the runtime keeps its address and hyperties.
+   * @default in memory, with a new address each time
+   */
   readonly state?: string;
   /** @default true */
   readonly p2p?: boolean;
-  /** Besides those that the domain offers. */
+  /** ICE servers in addition to those of the domain. */
   readonly iceServers?: readonly IceServer[];
-  /** `relay`: direct connections go through TURN servers or not at all. @default 'all' */
+  /** With `relay`, direct connections only go through TURN servers. @default 'all' */
   readonly iceTransportPolicy?: IceTransportPolicy;
-  /** How much one sender may have under way to one receiver without a receipt, in bytes. @default 1 MiB */
+  /** The window of one sender to one receiver, in bytes. @default 1 MiB */
   readonly window?: number;
   /** Base URLs of other domains by name. */
   readonly domains?: Readonly<Record<string, string>>;
-  /** Where protostubs run. `in-process` starts faster and contains nothing. @default 'process' */
+  /** The sandbox of the protostubs. `in-process` starts faster but isolates nothing. @default 'process' */
   readonly sandbox?: 'process' | 'in-process';
-  /** How long it may take to become live, in milliseconds. @default 10_000 */
+  /** Time for the runtime to become live, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
   /** @default nothing is logged */
   readonly log?: Log;
@@ -60,7 +63,7 @@ const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => 
 
 /**
  * Starts a runtime in this process and waits until it is live.
- * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` when it isn't live in time, `E_USAGE`, `E_STORE`
+ * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` if it isn't live in time, `E_USAGE`, `E_STORE`
  */
 export const startRuntime = async (options: StartOptions): Promise<Node> => {
   const { user, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
@@ -96,7 +99,8 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
 
 /**
  * Connects to the runtime daemon of a profile.
- * @param profile @default what `PROTOFLY_PROFILE` says, or 'default'
+ * @param profile
+ * @default the variable `PROTOFLY_PROFILE`, or 'default'
  * @throws ProtoflyError `E_NOT_RUNNING`
  */
 export const connectRuntime = async (profile?: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> =>

@@ -18,20 +18,20 @@ export interface RegisterOptions {
 }
 
 export interface NodeInit {
-  /** Is called when the node is closed. */
+  /** Called when the node is closed. */
   readonly end: () => Promise<void>;
-  /** Whether the runtime's addresses end with it: they are then unregistered, so that nobody sends to them. */
+  /** True if the runtime's addresses end with it. They are then unregistered on close, so that nobody sends to them. */
   readonly transient: boolean;
 }
 
-/** How long it may take to tell the domain that addresses have ended, in milliseconds. */
+/** Time to unregister the addresses on close, in milliseconds. */
 const GOODBYE_MS = 1000;
-/** What changes of P2P connections come under: docs/control.md. */
+/** The resource of changes of P2P connections: docs/control.md. */
 const CONNECTIONS = '/p2p';
 
 /**
- * A program's node: its runtime, seen from the program. The runtime may live in this process (`startRuntime`) or be
- * the daemon of a profile (`connectRuntime`); what a program can do is the same.
+ * A runtime, as seen by a program. The runtime may live in this process (`startRuntime`) or be the daemon of a
+ * profile (`connectRuntime`). Both offer the same.
  */
 export class Node {
   /** The runtime's address. */
@@ -65,7 +65,10 @@ export class Node {
     client.onResponse((response) => { this.#hyperties.get(response.to)?.settle(response); });
   }
 
-  /** Registers a hyperty of that name, or takes over the one that this runtime has. @throws ProtoflyError */
+  /**
+   * Registers a hyperty, or attaches to the one that this runtime already has under that name.
+   * @throws ProtoflyError
+   */
   register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
     return untilEnd(async () => {
       const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
@@ -76,17 +79,20 @@ export class Node {
     });
   }
 
-  /** Removes a hyperty for good, with what waits for it. @throws ProtoflyError `E_NOT_FOUND` */
+  /** Removes a hyperty permanently, with its inbox. @throws ProtoflyError `E_NOT_FOUND` */
   unregister(name: string): Promise<void> {
     return untilEnd(async () => { await this.#view.unregister(name); });
   }
 
-  /** The address behind `user`, `user/name`, `user/name@domain`. @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS` */
+  /**
+   * Resolves `user`, `user/name` or `user/name@domain` to an address.
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS`
+   */
   find(typed: string): Promise<Address> {
     return untilEnd(async () => (typed.includes('://') ? parseAddress(typed) : onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url))));
   }
 
-  /** The registry's records of hyperties that fit; none is no error. @throws ProtoflyError */
+  /** Returns the registry's records of matching hyperties; possibly none. @throws ProtoflyError */
   discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
     return untilEnd(() => this.#view.discover({ ...criteria }));
   }
@@ -106,8 +112,8 @@ export class Node {
   }
 
   /**
-   * Is told of each change of a P2P connection from now on: of its state, its health, and when another generation takes over.
-   * @returns ends it
+   * Calls `listener` after each change of a P2P connection: of its state, its health, or its generation.
+   * @returns a function that removes the listener
    * @throws ProtoflyError `E_LINK_CLOSED`, `E_TIMEOUT`
    */
   onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
@@ -123,8 +129,8 @@ export class Node {
   }
 
   /**
-   * Lets go of the runtime; stops it, if it was started here. What is under way then fails with `E_LINK_CLOSED`.
-   * Idempotent.
+   * Closes the link to the runtime, and stops the runtime if it was started here. Operations in progress fail with
+   * `E_LINK_CLOSED`. Idempotent.
    */
   close(): Promise<void> {
     this.#ending ??= this.#close();
@@ -132,7 +138,8 @@ export class Node {
   }
 
   async #close(): Promise<void> {
-    // A runtime that has gone, or a domain that doesn't answer, keeps nobody from leaving: the domain forgets the addresses by itself.
+    // Ignore failures: the runtime may be gone or the domain unreachable, and the domain forgets the addresses by
+    // itself.
     if (this.#init.transient) await this.#client.until(this.#unregisterAll(), GOODBYE_MS).catch(() => undefined);
     try {
       await this.#client.close();

@@ -16,13 +16,13 @@ interface Waiting {
 const always = (_message: Message): boolean => true;
 
 /**
- * What a program's hyperties send, at the pace of their link, however fast it comes: what the link doesn't take yet waits
- * here, in order. A program that doesn't care for backpressure costs itself memory, and not its link.
+ * The send queue of a program's hyperties. It sends at the pace of the link, and holds the rest in order. A program
+ * that ignores backpressure uses more memory, but keeps its link.
  */
 export class ProgramSendQueue {
   readonly #post: OutletComponents['post'];
   readonly #waiting = new Fifo<Waiting>();
-  /** While the link is congested. */
+  /** The backpressure of the link, while there is any. */
   #held: Promise<void> | undefined;
 
   constructor({ post }: OutletComponents) {
@@ -30,14 +30,15 @@ export class ProgramSendQueue {
   }
 
   /**
-   * @param isWanted asked once more before a message goes that had to wait
-   * @returns nothing, or a promise while there is congestion, that rejects if the message can't be sent
+   * Sends a message, or queues it.
+   * @param isWanted asked again before a queued message is sent
+   * @returns undefined; or, on backpressure, a promise that rejects if the message can't be sent
    * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE`
    */
   send(message: Message, isWanted = always): void | Promise<void> {
     if (this.#held === undefined) return this.#hand(message);
     const handed = new Promise<void>((resolve, reject) => { this.#waiting.push({ message, isWanted, resolve, reject }); });
-    // Whoever waits is told; whoever doesn't isn't ended by it.
+    // If the promise is ignored, its rejection must not end the program.
     handed.catch(() => undefined);
     return handed;
   }

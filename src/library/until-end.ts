@@ -1,8 +1,8 @@
 import { ProtoflyError } from '../protocol/index.js';
 
 /**
- * Does something that needs the link to the runtime. Its failure because the link has ended doesn't end a program that
- * didn't wait for the result; any other failure does, as is usual.
+ * Runs an operation that needs the link to the runtime. If the link has ended and the promise is ignored, the
+ * rejection doesn't end the program. Other ignored rejections do, as usual.
  * @throws what `run` throws
  */
 export const untilEnd = <T>(run: () => Promise<T>): Promise<T> => {

@@ -4,7 +4,7 @@ import type { Range } from './store.js';
 
 const MAX_KEY = 500;
 
-/** @throws ProtoflyError `E_STORE` for what can't be a key */
+/** @throws ProtoflyError `E_STORE` for an invalid key */
 export const checkKey = (key: string): string => {
   if (key.length === 0 || key.length > MAX_KEY || !key.isWellFormed()) {
     throw new ProtoflyError('E_STORE', `a key has 1 to ${String(MAX_KEY)} characters, not ${String(key.length)}`);
@@ -12,7 +12,7 @@ export const checkKey = (key: string): string => {
   return key;
 };
 
-/** A value as it is kept: text, so that nobody changes it from outside. @throws ProtoflyError `E_STORE` */
+/** Encodes a value as text, so that later changes to the object don't affect it. @throws ProtoflyError `E_STORE` */
 export const encodeValue = (value: unknown): string => {
   let text: string | undefined;
   try {
@@ -24,7 +24,7 @@ export const encodeValue = (value: unknown): string => {
   return text;
 };
 
-/** The keys of a sorted map that a range means, without regard to its limit. */
+/** Yields the keys of a sorted map within a range, ignoring its limit. */
 export function* keysIn(map: SortedMap<unknown>, { prefix = '', after, reverse = false }: Range): Generator<string> {
   const inside = (key: string): boolean => key.startsWith(prefix) && (after === undefined || compareKeys(key, after) > 0);
   if (reverse) {
@@ -41,11 +41,11 @@ export function* keysIn(map: SortedMap<unknown>, { prefix = '', after, reverse =
   }
 }
 
-/** Runs what a transaction does and puts back what it wrote when it throws. Transactions may nest. */
+/** Runs transactions, and undoes their writes if they throw. Transactions may be nested. */
 export class Undo {
   #steps: (() => void)[] | undefined;
 
-  /** Remembers how to put back what is about to be written; outside of transactions nothing is remembered. */
+  /** Records how to undo the next write. Does nothing outside a transaction. */
   note(step: () => void): void {
     this.#steps?.push(step);
   }

@@ -1,6 +1,6 @@
 /**
- * Stores: where state is kept. One port (`store.ts`), a store in memory and one on disk. A store knows nothing of what
- * is in it. Take `openLmdbStore` from `lmdb/` only where the native library is wanted; this file doesn't load it.
+ * Stores for durable state: one port (`store.ts`), one store in memory and one on disk. A store doesn't interpret its
+ * content. Import `openLmdbStore` from `lmdb/` only where needed: it loads a native library, which this file doesn't.
  */
 export type { Collection, Range, Store } from './store.js';
 export { memoryStore } from './memory/index.js';

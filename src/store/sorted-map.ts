@@ -1,7 +1,10 @@
-/** Most keys that one block holds before it is cut in two. */
+/** Maximum number of keys in a block before it is split. */
 const BLOCK = 512;
 
-/** Orders strings by their UTF-8 bytes without encoding them: like by UTF-16 units, but surrogates come last. */
+/**
+ * Compares strings by their UTF-8 bytes without encoding them: like UTF-16 code units, except that surrogates come
+ * last.
+ */
 export const compareKeys = (a: string, b: string): number => {
   const shorter = Math.min(a.length, b.length);
   for (let i = 0; i < shorter; i += 1) {
@@ -15,10 +18,10 @@ export const compareKeys = (a: string, b: string): number => {
 
 const rankOf = (unit: number): number => (unit >= 0xe000 ? unit - 0x800 : unit + 0x2000);
 
-/** A map that also knows the order of its keys. Adding and removing cost about the same whatever its size. */
+/** A map with ordered keys. The cost of adding and removing hardly depends on its size. */
 export class SortedMap<T> {
   readonly #values = new Map<string, T>();
-  /** Never empty blocks, in order; the keys in each in order. */
+  /** Blocks of keys, in order and never empty. The keys in each block are in order, too. */
   #blocks: string[][] = [];
 
   get size(): number {
@@ -47,7 +50,7 @@ export class SortedMap<T> {
     return true;
   }
 
-  /** Keys in order from the first one that isn't below `from`. The map must not change meanwhile. */
+  /** Yields the keys from `from` on, in order. The map must not change in the meantime. */
   *ascending(from: string): Generator<string> {
     for (let at = this.#blockOf(from); at < this.#blocks.length; at += 1) {
       const block = this.#blocks[at]!;
@@ -55,7 +58,10 @@ export class SortedMap<T> {
     }
   }
 
-  /** Keys in falling order, all of them, or those that `below` says yes to and what comes before. */
+  /**
+   * Yields keys in descending order, from the largest key for which `below` is true. `below` must be true for all
+   * smaller keys.
+   */
   *descending(below: (key: string) => boolean): Generator<string> {
     for (let at = this.#blocks.length - 1; at >= 0; at -= 1) {
       const block = this.#blocks[at]!;
@@ -72,7 +78,7 @@ export class SortedMap<T> {
     if (block.length > BLOCK) this.#blocks.splice(at + 1, 0, block.splice(BLOCK / 2));
   }
 
-  /** The last block that starts at or before `key`, else the first one. */
+  /** Returns the index of the last block that starts at or before `key`, else of the first block. */
   #blockOf(key: string): number {
     let low = 0;
     let high = this.#blocks.length;

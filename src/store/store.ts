@@ -1,24 +1,30 @@
 /**
- * The Store port: named, ordered collections of JSON values that outlive the process, or (in memory) don't.
- * Reads are synchronous and see every write that was started before. Keys are strings of 1 to 500 characters,
- * ordered by their UTF-8 bytes.
+ * The Store port: named, ordered collections of JSON values. A store on disk outlives the process; one in memory
+ * doesn't. Reads are synchronous and see every write started before. Keys are strings of 1 to 500 characters, ordered
+ * by their UTF-8 bytes.
  */
 export interface Store {
-  /** The collection of that name; made on first use. The same name gives the same data. */
+  /** Returns the collection of that name, created on first use. The same name always returns the same data. */
   collection<T>(name: string): Collection<T>;
-  /** Runs synchronous reads and writes as one: all of them are kept, or none (when it throws). Resolves when durable. */
+  /**
+   * Runs synchronous reads and writes as one: all writes are kept, or none if `run` throws. Resolves when they are
+   * durable.
+   */
   transaction<R>(run: () => R): Promise<R>;
-  /** Waits for what was written, then lets go of the files. Idempotent. */
+  /** Waits for pending writes, then closes the files. Idempotent. */
   close(): Promise<void>;
 }
 
 export interface Collection<T> {
   get(key: string): T | undefined;
-  /** Resolves when the value would survive a crash. @throws ProtoflyError `E_STORE`, at once for a bad key or a value that is not JSON */
+  /**
+   * Resolves when the value would survive a crash.
+   * @throws ProtoflyError `E_STORE`; synchronously for an invalid key or a value that is not JSON
+   */
   put(key: string, value: T): Promise<void>;
-  /** Resolves with whether there was such a key, when its absence would survive a crash. */
+  /** Deletes a key. Resolves when the deletion would survive a crash, with true if the key existed. */
   delete(key: string): Promise<boolean>;
-  /** Entries in key order. The iteration sees a snapshot: writing meanwhile is fine. */
+  /** Returns the entries in key order, from a snapshot: writing during the iteration is safe. */
   entries(range?: Range): Iterable<readonly [key: string, value: T]>;
   /** Number of entries. */
   count(): number;

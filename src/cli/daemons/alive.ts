@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ProtoflyError, systemClock } from '../../protocol/index.js';
 
-/** Whether a process has ended, and is only there because its parent hasn't asked how. In containers nobody may ever ask. */
+/** True if a process is a zombie: it has ended, but its parent hasn't reaped it. Containers may never reap zombies. */
 const isDefunct = (pid: number): boolean => {
   if (process.platform !== 'linux') return false;
   try {
@@ -12,7 +12,7 @@ const isDefunct = (pid: number): boolean => {
   }
 };
 
-/** Whether a process is there and has not ended. */
+/** True if a process exists and has not ended. */
 export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
@@ -28,7 +28,7 @@ export const untilGone = async (pid: number, timeoutMs: number, signal: AbortSig
   for (const end = systemClock.now() + timeoutMs; isAlive(pid); ) {
     signal.throwIfAborted();
     if (systemClock.now() > end) throw new ProtoflyError('E_TIMEOUT', `process ${String(pid)} hasn't ended within ${String(timeoutMs)} ms`);
-    // There is no event for the end of a process that isn't one's child.
+    // Node has no event for the end of a process that isn't a child of this one.
     await pause(15);
   }
 };

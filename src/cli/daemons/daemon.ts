@@ -2,12 +2,12 @@ import type { ChildProcess } from 'node:child_process';
 import { systemClock } from '../../protocol/index.js';
 import type { Context } from '../context.js';
 
-/** How long a daemon may take to end in order, in milliseconds. */
+/** Time for a daemon to shut down before it is killed, in milliseconds. */
 const STOP_MS = 10_000;
 
 /**
- * A daemon that this process has started. It ends with this process, however that ends, until it is released: its
- * stdin is a pipe from here.
+ * A daemon started by this process. Until it is released, it ends with this process, even on a crash: its stdin is a
+ * pipe from here.
  */
 export class Daemon {
   readonly #child: ChildProcess;
@@ -16,21 +16,21 @@ export class Daemon {
   /** Its exit code, or the signal that ended it. Never rejects. */
   readonly ended: Promise<number | NodeJS.Signals>;
 
-  /** @param name what it is, for messages: `runtime` */
+  /** @param name the kind of daemon, for messages: `runtime` */
   constructor(child: ChildProcess, name: string) {
     this.#child = child;
     this.#name = name;
     child.stdin?.on('error', () => undefined);
-    // Whoever exits without waiting doesn't want it to take its time.
+    // If this process exits without waiting, kill the daemon at once.
     process.once('exit', this.#kill);
     this.ended = new Promise<number | NodeJS.Signals>((resolve) => {
       child.once('exit', (code, by) => { resolve(by ?? code ?? 1); });
-      // One that could not be started never exits.
+      // A process that could not be started never emits `exit`.
       child.on('error', () => { if (child.pid === undefined) resolve(1); });
     }).finally(() => { process.off('exit', this.#kill); });
   }
 
-  /** Lets this process end while the daemon goes on. */
+  /** Detaches the daemon, so that it keeps running after this process ends. */
   async release(): Promise<void> {
     const { stdin, stdout } = this.#child;
     await new Promise<void>((resolve) => { if (stdin === null) resolve(); else stdin.end('\n', resolve); });
@@ -39,7 +39,7 @@ export class Daemon {
     this.#child.unref();
   }
 
-  /** Ends it, in order if it can; resolves when its process is gone. */
+  /** Stops the daemon with SIGTERM, or with SIGKILL after `STOP_MS`. Resolves when its process is gone. */
   async stop(): Promise<void> {
     this.#child.kill('SIGTERM');
     const timer = systemClock.setTimeout(this.#kill, STOP_MS);
@@ -47,7 +47,11 @@ export class Daemon {
     timer.cancel();
   }
 
-  /** What it resolves with. @throws what it rejects with, when the daemon's process is gone */
+  /**
+   * Awaits `step`; if it rejects, stops the daemon first.
+   * @returns the result of `step`
+   * @throws the rejection of `step`
+   */
   async orStop<T>(step: Promise<T>): Promise<T> {
     try {
       return await step;
@@ -58,9 +62,9 @@ export class Daemon {
   }
 
   /**
-   * Announces it, and leaves it running; in the foreground stays with it until it has ended.
+   * Announces the daemon. In the background, leaves it running; in the foreground, waits until it has ended.
    * @returns the exit code
-   * @throws what the announcement throws; a daemon of the foreground has ended then
+   * @throws what `announce` throws; in the foreground, the daemon has ended by then
    */
   async settle(context: Context, foreground: boolean, announce: () => Promise<void>): Promise<number> {
     if (foreground) {
@@ -72,7 +76,7 @@ export class Daemon {
     return 0;
   }
 
-  /** Waits in the foreground until it has ended; the end of the context ends it. @returns its exit code */
+  /** Waits in the foreground until the daemon has ended. An abort of the context stops it. @returns the exit code */
   async #stay({ signal, output }: Context): Promise<number> {
     const stop = (): void => { void this.stop(); };
     if (signal.aborted) stop();

@@ -11,23 +11,23 @@ import { spawnDaemon } from './spawn.js';
 
 export interface DomainStart {
   readonly name: string;
-  /** `host:port`; port 0 takes a free one. */
+  /** `host:port`. Port 0 chooses a free port. */
   readonly listen: string;
   readonly waitMs: number;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly iceServers: readonly string[];
   readonly turnSecretFile?: string | undefined;
-  /** Separated by commas; all where it isn't given. */
+  /** Protocol names, separated by commas. All if undefined. */
   readonly protocols?: string | undefined;
 }
 
-/** What `rotateKey` did. */
+/** The result of `rotateKey`. */
 export interface RotatedKey {
   readonly domain: string;
   readonly keyId: string;
   readonly previousKeyId: string;
-  /** How long the key before counts: ISO 8601. */
+  /** Time until which the previous key stays valid, in ISO 8601. */
   readonly previousUntil: string;
 }
 
@@ -54,10 +54,10 @@ export const parseListen = (text: string): DomainDaemonOptions['listen'] => {
   throw new ProtoflyError('E_USAGE', `not an address to listen on: ${JSON.stringify(text.slice(0, 80))}`, { hint: 'it looks like 127.0.0.1:9090 or [::1]:9090' });
 };
 
-/** Kept in step with the message node by its type. */
+/** The type makes the compiler check that all protocols of the message node are listed. */
 const PROTOCOLS: Readonly<Record<MessageNodeProtocol, true>> = { websocket: true, rest: true };
 
-/** @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all */
+/** @throws ProtoflyError `E_USAGE` for an unknown, repeated or missing protocol */
 export const parseProtocols = (text: string): readonly MessageNodeProtocol[] => {
   const hint = `there are ${Object.keys(PROTOCOLS).join(' and ')}, separated by commas`;
   const names = text.split(',').map((name) => name.trim());
@@ -67,7 +67,7 @@ export const parseProtocols = (text: string): readonly MessageNodeProtocol[] => 
   return names as MessageNodeProtocol[];
 };
 
-/** Says what can't work before anything is started. @throws ProtoflyError `E_USAGE` */
+/** Checks the ICE options before anything is started. @throws ProtoflyError `E_USAGE` */
 const checkIceServers = ({ iceServers, turnSecretFile }: DomainStart, env: Environment): void => {
   const turn = iceServers.find((url) => checkIceUrl(url).kind === 'turn');
   if (turn !== undefined && turnSecretFile === undefined && (env['PROTOFLY_TURN_SECRET'] ?? '') === '') {
@@ -76,7 +76,7 @@ const checkIceServers = ({ iceServers, turnSecretFile }: DomainStart, env: Envir
   if (turn === undefined && turnSecretFile !== undefined) throw new ProtoflyError('E_USAGE', '--turn-secret-file is for TURN servers, and there is none', { hint: 'name it: --ice-server turn:turn.example.com:3478' });
 };
 
-/** A duration as everywhere, or days: `30d`. In milliseconds. @throws ProtoflyError `E_USAGE` */
+/** Parses a duration; also accepts days: `30d`. @returns milliseconds @throws ProtoflyError `E_USAGE` */
 export const parseOverlap = (text: string): number => {
   const days = /^(\d{1,4})d$/.exec(text.trim())?.[1];
   return days === undefined ? parseDuration(text) : Number(days) * 24 * 3_600_000;
@@ -96,7 +96,7 @@ const connect = async (context: Context, name: string, timeoutMs?: number): Prom
 
 const read = async (client: Client, admin: Address): Promise<DomainStatus> => (await client.ask(admin, 'read', { resource: 'status' })).body.value as DomainStatus;
 
-/** Whether somebody answers for that domain here. */
+/** True if a domain server of that name is running on this machine. */
 const isRunning = async (context: Context, name: string): Promise<boolean> => {
   try {
     await (await connect(context, name)).client.close();
@@ -107,7 +107,7 @@ const isRunning = async (context: Context, name: string): Promise<boolean> => {
   }
 };
 
-/** The domain server that is meant: the one named, else the only one that runs. @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
+/** Returns the named domain server, else the only running one. @throws ProtoflyError `E_NOT_RUNNING`, `E_AMBIGUOUS` */
 const chosen = async (context: Context, name: string | undefined): Promise<string> => {
   if (name !== undefined) return checkDomainName(name);
   const known = knownDomainServers(context.env);
@@ -119,10 +119,10 @@ const chosen = async (context: Context, name: string | undefined): Promise<strin
 };
 
 /**
- * Starts a domain server, and announces it when it answers on its socket. Detached it is left running; otherwise this
- * stays with it. When the start or the announcement fails, nothing is left running.
+ * Starts a domain server and announces it once it answers on its socket. If detached, it keeps running; otherwise
+ * this function waits until it ends. If the start or the announcement fails, the server is stopped.
  * @returns the exit code
- * @throws ProtoflyError `E_CONFLICT` when it runs already or its port is taken, `E_TIMEOUT`
+ * @throws ProtoflyError `E_CONFLICT` if it is running already or its port is taken, `E_TIMEOUT`
  */
 export const startDomain = async (context: Context, input: DomainStart, detach: boolean, announce: (running: RunningDomain) => Promise<void>): Promise<number> => {
   const name = checkDomainName(input.name);
@@ -158,7 +158,10 @@ export const domainStatus = async (context: Context, name: string | undefined): 
   }
 };
 
-/** Asks the domain server that is meant for something, and returns the answer's value. @throws ProtoflyError what it refuses with, as `domainStatus` */
+/**
+ * Sends a request to the named domain server, or the only running one, and returns the value of its response.
+ * @throws ProtoflyError for the response's code, and as `domainStatus`
+ */
 export const askDomain = async (context: Context, name: string | undefined, type: RequestType, body: Body, timeoutMs: number): Promise<unknown> => {
   const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
   try {
@@ -168,17 +171,17 @@ export const askDomain = async (context: Context, name: string | undefined, type
   }
 };
 
-/** Has a new publisher key take over. @param overlap how long the key before counts */
+/** Replaces the publisher key by a new one. @param overlap how long the previous key stays valid */
 export const rotateKey = async (context: Context, name: string | undefined, overlap: string, timeoutMs: number): Promise<RotatedKey> =>
   (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseOverlap(overlap) } }, timeoutMs)) as RotatedKey;
 
-/** Ends a domain server, and returns when its process is gone. */
+/** Stops a domain server. Resolves when its process is gone. */
 export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {
   const { client, admin } = await connect(context, await chosen(context, name), timeoutMs);
   try {
     const status = await read(client, admin);
     await client.ask(admin, 'execute', { resource: 'stop' });
-    // It gives its programs time to take what they were sent: this one has it all.
+    // The server waits until its programs have read their messages. This one has, so it closes now.
     await client.close();
     await untilGone(status.pid, timeoutMs, context.signal);
     return status;

@@ -8,14 +8,14 @@ export interface KnownDomain {
   readonly url: string;
 }
 
-/** Where the domains are that DNS says nothing of; part of a profile's settings. */
+/** Lists the domains whose URL is set in the profile, because DNS has no record of them. */
 export const listDomains = async (context: Context): Promise<readonly KnownDomain[]> => {
   checkProfile(context);
   const { domains } = await readSettings(context.places);
   return Object.entries(domains).map(([name, url]) => ({ name, url: shownUrl(url) })).sort((a, b) => (a.name < b.name ? -1 : 1));
 };
 
-/** Adds a domain, or changes where it is. @throws ProtoflyError `E_USAGE` */
+/** Adds a domain, or changes its URL. @throws ProtoflyError `E_USAGE` */
 export const addDomain = async (context: Context, name: string, url: string): Promise<KnownDomain> => {
   const added = { name: checkDomainName(name), url: domainUrlOf(url) };
   const { domains } = await readSettings(context.places);

@@ -9,18 +9,18 @@ const OWN: ReadonlySet<string> = new Set(['level', 'time', 'msg', 'pid', 'hostna
 
 type Entry = Readonly<Record<string, unknown>>;
 
-/** A crash report is not made of entries: each of its lines becomes one. */
+/** Parses a log line. A line that isn't JSON, as in a crash report, becomes the message of an entry. */
 const entryOf = (line: string): Entry => {
   try {
     const entry: unknown = JSON.parse(line);
     if (typeof entry === 'object' && entry !== null && !Array.isArray(entry)) return entry as Entry;
   } catch {
-    // It is plain text.
+    // Plain text.
   }
   return { msg: line };
 };
 
-/** A line of the log as a person reads it. */
+/** Formats a log line for a person. */
 export const logLine = (line: string): string => {
   const entry = entryOf(line);
   if (entry['level'] === undefined) return printable(line);
@@ -30,7 +30,9 @@ export const logLine = (line: string): string => {
   return [when, (typeof level === 'number' ? LEVELS[level] ?? String(level) : cell(level)).padEnd(5), cell(msg), ...rest].join(' ');
 };
 
-/** The whole lines that have come to a file since the last call. A file that has become shorter is read anew. */
+/**
+ * Reads the complete lines added to a file since the last call. Starts again at the beginning if the file has shrunk.
+ */
 class LineReader {
   readonly #handle: number;
   readonly #buffer = Buffer.alloc(CHUNK);
@@ -60,8 +62,8 @@ class LineReader {
 }
 
 /**
- * Prints the runtime's log, and with `follow` what comes to it until a person stops it.
- * @throws ProtoflyError `E_NOT_FOUND` when there is none
+ * Prints the runtime's log. With `follow`, also prints new lines until the user stops it.
+ * @throws ProtoflyError `E_NOT_FOUND` if there is no log
  */
 export const printLog = async (context: Context, follow: boolean): Promise<void> => {
   const { log } = context.places;
@@ -78,7 +80,7 @@ export const printLog = async (context: Context, follow: boolean): Promise<void>
   }
 };
 
-/** Ends when a person stops it. @throws EPIPE when the reader of stdout has gone */
+/** Prints new lines until the user stops it. @throws EPIPE if the reader of stdout has gone */
 const printChanges = async (context: Context, log: string, print: () => Promise<void>): Promise<void> => {
   const watcher = watch(log);
   try {

@@ -27,7 +27,7 @@ const userName = (typed: string): string => {
   throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
 };
 
-/** @throws ProtoflyError `E_USAGE` for a user that has no name here */
+/** @throws ProtoflyError `E_USAGE` if the system has no name for the user */
 const loginName = (): string => {
   try {
     return userInfo().username;
@@ -36,7 +36,7 @@ const loginName = (): string => {
   }
 };
 
-/** @throws ProtoflyError `E_USAGE` for a TURN server that nothing is known for */
+/** @throws ProtoflyError `E_USAGE` for a TURN server without credentials */
 const checkedServers = ({ iceServers = [], turnCredentials }: Settings): readonly string[] => {
   const turn = iceServers.find((url) => url.startsWith('turn:') && !url.includes('@'));
   if (turn === undefined || turnCredentials !== undefined) return iceServers;
@@ -75,7 +75,7 @@ const refuseIfRunning = async (context: Context): Promise<void> => {
 
 const isUp = (status: RuntimeStatus): boolean => status.state === 'live';
 
-/** Why a runtime that isn't live in time isn't. */
+/** Explains why the runtime isn't live in time. */
 const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError => {
   const reason = last?.reason;
   if (last?.refusal !== undefined) return errorFromJson(last.refusal);
@@ -85,7 +85,10 @@ const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError
   return new ProtoflyError('E_TIMEOUT', `the runtime isn't live after ${String(waitMs)} ms${reason === undefined ? '' : `: ${reason}`}`, { hint: 'give it longer with --wait' });
 };
 
-/** A refusal that waiting doesn't change: of the domain's stub, or its publisher. A stub that doesn't work may be replaced. */
+/**
+ * Returns a refusal that waiting can't change: an untrusted stub or publisher. Ignores a faulty stub, because the
+ * domain may replace it.
+ */
 const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
   if (refusal === undefined) return undefined;
   const { code, message, hint } = errorFromJson(refusal);
@@ -93,7 +96,7 @@ const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
   return new ProtoflyError(code, message, code === 'E_PUBLISHER' ? { hint: 'if the owner of the domain confirms the new key: protofly runtime start --trust KEY' } : hint === undefined ? {} : { hint });
 };
 
-/** Asks until the runtime says that it is live. @throws ProtoflyError */
+/** Watches the status until the runtime is live. @throws ProtoflyError */
 const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatus> =>
   withRuntime(context, { timeoutMs: Math.max(waitMs, 1) }, async (runtime) => {
     let last: RuntimeStatus | undefined;
@@ -111,11 +114,12 @@ const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatu
   });
 
 /**
- * Starts the profile's runtime, and announces it when it says that it is live. It is left running, or in the
- * foreground this stays with it. When the start fails, nothing is left running. What it was told is remembered for the
- * next time; by a start that fails only where nothing was remembered, so that the next one tries the same again.
+ * Starts the profile's runtime and announces it once it is live. In the background, it keeps running; in the
+ * foreground, this function waits until it ends. If the start fails, the runtime is stopped. Saves the given options
+ * for the next start. If the start fails, only options that had no saved value stay saved, so that a retry uses them
+ * again.
  * @returns the exit code
- * @throws ProtoflyError `E_CONFLICT` when it runs already, `E_UNREACHABLE`, `E_TIMEOUT`
+ * @throws ProtoflyError `E_CONFLICT` if it is running already, `E_UNREACHABLE`, `E_TIMEOUT`
  */
 export const startRuntime = async (context: Context, input: StartInput, foreground: boolean, announce: (status: RuntimeStatus) => Promise<void>): Promise<number> => {
   const until = systemClock.now() + input.waitMs;
@@ -134,12 +138,12 @@ export const startRuntime = async (context: Context, input: StartInput, foregrou
   return daemon.settle(context, foreground, () => announce(status));
 };
 
-/** Ends the runtime, and returns when its process is gone. */
+/** Stops the runtime. Resolves when its process is gone. */
 export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ readonly runtime: string; readonly pid: number }> =>
   withRuntime(context, { timeoutMs }, async (runtime) => {
     const { pid } = await runtime.status();
     await runtime.stop();
-    // It gives its programs time to take what they were sent: this one has it all.
+    // The runtime waits until its programs have read their messages. This one has, so it closes now.
     await runtime.client.close();
     await untilGone(pid, timeoutMs, context.signal);
     return { runtime: runtime.session.runtime, pid };
@@ -148,7 +152,10 @@ export const stopRuntime = (context: Context, timeoutMs: number): Promise<{ read
 /** Waits until the runtime is live. @throws ProtoflyError `E_NOT_RUNNING`, `E_TIMEOUT`, `E_UNREACHABLE` */
 export const waitForRuntime = (context: Context, waitMs: number): Promise<RuntimeStatus> => untilLive(context, waitMs);
 
-/** Calls `each` with the status now and at each change, until the runtime ends, the time is up, or a person stops it. */
+/**
+ * Calls `each` with the current status and after each change, until the runtime ends, the timeout, or an
+ * interruption.
+ */
 export const watchRuntime = async (context: Context, timeoutMs: number | undefined, each: (status: RuntimeStatus) => Promise<void>): Promise<void> => {
   await withRuntime(context, {}, async (runtime) => {
     const watching = runtime.watchStatus(async (status) => {

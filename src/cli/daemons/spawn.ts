@@ -8,15 +8,18 @@ import { Daemon } from './daemon.js';
 import type { DomainDaemonOptions, ReadyLine, RuntimeDaemonOptions } from '../../client/daemon-options.js';
 
 export interface SpawnInit {
-  /** Which one: src/daemon/start.ts knows their names. */
+  /** The daemon to start, by its name in src/daemon/start.ts. */
   readonly entry: 'runtime' | 'domain-server';
-  /** With a log the daemon is detached, and its stderr goes there; without one it has this process's stderr. */
+  /**
+   * With a log, the daemon is detached and its stderr goes to the log. Without one, it inherits this process's
+   * stderr.
+   */
   readonly options: RuntimeDaemonOptions | DomainDaemonOptions;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Longer than any ready line. */
+/** Upper bound of the ready line, in UTF-16 code units. */
 const MAX_LINE = 64 * 1024;
 
 const firstLine = (child: ChildProcess): Promise<string | undefined> =>
@@ -40,7 +43,7 @@ const parseReady = (line: string | undefined): { readonly ready?: unknown; reado
   }
 };
 
-/** @throws ProtoflyError what the daemon says */
+/** @throws ProtoflyError the error reported by the daemon */
 const checkReady = (line: string | undefined, what: string, log: string | undefined): void => {
   const { ready, error } = parseReady(line);
   if (ready === true) return;
@@ -49,8 +52,8 @@ const checkReady = (line: string | undefined, what: string, log: string | undefi
 };
 
 /**
- * Starts a daemon process and waits for its first word.
- * @throws ProtoflyError what the daemon says; `E_TIMEOUT`, or the signal's reason. Its process is gone then
+ * Starts a daemon process and waits for its ready line. On failure, the process is stopped before this throws.
+ * @throws ProtoflyError the error reported by the daemon, `E_TIMEOUT`, or the signal's reason
  */
 export const spawnDaemon = async ({ entry, options, timeoutMs, signal }: SpawnInit): Promise<Daemon> => {
   signal.throwIfAborted();

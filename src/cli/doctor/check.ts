@@ -1,7 +1,7 @@
-/** `warn`: it works, but not as well as it could. `skip`: it can't be told. */
+/** `warn`: it works, but not as well as it could. `skip`: it can't be checked. */
 export type CheckVerdict = 'ok' | 'warn' | 'fail' | 'skip';
 
-/** One line of what `protofly doctor` found. */
+/** One line of the report of `protofly doctor`. */
 export interface Check {
   readonly check: string;
   readonly verdict: CheckVerdict;

@@ -12,13 +12,13 @@ import { networkChecks, type NetworkFacts } from './network.js';
 import { tryApart } from './task.js';
 
 export interface Examination {
-  /** Whether no check failed. */
+  /** True if no check failed. */
   readonly ok: boolean;
   readonly checks: readonly Check[];
 }
 
 const OLDEST_NODE = [20, 17] as const;
-/** How far clocks may be apart, in milliseconds. A domain says seconds. */
+/** Tolerated difference of two clocks, in milliseconds. The `Date` header has a resolution of one second. */
 const SKEW_MS = 5000;
 const DOMAIN_MS = 5000;
 
@@ -34,7 +34,7 @@ export const nodeCheck = (version: string): Check => {
   return { check: 'node', verdict: isOld ? 'fail' : 'ok', detail: version, ...(isOld ? { next: `install Node ${OLDEST_NODE.join('.')} or newer` } : {}) };
 };
 
-/** The folder itself, or the nearest above that is there. */
+/** Returns the folder itself, or its nearest ancestor that exists. */
 const nearest = (folder: string): string => {
   let at = folder;
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
@@ -58,11 +58,11 @@ interface Domain {
   readonly iceServers: readonly string[];
 }
 
-/** How far the clock here is ahead of the server's. */
+/** Checks how far the local clock is ahead of the server's. */
 export const skewCheck = (date: string | null, sentAt: number, receivedAt: number): Check => {
   const said = date === null ? NaN : Date.parse(date);
   if (Number.isNaN(said)) return { check: 'clock', verdict: 'skip', detail: 'the domain doesn\'t tell the time' };
-  // Cut off to a second there.
+  // The server truncates its time to seconds: add half a second, the mean error.
   const skew = (sentAt + receivedAt) / 2 - (said + 500);
   const seconds = Math.round(Math.abs(skew) / 1000);
   if (Math.abs(skew) < SKEW_MS) return { check: 'clock', verdict: 'ok', detail: 'as the domain\'s, to a few seconds' };
@@ -107,7 +107,7 @@ const domainChecks = async (settings: Settings, signal: AbortSignal): Promise<Do
   }
 };
 
-/** The runtime, if it runs. @throws ProtoflyError other than `E_NOT_RUNNING` */
+/** Connects to the runtime; undefined if it isn't running. @throws ProtoflyError other than `E_NOT_RUNNING` */
 const running = async (context: Context): Promise<Runtime | undefined> => {
   try {
     return await connectRuntime(context, { timeoutMs: 15_000 });
@@ -138,17 +138,20 @@ const interfacesCheck = (): Check => {
   return outer.length > 0 ? { check: 'interfaces', verdict: 'ok', detail: outer.join(', ') } : { check: 'interfaces', verdict: 'warn', detail: 'loopback alone', next: 'connect this machine to a network' };
 };
 
-/** What the runtime sees of the network; where it doesn't run, what a process of ours sees. */
+/** Returns the runtime's view of the network. If the runtime isn't running, asks a process started for this check. */
 const networkFacts = async (context: Context, runtime: Runtime | undefined, servers: readonly string[]): Promise<NetworkFacts> => {
   if (runtime !== undefined) {
     const response = await runtime.client.request(child(runtime.session.runtime, 'doctor') as Address, 'read', {});
     if (response.body.code === 200) return response.body.value as NetworkFacts;
   }
-  // Credentials for TURN servers come over a session with the domain.
+  // Credentials for TURN servers need a session with the domain, so only STUN servers are asked.
   return { ...((await tryApart({ what: 'network', servers: servers.filter((server) => server.startsWith('stun:')) }, context.signal)) as NetworkFacts), withoutTurn: true };
 };
 
-/** Looks at everything that protofly stands on. @throws ProtoflyError `E_NOT_FOUND` for an unknown profile, the signal's reason */
+/**
+ * Runs all checks of the installation and its surroundings.
+ * @throws ProtoflyError `E_NOT_FOUND` for an unknown profile, the signal's reason
+ */
 export const examine = async (context: Context): Promise<Examination> => {
   checkProfile(context);
   const { signal, places, flags } = context;

@@ -1,12 +1,12 @@
 import type { Check } from './check.js';
 
-/** What STUN and TURN servers were found to say (docs/control.md). */
+/** The results of asking STUN and TURN servers (docs/control.md). */
 export interface NetworkFacts {
   readonly udp: 'yes' | 'no' | 'unknown';
   readonly mapping: 'none' | 'independent' | 'dependent' | 'unknown';
   readonly turn: 'yes' | 'no' | 'refused' | 'none';
   readonly servers: readonly { readonly server: string; readonly ok: boolean; readonly address?: string; readonly rttMs?: number; readonly reason?: string }[];
-  /** No TURN server was asked, because nobody has credentials for it now. */
+  /** True if no TURN server was asked, because no credentials are available. */
   readonly withoutTurn?: boolean;
 }
 

@@ -2,7 +2,7 @@ import { child } from '../../protocol/index.js';
 import { withRuntime } from '../connect.js';
 import type { Context } from '../context.js';
 
-/** What the runtime found out (docs/control.md). Codes are in docs/cli.md. */
+/** The runtime's diagnosis of a P2P path (docs/control.md). The verdicts are listed in docs/cli.md. */
 export interface Diagnosis {
   readonly verdict: string;
   readonly summary: string;
@@ -15,12 +15,12 @@ export interface Diagnosis {
   readonly reason?: string;
 }
 
-/** Verdicts with which there is, or will be, a P2P connection. */
+/** Verdicts that mean that a P2P connection exists or can be set up. */
 const GOOD: ReadonlySet<string> = new Set(['DIRECT_OK', 'DIRECT_LIKELY', 'RELAY_OK']);
 
 export const isGood = ({ verdict }: Diagnosis): boolean => GOOD.has(verdict);
 
-/** Has the runtime look at both sides, and try a set-up unless that isn't wanted. */
+/** Has the runtime examine both sides and, if `connect` is true, try to set up a connection. */
 export const diagnoseP2p = (context: Context, typed: string, { connect, timeoutMs }: { readonly connect: boolean; readonly timeoutMs: number }): Promise<Diagnosis> =>
   withRuntime(context, { timeoutMs }, async (runtime) => {
     context.output.progress(`${typed}: looking at both sides …`);

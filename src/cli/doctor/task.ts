@@ -7,7 +7,10 @@ import { errorFromJson } from '../failure.js';
 const LIMIT_MS = 15_000;
 const MAX_TEXT = 64 * 1024;
 
-/** Tries it. @throws ProtoflyError what it failed with; `E_PLATFORM` when the process crashed, `E_TIMEOUT` */
+/**
+ * Runs the task in a process of its own.
+ * @throws ProtoflyError the task's error; `E_PLATFORM` if the process crashed, `E_TIMEOUT`
+ */
 export const tryApart = async (task: DoctorTask, signal: AbortSignal): Promise<unknown> => {
   const script = fileURLToPath(new URL('../../daemon/doctor.js', import.meta.url));
   const child = spawn(process.execPath, [script, JSON.stringify(task)], { stdio: ['ignore', 'pipe', 'ignore'], windowsHide: true });

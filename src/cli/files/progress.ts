@@ -3,10 +3,10 @@ import { printable } from '../io/table.js';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 const BAR = 24;
-/** How often a line is drawn, in milliseconds. */
+/** Interval between two drawings of the line, in milliseconds. */
 const EVERY_MS = 100;
 
-/** `9.1 MB`: units of a thousand, three digits. */
+/** Formats a size like `9.1 MB`: decimal units, three digits. */
 export const formatBytes = (bytes: number): string => {
   const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(bytes, 1)) / 3)));
   const value = bytes / 1000 ** power;
@@ -19,7 +19,7 @@ const formatTime = (seconds: number): string => {
   return `${hours > 0 ? `${String(hours)}:` : ''}${hours > 0 ? String(minutes).padStart(2, '0') : String(minutes)}:${String(whole % 60).padStart(2, '0')}`;
 };
 
-/** One line about a transfer. @param rate bytes a second */
+/** Returns one line about a transfer. @param rate bytes per second */
 export const progressLine = (name: string, done: number, total: number | undefined, rate: number): string => {
   const shown = printable(name.length > 30 ? `${name.slice(0, 29)}…` : name);
   const speed = rate > 0 ? `  ${formatBytes(rate)}/s` : '';
@@ -30,7 +30,7 @@ export const progressLine = (name: string, done: number, total: number | undefin
   return `${shown}  [${'#'.repeat(full)}${'-'.repeat(BAR - full)}] ${String(Math.floor(share * 100)).padStart(3)} %  ${formatBytes(done)} of ${formatBytes(total)}${speed}${left}`;
 };
 
-/** Draws the progress of one file, some times a second. */
+/** Returns a function that draws the progress of one file, at most once per `EVERY_MS`. */
 export const progressOf = (draw: (line: string) => void, name: string, total: number | undefined, clock: Clock = systemClock): ((done: number) => void) => {
   let first: { readonly at: number; readonly done: number } | undefined;
   let drawn = 0;

@@ -14,7 +14,7 @@ export interface SendFilesInput {
   readonly address: string;
   /** Paths; `-` is stdin. */
   readonly files: readonly string[];
-  /** What the file is to be called, instead of by its own name. */
+  /** The name to send instead of the file's own. */
   readonly name?: string | undefined;
   readonly from?: string | undefined;
   readonly requireDirect: boolean;
@@ -35,17 +35,17 @@ const open = async (context: Context, path: string, name: string | undefined): P
   return fileSource(path, { name, signal: context.signal });
 };
 
-/** The way that messages take now, for a receiver that doesn't say by which they came. */
+/** Returns the current path to a receiver, for receivers that don't report it. */
 const wayTo = async (runtime: Runtime, to: Address, p2p: boolean): Promise<string | undefined> => {
-  // The file is there; that its way can't be told any more takes nothing from that.
+  // The file has arrived: a failure to find the path must not fail the transfer.
   const path = await runtime.resolve(to).then((resolution) => resolution.path, () => undefined);
   return path === 'p2p' && !p2p ? 'msg-node' : path;
 };
 
-/** @returns what is printed of a file that has arrived */
+/** @returns the fields printed for a file that has arrived */
 const describe = (path: string, { size, sha256, seconds, resumedFrom, via }: SentFile) => ({ file: path, size, sha256, seconds: Math.round(seconds * 1000) / 1000, resumedFrom, ...(via === undefined ? {} : { via }) });
 
-/** What ended it, and how much was done by then. */
+/** Adds the progress so far to the error that ended the transfer. */
 const judge = (thrown: unknown, sender: FileSender | undefined, source: Source | undefined, done: number, all: number): unknown => {
   if (!(thrown instanceof ProtoflyError) || thrown.code === 'E_ABORTED') return thrown;
   const had = sender?.had ?? 0;
@@ -56,8 +56,8 @@ const judge = (thrown: unknown, sender: FileSender | undefined, source: Source |
 };
 
 /**
- * Sends files, one after another, and ends when the other side has checked and kept each.
- * @throws ProtoflyError `E_PARTIAL` when some were sent and some not
+ * Sends files one after another. Resolves when the receiver has checked and saved each of them.
+ * @throws ProtoflyError `E_PARTIAL` if only some were sent
  */
 export const sendFiles = async (context: Context, input: SendFilesInput): Promise<void> => {
   check(input);
@@ -66,7 +66,7 @@ export const sendFiles = async (context: Context, input: SendFilesInput): Promis
   let sender: FileSender | undefined;
   let runtime: Runtime | undefined;
   let done = 0;
-  // Each request under way listens, and those that were given up until their time is up.
+  // Each request in flight adds a listener. Abandoned requests keep theirs until they time out.
   setMaxListeners(0, context.signal);
   try {
     source = await open(context, files[0]!, name);

@@ -1,11 +1,12 @@
 import { ProtoflyError } from '../../protocol/index.js';
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-/** What a Node timer can hold. */
+/** The maximum of a Node timer, in milliseconds. */
 const LONGEST = 2 ** 31 - 1;
 
 /**
- * `500ms`, `5s`, `2m`, `1h` in milliseconds; a bare number is seconds.
+ * Parses `500ms`, `5s`, `2m` or `1h`; a bare number is seconds.
+ * @returns milliseconds
  * @throws ProtoflyError `E_USAGE`
  */
 export const parseDuration = (text: string): number => {
@@ -15,7 +16,7 @@ export const parseDuration = (text: string): number => {
   throw new ProtoflyError('E_USAGE', `not a duration: ${JSON.stringify(text.slice(0, 40))}`, { hint: 'durations look like 500ms, 5s or 2m, at most 24 days' });
 };
 
-/** Milliseconds as a person reads them: `7 ms`, `1.2 s`, `3 min`. */
+/** Formats milliseconds for a person: `7 ms`, `1.2 s`, `3 min`. */
 export const formatDuration = (milliseconds: number): string => {
   if (milliseconds < 10) return `${String(Math.round(milliseconds * 100) / 100)} ms`;
   if (milliseconds < 1000) return `${String(Math.round(milliseconds))} ms`;

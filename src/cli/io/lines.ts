@@ -6,14 +6,17 @@ import { asUnwritable } from './stdout.js';
 /** A stream of this process, with the descriptor that it writes to. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly fd?: number };
 
-/** A write of so many bytes is accepted as a whole or not at all (PIPE_BUF): 4096 on Linux, 512 anywhere else. */
+/** Size up to which a write to a pipe is atomic (PIPE_BUF), in bytes: 4096 on Linux, 512 elsewhere. */
 const WHOLE_BYTES = process.platform === 'linux' ? 4096 : 512;
-/** A pipe's reader that has taken so many lines is believed to want all. */
+/** Number of lines after which a pipe's reader is expected to read on to the end. */
 const STEADY_LINES = 1024;
-/** How long a reader has, before that, to leave after some lines, in milliseconds. */
+/** Pause after a write, during which an early reader may leave, in milliseconds. Ends after `STEADY_LINES` lines. */
 const PAUSE_MS = 1;
 
-/** Resolves when the stream has accepted a text; rejects with EPIPE when the reader has gone, otherwise with `E_PLATFORM`. */
+/**
+ * Writes text. Resolves when the stream has accepted it. Rejects with EPIPE if the reader has gone, else with
+ * `E_PLATFORM`.
+ */
 export const accepted = (stream: Writable, text: string): Promise<void> =>
   new Promise((resolve, reject) => {
     stream.write(text, (error) => { if (error) reject(asUnwritable(error)); else resolve(); });
@@ -26,7 +29,7 @@ const kindOf = ({ fd, isTTY }: OutputStream): 'file' | 'pipe' | 'other' => {
   return stats.isFile() || stats.isCharacterDevice() ? 'file' : 'other';
 };
 
-/** How many of the lines are in the first `bytes` bytes of them. */
+/** Returns the number of lines that lie wholly within the first `bytes` bytes. */
 const wholeLines = (lines: readonly string[], bytes: number): number => {
   let count = 0;
   for (let end = 0; count < lines.length; count += 1) {
@@ -37,13 +40,16 @@ const wholeLines = (lines: readonly string[], bytes: number): number => {
 };
 
 /**
- * Writes lines to a stream and tells which of them the stream has accepted, so that exactly those count as taken
- * when its reader leaves or its disk is full.
+ * Writes lines to a stream and reports how many the stream has accepted. Exactly those count as taken if the reader
+ * leaves or the disk is full.
  */
 export class LineWriter {
   readonly #stream: OutputStream;
   readonly #kind: 'file' | 'pipe' | 'other';
-  /** How many lines go into a pipe at once. It doubles, so that a reader that leaves early has been sent little more than it took. */
+  /**
+   * The number of lines per write to a pipe. It starts small and doubles, so that a reader that leaves early has
+   * hardly been sent more than it read.
+   */
   #step = 1;
   #rest: Promise<void> | undefined;
 
@@ -53,9 +59,9 @@ export class LineWriter {
   }
 
   /**
-   * Writes lines in order. After a consumer has stopped, nothing more is written.
-   * @returns each time how many further lines have been accepted
-   * @throws what the stream says: none but the lines told of were accepted as a whole
+   * Writes lines in order. If the consumer stops iterating, nothing more is written.
+   * @returns for each write, the number of further lines accepted
+   * @throws the stream's error; only the lines reported before were accepted completely
    */
   write(lines: readonly string[]): AsyncIterable<number> {
     if (this.#kind === 'pipe') return this.#toPipe(lines);
@@ -67,7 +73,10 @@ export class LineWriter {
     yield lines.length;
   }
 
-  /** Not by the stream: that takes a write for whole of which a full disk has taken a part. */
+  /**
+   * Writes to the file directly. A stream would report a write as complete although a full disk has taken only part
+   * of it.
+   */
   async *#toFile(lines: readonly string[]): AsyncGenerator<number> {
     const bytes = Buffer.from(lines.join(''));
     let failure: Error | undefined;
@@ -95,7 +104,7 @@ export class LineWriter {
     }
   }
 
-  /** How far one write goes: one line at least, else no more than is accepted as a whole. */
+  /** Returns the end of the next write: at least one line, and no more bytes than an atomic write holds. */
   #endOf(lines: readonly string[], from: number): number {
     const most = Math.min(from + this.#step, lines.length);
     let end = from;

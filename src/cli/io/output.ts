@@ -10,9 +10,9 @@ export interface OutputComponents {
 
 export interface OutputInit {
   readonly json: boolean;
-  /** Whether notes and progress are wanted: never without a terminal. */
+  /** True to suppress notes and progress. Always true without a terminal. */
   readonly quiet: boolean;
-  /** Whether stdout takes colour. */
+  /** True if stdout supports colour. */
   readonly colour: boolean;
 }
 
@@ -20,8 +20,8 @@ const plain: Style = (text) => text;
 const bold: Style = (text) => styleText('bold', text);
 
 /**
- * The one way to stdout and stderr. Results go to stdout; notes and progress to stderr. Everything that prints a
- * result waits until stdout has taken it.
+ * Writes to stdout and stderr: results to stdout, notes and progress to stderr. Methods that print a result resolve
+ * when stdout has accepted it.
  */
 export class Output {
   readonly json: boolean;
@@ -42,14 +42,14 @@ export class Output {
 
   /**
    * Writes text to stdout.
-   * @returns resolves when stdout has taken it; rejects with EPIPE when its reader has gone, otherwise with `E_PLATFORM`
+   * @returns resolves when stdout has accepted it; rejects with EPIPE if its reader has gone, else with `E_PLATFORM`
    */
   write(text: string): Promise<void> {
     this.clearProgress();
     return accepted(this.#stdout, text);
   }
 
-  /** Writes lines to stdout, each with its end, and tells of each number of them that has been accepted. @see LineWriter.write */
+  /** Writes lines to stdout, each including its line end, and reports how many were accepted. @see LineWriter.write */
   lines(lines: readonly string[]): AsyncIterable<number> {
     this.clearProgress();
     this.#lines ??= new LineWriter(this.#stdout);
@@ -57,8 +57,9 @@ export class Output {
   }
 
   /**
-   * Waits for work that ends with whoever reads what it prints.
-   * @throws what the work throws; EPIPE when the reader of stdout has gone, also while nothing is written (`watchReader`)
+   * Waits for work whose output is only useful while stdout has a reader.
+   * @throws the error of the work; EPIPE if the reader of stdout has gone, even when nothing is written
+   * (`watchReader`)
    */
   async whileRead<T>(work: Promise<T>): Promise<T> {
     let stop = (): void => undefined;
@@ -72,12 +73,12 @@ export class Output {
     }
   }
 
-  /** One line of a command that streams: one JSON document, or what `human` makes of it. */
+  /** Prints one line of a streaming command: one JSON document, or the text for a person. */
   line(value: unknown, human: () => string): Promise<void> {
     return this.write(`${this.json ? JSON.stringify(value) : human()}\n`);
   }
 
-  /** The result of a command: one JSON document, or the lines for a person. */
+  /** Prints the result of a command: one JSON document, or lines for a person. */
   async result(value: unknown, human: () => string | readonly string[]): Promise<void> {
     if (this.json) { await this.write(`${JSON.stringify(value, undefined, 2)}\n`); return; }
     const text = human();
@@ -85,13 +86,13 @@ export class Output {
     if (lines.length > 0) await this.write(`${lines.join('\n')}\n`);
   }
 
-  /** A list as a table; an empty one is a note, so that stdout stays empty. */
+  /** Prints a list as a table. An empty list is a note, so that stdout stays empty. */
   async list<Row>(rows: readonly Row[], columns: readonly Column<Row>[], none: string): Promise<void> {
     if (rows.length === 0 && !this.json) this.note(none);
     await this.result(rows, () => (rows.length === 0 ? [] : tableLines(rows, columns, this.#heading)));
   }
 
-  /** Fields of one thing, one a line. */
+  /** Prints the fields of one object, one per line. */
   async fields(value: unknown, fields: Readonly<Record<string, unknown>>): Promise<void> {
     await this.result(value, () => fieldLines(fields, this.#heading));
   }
@@ -104,14 +105,14 @@ export class Output {
     return this.#heading(text);
   }
 
-  /** Something worth knowing that isn't the result. */
+  /** Prints useful information that isn't the result. */
   note(text: string): void {
     if (this.json) return;
     this.clearProgress();
     this.#stderr.write(`${text}\n`);
   }
 
-  /** What is under way, on one line that the next one replaces; on a terminal only. */
+  /** Shows progress on one line, which the next call replaces. Only on a terminal. */
   progress(text: string): void {
     if (this.#quiet || this.json) return;
     this.#progress = true;

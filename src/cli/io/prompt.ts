@@ -6,7 +6,7 @@ export interface Choice<T> {
   readonly value: T;
 }
 
-/** A person who leaves a prompt by Ctrl-C has interrupted the command. */
+/** Asks a question. Ctrl-C at the prompt counts as an interruption of the command. */
 const asked = async (context: Context, question: Record<string, unknown>): Promise<unknown> => {
   const { createPromptModule } = (await import('inquirer')).default;
   const prompt = createPromptModule({ output: process.stderr, signal: context.signal } as Parameters<typeof createPromptModule>[0]);
@@ -19,11 +19,11 @@ const asked = async (context: Context, question: Record<string, unknown>): Promi
   }
 };
 
-/** Lets a person choose; the context must be interactive. */
+/** Lets the user choose. The context must be interactive. */
 export const choose = async <T>(context: Context, message: string, choices: readonly Choice<T>[]): Promise<T> =>
   (await asked(context, { type: 'select', message, choices })) as T;
 
-/** Lets a person type; the context must be interactive. */
+/** Lets the user type. The context must be interactive. */
 export const askText = async (context: Context, message: string): Promise<string> => {
   const text = String(await asked(context, { type: 'input', message })).trim();
   if (text !== '') return text;
@@ -31,8 +31,8 @@ export const askText = async (context: Context, message: string): Promise<string
 };
 
 /**
- * A required argument: what was given, else what a person chooses or types.
- * @throws ProtoflyError `E_USAGE` where nobody can be asked
+ * Returns a required argument: the given one, else the user's choice or input.
+ * @throws ProtoflyError `E_USAGE` if the context isn't interactive
  */
 export const needed = async (context: Context, name: string, given: string | undefined, choices?: () => Promise<readonly Choice<string>[]>): Promise<string> => {
   if (given !== undefined && given !== '') return given;

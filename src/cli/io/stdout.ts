@@ -1,19 +1,19 @@
 import { ProtoflyError } from '../../protocol/index.js';
 
-/** Stdout can't be written: its disk is full, or the like. */
+/** Stdout can't be written, for example because the disk is full. */
 class UnwritableStdout extends ProtoflyError {
   readonly stream = 'stdout';
 }
 
-/** Whether a thrown value says that stdout can't be written. */
+/** True if the error means that stdout can't be written. */
 export const isUnwritable = (thrown: unknown): boolean => thrown instanceof ProtoflyError && 'stream' in thrown;
 
-/** A reader of stdout that has gone isn't an error. */
+/** True if the error means that the reader of stdout has gone. That is not a failure. */
 export const isClosedPipe = (thrown: unknown): boolean => {
   const { code } = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as { readonly code?: unknown };
   return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
 };
 
-/** What stdout said, as an error to report. That its reader has gone stays as it is. */
+/** Turns an error of stdout into one to report. A closed pipe is returned unchanged. */
 export const asUnwritable = (error: Error): Error =>
   isClosedPipe(error) ? error : new UnwritableStdout('E_PLATFORM', `stdout can't be written: ${error.message}`, { cause: error });

@@ -1,4 +1,4 @@
-/** Columns of text. Knows nothing of colour: a style is handed in and applied after the widths are known. */
+/** A column of a text table. It knows nothing of colour: styles are applied once the widths are known. */
 export interface Column<Row> {
   readonly title: string;
   readonly get: (row: Row) => unknown;
@@ -6,12 +6,14 @@ export interface Column<Row> {
 
 export type Style = (text: string) => string;
 
-/** What a terminal would act on is shown instead: names and values may come from anybody. */
+/**
+ * Escapes control and direction characters, which a terminal would act on: names and values may come from strangers.
+ */
 export const printable = (text: string): string =>
    
   text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (character) => JSON.stringify(character).slice(1, -1).replace(/^[^\\]$/, `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`));
 
-/** A value of any shape in one line. */
+/** Formats any value on one line. */
 export const cell = (value: unknown): string => {
   if (value === undefined || value === null || value === '') return '-';
   if (typeof value === 'string') return printable(value);
@@ -23,7 +25,7 @@ export const cell = (value: unknown): string => {
 const align = (cells: readonly string[], widths: readonly number[]): string =>
   cells.map((text, index) => (index === cells.length - 1 ? text : text.padEnd(widths[index]!))).join('  ');
 
-/** Lines of a table with a heading; the last column isn't padded. */
+/** Returns the lines of a table with a heading. The last column isn't padded. */
 export const tableLines = <Row>(rows: readonly Row[], columns: readonly Column<Row>[], heading: Style): string[] => {
   const body = rows.map((row) => columns.map((column) => cell(column.get(row))));
   const titles = columns.map((column) => column.title);
@@ -31,7 +33,7 @@ export const tableLines = <Row>(rows: readonly Row[], columns: readonly Column<R
   return [heading(align(titles, widths)), ...body.map((cells) => align(cells, widths))];
 };
 
-/** `name  value` lines; what is undefined is left out. */
+/** Returns `name value` lines, without undefined values. */
 export const fieldLines = (fields: Readonly<Record<string, unknown>>, heading: Style): string[] => {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   const width = Math.max(0, ...given.map(([name]) => name.length));

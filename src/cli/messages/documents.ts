@@ -1,24 +1,24 @@
 const isSpace = (code: number): boolean => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 
 /**
- * Finds where one JSON document ends and the next begins in a text that comes in pieces. It counts brackets outside
- * strings, no more: whether a document is JSON is for whoever parses it.
+ * Finds the end of each JSON document in a text that arrives in pieces. It only counts brackets outside strings;
+ * validating the JSON is up to the parser.
  */
 export class DocumentScanner {
   #text = '';
-  /** How far `#text` has been looked at. */
+  /** Position up to which `#text` has been scanned. */
   #at = 0;
   #start = -1;
   #depth = 0;
   #inString = false;
   #escaped = false;
 
-  /** How much is kept of a document that isn't complete, in UTF-16 code units. */
+  /** The length of the incomplete document, in UTF-16 code units. */
   get size(): number {
     return this.#text.length;
   }
 
-  /** The documents that are complete with this piece. */
+  /** Adds a piece of text. @returns the documents that are now complete */
   add(piece: string): string[] {
     this.#text += piece;
     const found: string[] = [];
@@ -30,7 +30,7 @@ export class DocumentScanner {
     return found;
   }
 
-  /** What is left at the end of the stream. */
+  /** Ends the stream. @returns the last documents, including an incomplete rest */
   end(piece: string): string[] {
     const found = this.add(piece);
     const rest = this.#text.trim();

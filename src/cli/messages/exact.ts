@@ -1,21 +1,21 @@
 /**
- * JSON may say more than a program can hold: numbers with more digits or a larger exponent than a double has, names that
- * are there twice. This finds what parsing would change without a word.
+ * Finds changes that parsing JSON makes silently: numbers with more digits or a larger exponent than a double has,
+ * and repeated names.
  */
 
-/** A number that could be changed has at least 16 digits, or an exponent. */
+/** Only a number with at least 16 digits or an exponent may change. */
 const SUSPECT = /[\d.]{16}|\d[eE]/;
 const STRING = /"(?:[^"\\]|\\.)*"/g;
 const NUMBER = /-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?/g;
-/** With how many more digits a double is compared than are written. */
+/** Number of digits compared beyond those that are written. */
 const MORE = 25;
-/** What `toExponential` can give, less those. */
+/** The maximum of `toExponential`, less `MORE`. */
 const MOST_DIGITS = 100 - MORE;
 
 interface Decimal {
-  /** Without zeros at either end; empty for zero. */
+  /** Digits without leading or trailing zeros. Empty for zero. */
   readonly digits: string;
-  /** Of the first digit. */
+  /** Exponent of the first digit. */
   readonly exponent: number;
 }
 
@@ -25,10 +25,10 @@ const decimalOf = (whole: string, fraction: string, exponent: number): Decimal =
   return { digits: digits.replace(/0+$/, ''), exponent: digits === '' ? 0 : exponent + whole.length - (all.length - digits.length) - 1 };
 };
 
-/** Whether the double that a number becomes is the number, rounded to as many digits as are written. */
+/** True if the double parsed from a number equals it, rounded to as many digits as are written. */
 const isExact = (text: string, whole: string, fraction = '', power = '0'): boolean => {
   const value = Number(text);
-  // So it is for all that were written by a program with doubles.
+  // True for every number that was written by a program with doubles.
   if (String(value) === text) return true;
   const { digits, exponent } = decimalOf(whole, fraction, Number(power));
   if (digits === '') return true;
@@ -41,7 +41,7 @@ const isExact = (text: string, whole: string, fraction = '', power = '0'): boole
   return (difference < 0n ? -difference : difference) * 2n <= unit;
 };
 
-/** How many names the objects in a value have. */
+/** Returns the number of names in all objects of a value. */
 const namesIn = (value: object): number => {
   let count = 0;
   const left = [value];
@@ -54,9 +54,9 @@ const namesIn = (value: object): number => {
 };
 
 /**
- * What parsing has changed, in words; undefined when nothing has.
+ * Describes the change that parsing has made; undefined if there is none.
  * @param text JSON that was parsed
- * @param value what came of it
+ * @param value the result of the parsing
  */
 export const changeIn = (text: string, value: unknown): string | undefined => {
   const isObject = typeof value === 'object' && value !== null;

@@ -9,27 +9,27 @@ import { cell, printable } from '../io/table.js';
 
 export interface PrinterInit {
   readonly raw: boolean;
-  /** How many messages to print. @default without end */
+  /** The number of messages to print. @default unlimited */
   readonly count?: number | undefined;
   readonly timeoutMs?: number | undefined;
-  /** Folder for files that are sent. @default they are messages like others */
+  /** Folder for received files. @default none: their messages are printed like others */
   readonly folder?: string | undefined;
 }
 
-/** How many messages may be on their way to this program that it hasn't taken, for each hyperty. */
+/** The maximum number of messages in flight from the runtime to this program, per hyperty. */
 const WINDOW = 1024;
-/** When so much waits to be written, no more is read, in UTF-16 code units. */
+/** Length of queued lines at which reading pauses, in UTF-16 code units. */
 const FULL = 64 * 1024;
 
 interface Attached {
   readonly url: Address;
-  /** How many messages stdout has accepted since attaching. */
+  /** The number of messages accepted by stdout since attaching. */
   taken: number;
-  /** How many of them the runtime has been told of. */
+  /** The number of messages reported to the runtime as taken. */
   declared: number;
 }
 
-/** A line that waits to be written, and the hyperty that has then taken a message more. Nothing is printed of a piece of a file. */
+/** A line to be written, and the hyperty whose message it completes. The text is empty for a piece of a file. */
 interface Line {
   readonly text: string;
   readonly attached: Attached | undefined;
@@ -37,7 +37,7 @@ interface Line {
 
 const rawLine = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
 
-/** A message over a link that has ended has nowhere to go; the end is told to whoever waits for it. */
+/** Posts a message and ignores a closed link. Other waits report the end of the link. */
 const postQuietly = (client: Client, message: Message): void => {
   try {
     void client.post(message);
@@ -46,7 +46,7 @@ const postQuietly = (client: Client, message: Message): void => {
   }
 };
 
-/** Prints messages as they come, and tells the runtime which of them stdout has accepted. */
+/** Prints messages as they arrive, and reports to the runtime which of them stdout has accepted. */
 export class Printer {
   readonly #runtime: Runtime;
   readonly #context: Context;
@@ -54,7 +54,7 @@ export class Printer {
   readonly #attached = new Map<string, Attached>();
   readonly #files: FileReceiver | undefined;
   #lines: Line[] = [];
-  /** The length of what waits. */
+  /** The length of the queued lines, in UTF-16 code units. */
   #size = 0;
   #printed = 0;
   #isStopped = false;
@@ -62,7 +62,7 @@ export class Printer {
   #declaring: NodeJS.Immediate | undefined;
   #finish: (() => void) | undefined;
   #fail: ((error: unknown) => void) | undefined;
-  /** Resolves when `count` messages were taken; rejects with what stdout said. */
+  /** Resolves when `count` messages were taken. Rejects with the error of stdout. */
   readonly done = new Promise<void>((resolve, reject) => { this.#finish = resolve; this.#fail = reject; });
 
   constructor(runtime: Runtime, context: Context, init: PrinterInit) {
@@ -81,7 +81,7 @@ export class Printer {
     this.#attached.set(url, { url, taken: 0, declared: 0 });
   }
 
-  /** Takes a message, if it is still wanted. @returns settles when there is room for the next */
+  /** Takes a message, if more are wanted. @returns settles when there is room for the next */
   receive(message: Request): Promise<void> | undefined {
     const { count } = this.#init;
     if (this.#isStopped || (count !== undefined && this.#printed >= count)) return undefined;
@@ -93,8 +93,8 @@ export class Printer {
   }
 
   /**
-   * Prints nothing more. What waits goes back to the inbox when this program detaches.
-   * @returns settles when it is known what stdout has accepted, and the runtime has been told
+   * Stops printing. Queued messages return to the inbox when this program detaches.
+   * @returns settles when the runtime has been told which messages stdout has accepted
    */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -107,12 +107,12 @@ export class Printer {
     await Promise.all([...this.#attached.keys()].map((url) => client.ask(uaOf(session.runtime), 'unsubscribe', { resource: url })));
   }
 
-  /** Lets go of files that aren't complete; what there is of them stays. */
+  /** Closes incomplete files. The parts received so far stay on disk. */
   async close(): Promise<void> {
     await this.#files?.close();
   }
 
-  /** That the time is up, and how much has come. */
+  /** Returns the timeout error, with the number of messages received. */
   late(): ProtoflyError {
     const { count, timeoutMs = 0 } = this.#init;
     return new ProtoflyError('E_TIMEOUT', `the time is up: ${String(this.#printed)}${count === undefined ? '' : ` of ${String(count)}`} messages came in ${formatDuration(timeoutMs)}`);
@@ -161,7 +161,7 @@ export class Printer {
   }
 
   async #write(): Promise<void> {
-    // One turn later: messages that came in one read are written together.
+    // Wait one microtask, so that messages from one read are written together.
     await Promise.resolve();
     try {
       while (this.#lines.length > 0 && !this.#isStopped) await this.#writeAll(this.#lines.splice(0));
@@ -182,7 +182,7 @@ export class Printer {
         if (attached !== undefined) attached.taken += 1;
       }
       next += count;
-      // Not for each line: what stdout accepts in one turn is told in one message.
+      // One report covers all lines that stdout accepts in one turn of the event loop.
       this.#declaring ??= setImmediate(() => { this.#declare(); });
       if (this.#isStopped) return;
     }

@@ -6,7 +6,7 @@ import { parseValue, requestTypeOf, senderAddress } from './send.js';
 
 export interface RequestInput {
   readonly address: string;
-  /** Words of the value; none is no value, `-` is stdin to its end. */
+  /** Words of the value. None means no value; `-` reads stdin to its end. */
   readonly text: readonly string[];
   readonly from?: string | undefined;
   readonly type: string;
@@ -25,7 +25,7 @@ const valueOf = async (context: Context, { text, jsonBody }: RequestInput): Prom
   return jsonBody ? parseValue(words, 'TEXT') : words;
 };
 
-/** Who wasn't answered in time doesn't know whether he was heard. */
+/** Marks a timeout as uncertain: the receiver may have handled the request. */
 const unanswered = (thrown: unknown): never => {
   if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT') throw thrown;
   const { code, message, hint } = thrown;
@@ -34,7 +34,7 @@ const unanswered = (thrown: unknown): never => {
 
 /**
  * Sends one request to a program and returns its response.
- * @throws ProtoflyError that the response's code stands for; `E_TIMEOUT` when none comes
+ * @throws ProtoflyError for the response's code; `E_TIMEOUT` if there is no response
  */
 export const requestResponse = async (context: Context, input: RequestInput): Promise<Response> => {
   const type = requestTypeOf(input.type);

@@ -10,7 +10,7 @@ import type { Split } from './split.js';
 
 export interface SendInput {
   readonly address: string;
-  /** Words of one message; none, or `-`, is stdin. */
+  /** Words of one message. None, or `-`, reads stdin. */
   readonly text: readonly string[];
   readonly from?: string | undefined;
   readonly type: string;
@@ -19,15 +19,15 @@ export interface SendInput {
   readonly requireDirect: boolean;
   readonly p2p: boolean;
   readonly receipt: boolean;
-  /** Whether what can't be delivered now is kept. */
+  /** True to store messages that can't be delivered now. @default false */
   readonly store?: boolean;
   readonly timeoutMs?: number | undefined;
 }
 
-/** Types that mean something to a program; the session's own are not for people to send. */
+/** Types that a program may receive. Types of the session itself are excluded. */
 export const SENDABLE = REQUEST_TYPES.filter((type) => !['open', 're-open', 'close', 'ping'].includes(type));
 
-/** Messages that have all been refused, in a row from the first: more of them won't fare better. */
+/** Number of refusals after which sending stops, if no message has been delivered. */
 const HOPELESS = 512;
 
 /** @throws ProtoflyError `E_USAGE` */
@@ -37,7 +37,7 @@ export const requestTypeOf = (type: string): RequestType => {
   throw new ProtoflyError('E_USAGE', `there is no message type ${JSON.stringify(type)}`, { hint: `there are ${SENDABLE.join(', ')}` });
 };
 
-/** The address that messages are sent from: a hyperty of this runtime, the only one there is, or the program itself. */
+/** Returns the sender address: the named hyperty of this runtime, else its only hyperty, else the program itself. */
 export const senderAddress = async (runtime: Runtime, name: string | undefined): Promise<Address> => {
   const own = await runtime.hyperties();
   if (name === undefined) return own.length === 1 ? own[0]!.url : runtime.client.address;
@@ -46,7 +46,7 @@ export const senderAddress = async (runtime: Runtime, name: string | undefined):
   throw new ProtoflyError('E_NOT_FOUND', `this runtime has no hyperty ${name}`, { hint: `register it: protofly hyperty register ${name}` });
 };
 
-/** The value of a JSON text, exactly as it is written. @throws ProtoflyError `E_USAGE` for what isn't JSON, or would be changed */
+/** Parses JSON. @throws ProtoflyError `E_USAGE` if it isn't JSON, or if parsing would change it */
 export const parseValue = (text: string, which: string): unknown => {
   let value: unknown;
   try {
@@ -59,7 +59,7 @@ export const parseValue = (text: string, which: string): unknown => {
   throw new ProtoflyError('E_USAGE', `${which} would not arrive as it is: ${change}`, { hint: 'write it as a string, or send the whole as text' });
 };
 
-/** What is to be sent, in batches. */
+/** Yields the messages to send, in batches. */
 async function* batchesOf(context: Context, { text, split }: SendInput): AsyncGenerator<readonly string[]> {
   const fromStdin = text.length === 0 || (text.length === 1 && text[0] === '-');
   if (!fromStdin) { yield [text.join(' ')]; return; }
@@ -72,7 +72,7 @@ async function* batchesOf(context: Context, { text, split }: SendInput): AsyncGe
   yield* splitStream(context.stdin(), split);
 }
 
-/** Waits for P2P to be live; that it can't be had is what `--require-direct` asks about. */
+/** Waits until the P2P connection is live. @throws ProtoflyError `E_NOT_DIRECT` if none can be set up */
 export const makeDirect = async (runtime: Runtime, to: Address, timeoutMs: number): Promise<void> => {
   await runtime.p2p('connect', to, { timeoutMs }).catch((error: unknown) => {
     if (!(error instanceof ProtoflyError) || ['E_NOT_FOUND', 'E_LINK_CLOSED', 'E_ABORTED', 'E_ADDRESS'].includes(error.code)) throw error;
@@ -80,7 +80,7 @@ export const makeDirect = async (runtime: Runtime, to: Address, timeoutMs: numbe
   });
 };
 
-/** Receipts on their way to stdout: printed as they come, in batches, and never more than a bound of them waiting. */
+/** Prints receipts as they arrive, in batches. The queue is bounded. */
 class ReceiptPrinter {
   #lines = '';
   #writing: Promise<void> | undefined;
@@ -93,7 +93,7 @@ class ReceiptPrinter {
     this.#writing ??= this.#write();
   }
 
-  /** Resolves when all is printed. @throws what stdout said */
+  /** Resolves when all receipts are printed. @throws the error of stdout */
   async flushed(): Promise<void> {
     await this.#writing;
      
@@ -105,7 +105,7 @@ class ReceiptPrinter {
   }
 
   async #write(): Promise<void> {
-    // One turn later: receipts that came in one read are one write.
+    // Wait one microtask, so that receipts from one read are written together.
     await Promise.resolve();
     try {
       for (; this.#lines !== ''; ) {
@@ -121,7 +121,7 @@ class ReceiptPrinter {
   }
 }
 
-/** Sends all there is. Returns what stopped it before its end: the input, not the way. */
+/** Sends all messages. @returns an error of the input that stopped it early, not of the sending */
 const pump = async (sender: ProgramSender, batches: AsyncGenerator<readonly string[]>, input: SendInput, printer: ReceiptPrinter): Promise<unknown> => {
   const asJson = input.jsonBody || input.split === 'json';
   try {
@@ -142,7 +142,7 @@ const pump = async (sender: ProgramSender, batches: AsyncGenerator<readonly stri
 
 const counted = (count: number): string => `${String(count)} message${count === 1 ? '' : 's'}`;
 
-/** What the stream as a whole ended with. @throws ProtoflyError */
+/** Throws if not all messages were delivered. @throws ProtoflyError */
 const judge = (sender: ProgramSender, inputError: unknown): void => {
   const { delivered, failed, unknown, firstError, over } = sender;
   const cause = firstError ?? over ?? inputError;
@@ -156,8 +156,8 @@ const judge = (sender: ProgramSender, inputError: unknown): void => {
 };
 
 /**
- * Sends one message, or a stream of them, and waits until each has been taken at the other side.
- * @throws ProtoflyError `E_PARTIAL` when some were delivered and some not; what all were refused with otherwise
+ * Sends one message or a stream of them, and waits until each has its receipt.
+ * @throws ProtoflyError `E_PARTIAL` if only some were delivered; else the reason of the refusals
  */
 export const sendMessages = async (context: Context, input: SendInput): Promise<void> => {
   const type = requestTypeOf(input.type);

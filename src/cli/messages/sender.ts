@@ -2,15 +2,15 @@ import type { Address, Body, Clock, Message, RequestType, Response } from '../..
 import { idsOf, isProvisional, isSuccess, outcomeOf, ProtoflyError, responseError, systemClock, type Outcome } from '../../protocol/index.js';
 import type { Client } from '../../client/client.js';
 
-/** What became of one message, as `--receipt` prints it. */
+/** The outcome of one message, as printed by `--receipt`. */
 export interface Receipt {
   readonly id: string;
   readonly state: Outcome['state'];
   readonly via?: string;
   readonly rtt_ms: number;
-  /** Of the P2P connection by which the receiver got it. */
+  /** Generation of the P2P connection by which the receiver got it. */
   readonly generation?: number;
-  /** On whose disk it is queued. */
+  /** The disk on which it is stored. */
   readonly stored?: 'domain' | 'runtime';
   readonly reason?: string;
 }
@@ -25,20 +25,26 @@ export interface SenderInit {
   readonly to: Address;
   readonly from: Address;
   readonly type: RequestType;
-  /** `body.p2p` of each message. */
+  /** The value of `body.p2p` in each message. */
   readonly p2p?: false | 'require' | undefined;
-  /** Whether messages are kept while their receiver is away. @default false */
+  /** True to store messages while their receiver is away. @default false */
   readonly store?: boolean;
-  /** How long receipts may fail to come, in milliseconds; where it is said, the runtime looks for a way as long. @default 30_000 */
+  /**
+   * Longest time without a receipt, in milliseconds. If given, the runtime also looks for a route that long.
+   * @default 30_000
+   */
   readonly timeoutMs?: number | undefined;
-  /** How much may be without a receipt, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
+  /**
+   * The window, in UTF-16 code units; a single message may exceed it. Each message counts at least 2 KiB.
+   * @default 1 MiB
+   */
   readonly window?: number | undefined;
   readonly signal?: AbortSignal;
-  /** Is told of each receipt, in the order in which they come. */
+  /** Called for each receipt, in the order of arrival. */
   readonly onReceipt?: (receipt: Receipt) => void;
 }
 
-/** What a message counts at least: however small they are, no more than 512 take up 1 MiB. */
+/** The least size that a message counts. It limits 1 MiB to 512 messages, however small they are. */
 const LEAST = 2048;
 
 interface Outstanding {
@@ -46,13 +52,12 @@ interface Outstanding {
   readonly sentAt: number;
 }
 
-/** `performance.now()` is what round trips are measured with: fractions of a millisecond. */
+/** Time in milliseconds with fractions, for measuring round trips. */
 const monotonic = (): number => performance.now();
 
 /**
- * Sends a stream of messages, each with a receipt, and never has more under way than its window. Nothing is
- * allocated per message but the message itself and its place in the window: whoever sends waits only when `room`
- * says so.
+ * Sends a stream of messages, each with a receipt, and keeps those in flight within its window. To stay fast it
+ * allocates only the message and its entry in the window. Callers wait only if `hasRoom` is false.
  */
 export class ProgramSender {
   readonly #client: Client;
@@ -67,14 +72,14 @@ export class ProgramSender {
   #failed = 0;
   #unknown = 0;
   #firstError: ProtoflyError | undefined;
-  /** Why nothing more can come: the link has ended, the time is up, or the signal. */
+  /** Why sending has ended early: the link has closed, the time is up, or the signal was aborted. */
   #over: ProtoflyError | undefined;
   #pressed = false;
   #closed = false;
   #wake: (() => void) | undefined;
   #lastProgress: number;
   #finish: (() => void) | undefined;
-  /** Resolves when it is over before its end: see `over`. Never rejects. */
+  /** Resolves when sending has ended early: see `over`. Never rejects. */
   readonly ended = new Promise<void>((resolve) => { this.#finish = resolve; });
 
   constructor({ client, clock = systemClock }: SenderComponents, init: SenderInit) {
@@ -93,28 +98,31 @@ export class ProgramSender {
   }
 
   get delivered(): number { return this.#delivered; }
-  /** Refused, and not delivered. */
+  /** Number of messages refused and not delivered. */
   get failed(): number { return this.#failed; }
-  /** Refused, or given up by `close`, and may have arrived all the same. */
+  /** Number of messages whose outcome is unknown: refused or given up by `close`, but possibly delivered. */
   get unknown(): number { return this.#unknown; }
   get sent(): number { return this.#next - 1; }
-  /** How many wait for their receipts. */
+  /** Number of messages in flight. */
   get outstanding(): number { return this.#outstanding.size; }
-  /** What the first refused message was refused with. */
+  /** The reason for the first refusal. */
   get firstError(): ProtoflyError | undefined { return this.#firstError; }
   get over(): ProtoflyError | undefined { return this.#over; }
 
-  /** Whether one more may be sent now. */
+  /** True if one more message may be sent now. */
   get hasRoom(): boolean {
     return !this.#pressed && this.#size < this.#window;
   }
 
-  /** Resolves when something has changed: there is room, a receipt has come, or it is over. Never rejects. */
+  /** Resolves at the next change: room in the window, a receipt, or the end. Never rejects. */
   change(): Promise<void> {
     return new Promise((resolve) => { this.#wake = resolve; });
   }
 
-  /** @param textSize what `value` counts against the window. @throws ProtoflyError why it is over, or `E_TOO_LARGE` */
+  /**
+   * @param textSize the size of `value`, counted against the window
+   * @throws ProtoflyError why sending has ended, or `E_TOO_LARGE`
+   */
   send(value: unknown, textSize: number): void {
     if (this.#over !== undefined) throw this.#over;
     const size = Math.max(textSize, LEAST);
@@ -133,7 +141,7 @@ export class ProgramSender {
     });
   }
 
-  /** It is over: nobody waits for what has no receipt yet. Idempotent. */
+  /** Ends sending. Messages in flight count as unknown. Idempotent. */
   close(): void {
     this.#closed = true;
     const reason = this.#over?.message ?? 'given up';
@@ -160,7 +168,7 @@ export class ProgramSender {
   }
 
   #settle(response: Response): void {
-    // Nobody answers for others.
+    // Ignore receipts that don't come from the receiver itself.
     if (isProvisional(response) || response.from !== this.#init.to) return;
     for (const id of idsOf(response)) {
       const entry = this.#forget(id);
@@ -182,7 +190,7 @@ export class ProgramSender {
     this.#init.onReceipt?.(receipt);
   }
 
-  /** One timer for all messages: time is up when none of those under way has been heard of for so long. */
+  /** Checks the time with one timer for all messages. Sending ends when no receipt has come for `timeoutMs`. */
   #watch(): void {
     if (this.#closed) return;
     const timeoutMs = this.#init.timeoutMs ?? 30_000;

@@ -3,7 +3,7 @@ import { MAX_MESSAGE_BYTES, ProtoflyError } from '../../protocol/index.js';
 import { DocumentScanner } from './documents.js';
 import { Utf8Decoder } from './utf8.js';
 
-/** How stdin becomes messages. */
+/** The ways to split stdin into messages. */
 export const SPLITS = ['line', 'nul', 'json', 'eof'] as const;
 export type Split = (typeof SPLITS)[number];
 
@@ -13,7 +13,7 @@ const tooLarge = (): ProtoflyError =>
 const HINT = 'encode binary data first, for example with base64';
 const notText = (what: string): ProtoflyError => new ProtoflyError('E_USAGE', `${what} isn't UTF-8 text`, { hint: HINT });
 
-/** Keeps the beginning of a message whose end hasn't come yet. */
+/** Keeps the beginning of an incomplete message. */
 class Carry {
   #parts: Buffer[] = [];
   #size = 0;
@@ -24,7 +24,7 @@ class Carry {
     if (bytes.length > 0) this.#parts.push(bytes);
   }
 
-  /** What was kept, with `bytes` behind it. */
+  /** Returns the kept bytes followed by `bytes`, and clears them. */
   take(bytes: Buffer): Buffer {
     if (this.#parts.length === 0) return bytes;
     const all = Buffer.concat([...this.#parts, bytes]);
@@ -38,7 +38,7 @@ class Carry {
   }
 }
 
-/** The messages in a block of whole ones, up to the first that isn't text. */
+/** Splits a block of complete messages. Stops at the first message that isn't text. */
 const piecesOf = (block: Buffer, at: number): { readonly pieces: readonly string[]; readonly isText: boolean } => {
   const separator = String.fromCharCode(at);
   if (isUtf8(block)) return { pieces: block.toString('utf8').split(separator), isText: true };
@@ -52,7 +52,7 @@ const piecesOf = (block: Buffer, at: number): { readonly pieces: readonly string
   }
 };
 
-/** Cuts at a byte that UTF-8 has nowhere else; what comes after the last one is a message too. */
+/** Splits at a byte that occurs in UTF-8 only as itself. The text after the last separator is a message, too. */
 async function* cut(chunks: AsyncIterable<Buffer>, at: number): AsyncGenerator<readonly string[]> {
   const carry = new Carry();
   let count = 0;
@@ -96,8 +96,8 @@ async function* documents(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonl
 }
 
 /**
- * The messages of a byte stream, in the batches in which they come. Holds no more than one chunk and one message.
- * @throws ProtoflyError `E_TOO_LARGE`, `E_USAGE` for what isn't UTF-8
+ * Returns the messages of a byte stream, in batches. Holds at most one chunk and one message.
+ * @throws ProtoflyError `E_TOO_LARGE`; `E_USAGE` if it isn't UTF-8
  */
 export const splitStream = (chunks: AsyncIterable<Buffer>, split: Split): AsyncGenerator<readonly string[]> => {
   if (split === 'line') return cut(chunks, 0x0a);

@@ -7,16 +7,16 @@ import { choose } from '../io/prompt.js';
 import { Printer } from './printer.js';
 
 export interface TailInput {
-  /** Names or addresses of hyperties; none means the only one there is, or all. */
+  /** Names or addresses of hyperties. Empty means the only hyperty, or all. */
   readonly names: readonly string[];
   readonly raw: boolean;
   readonly count?: number | undefined;
   readonly timeoutMs?: number | undefined;
-  /** Folder for files that are sent. @default they are messages like others */
+  /** Folder for received files. @default none: their messages are printed like others */
   readonly save?: string | undefined;
 }
 
-/** The hyperties that are meant where none is named. */
+/** Returns the hyperties to read if none is named. */
 const defaultNames = async (context: Context, runtime: Runtime): Promise<readonly string[]> => {
   const own = await runtime.hyperties();
   if (own.length === 0) throw new ProtoflyError('E_NOT_FOUND', 'this runtime has no hyperty', { hint: 'register one: protofly hyperty register NAME' });
@@ -26,9 +26,9 @@ const defaultNames = async (context: Context, runtime: Runtime): Promise<readonl
 };
 
 /**
- * Prints messages as they come, in order. A message counts as taken when stdout has accepted its line; what wasn't goes
- * back to the inbox.
- * @throws ProtoflyError `E_TIMEOUT` when the time is up, and EPIPE when the reader of stdout has gone
+ * Prints messages as they arrive, in order. A message counts as taken when stdout has accepted its line; all others
+ * return to the inbox.
+ * @throws ProtoflyError `E_TIMEOUT`; EPIPE if the reader of stdout has gone
  */
 export const tailMessages = (context: Context, input: TailInput): Promise<void> =>
   withRuntime(context, {}, async (runtime) => {
@@ -56,7 +56,10 @@ export const tailMessages = (context: Context, input: TailInput): Promise<void> 
     }
   });
 
-/** After Ctrl-C or the end of the link there is nobody to ask: the runtime detaches a program whose link has closed. */
+/**
+ * Detaches, but ignores a closed link: the runtime detaches a program when its link closes. After Ctrl-C this does
+ * nothing.
+ */
 const detachQuietly = async (context: Context, printer: Printer): Promise<void> => {
   if (context.signal.aborted) return;
   await printer.detach().catch((error: unknown) => {

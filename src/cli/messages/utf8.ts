@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 
-/** How many bytes at the end belong to a character that isn't complete. */
+/** Returns the number of bytes at the end that belong to an incomplete character. */
 const unfinished = (bytes: Buffer): number => {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back]!;
@@ -10,7 +10,7 @@ const unfinished = (bytes: Buffer): number => {
   return 0;
 };
 
-/** The text before the first byte that isn't UTF-8. */
+/** Returns the text before the first byte that isn't UTF-8. */
 const textBefore = (bytes: Buffer): string => {
   const text = bytes.toString('utf8');
   for (let at = text.indexOf('\ufffd'); at >= 0; at = text.indexOf('\ufffd', at + 1)) {
@@ -20,12 +20,12 @@ const textBefore = (bytes: Buffer): string => {
   return text;
 };
 
-/** Decodes UTF-8 that comes in pieces, up to the first byte that isn't. */
+/** Decodes UTF-8 that arrives in pieces, up to the first invalid byte. */
 export class Utf8Decoder {
   #rest: Buffer = Buffer.alloc(0);
   #isText = true;
 
-  /** False once there was a byte that isn't UTF-8: nothing is decoded any more. */
+  /** False once an invalid byte was found. From then on nothing is decoded. */
   get isText(): boolean {
     return this.#isText;
   }
@@ -38,7 +38,7 @@ export class Utf8Decoder {
     return this.#decode(all.subarray(0, end));
   }
 
-  /** To be called when the stream has ended. */
+  /** Decodes the rest at the end of the stream. */
   end(): string {
     return this.#isText ? this.#decode(this.#rest) : '';
   }

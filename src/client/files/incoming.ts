@@ -5,18 +5,21 @@ import { dropPart, findPart, isStill, keepPart, makePart, openPart, unwritable, 
 import { hashFile } from './source.js';
 import { MAX_CHUNK_BYTES, type Chunk, type End, type Offer } from './wire.js';
 
-/** A file that has come: whole, checked, in its place. */
+/** A received file: complete, checked and at its final path. */
 export interface SavedFile {
   readonly path: string;
   readonly size: number;
-  /** In lower-case hex. */
+  /** SHA-256 in lower-case hex. */
   readonly sha256: string;
   readonly from: Address;
-  /** The hyperty that it was sent to. */
+  /** The hyperty that received the file. */
   readonly to: Address;
 }
 
-/** How much may wait for what comes before it, when the way has changed and later chunks overtook others. In bytes, and chunks. */
+/**
+ * Limits of the chunks held until earlier chunks arrive, in bytes and in chunks. Chunks overtake each other when the
+ * path changes.
+ */
 const MAX_AHEAD = 2 * MAX_CHUNK_BYTES;
 const MAX_HELD = 64;
 
@@ -36,16 +39,22 @@ interface Held {
 
 const moved = (): ProtoflyError => new ProtoflyError('E_UNAVAILABLE', 'another program has gone on with this file');
 
-/** One file that is coming. Nothing is opened or made before its first byte. Its methods are called one after another. */
+/**
+ * A file that is being received. Nothing is opened or created before its first byte. Its methods must not be called
+ * concurrently.
+ */
 export class IncomingFile {
   readonly init: IncomingInit;
   readonly #held = new Map<number, Held>();
   #part: Part;
-  /** The file that the part's path leads to, once it has been opened. */
+  /** Identity of the opened file at the part's path. Undefined until it is opened. */
   #id: FileId | undefined;
   #offset: number;
   #handle: FileHandle | undefined;
-  /** Of all there is; absent where an earlier attempt has left a beginning, which is read at the end. */
+  /**
+   * Hash of the whole content. Undefined if an earlier attempt has left a beginning; then the file is read again at
+   * the end.
+   */
   #hash: Hash | undefined;
 
   constructor(init: IncomingInit) {
@@ -55,16 +64,16 @@ export class IncomingFile {
     if (this.#offset === 0) this.#hash = createHash('sha256');
   }
 
-  /** How much is written. */
+  /** The number of bytes written. */
   get offset(): number {
     return this.#offset;
   }
 
   /**
-   * Writes a chunk, and what waited for it.
-   * @returns the messages whose chunks are written now, this one or others
-   * @throws ProtoflyError `E_MESSAGE` for a chunk that can't belong there, `E_REFUSED` when it can't be written,
-   *   `E_UNAVAILABLE` when another program has replaced the part
+   * Writes a chunk, and any held chunks that follow it.
+   * @returns the messages whose chunks are now written
+   * @throws ProtoflyError `E_MESSAGE` for a chunk outside the file, `E_REFUSED` if it can't be written,
+   * `E_UNAVAILABLE` if another program has replaced the part
    */
   async take(chunk: Chunk, message: Request): Promise<readonly Request[]> {
     const { offset, bytes } = chunk;
@@ -87,7 +96,11 @@ export class IncomingFile {
     return written;
   }
 
-  /** Checks the whole and puts it in its place. @throws ProtoflyError `E_CONFLICT` when it isn't what was sent: nothing is kept; as `take` */
+  /**
+   * Checks the whole file and moves it to its final path.
+   * @throws ProtoflyError `E_CONFLICT` if the content differs from what was sent; the part is deleted. Otherwise as
+   * `take`
+   */
   async finish(end: End): Promise<SavedFile> {
     const { folder, from, to, offer } = this.init;
     const handle = await this.#opened();
@@ -108,7 +121,7 @@ export class IncomingFile {
     }
   }
 
-  /** Lets go of the part, which stays; a further chunk opens it again. Idempotent. */
+  /** Closes the part but leaves it on disk. A later chunk opens it again. Idempotent. */
   async close(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;
@@ -124,7 +137,7 @@ export class IncomingFile {
     }
   }
 
-  /** Begins a part, under a name that no other transfer has taken since the offer. */
+  /** Creates a part, under a name that no other transfer has taken since the offer. */
   async #made(): Promise<FileHandle> {
     const { folder, key } = this.init;
     for (;;) {
@@ -134,7 +147,7 @@ export class IncomingFile {
     }
   }
 
-  /** Opens the part that is there, if it is still the one that is gone on with. */
+  /** Reopens the existing part, if it is still the same file. */
   async #reopened(): Promise<FileHandle> {
     const before = this.#id;
     const handle = await openPart(this.#part.path).catch((thrown: unknown) => { throw (thrown as NodeJS.ErrnoException).code === 'ENOENT' ? moved() : thrown; });
@@ -155,7 +168,7 @@ export class IncomingFile {
     return handle;
   }
 
-  /** Appends what of a chunk isn't there yet. */
+  /** Appends the bytes of a chunk that aren't written yet. */
   async #write({ offset, bytes }: Chunk): Promise<void> {
     const fresh = bytes.subarray(Math.min(this.#offset - offset, bytes.length));
     if (fresh.length === 0) return;

@@ -1,7 +1,7 @@
 /**
- * Files between hyperties, as both ends of a conversation with a runtime see them (docs/protocol.md, "Files"): a file is
- * offered, sent in chunks that are answered when they are written, and checked as a whole. Messages are all that travels:
- * nothing here routes or connects, and what a program does with a file that has come is its own business.
+ * File transfer between hyperties, for both ends of a conversation with a runtime (docs/protocol.md, "Files"). A file
+ * is offered, sent in chunks that are acknowledged once written, and checked as a whole. It only sends and receives
+ * messages: it doesn't route or connect, and leaves the use of a received file to the program.
  */
 export * from './incoming.js';
 export * from './names.js';

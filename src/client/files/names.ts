@@ -1,16 +1,19 @@
-/** How long a file's own name may be, in UTF-8 bytes: a part's name, and a number, have to fit beside it into 255. */
+/** Maximum length of a file's name, in UTF-8 bytes. A part's name and a number must fit beside it into 255. */
 const LONGEST = 200;
-/** How much of that an ending may take, dot included. */
+/** Maximum length of an ending within that, including the dot. */
 const LONGEST_ENDING = 20;
 
-/** What no file system, terminal or shell should meet in a name: control, invisible and direction characters, separators. */
+/**
+ * Characters that are unsafe for file systems, terminals or shells: control, invisible and direction characters,
+ * separators.
+ */
 const UNWANTED = /[\p{C}\p{Zl}\p{Zp}<>:"/\\|?*]/gu;
-/** Names that are devices on Windows, whatever ending they have. */
+/** Names of devices on Windows, with any ending. */
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?= *(\.|$))/i;
 
 const bytes = (text: string): number => Buffer.byteLength(text);
 
-/** Cuts behind a whole character. */
+/** Cuts a text to at most `most` bytes, after a complete character. */
 const cut = (text: string, most: number): string => {
   let kept = '';
   let size = 0;
@@ -28,8 +31,8 @@ const endingOf = (name: string): string => {
 };
 
 /**
- * The name under which somebody else's file is kept: one segment of a path, on every platform; never hidden, a device,
- * or what a command could take for a flag; at most 200 bytes. Any text has one.
+ * Returns a safe name for a file from somebody else. It is one path segment on every platform, at most 200 bytes
+ * long. It is never hidden, a device, or mistaken for a flag. Any text has a safe name.
  */
 export const safeName = (given: string): string => {
   const last = given.toWellFormed().normalize('NFC').split(/[/\\]/).findLast((segment) => segment.trim() !== '') ?? '';
@@ -39,12 +42,12 @@ export const safeName = (given: string): string => {
   return name === '' ? 'file' : name;
 };
 
-/** `name`, then `name (1)`, `name (2)`, … with the number before the ending. */
+/** Returns `name`, then `name (1)`, `name (2)`, … with the number before the ending. */
 export const numbered = (name: string, number: number): string => {
   if (number === 0) return name;
   const ending = endingOf(name);
   return `${name.slice(0, name.length - ending.length)} (${String(number)})${ending}`;
 };
 
-/** Where a file that isn't complete is kept, beside where it will be. No name that `safeName` makes looks like that. */
+/** Returns the name of an incomplete file, in the folder of the final file. `safeName` never returns such a name. */
 export const partName = (name: string): string => `.${name}.protofly-part`;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
 import { numbered, partName } from './names.js';
 
-/** Which transfer a part belongs to: who sends what to whom. It stands in the sidecar. */
+/** The identity of the transfer that a part belongs to: file, sender and receiver. Stored in the sidecar. */
 export interface PartKey {
   readonly id: string;
   /** The sender's runtime, or hyperty. */
@@ -12,29 +12,29 @@ export interface PartKey {
   readonly to: string;
 }
 
-/** A file that isn't complete: `.name.protofly-part`, and beside it `.name.protofly-part.json` with its key. */
+/** An incomplete file `.name.protofly-part`, with its key in the sidecar `.name.protofly-part.json`. */
 export interface Part {
-  /** The name that the whole will have, if that is free. */
+  /** The name of the complete file, if it is free then. */
   readonly name: string;
   readonly path: string;
-  /** How much of it there is. */
+  /** The number of bytes received. */
   readonly size: number;
 }
 
-/** Which file it is, whatever its name. */
+/** The identity of a file, independent of its name. */
 export interface FileId {
   readonly dev: number;
   readonly ino: number;
 }
 
 const MOST_NUMBERS = 10_000;
-/** A sidecar has three short fields. */
+/** Maximum size of a sidecar, in bytes. It has three short fields. */
 const MAX_SIDECAR = 16 * 1024;
 
 const sidecarOf = (path: string): string => `${path}.json`;
 const codeOf = (thrown: unknown): string | undefined => (thrown as NodeJS.ErrnoException | undefined)?.code;
 
-/** A folder that can't be written is its owner's business; the sender learns that much. */
+/** Wraps an error of writing in the receiver's folder. The sender gets only its code, or its message if it has none. */
 export const unwritable = (cause: unknown): ProtoflyError =>
   new ProtoflyError('E_REFUSED', `the receiver can't write it: ${codeOf(cause) ?? (cause instanceof Error ? cause.message : 'no reason')}`, { cause });
 
@@ -63,8 +63,8 @@ const sizeOf = async (path: string): Promise<number | undefined> => {
 };
 
 /**
- * Finds out at once what would keep a file from being written: a folder that has gone, isn't writable or has no room.
- * @param bytes how much is to come
+ * Checks early that a file can be written: the folder exists, is writable and has room.
+ * @param bytes the number of bytes to come
  * @throws ProtoflyError `E_REFUSED`
  */
 export const checkRoom = async (folder: string, bytes: number): Promise<void> => {
@@ -80,7 +80,8 @@ export const checkRoom = async (folder: string, bytes: number): Promise<void> =>
 };
 
 /**
- * The part of a transfer: the one that an earlier attempt has left, else where a new one can be. Nothing is made.
+ * Returns the part of a transfer: the one left by an earlier attempt, else a free path for a new one. Creates
+ * nothing.
  * @throws ProtoflyError `E_REFUSED`
  */
 export const findPart = async (folder: string, name: string, key: PartKey): Promise<Part> => {
@@ -101,7 +102,7 @@ export const dropPart = async (path: string): Promise<void> => {
   await Promise.all([rm(path, { force: true }), rm(sidecarOf(path), { force: true })]);
 };
 
-/** Makes the sidecar. False where another transfer has made one there, of this program or another one. */
+/** Creates the sidecar. @returns false if another transfer has created one there, in this program or another */
 const claim = async (path: string, key: PartKey): Promise<boolean> => {
   for (;;) {
     try {
@@ -116,17 +117,20 @@ const claim = async (path: string, key: PartKey): Promise<boolean> => {
   }
 };
 
-/** Makes an empty part and its sidecar, in place of an older part of the same transfer. @returns undefined where another transfer has its part there */
+/**
+ * Creates an empty part and its sidecar; replaces an older part of the same transfer.
+ * @returns undefined if another transfer owns that path
+ */
 export const makePart = async (path: string, key: PartKey): Promise<FileHandle | undefined> => {
   if (!(await claim(path, key))) return undefined;
   await rm(path, { force: true });
   return open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
 };
 
-/** Opens the part that is there, to be written further. Follows no link. */
+/** Opens an existing part to continue it. Doesn't follow links. */
 export const openPart = (path: string): Promise<FileHandle> => open(path, constants.O_RDWR | constants.O_NOFOLLOW);
 
-/** True while a path leads to the file that has been opened there. */
+/** True if the path still leads to the opened file. */
 export const isStill = async (path: string, { dev, ino }: FileId): Promise<boolean> => {
   try {
     const found = await lstat(path);
@@ -137,7 +141,10 @@ export const isStill = async (path: string, { dev, ino }: FileId): Promise<boole
   }
 };
 
-/** Gives the part a name that was free, without ever replacing a file. False when that name was taken meanwhile. */
+/**
+ * Renames the part to a free name without ever replacing a file.
+ * @returns false if the name has been taken in the meantime
+ */
 const take = async (path: string, target: string): Promise<boolean> => {
   try {
     await link(path, target);
@@ -147,7 +154,7 @@ const take = async (path: string, target: string): Promise<boolean> => {
     if (codeOf(thrown) === 'EEXIST') return false;
     if (codeOf(thrown) === 'ENOENT') throw thrown;
   }
-  // A file system without hard links: reserve the name first.
+  // The file system has no hard links: reserve the name first.
   try {
     await (await open(target, 'wx', 0o600)).close();
   } catch (thrown) {
@@ -163,7 +170,7 @@ const take = async (path: string, target: string): Promise<boolean> => {
   return true;
 };
 
-/** The part becomes the file, as `name`, `name (1)`, … @returns its path @throws what the file system says */
+/** Turns the part into the file `name`, `name (1)`, … @returns its path @throws errors of the file system */
 export const keepPart = async (folder: string, part: Part): Promise<string> => {
   await chmod(part.path, 0o666 & ~process.umask());
   for (let number = 0; number < MOST_NUMBERS; number++) {

@@ -7,48 +7,48 @@ import { checkRoom, findPart, type PartKey } from './part.js';
 import { readFileMessage, type Chunk, type End, type Offer } from './wire.js';
 
 export interface FileReceiverComponents {
-  /** Sends an answer on its way. */
+  /** Sends a response. */
   readonly answer: (response: Response) => void;
-  /** @default the system's */
+  /** @default the system clock */
   readonly clock?: Clock;
 }
 
 export interface FileReceiverInit {
-  /** Where files go. It has to be there. */
+  /** The folder for received files. It must exist. */
   readonly folder: string;
   readonly onFile: (file: SavedFile) => void;
-  /** Is told of a file that came to nothing here, in words. */
+  /** Called when a transfer has failed at this receiver. */
   readonly onFailure?: (from: Address, name: string, error: ProtoflyError) => void;
-  /** How many files may be under way. An offer alone is none. @default 64 */
+  /** The maximum number of transfers in progress. An offer alone doesn't count. @default 64 */
   readonly maxTransfers?: number;
-  /** After how long without a chunk a transfer gives way to others, in milliseconds. @default 30_000 */
+  /** Time without a chunk after which a transfer may be ended in favour of others, in milliseconds. @default 30_000 */
   readonly quietMs?: number;
 }
 
 interface Transfer {
   /**
-   * `offered` until the first chunk, and again when the sender asks where to go on: another program may have answered
-   * that, too, and been chosen.
+   * `offered` until the first chunk, and again when the sender asks where to continue. Another program may have
+   * answered that request, too, and been chosen.
    */
   state: 'offered' | 'receiving';
   file: IncomingFile;
   readonly key: string;
-  /** What has been asked of it is done one after another. */
+  /** Settles when the last queued operation on this transfer is done. */
   turn: Promise<void>;
   heard: number;
 }
 
-/** How many transfers that are over are remembered, for what comes late or again. */
+/** The maximum number of finished transfers remembered, to answer late or repeated messages. */
 const MAX_PAST = 1000;
-/** How many offers are remembered that no chunk has followed. */
+/** The maximum number of remembered offers without a chunk. */
 const MAX_OFFERED = 1000;
 
 /**
- * Takes the files that are sent to a program's hyperties and keeps them in one folder. Whatever comes, it costs at most
- * the file it belongs to. What belongs to transfers of another receiver isn't answered.
+ * Receives the files sent to a program's hyperties and saves them in one folder. An invalid message fails at most its
+ * own transfer. Messages for transfers of another receiver are not answered.
  *
- * Several receivers may get the same offer. Each answers, the sender chooses one, and the others aren't told: so an
- * offer takes no place, opens no file and reserves no name.
+ * Several receivers may get the same offer. Each answers, and the sender chooses one without telling the others. So
+ * an offer counts towards no limit of transfers, opens no file and reserves no name.
  */
 export class FileReceiver {
   readonly #answer: FileReceiverComponents['answer'];
@@ -67,8 +67,8 @@ export class FileReceiver {
   }
 
   /**
-   * Takes one file message (`isFileMessage`) to the hyperty `to` and answers it.
-   * @returns settles when the next may come; never rejects
+   * Handles one file message (`isFileMessage`) to the hyperty `to` and answers it.
+   * @returns settles when the next message may be handled; never rejects
    */
   async take(message: Request, to: Address): Promise<void> {
     if (this.#closed) return;
@@ -76,14 +76,14 @@ export class FileReceiver {
       const part = readFileMessage(message);
       if (part.kind === 'offer') await (this.#offers = this.#offers.then(() => this.#offer(part, message, to)));
       else if (part.kind === 'chunk') await this.#chunk(part, message, to);
-      // The whole may have to be read: other messages don't wait for that.
+      // The check may read the whole file. Other messages don't wait for it.
       else void this.#end(part, message, to);
     } catch (thrown) {
       this.#refuse(message, thrown, to);
     }
   }
 
-  /** What isn't complete stays for another attempt. Idempotent. */
+  /** Closes all transfers. Incomplete files stay on disk for another attempt. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#offers;
@@ -111,7 +111,10 @@ export class FileReceiver {
     }
   }
 
-  /** Tells how much there is by now: of a file that hasn't begun here, another program may have left a part. */
+  /**
+   * Answers a repeated offer with the current offset. If nothing was received here, looks for a part left by another
+   * program.
+   */
   #offeredAgain([token, transfer]: readonly [string, Transfer], offer: Offer, message: Request, to: Address): Promise<void> {
     return this.#inTurn(transfer, async () => {
       try {
@@ -128,7 +131,7 @@ export class FileReceiver {
   async #fileOf(offer: Offer, key: PartKey, from: Address, to: Address): Promise<IncomingFile> {
     const { folder } = this.#init;
     const part = await findPart(folder, safeName(offer.name), key);
-    // More than the whole can't be a beginning of it.
+    // A part longer than the file can't be its beginning.
     const size = offer.size !== undefined && part.size > offer.size ? 0 : part.size;
     await checkRoom(folder, (offer.size ?? 0) - size);
     return new IncomingFile({ offer, key, part: { ...part, size }, folder, from, to });
@@ -138,7 +141,7 @@ export class FileReceiver {
     this.#answer(respond(message, 200, { value: { file: { transfer, offset: file.offset } } }, to));
   }
 
-  /** An offer of the same file by another program of the same sender takes the place of an older one. */
+  /** Ends an older transfer of the same file from the same sender. */
   async #supersede(key: string): Promise<void> {
     for (const [token, { turn }] of [...this.#transfers].filter(([, transfer]) => transfer.key === key)) {
       await turn;
@@ -146,7 +149,7 @@ export class FileReceiver {
     }
   }
 
-  /** @throws ProtoflyError `E_TOO_MANY` */
+  /** Ends the quietest transfer if there are too many. @throws ProtoflyError `E_TOO_MANY` if none is quiet */
   async #makeRoom(): Promise<void> {
     const { maxTransfers = 64, quietMs = 30_000 } = this.#init;
     for (;;) {
@@ -159,13 +162,16 @@ export class FileReceiver {
     }
   }
 
-  /** The oldest go first: their senders have long chosen another receiver, or will ask again. */
+  /** Forgets the oldest offers. Their senders have chosen another receiver, or will ask again. */
   #forgetOffers(): void {
     const offered = [...this.#transfers].filter(([, { state }]) => state === 'offered');
     for (const [token] of offered.slice(0, Math.max(0, offered.length - MAX_OFFERED))) this.#transfers.delete(token);
   }
 
-  /** The sender has chosen this receiver. @throws ProtoflyError `E_TOO_MANY` */
+  /**
+   * Starts the transfer: its first chunk shows that the sender has chosen this receiver.
+   * @throws ProtoflyError `E_TOO_MANY`
+   */
   async #begin(transfer: Transfer): Promise<void> {
     if (transfer.state === 'receiving') return;
     await this.#makeRoom();
@@ -205,19 +211,19 @@ export class FileReceiver {
     });
   }
 
-  /** One after another; a failure is told by `run` itself. */
+  /** Queues an operation on a transfer. `run` reports its own failure. */
   #inTurn(transfer: Transfer, run: () => Promise<void>): Promise<void> {
     transfer.turn = transfer.turn.then(run);
     return transfer.turn;
   }
 
-  /** A transfer, for the sender who began it. */
+  /** Returns a transfer if the message is from its sender. */
   #mine(token: string, message: Request): Transfer | undefined {
     const transfer = this.#transfers.get(token);
     return transfer?.file.init.from === message.from ? transfer : undefined;
   }
 
-  /** Answers what comes for a transfer that is over; what belongs to another receiver is left to that. */
+  /** Answers a message for a finished transfer. Ignores messages for other receivers. */
   #late(token: string, message: Request, to: Address): void {
     const outcome = this.#past.get(token);
     if (outcome instanceof ProtoflyError) this.#refuse(message, outcome, to);

@@ -3,7 +3,7 @@ import { access, mkdir, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
 
-/** The folder that files are to go into; made where it isn't there. @throws ProtoflyError `E_USAGE` when it can't be one */
+/** Returns the folder for received files, created if missing. @throws ProtoflyError `E_USAGE` if it can't be used */
 export const saveFolder = async (path: string): Promise<string> => {
   try {
     await mkdir(path, { recursive: true });

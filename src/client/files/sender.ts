@@ -4,16 +4,19 @@ import { acceptedOf, chunkValue, endValue, offerValue, WINDOW_CHUNKS, type Accep
 
 export interface FileSenderComponents {
   readonly source: Source;
-  /** Sends a value to the receiver's program and resolves with its final answer, whatever that is. @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED` */
+  /**
+   * Sends a value to the receiver's program and resolves with its final response, whatever its code.
+   * @throws ProtoflyError `E_TIMEOUT`, `E_LINK_CLOSED`
+   */
   readonly request: (value: unknown, timeoutMs: number) => Promise<Response>;
-  /** @default the system's */
+  /** @default the system clock */
   readonly clock?: Clock;
 }
 
 export interface FileSenderInit {
-  /** How long there may be no progress, in milliseconds. @default 30_000 */
+  /** Longest time without progress, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number | undefined;
-  /** How long no answer may come to anything before the receiver is asked where to go on, in milliseconds. @default 3000 */
+  /** Time without any response after which the receiver is asked where to continue, in milliseconds. @default 3000 */
   readonly stallMs?: number;
   readonly onProgress?: ((sent: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -22,27 +25,27 @@ export interface FileSenderInit {
 export interface SentFile {
   readonly size: number;
   readonly sha256: string;
-  /** How much the receiver had of it when it was offered. */
+  /** The number of bytes that the receiver already had when the file was offered. */
   readonly resumedFrom: number;
   readonly seconds: number;
-  /** The way by which most of it came in, as the receiver's runtime says: `p2p`, `msg-node` or `local`. */
+  /** The path by which most bytes arrived, as reported by the receiver's runtime: `p2p`, `msg-node` or `local`. */
   readonly via: string | undefined;
 }
 
-/** How long a program may take to answer an offer, in milliseconds. */
+/** Time for a program to answer an offer, in milliseconds. */
 const OFFER_MS = 10_000;
-/** How long to wait before the receiver is looked for again. */
+/** Pause before the file is offered again, in milliseconds. */
 const AGAIN_MS = 300;
-/** How many bytes a second the receiver's disk is believed to read, when it hashes the whole. */
+/** Assumed rate at which the receiver hashes the whole file, in bytes per second. */
 const HASH_RATE = 20 * 1024 * 1024;
 
-/** What may be better in a moment. That there is no such address may too, once there was one. */
+/** Errors that may pass. `E_NOT_FOUND` is one of them only after the address has existed. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['E_UNAVAILABLE', 'E_UNREACHABLE', 'E_TIMEOUT', 'E_TOO_MANY', 'E_NOT_FOUND']);
 const isPassing = (thrown: unknown): boolean => thrown instanceof ProtoflyError && PASSING.has(thrown.code);
 
 const HINT = 'receive files there: protofly msg tail NAME --save DIR';
 
-/** Chunks under way, and the first thing that went wrong with one. */
+/** The state of one run of chunks. `outstanding` is the number of chunks in flight. */
 interface Run {
   outstanding: number;
   heard: number;
@@ -51,8 +54,8 @@ interface Run {
 }
 
 /**
- * Sends one file to one receiver. The receiver answers each chunk when it has written it; where answers stop coming it
- * is asked where to go on, until there has been no progress for `timeoutMs`.
+ * Sends one file to one receiver. The receiver acknowledges each chunk once written. If acknowledgements stop, the
+ * sender asks where to continue, until there has been no progress for `timeoutMs`.
  */
 export class FileSender {
   readonly #source: Source;
@@ -61,13 +64,13 @@ export class FileSender {
   readonly #timeoutMs: number;
   readonly #stallMs: number;
   readonly #init: FileSenderInit;
-  /** When the receiver last had more than before. */
+  /** Time of the last progress at the receiver. */
   #progressed: number;
-  /** How much it has, as far as it has told. */
+  /** The number of bytes that the receiver has acknowledged. */
   #had = 0;
-  /** How many bytes came in by which way, as far as answers tell. */
+  /** The number of bytes that arrived by each path, as far as responses report it. */
   readonly #ways = new Map<string, number>();
-  /** How long its check of the whole may take, in milliseconds, once that has begun. */
+  /** Time allowed for the receiver's final check, in milliseconds. 0 until the check has begun. */
   #checkMs = 0;
 
   constructor({ source, request, clock = systemClock }: FileSenderComponents, init: FileSenderInit = {}) {
@@ -80,12 +83,15 @@ export class FileSender {
     this.#progressed = clock.now();
   }
 
-  /** How much the receiver is known to have. */
+  /** The number of bytes that the receiver is known to have. */
   get had(): number {
     return this.#had;
   }
 
-  /** @throws ProtoflyError `E_UNAVAILABLE` when nobody takes it, `E_CONFLICT` when it changed meanwhile, and as the receiver refuses */
+  /**
+   * @throws ProtoflyError `E_UNAVAILABLE` if no receiver takes the file, `E_CONFLICT` if the file changed while it
+   * was sent, or the receiver's refusal
+   */
   async send(): Promise<SentFile> {
     const started = this.#clock.now();
     let accepted = await this.#first().catch((thrown: unknown) => { throw this.#unwanted(thrown); });
@@ -97,7 +103,7 @@ export class FileSender {
         const { size, sha256 } = await this.#end(accepted);
         return { size, sha256, resumedFrom, seconds: (this.#clock.now() - started) / 1000, via: this.#via() };
       } catch (thrown) {
-        // What the receiver had wasn't the beginning of this file, and it has thrown that away.
+        // The receiver's part wasn't the beginning of this file, and the receiver has deleted it.
         const spoilt = thrown instanceof ProtoflyError && thrown.code === 'E_CONFLICT' && !fresh && !(await this.#source.changed());
         if (!spoilt && !isPassing(thrown)) throw await this.#explained(thrown);
         if (spoilt) fresh = true;
@@ -107,7 +113,7 @@ export class FileSender {
     }
   }
 
-  /** Offers the file to somebody who should be there: only that the offer, or its answer, was lost is no reason to give up. */
+  /** Makes the first offer. Repeats it only after a timeout, since the offer or its response may be lost. */
   async #first(): Promise<Accepted> {
     const until = this.#clock.now() + Math.min(OFFER_MS, this.#timeoutMs);
     for (let wait = this.#stallMs; ; wait *= 2) {
@@ -120,7 +126,7 @@ export class FileSender {
     }
   }
 
-  /** Offers the file until somebody takes it. @throws what kept it from being taken, when the time is up */
+  /** Offers the file until a receiver accepts it. @throws the last error, when the time is up */
   async #again(reason: unknown): Promise<Accepted> {
     let why = reason;
     for (let wait = this.#stallMs; ; wait = Math.min(wait * 2, OFFER_MS)) {
@@ -141,13 +147,13 @@ export class FileSender {
     const response = await this.#ask(offerValue({ kind: 'offer', id, name, ...(size === undefined ? {} : { size }), ...(sha256 === undefined ? {} : { sha256 }) }), timeoutMs);
     const accepted = acceptedOf(response.body.value);
     if (accepted === undefined || (size !== undefined && accepted.offset > size)) throw new ProtoflyError('E_REFUSED', 'the program at the other end takes no files', { hint: HINT });
-    // It may have lost what it had.
+    // The receiver may have lost its part.
     if (accepted.offset < this.#had) this.#had = accepted.offset;
     this.#told(accepted.offset);
     return accepted;
   }
 
-  /** Sends all that is missing, and waits until it is written. */
+  /** Sends all missing chunks, and waits until they are written. */
   async #chunks({ transfer, offset }: Accepted): Promise<void> {
     const run: Run = { outstanding: 0, heard: this.#clock.now(), over: false, wake: undefined };
     let stop: (error: unknown) => void = () => undefined;
@@ -188,7 +194,7 @@ export class FileSender {
     while (run.outstanding > 0 && !run.over) await change();
   }
 
-  /** Ends a run in which nothing is heard. */
+  /** Ends a run in which no response has come for `stallMs`. */
   #watch(run: Run, stop: (error: unknown) => void): void {
     if (run.over) return;
     const left = run.outstanding === 0 ? this.#stallMs : run.heard + this.#stallMs - this.#clock.now();
@@ -197,8 +203,8 @@ export class FileSender {
   }
 
   /**
-   * The receiver checks the whole. Where its answer is lost it is asked again; only when it doesn't know this transfer
-   * any more has it to be offered anew.
+   * Has the receiver check the whole file. If the response is lost, asks once more. If the receiver no longer knows
+   * the transfer, the file must be offered again.
    */
   async #end({ transfer }: Accepted): Promise<{ readonly size: number; readonly sha256: string }> {
     const digest = this.#source.digest();
@@ -219,7 +225,7 @@ export class FileSender {
     return response;
   }
 
-  /** So many bytes of the file have been answered. */
+  /** Counts acknowledged bytes by their path. */
   #came({ body: { path } }: Response, bytes: number): void {
     if (path === 'p2p' || path === 'msg-node' || path === 'local') this.#ways.set(path, (this.#ways.get(path) ?? 0) + bytes);
   }
@@ -246,7 +252,7 @@ export class FileSender {
     });
   }
 
-  /** Why nobody took the offer, in words that help. */
+  /** Explains why no receiver accepted the offer. */
   #unwanted(thrown: unknown): unknown {
     if (!(thrown instanceof ProtoflyError)) return thrown;
     if (thrown.code === 'E_TIMEOUT') return new ProtoflyError('E_UNAVAILABLE', 'nobody at the other end answers the offer of a file', { hint: HINT, cause: thrown });

@@ -5,29 +5,36 @@ import { basename } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
 import { CHUNK_BYTES } from './wire.js';
 
-/** What is sent. Holds no more of it than is under way. */
+/** The content to send. It holds only the bytes in flight. */
 export interface Source {
-  /** The same for the same content, where that is known before it is sent. */
+  /** An id that is equal for equal content, if the content is known before it is sent. */
   readonly id: string;
   readonly name: string;
-  /** Absent where only its end will tell. */
+  /** Size in bytes. Undefined if it is known only at the end. */
   readonly size?: number;
   readonly sha256?: string;
-  /** At most a chunk, nothing behind the end. May be called again while it is pending. @throws ProtoflyError */
+  /**
+   * Returns at most one chunk, or an empty buffer at the end. May be called while a previous call is pending.
+   * @throws ProtoflyError
+   */
   read(offset: number): Promise<Buffer>;
-  /** The receiver has everything below. */
+  /** Releases all bytes before `offset`: the receiver has them. */
   release(offset: number): void;
-  /** Of all that was read, at the end. */
+  /** Returns size and SHA-256 of all bytes read. Valid at the end. */
   digest(): { readonly size: number; readonly sha256: string };
-  /** Whether it is no longer what it was at the beginning. */
+  /** True if the content has changed since the beginning. */
   changed(): Promise<boolean>;
-  /** Idempotent. */
+  /** Closes the source. Idempotent. */
   close(): Promise<void>;
 }
 
 const HASH_BYTES = 1024 * 1024;
 
-/** The first `size` bytes of an open file, or as many as there are: how many, and their SHA-256 in lower-case hex. @throws what the file system says */
+/**
+ * Reads up to `size` bytes of an open file.
+ * @returns the number of bytes and their SHA-256 in lower-case hex
+ * @throws errors of the file system
+ */
 const readThrough = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<{ readonly size: number; readonly sha256: string }> => {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(HASH_BYTES);
@@ -42,7 +49,10 @@ const readThrough = async (handle: FileHandle, size: number, signal?: AbortSigna
   return { size: at, sha256: hash.digest('hex') };
 };
 
-/** SHA-256 of the first `size` bytes of an open file, in lower-case hex. @throws what the file system says */
+/**
+ * Returns the SHA-256 of the first `size` bytes of an open file, in lower-case hex.
+ * @throws errors of the file system
+ */
 export const hashFile = async (handle: FileHandle, size: number, signal?: AbortSignal): Promise<string> => (await readThrough(handle, size, signal)).sha256;
 
 const unreadable = (path: string, cause: unknown): ProtoflyError => {
@@ -56,7 +66,10 @@ const stateOf = async (handle: FileHandle): Promise<string> => {
   return `${String(size)} ${String(mtimeNs)}`;
 };
 
-/** Opens a file without waiting for whatever it may be, and sees to it that it is one. @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE` */
+/**
+ * Opens a file without blocking, and checks that it is a regular file.
+ * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
+ */
 const openRegular = async (path: string): Promise<FileHandle> => {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => { throw unreadable(path, cause); });
   const stat = await handle.stat();
@@ -65,11 +78,14 @@ const openRegular = async (path: string): Promise<FileHandle> => {
   throw new ProtoflyError('E_USAGE', stat.isDirectory() ? `${path} is a folder` : `${path} is no file`, { hint: stat.isDirectory() ? 'pack it first: tar cz … | protofly msg send ADDRESS --file - --name …' : 'a stream is sent with --file - --name NAME' });
 };
 
-/** Whether a file holds what its size says. Those of /proc and /sys are made when they are read, and say anything. */
+/**
+ * True if a file has the size that it reports. Files of /proc and /sys are generated on reading, and may report any
+ * size.
+ */
 const isSized = async (handle: FileHandle, said: number, found: number): Promise<boolean> =>
   said === found && (said > 0 || (await handle.read(Buffer.allocUnsafe(1), 0, 1, 0)).bytesRead === 0);
 
-/** A file whose size isn't known before it has been read: it is sent as it is read, to its end. */
+/** Returns a source for a file of unknown size. It is sent while it is read, up to its end. */
 const unsizedSource = (handle: FileHandle, path: string, name: string): Source => {
   const source = streamSource(handle.createReadStream({ start: 0, autoClose: false }), { name });
   return {
@@ -83,8 +99,8 @@ const unsizedSource = (handle: FileHandle, path: string, name: string): Source =
 };
 
 /**
- * A file on disk. It is read once before it is sent, for its hash: by that a receiver knows what it has of it already.
- * A file that holds something else than its size says is sent like a stream.
+ * Returns a source for a file on disk. It is read once before sending, for its hash: the receiver uses the hash to
+ * find a part that it already has. A file whose content doesn't match its reported size is sent like a stream.
  * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`, or the signal's reason
  */
 export const fileSource = async (path: string, { name = basename(path), signal }: { readonly name?: string | undefined; readonly signal?: AbortSignal | undefined } = {}): Promise<Source> => {
@@ -116,7 +132,10 @@ export const fileSource = async (path: string, { name = basename(path), signal }
   }
 };
 
-/** What comes from somewhere and can't be had again. What the receiver hasn't got yet is kept; no more than that is read. */
+/**
+ * Returns a source for a stream that can't be read again. It keeps the bytes that the receiver doesn't have yet, and
+ * reads no further than asked.
+ */
 export const streamSource = (stream: AsyncIterable<Buffer>, { name }: { readonly name: string }): Source => {
   const iterator = stream[Symbol.asyncIterator]();
   const hash = createHash('sha256');

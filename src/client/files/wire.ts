@@ -1,28 +1,28 @@
 import { expectationOf, ProtoflyError, type Request } from '../../protocol/index.js';
 
-/** How much of a file one message carries, in bytes. */
+/** Size of a chunk, in bytes. */
 export const CHUNK_BYTES = 64 * 1024;
-/** How many of them are under way at once: less than 1 MiB with all that is around them. */
+/** Maximum number of chunks in flight. Together with their encoding, they stay below 1 MiB. */
 export const WINDOW_CHUNKS = 11;
-/** The largest chunk that is taken from others. */
+/** Largest chunk accepted from other senders, in bytes. */
 export const MAX_CHUNK_BYTES = 1024 * 1024;
 
 /** @see docs/protocol.md, "Files" */
 export interface Offer {
   readonly kind: 'offer';
-  /** The same whenever the same file is offered again. */
+  /** The same id whenever the same file is offered again. */
   readonly id: string;
   readonly name: string;
-  /** In bytes; absent where the sender doesn't know it yet. */
+  /** Size in bytes. Undefined if the sender doesn't know it yet. */
   readonly size?: number;
-  /** Of the whole, in lower-case hex; absent where the sender doesn't know it yet. */
+  /** SHA-256 of the whole, in lower-case hex. Undefined if the sender doesn't know it yet. */
   readonly sha256?: string;
   readonly mimetype?: string;
 }
 
 export interface Chunk {
   readonly kind: 'chunk';
-  /** What the receiver calls this transfer. */
+  /** The receiver's id of this transfer. */
   readonly transfer: string;
   readonly offset: number;
   readonly bytes: Buffer;
@@ -40,7 +40,7 @@ export type FileMessage = Offer | Chunk | End;
 /** A receiver's answer to an offer. */
 export interface Accepted {
   readonly transfer: string;
-  /** From where to go on. */
+  /** The offset at which to continue. */
   readonly offset: number;
 }
 
@@ -57,14 +57,14 @@ const fileOf = (request: Request): Record<string, unknown> | undefined => {
   return isRecord(value) && isRecord(value['file']) ? value['file'] : undefined;
 };
 
-/** Whether a message is meant to be a part of a file's transfer. Whether it is in order, `readFileMessage` says. */
+/** True if a message is meant as part of a file transfer. `readFileMessage` checks whether it is valid. */
 export const isFileMessage = (request: Request): boolean => {
   if (request.type !== 'create' || expectationOf(request) !== 'response') return false;
   const file = fileOf(request);
   return file !== undefined && (file['transfer'] !== undefined || (file['id'] !== undefined && file['name'] !== undefined));
 };
 
-/** Strict: what a lenient reader would skip is not in the file afterwards. */
+/** Decodes strictly. A lenient decoder would skip invalid characters, and they would be missing in the file. */
 const bytesOf = (content: unknown): Buffer => {
   if (typeof content !== 'string' || content === '') throw malformed('content is not base64');
   if (content.length > Math.ceil(MAX_CHUNK_BYTES / 3) * 4) throw new ProtoflyError('E_TOO_LARGE', `a chunk has at most ${String(MAX_CHUNK_BYTES)} bytes`);
@@ -99,7 +99,7 @@ export const offerValue = ({ kind: _kind, ...file }: Offer): unknown => ({ file 
 export const chunkValue = ({ transfer, offset, bytes }: Chunk): unknown => ({ file: { transfer, offset }, content: bytes.toString('base64') });
 export const endValue = ({ transfer, size, sha256 }: End): unknown => ({ file: { transfer, end: true, size, sha256 } });
 
-/** Reads a receiver's answer to an offer; undefined where it is none. */
+/** Reads a receiver's response to an offer. Undefined if it is something else. */
 export const acceptedOf = (value: unknown): Accepted | undefined => {
   if (!isRecord(value) || !isRecord(value['file'])) return undefined;
   const { transfer, offset } = value['file'];

@@ -5,7 +5,7 @@ import { catalogueAddress, CHANNEL_LABEL, ProtoflyError, asProtoflyError } from 
 import type { Collection } from '../../store/store.js';
 import { parseDescriptor, parseSourcePackage, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
 
-/** One entry: what it says of itself, and its code where it has some. */
+/** One entry: its descriptor, and its code, if any. */
 export interface CatalogueEntry {
   readonly descriptor: Descriptor;
   readonly source?: SourcePackage;
@@ -14,8 +14,8 @@ export interface CatalogueEntry {
 const DESCRIPTOR = '.descriptor.json';
 
 /**
- * Reads the stubs that the build made: `<name>.descriptor.json` and `<name>.js` beside it.
- * @throws ProtoflyError `E_DESCRIPTOR` for a folder that can't be read or holds something else under these names
+ * Reads the built stubs: `<name>.descriptor.json`, each with `<name>.js` beside it.
+ * @throws ProtoflyError `E_DESCRIPTOR` for an unreadable folder or invalid files
  */
 export const readStubs = (folder: string): CatalogueEntry[] => {
   const read = (name: string): CatalogueEntry => {
@@ -31,14 +31,14 @@ export const readStubs = (folder: string): CatalogueEntry[] => {
   }
 };
 
-/** The folder of the stubs that come with this package, whether this runs compiled or from source. */
+/** Returns the folder of the stubs in this package, both compiled and from source. */
 export const packagedStubs = (): string => fileURLToPath(new URL('../../../dist/protostubs', import.meta.url));
 
-/** A domain's own copy of the stubs that came with its installation. */
+/** A domain's own copy of the stubs of its installation. */
 export type InstalledStubs = Collection<CatalogueEntry>;
 
 /**
- * The stubs of an installation; where its folder is gone, those that a domain kept of it.
+ * Returns the stubs of an installation, or the domain's copy if the folder is gone.
  * @throws ProtoflyError `E_DESCRIPTOR` as `readStubs`
  */
 export const installedStubs = (folder: string, kept: InstalledStubs): CatalogueEntry[] => {
@@ -46,7 +46,7 @@ export const installedStubs = (folder: string, kept: InstalledStubs): CatalogueE
   return copies.length > 0 && !existsSync(folder) ? copies : readStubs(folder);
 };
 
-/** Has the domain's copy be these. Resolves when it would survive a crash. */
+/** Replaces the domain's copy by these stubs. Resolves when they would survive a crash. */
 export const keepStubs = async (kept: InstalledStubs, stubs: readonly CatalogueEntry[]): Promise<void> => {
   const names = new Set(stubs.map(({ descriptor }) => descriptor.objectName));
   await Promise.all([...kept.entries()].filter(([name]) => !names.has(name)).map(([name]) => kept.delete(name)));
@@ -81,7 +81,10 @@ const schemaEntry = (name: string, description: string, schema: unknown): Catalo
   source: parseSourcePackage({ sourceCodeClassname: name, sourceCode: JSON.stringify(schema) }),
 });
 
-/** What every domain offers besides its stubs: the Connection schema, and what a runtime here takes for P2P. */
+/**
+ * Returns the entries that every domain offers besides its stubs: the Connection schema, and the default runtime with
+ * the addresses of its P2P stubs.
+ */
 export const commonEntries = (domain: string): CatalogueEntry[] => [
   schemaEntry('Connection', 'the data object with which two P2P stubs find each other', connectionSchema),
   {

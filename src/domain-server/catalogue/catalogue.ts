@@ -13,23 +13,23 @@ export interface CatalogueComponents {
 
 export interface CatalogueInit {
   readonly domain: string;
-  /** Entries that are there without having been published; a published one of the same name goes before. */
+  /** Built-in entries. A published entry of the same name takes precedence. */
   readonly entries: readonly CatalogueEntry[];
-  /** The stub that `protocolstub/default` stands for, where none has that name. */
+  /** The stub returned for `protocolstub/default`, if no stub has that name. */
   readonly defaultStub: string | undefined;
 }
 
-/** What became of a publication. */
+/** The result of a publication. */
 export interface Published {
   readonly type: CatalogueType;
   readonly name: string;
   readonly version: string;
   readonly cguid: string;
-  /** Content address of the code, where there is some. */
+  /** Content address of the code, if any. */
   readonly hash?: string;
 }
 
-/** Code that was replaced. */
+/** Code that was replaced by a newer version. */
 interface Earlier {
   readonly source: SourcePackage;
   /** Higher is newer. */
@@ -40,11 +40,11 @@ interface Found {
   readonly key: string;
   readonly descriptor: Descriptor;
   readonly source: () => SourcePackage | undefined;
-  /** Of the code that is here. */
+  /** Content address of the code, if the code is stored here. */
   readonly hash: string | undefined;
 }
 
-/** How many versions of an entry's code stay available after they have been replaced. */
+/** The number of replaced versions of an entry's code that stay available. */
 const KEPT_VERSIONS = 4;
 
 export const isCatalogueType = (text: string): text is CatalogueType => (CATALOGUE_TYPES as readonly string[]).includes(text);
@@ -52,8 +52,8 @@ export const isCatalogueType = (text: string): text is CatalogueType => (CATALOG
 const hashOf = (source: SourcePackage | undefined): string | undefined => (source === undefined ? undefined : contentHash(sourceBytes(source)));
 
 /**
- * What the domain offers for download, signed by whoever signs for the domain. Published entries are in the store,
- * built-in ones are handed in.
+ * The entries that the domain offers for download, signed by its signer. Published entries are in the store; built-in
+ * entries are passed in.
  * @see docs/protocol.md, "Catalogue"
  */
 export class Catalogue {
@@ -62,7 +62,7 @@ export class Catalogue {
   readonly #builtIn: ReadonlyMap<string, Found>;
   readonly #descriptors: Collection<Descriptor>;
   readonly #sources: Collection<SourcePackage>;
-  /** By key and content address. */
+  /** Replaced code, by key and content address. */
   readonly #earlier: Collection<Earlier>;
   readonly #store: Store;
   readonly #signed: Signed;
@@ -82,8 +82,8 @@ export class Catalogue {
   }
 
   /**
-   * Offers an entry, in place of the one of that type and name; the code that it replaces stays available for a few
-   * versions more. The same again changes nothing.
+   * Publishes an entry, in place of the one of the same type and name. The replaced code stays available for the next
+   * `KEPT_VERSIONS` versions. Publishing the same entry again changes nothing.
    * @throws ProtoflyError `E_DESCRIPTOR`, `E_PACKAGE_SIZE`
    */
   async publish(publication: Publication): Promise<Published> {
@@ -107,7 +107,7 @@ export class Catalogue {
     return [...names].sort();
   }
 
-  /** @param url of the message node, as the asker reaches it: it goes into the configuration of the domain's stub */
+  /** @param url of the message node, as this client reaches it; it goes into the configuration of the domain's stub */
   async descriptor(type: CatalogueType, name: string, url: string): Promise<Descriptor | undefined> {
     const [found] = this.#found(type, name);
     if (found === undefined) return undefined;
@@ -118,13 +118,13 @@ export class Catalogue {
     return this.#signed.descriptor({
       ...descriptor,
       objectName: name,
-      // A stub that was made for this domain may have an address of its own.
+      // A stub published for this domain may have a URL of its own.
       ...(isDefault ? { configuration: isAlias ? { ...configuration, url } : { url, ...configuration } } : {}),
       ...(hash === undefined ? {} : { sourceHash: hash, sourcePackageURL: `${catalogueAddress(this.#domain, type, name)}/sourcePackage/${hash}` }),
     });
   }
 
-  /** @param hash content address of the version that is meant. @default the one that is offered now */
+  /** @param hash content address of the wanted version. @default the current version */
   async source(type: CatalogueType, name: string, hash?: string): Promise<SourcePackage | undefined> {
     const candidates = this.#found(type, name);
     const wanted = hash ?? candidates[0]?.hash;
@@ -137,7 +137,7 @@ export class Catalogue {
     return undefined;
   }
 
-  /** What a name stands for, first what it stands for now. */
+  /** Returns the entries that a name stands for, the current one first. */
   #found(type: CatalogueType, name: string): Found[] {
     if (!NAME_SHAPE.test(name)) return [];
     const names = type === 'protocolstub' && name === 'default' && this.#defaultStub !== undefined ? [name, this.#defaultStub] : [name];
@@ -148,12 +148,12 @@ export class Catalogue {
     const descriptor = this.#descriptors.get(key);
     if (descriptor === undefined) return this.#builtIn.get(key);
     const source = (): SourcePackage | undefined => this.#sources.get(key);
-    // Code that is elsewhere has its address in the descriptor.
+    // If the code is elsewhere, the descriptor holds its address.
     const hash = descriptor.sourcePackageURL === '' ? descriptor.sourceHash ?? hashOf(source()) : undefined;
     return { key, descriptor, source, hash };
   }
 
-  /** Keeps published code that is about to be replaced, and forgets the oldest. */
+  /** Keeps published code that is about to be replaced, and deletes the oldest. */
   #setAside(key: string, next: string | undefined): void {
     const source = this.#sources.get(key);
     const hash = hashOf(source);

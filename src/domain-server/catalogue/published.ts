@@ -3,17 +3,20 @@ import { ProtoflyError } from '../../protocol/index.js';
 import { MAX_SOURCE, parseDescriptor, parseSourcePackage, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
 import { contentHash, sourceBytes } from '../../security/index.js';
 
-/** The longest descriptor, as JSON without its code: its signature repeats it, and both have to fit in what runtimes take. In bytes. */
+/**
+ * Maximum size of a descriptor as JSON without its code, in bytes. Its signature repeats it, and both must fit into
+ * the limit of runtimes.
+ */
 export const MAX_DESCRIPTOR_BYTES = 24 * 1024;
 
-/** An entry as it may come from whoever publishes it. */
+/** An unchecked entry, as sent by its publisher. */
 export interface Publication {
-  /** May have its code in `sourcePackage`; `cguid` and `version` may be left out. */
+  /** May contain its code in `sourcePackage`. `cguid` and `version` are optional. */
   readonly descriptor: unknown;
   readonly source?: unknown;
 }
 
-/** An entry that has been checked, as it is kept. */
+/** A checked entry, as stored. */
 export interface Checked {
   readonly descriptor: Descriptor;
   readonly source: SourcePackage | undefined;
@@ -31,19 +34,19 @@ const checkSource = (given: unknown): SourcePackage => {
   return { ...parseSourcePackage(given), signature: '' };
 };
 
-/** The version after another one: its last number goes up by one. */
+/** Returns the next version: the last number plus one. */
 const versionAfter = (version: string): string => {
   const match = /^(.*?)(\d+)(\D*)$/s.exec(version);
   return match === null ? `${version}.1` : `${match[1]!}${String(BigInt(match[2]!) + 1n)}${match[3]!}`;
 };
 
-/** What is left of a descriptor without the names of its versions. */
+/** Returns a descriptor without `cguid` and `version`. */
 const unversioned = ({ cguid: _, version: __, ...rest }: Descriptor): object => JSON.parse(JSON.stringify(rest)) as object;
 
 /**
- * Checks what is to be published, and fills in what may be left out: as `cguid` the hash of the content, as `version`
- * the one after `before`'s, or the same where nothing has changed.
- * @param before what has been published under this name
+ * Checks a publication and fills in missing fields. `cguid` defaults to the hash of the content. `version` defaults
+ * to the one after `before`'s, or the same if nothing has changed.
+ * @param before returns the entry published under this name
  * @throws ProtoflyError `E_DESCRIPTOR`, `E_PACKAGE_SIZE`
  */
 export const checkPublication = ({ descriptor: given, source: apart }: Publication, before: (descriptor: Descriptor) => Descriptor | undefined): Checked => {
@@ -62,7 +65,7 @@ export const checkPublication = ({ descriptor: given, source: apart }: Publicati
   return { descriptor, source };
 };
 
-/** Code that is elsewhere has to be somewhere. */
+/** Checks that code which isn't given has an address. */
 const checkReference = ({ type, sourcePackageURL }: Descriptor, sourceHash: string | undefined): void => {
   if (sourcePackageURL !== '' && !URL.canParse(sourcePackageURL)) throw bad(`sourcePackageURL is no URL, and the code isn't given: ${sourcePackageURL.slice(0, 200)}`);
   if (sourcePackageURL === '' && (type === 'protocolstub' || sourceHash !== undefined)) throw bad('its code is missing: give sourcePackage, or say where it is in sourcePackageURL');

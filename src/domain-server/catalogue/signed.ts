@@ -2,23 +2,23 @@ import { LruMap } from '../../kit/lru-map.js';
 import type { Descriptor, SourcePackage } from '../../protocol/descriptor.js';
 import { digest } from '../shard/keys.js';
 
-/** Whoever signs for the domain. */
+/** Signs the domain's descriptors and code. */
 export interface Signer {
-  /** Changes when a new key takes over. */
+  /** The id of the current key. It changes when a new key takes over. */
   readonly keyId: string;
   descriptor(descriptor: Descriptor): Promise<Descriptor>;
   source(source: SourcePackage): Promise<SourcePackage>;
 }
 
 /**
- * Signatures that were made, so that not every request costs one; the least recently used go first. A descriptor that
- * tells each asker his own address of the message node is signed once for each of them.
+ * A cache of signatures. The least recently used are evicted first. A descriptor that contains the client's own
+ * address of the message node is signed once per address.
  */
 export class Signed {
   readonly #signer: Signer;
   readonly #made: LruMap<string, Promise<string>>;
 
-  /** @param limit how many signatures are remembered */
+  /** @param limit the maximum number of cached signatures */
   constructor(signer: Signer, limit = 512) {
     this.#signer = signer;
     this.#made = new LruMap(limit);

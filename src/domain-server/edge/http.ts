@@ -8,19 +8,19 @@ import type { ListedKey } from '../publisher/index.js';
 
 export interface HttpComponents {
   readonly catalogue: Catalogue;
-  /** Whose keys the catalogue is signed with, the current one first. */
+  /** The publisher keys that sign the catalogue, the current one first. */
   readonly publisher: { readonly keys: readonly ListedKey[] };
   readonly log: (text: string, details?: Record<string, unknown>) => void;
 }
 
 export interface HttpInit {
   readonly domain: string;
-  /** The first one is that of the domain's own stub, where `own` is empty. */
+  /** The protocols of the message node. If `own` is empty, the domain's default stub is that of the first. */
   readonly protocols: readonly Protocol[];
-  /** Where the message node is over protocols that the server's owner brings. They go before `protocols`. */
+  /** URLs of the message node over protocols added by the server's owner. They precede `protocols`. */
   readonly own: Readonly<Record<string, string>>;
   readonly secure: boolean;
-  /** `host:port` where the server can be reached, when a request doesn't say. */
+  /** Returns `host:port` of the server, for requests without a host. */
   readonly authority: () => string;
   readonly iceServers: readonly string[];
 }
@@ -29,7 +29,7 @@ interface Answer {
   readonly status: number;
   readonly body: unknown;
   readonly headers?: Record<string, string>;
-  /** Whether it never changes. */
+  /** True if the answer never changes. */
   readonly immutable?: boolean;
 }
 
@@ -39,9 +39,9 @@ const HOST = /^[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$|^\[[0-9A-Fa-f:.]{2,45}\](?::\d
 const failure = (status: number, error: string, description: string, headers: Record<string, string> = {}): Answer => ({ status, body: { error, description }, headers });
 const notFound = (description: string): Answer => failure(404, 'E_NOT_FOUND', description);
 
-/** Answers plain HTTP requests: whether the server is well, what the domain is, and its catalogue. */
+/** Answers plain HTTP requests: health, domain information, and the catalogue. */
 export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init: HttpInit): RequestListener => {
-  /** Where the message node is, as this client reaches it. */
+  /** Returns the URL of the message node as this client reaches it. */
   const endpoint = (request: IncomingMessage, protocol: Protocol): string => {
     const { host } = request.headers;
     return endpointOf(protocol, init.secure, host !== undefined && HOST.test(host) ? host : init.authority());
@@ -97,7 +97,7 @@ export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init
   };
 
   return (request, response) => {
-    // Bodies aren't wanted: what comes is read and thrown away, so that the connection can be used again.
+    // Bodies are ignored, but must be read so that the connection can be reused.
     request.resume();
     request.on('error', () => undefined);
     response.on('error', () => undefined);

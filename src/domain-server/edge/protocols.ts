@@ -5,8 +5,9 @@ export const PROTOCOLS = ['websocket', 'rest'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
 /**
- * @param own names of protocols that the server's owner brings: with one of those there may be none of these
- * @throws ProtoflyError `E_USAGE` for an unknown one, one that is there twice, or none at all
+ * Checks the chosen protocols. The list may be empty if `own` isn't.
+ * @param own names of protocols added by the server's owner
+ * @throws ProtoflyError `E_USAGE` for an unknown, repeated or missing protocol
  */
 export const checkProtocols = (given: readonly string[], own: readonly string[] = []): readonly Protocol[] => {
   const known: readonly string[] = PROTOCOLS;
@@ -19,9 +20,9 @@ export const checkProtocols = (given: readonly string[], own: readonly string[] 
   return [...given] as Protocol[];
 };
 
-/** Where a message node is. @param authority `host:port` */
+/** Returns the URL of a message node. @param authority `host:port` */
 export const endpointOf = (protocol: Protocol, secure: boolean, authority: string): string =>
   protocol === 'websocket' ? `${secure ? 'wss' : 'ws'}://${authority}/ws` : `${secure ? 'https' : 'http'}://${authority}/rest`;
 
-/** The protostub that speaks it. */
+/** Returns the name of the protostub for a protocol. */
 export const stubOf = (protocol: Protocol): string => `msg-node-${protocol}`;

@@ -12,14 +12,14 @@ export interface WebsocketsComponents {
 }
 
 export interface WebsocketsInit {
-  /** Pings clients this often, sooner those that are sent something and from which nothing comes. */
+  /** Interval of the pings, in milliseconds. A client that is sent something and is silent is pinged sooner. */
   readonly keepAliveMs: number;
 }
 
-/** How long what was accepted for a client may take to leave when its connection is closed. */
+/** Time for accepted messages to leave when the connection is closed, in milliseconds. */
 const LINGER_MS = 1000;
 
-/** Makes HTTP connections into WebSockets, and these into links of the message node. */
+/** Upgrades HTTP connections to WebSockets, and makes them links of the message node. */
 export class Websockets {
   readonly #node: WebsocketsComponents['node'];
   readonly #clock: Clock;
@@ -32,12 +32,12 @@ export class Websockets {
     this.#init = init;
   }
 
-  /** Takes over a connection that asks for an upgrade. */
+  /** Accepts a connection that asks for an upgrade. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#server.handleUpgrade(request, socket, head, (ws) => { this.#attach(ws, request); });
   }
 
-  /** Takes no more; the links are the message node's to close. */
+  /** Accepts no more connections. The message node closes the links. */
   close(): void {
     this.#server.close();
   }
@@ -63,12 +63,12 @@ export class Websockets {
 }
 
 /**
- * Frames are plain JSON whatever a client calls that, and some clients give up when none of their names is chosen.
- * Names of ours stand for framings that both sides must know, so none is agreed to.
+ * Chooses a subprotocol. Frames are plain JSON whatever its name, and some clients give up if none is chosen. Names
+ * that start with `protofly` stand for framings that both sides must know, so they are never chosen.
  */
 const chooseProtocol = (offered: Set<string>): string | false => [...offered].find((name) => !name.startsWith('protofly')) ?? false;
 
-/** Answers a connection that isn't served, and ends it. */
+/** Answers a connection that isn't served, and closes it. */
 export const refuseSocket = (socket: Duplex, status: string): void => {
   if (!socket.writable) { socket.destroy(); return; }
   const body = JSON.stringify({ error: 'E_USAGE', description: status.slice(4) });

@@ -5,15 +5,15 @@ import type { DomainFunction } from '../shard/message-node/functions.js';
 export interface IceOfferInit {
   /** URLs, `stun:…` or `turn:…`. @default none */
   readonly servers?: readonly string[];
-  /** What the TURN servers check credentials with (coturn: `static-auth-secret`). */
+  /** The secret shared with the TURN servers (coturn: `static-auth-secret`). */
   readonly turnSecret?: string;
-  /** How long credentials count, in seconds. @default 3600 */
+  /** Lifetime of credentials, in seconds. @default 3600 */
   readonly ttlS?: number;
 }
 
 export const DEFAULT_TTL_S = 3600;
 
-/** What a domain offers for set-ups. */
+/** The ICE servers that a domain offers for connections. */
 export class IceOffer {
   readonly ttlS: number;
   readonly #clock: Clock;
@@ -21,7 +21,7 @@ export class IceOffer {
   readonly #turn: readonly string[];
   readonly #secret: string;
 
-  /** @throws ProtoflyError `E_USAGE` for a server that can't be used, or a TURN server without a secret */
+  /** @throws ProtoflyError `E_USAGE` for an unusable server, or a TURN server without a secret */
   constructor({ clock }: { readonly clock: Clock }, { servers = [], turnSecret = '', ttlS = DEFAULT_TTL_S }: IceOfferInit) {
     if (servers.length > MAX_ICE_SERVERS) throw new ProtoflyError('E_USAGE', `at most ${String(MAX_ICE_SERVERS)} STUN and TURN servers`);
     if (!Number.isInteger(ttlS) || ttlS < 1) throw new ProtoflyError('E_USAGE', 'credentials count for a whole number of seconds');
@@ -36,12 +36,12 @@ export class IceOffer {
     this.#secret = turnSecret;
   }
 
-  /** Those that need no credentials: anybody may know them. */
+  /** The servers without credentials. They are public. */
   get open(): readonly string[] {
     return this.#stun;
   }
 
-  /** The servers for one runtime, with credentials of its own. */
+  /** Returns the servers for one runtime, with credentials of its own. */
   for(runtime: Address): IceServer[] {
     const open = this.#stun.map((url) => ({ urls: [url] }));
     if (this.#turn.length === 0) return open;

@@ -21,12 +21,15 @@ export interface AdminInit {
   readonly path: string;
 }
 
-/** The function of the domain server's local socket. @see docs/control.md, "The domain server's socket" */
+/**
+ * Returns the address of the admin function on the domain server's local socket.
+ * @see docs/control.md, "The domain server's socket"
+ */
 export const adminAddress = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
 
 /**
- * Listens on a local socket for whoever runs this server.
- * @throws ProtoflyError `E_CONFLICT` when another server has that socket
+ * Listens on a local socket for the operator of this server.
+ * @throws ProtoflyError `E_CONFLICT` if another server has that socket
  */
 export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<SocketServer> => {
   const address = adminAddress(domain);

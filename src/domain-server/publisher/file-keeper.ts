@@ -6,7 +6,7 @@ import type { KeyKeeper } from './key-keeper.js';
 
 const isMissing = (thrown: unknown): boolean => (thrown as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 
-/** Keeps keys in a file of their own, which its owner alone may read. It changes as a whole or not at all. */
+/** Keeps keys in a file that only its owner may read. Writes are atomic. */
 export const fileKeeper = (path: string): KeyKeeper => {
   const where = `the file ${path}`;
   const failed = (what: string, cause: unknown): ProtoflyError =>
@@ -17,7 +17,7 @@ export const fileKeeper = (path: string): KeyKeeper => {
       try {
         return await readFile(path, 'utf8');
       } catch (cause) {
-        // A link that leads nowhere isn't an absent key: what it leads to may be away.
+        // A dangling link isn't a missing key: its target may only be unmounted.
         if (!isMissing(cause) || await exists(path)) throw failed('read', cause);
         return undefined;
       }
@@ -58,7 +58,7 @@ const replace = async (path: string, text: string): Promise<void> => {
     await rm(temporary, { force: true });
     throw thrown;
   }
-  // On Windows a folder can't be opened.
+  // Windows can't open a folder.
   if (process.platform === 'win32') return;
   const folder = await open(dirname(path), 'r');
   try {

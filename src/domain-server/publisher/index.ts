@@ -1,7 +1,6 @@
 /**
- * The domain as a publisher: the key that it signs its catalogue with, where that is kept, and how a new one takes
- * over. What a signature says is `src/signature`'s business, what is signed the catalogue's, and whom to believe the
- * runtimes'.
+ * The domain as a publisher: the key that signs its catalogue, its storage, and its rotation. `src/signature` defines
+ * signatures, the catalogue chooses what is signed, and runtimes decide which keys to trust.
  */
 export type { KeyKeeper } from './key-keeper.js';
 export { fileKeeper } from './file-keeper.js';

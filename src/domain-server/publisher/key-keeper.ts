@@ -1,9 +1,12 @@
-/** Where a publisher's keys are kept. What it holds is secret. */
+/** Storage for a publisher's keys. Its content is secret. */
 export interface KeyKeeper {
-  /** In words, for errors: `the file /var/lib/…`. */
+  /** Describes the storage, for errors: `the file /var/lib/…`. */
   readonly where: string;
-  /** What was written last; nothing when nothing ever was. @throws ProtoflyError when something is there and can't be read */
+  /** Returns the last written text; undefined if there is none. @throws ProtoflyError if it exists but can't be read */
   read(): Promise<string | undefined>;
-  /** Resolves when the text would survive a crash. Until then what was there before is. @throws ProtoflyError */
+  /**
+   * Replaces the text. Resolves when it would survive a crash; until then, the old text stays.
+   * @throws ProtoflyError
+   */
   write(text: string): Promise<void>;
 }

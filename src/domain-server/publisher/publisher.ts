@@ -6,39 +6,39 @@ import {
 } from '../../security/index.js';
 import type { KeyKeeper } from './key-keeper.js';
 
-/** How many keys are kept and told of, the current one included. */
+/** Maximum number of keys stored and listed, including the current one. */
 export const MAX_KEYS = 8;
-/** How long an earlier key counts after a new one has taken over. */
+/** Time during which the previous key stays valid after a rotation, in milliseconds. */
 export const OVERLAP_MS = 30 * 24 * 3600 * 1000;
 const MAX_OVERLAP_MS = 3650 * 24 * 3600 * 1000;
 
-/** A key as `GET /.well-known/protofly` lists it. `endorsement` is by the key that came before. */
+/** A key as listed by `GET /.well-known/protofly`. `endorsement` is signed by the previous key. */
 export interface ListedKey {
   readonly key: PublicKey;
   readonly endorsement?: string;
 }
 
-/** A key that is kept. The secret half of an earlier one is not: nothing is signed with it any more. */
+/** A stored key. The secret half is stored only for the current key: nothing is signed with an earlier one. */
 interface Kept extends ListedKey {
   readonly since: string;
-  /** When it ceases to count; absent for the current one. */
+  /** Time at which the key expires. Undefined for the current key. */
   readonly until?: string;
 }
 
 interface Keys {
   readonly current: PublisherKey;
-  /** The current one first, then earlier ones, newest first. */
+  /** The current key, then earlier ones, newest first. */
   readonly all: readonly Kept[];
 }
 
 export interface Rotated {
   readonly keyId: string;
   readonly previousKeyId: string;
-  /** How long the one before counts: ISO 8601. */
+  /** Time until which the previous key stays valid, in ISO 8601. */
   readonly previousUntil: string;
 }
 
-/** What is kept, as text. */
+/** The stored document. */
 const document = z.object({
   domain: z.string(),
   secret: z.string(),
@@ -52,8 +52,8 @@ export const checkOverlap = (overlapMs: unknown): number => {
 };
 
 /**
- * Signs for a domain, and knows which of its keys count. A key is made at the first start and kept; what is kept and
- * can't be used is never replaced by itself, because runtimes would no longer believe this domain.
+ * Signs for a domain, and knows its valid keys. The first start generates a key and stores it. Stored keys that can't
+ * be used are never replaced automatically, because runtimes would no longer trust this domain.
  * @see docs/protocol.md, "Catalogue"
  */
 export class Publisher {
@@ -69,7 +69,10 @@ export class Publisher {
     this.#domain = domain;
   }
 
-  /** Reads the keys, or makes the first one. @throws ProtoflyError `E_STORE` for keys that are damaged, `E_PLATFORM` for those that can't be read */
+  /**
+   * Reads the keys, or generates the first one.
+   * @throws ProtoflyError `E_STORE` if keys are damaged, `E_PLATFORM` if they can't be read
+   */
   async load(): Promise<void> {
     const text = await this.#keeper.read();
     if (text !== undefined) {
@@ -80,12 +83,12 @@ export class Publisher {
     await this.#keep({ current, all: [{ key: publicHalf(current), since: this.#now() }] });
   }
 
-  /** Of the current key. @throws ProtoflyError `E_UNAVAILABLE` before `load` */
+  /** Id of the current key. @throws ProtoflyError `E_UNAVAILABLE` before `load` */
   get keyId(): string {
     return this.#loaded().current.kid;
   }
 
-  /** The keys that count now, the current one first. */
+  /** The keys that are valid now, the current one first. */
   get keys(): readonly ListedKey[] {
     return this.#counting().map(({ key, endorsement }) => ({ key, ...(endorsement === undefined ? {} : { endorsement }) }));
   }
@@ -99,8 +102,8 @@ export class Publisher {
   }
 
   /**
-   * Has a new key take over. The one before endorses it, and counts for `overlapMs` more.
-   * @throws ProtoflyError `E_USAGE`; when the new key can't be kept, and then the one before goes on
+   * Replaces the current key by a new one. The previous key endorses it, and stays valid for `overlapMs`.
+   * @throws ProtoflyError `E_USAGE`; or if the new key can't be stored, and then the previous key stays current
    */
   rotate(overlapMs: number = OVERLAP_MS): Promise<Rotated> {
     const done = this.#turn.then(() => this.#rotate(checkOverlap(overlapMs)));
@@ -114,7 +117,7 @@ export class Publisher {
     const current = await generatePublisherKey();
     const endorsement = await endorse(before, this.#domain, current);
     const until = new Date(this.#clock.date() + overlapMs).toISOString();
-    // No key outlives the one after it: that would break the chain of endorsements.
+    // No key outlives its successor: that would break the chain of endorsements.
     const ending = [previous!, ...earlier].map((kept) => ({ ...kept, until: kept.until !== undefined && kept.until < until ? kept.until : until }));
     const all = [{ key: publicHalf(current), endorsement, since: this.#now() }, ...ending].slice(0, MAX_KEYS);
     await this.#keep({ current, all });
@@ -158,7 +161,7 @@ export class Publisher {
     }
   }
 
-  /** That the two halves belong together, and that each key was endorsed by the one before it. */
+  /** Checks that both halves of the key match, and that each key was endorsed by its predecessor. */
   async #check(current: PublisherKey, all: readonly Kept[]): Promise<void> {
     const probe = 'protofly-probe';
     await verify(await sign(current, probe, probe), probe, [publicHalf(current)], 'the secret half');
@@ -172,7 +175,7 @@ export class Publisher {
   }
 }
 
-/** What is wrong, in one line and without what is secret. */
+/** Describes an error on one line, without secrets. */
 const wordsOf = (cause: unknown): string => {
   if (cause instanceof z.ZodError) return `${cause.issues[0]?.path.join('.') ?? ''} is missing or not what it should be`.trim();
   return cause instanceof SyntaxError ? 'it isn\'t JSON' : asProtoflyError(cause).message;

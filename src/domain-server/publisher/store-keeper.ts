@@ -1,7 +1,7 @@
 import type { Store } from '../../store/store.js';
 import type { KeyKeeper } from './key-keeper.js';
 
-/** Keeps a domain's keys in the store, beside all else. */
+/** Keeps a domain's keys in its store. */
 export const storeKeeper = (store: Store, domain: string): KeyKeeper => {
   const texts = store.collection<string>('publisher');
   return {

@@ -4,7 +4,7 @@ import { compareKeys, SortedMap } from '../sorted-map.js';
 import type { Collection, Range } from '../store.js';
 import type { TreeWork } from './growth.js';
 
-/** What becomes one lmdb transaction. */
+/** Writes that become one lmdb transaction. */
 export interface WriteBatch {
   readonly writes: Map<LmdbCollection<unknown>, Set<string>>;
   readonly done: Promise<void>;
@@ -12,7 +12,7 @@ export interface WriteBatch {
   readonly reject: (error: Error) => void;
 }
 
-/** A write on its way to the disk; without `text` the key goes. */
+/** A write that is not on disk yet. Without `text` it deletes the key. */
 interface Unsettled {
   readonly text: string | undefined;
   readonly batch: WriteBatch;
@@ -25,7 +25,7 @@ export interface LmdbCollectionComponents {
   readonly batch: () => WriteBatch;
 }
 
-/** What lmdb says of a tree. */
+/** The statistics that lmdb returns for a tree. */
 interface TreeStats {
   readonly treeDepth: number;
   readonly treeBranchPageCount: number;
@@ -33,7 +33,7 @@ interface TreeStats {
   readonly pageSize: number;
 }
 
-/** What lmdb adds to each entry, at most, in bytes. */
+/** Maximum overhead of lmdb per entry, in bytes. */
 const NODE_BYTES = 32;
 
 const AFTER_ANY_TEXT = Buffer.from([0xff]);
@@ -52,7 +52,7 @@ export class LmdbCollection<T> implements Collection<T> {
     this.#batch = batch;
   }
 
-  /** The same collection, after the database was opened again. */
+  /** Continues with a database that was opened again. */
   reopened(database: Database<Buffer, Buffer>): void {
     this.#database = database;
   }
@@ -100,7 +100,7 @@ export class LmdbCollection<T> implements Collection<T> {
     return count;
   }
 
-  /** What a batch does to this collection. */
+  /** Returns the work of a batch in this collection. */
   work(keys: ReadonlySet<string>, batch: WriteBatch): TreeWork {
     const { treeDepth, treeBranchPageCount, treeLeafPageCount, pageSize } = this.#database.getStats() as TreeStats;
     let [writes, bytes, largePages] = [0, 0, 0];
@@ -118,7 +118,7 @@ export class LmdbCollection<T> implements Collection<T> {
     return { depth: treeDepth, pages: treeBranchPageCount + treeLeafPageCount, writes, bytes, largePages };
   }
 
-  /** Hands this collection's part of a batch to lmdb. Called inside its transaction. */
+  /** Passes this collection's part of a batch to lmdb. Must be called inside its transaction. */
   write(keys: ReadonlySet<string>, batch: WriteBatch): void {
     for (const key of keys) {
       const unsettled = this.#unsettled.get(key);
@@ -128,7 +128,7 @@ export class LmdbCollection<T> implements Collection<T> {
     }
   }
 
-  /** From now on the disk says what these keys are, unless they have been written again. */
+  /** Forgets the staged values of these keys, because they are on disk now. Keys written again stay staged. */
   settle(keys: ReadonlySet<string>, batch: WriteBatch): void {
     for (const key of keys) if (this.#unsettled.get(key)?.batch === batch) this.#unsettled.delete(key);
   }
@@ -153,7 +153,7 @@ export class LmdbCollection<T> implements Collection<T> {
     return batch.done;
   }
 
-  /** What is on disk and what is on its way there, in one order; the latter wins. */
+  /** Yields entries on disk and staged entries in one order. Staged entries win. */
   *#merged(range: Range): Generator<readonly [string, string]> {
     const staged = [...keysIn(this.#unsettled, range)].map((key) => [key, this.#unsettled.get(key)!.text] as const);
     const sign = range.reverse === true ? -1 : 1;
@@ -179,7 +179,7 @@ export class LmdbCollection<T> implements Collection<T> {
   }
 }
 
-/** The text of a value; lmdb lends a view of its memory where a value is large. */
+/** Returns the text of a value. For large values, lmdb returns a view of its own memory. */
 function textOf(value: Uint8Array): string;
 function textOf(value: Uint8Array | undefined): string | undefined;
 function textOf(value: Uint8Array | undefined): string | undefined {

@@ -2,12 +2,12 @@ import { statfsSync } from 'node:fs';
 import { getSystemErrorName } from 'node:util';
 import { asProtoflyError, ProtoflyError } from '../../protocol/index.js';
 
-/** Errors of a disk, or of somebody's share of it, that has no room. */
+/** Error codes of a full disk or an exceeded quota. */
 const NO_ROOM: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT']);
-/** A commit that was cut short needed more than this, in bytes. lmdb writes up to 64 pages at once. */
+/** Minimum size of a commit that can be cut short, in bytes. lmdb writes up to 64 pages at once. */
 const SHORT_WRITE = 64 * 64 * 1024;
 
-/** What lmdb throws: the system's number, or one of lmdb's own below zero. */
+/** An error of lmdb. Its code is that of the system, or a negative one of lmdb. */
 interface LmdbError {
   readonly code?: unknown;
   readonly message?: unknown;
@@ -15,13 +15,13 @@ interface LmdbError {
   readonly commitError?: Promise<unknown>;
 }
 
-/** Why a write to lmdb failed: the reason behind lmdb's `Commit failed`, where there is one. Never rejects. */
+/** Returns the reason of a failed write: the cause of lmdb's `Commit failed`, if any. Never rejects. */
 export const reasonOf = async (thrown: unknown): Promise<unknown> => {
   const { commitError } = thrown as LmdbError;
   return commitError === undefined ? thrown : commitError.then(() => thrown, (reason: unknown) => reason);
 };
 
-/** A failure of the database in the folder `path`, named by the system's error code where it has one. */
+/** Returns an error of the database in the folder `path`, named by the system's error code if it has one. */
 export const storeError = (what: string, path: string, cause: unknown): ProtoflyError => {
   if (cause instanceof ProtoflyError && cause.code === 'E_STORE') return cause;
   const code = systemCodeOf(path, cause);
@@ -37,7 +37,7 @@ const systemCodeOf = (path: string, cause: unknown): string | undefined => {
   if (typeof code === 'string') return /^E[A-Z0-9]+$/.test(code) ? code : undefined;
   if (typeof code !== 'number' || code <= 0) return undefined;
   const name = nameOf(code);
-  // A commit that finds room for its first pages only is told as an input/output error.
+  // A commit with room for only its first pages is reported as an input/output error.
   return name === 'EIO' && freeBytes(path) < SHORT_WRITE ? 'ENOSPC' : name;
 };
 

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
 import { copiesOnWrite } from './reserve.js';
 
-/** lmdb's table of readers, as large as it is by default, and all of it on disk: lmdb maps it into memory. */
+/** Size of lmdb's default table of readers, in bytes. All of it must be on disk, because lmdb maps it into memory. */
 const LOCK_BYTES = 16 * 1024;
-/** What a new database needs with its first collections. */
+/** Size of a new database with its first collections, in bytes. */
 const NEW_BYTES = 256 * 1024;
-/** Files that lmdb opens at once. */
+/** Number of files that lmdb opens at once. */
 const DESCRIPTORS = 4;
-/** How a database begins, and its second page: with lmdb's sign among the first bytes. */
+/** The magic number of lmdb, within the first bytes of each of the first two pages. */
 const SIGN = 0xbeefc0de;
 const SIGN_WITHIN = 64;
 const PAGE_SIZES = [4096, 8192, 16_384, 32_768, 65_536] as const;
@@ -19,9 +19,10 @@ const ZEROS = Buffer.alloc(BLOCK);
 export const dataFile = (path: string): string => join(path, 'data.mdb');
 
 /**
- * Makes sure that lmdb can open the database in the folder `path`, which is made when absent. lmdb ends the process
- * where it can't: at files that aren't a database or can't be written, and without room for its table of readers.
- * @throws ProtoflyError `E_STORE` for what isn't a database; what the file system says
+ * Checks that lmdb can open the database in the folder `path`, and creates the folder if missing. Without this check,
+ * lmdb would end the process: if the files are no database or can't be written, or if there is no room for its table
+ * of readers.
+ * @throws ProtoflyError `E_STORE` if it isn't a database; errors of the file system
  */
 export const prepareFiles = (path: string): void => {
   mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -31,7 +32,7 @@ export const prepareFiles = (path: string): void => {
     checkData(data);
     if (!copiesOnWrite(path)) fillHoles(data);
   }
-  // Its own descriptor of this file must never be closed: with it go the locks that lmdb has on it in this process.
+  // Never close another descriptor of this file: that would release the locks that lmdb holds on it in this process.
   if (sizeOf(lock) === 0) writeZeros(lock, LOCK_BYTES);
   else accessSync(lock, constants.R_OK | constants.W_OK);
   if (isNew) checkRoom(path);
@@ -59,7 +60,10 @@ const hasSign = (handle: number, position: number): boolean => {
   return false;
 };
 
-/** Pages that were never written have no place on disk yet: lmdb would find the disk full when it writes them. */
+/**
+ * Fills holes in the file with zeros. Unwritten pages occupy no disk space, so lmdb could find the disk full when it
+ * writes them.
+ */
 const fillHoles = (file: string): void => {
   const handle = openSync(file, 'r+');
   try {
@@ -75,7 +79,7 @@ const fillHoles = (file: string): void => {
   }
 };
 
-/** Makes a file as a whole, or not at all. */
+/** Creates a file completely or not at all. */
 const writeZeros = (file: string, size: number): void => {
   const part = `${file}.${String(process.pid)}.part`;
   try {

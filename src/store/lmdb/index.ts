@@ -1,10 +1,10 @@
 /**
- * The store on disk: lmdb, one sub-database a collection. It is the only file that knows lmdb.
+ * The store on disk: lmdb, with one sub-database per collection. Only this folder knows lmdb.
  *
- * What is written stands in memory first, where every read sees it at once, and goes to disk together with all that
- * was written in the same turn of the event loop, as one lmdb transaction. The disk is synchronised before such a
- * batch is acknowledged (`overlappingSync: false`: lmdb's own promise for a commit then means "on disk"; by default
- * it only means "visible"), so a batch is there as a whole after a crash, or not at all.
+ * A write is staged in memory first, where all reads see it at once. All writes of one turn of the event loop go to
+ * disk as one lmdb transaction. The disk is synchronised before such a batch is acknowledged. So after a crash, a
+ * batch is there completely or not at all. This needs `overlappingSync: false`: then lmdb's promise for a commit
+ * means "on disk"; by default it only means "visible".
  */
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { ProtoflyError } from '../../protocol/index.js';
@@ -17,28 +17,28 @@ import { growthOf, type TreeWork } from './growth.js';
 import { Reserve } from './reserve.js';
 
 export interface LmdbStoreInit {
-  /** The folder of the database; made when absent, readable by its owner alone. */
+  /** The folder of the database. It is created if missing, readable only by its owner. */
   readonly path: string;
   /** @default 32 */
   readonly maxCollections?: number;
 }
 
-/** Values are bytes: as strings, large ones come wrong from ranges once the database has grown. */
+/** Values are bytes: large strings are read wrongly from ranges once the database has grown. */
 const FORMAT = { keyEncoding: 'binary', encoding: 'binary', cache: false } as const;
 
 const ANY_KEY = Buffer.from('any');
 
-/** What lmdb says of a database. */
+/** The statistics that lmdb returns for a database. */
 interface RootStats {
   readonly pageSize: number;
   readonly lastPageNumber: number;
 }
 
 const NEW_COLLECTION: TreeWork = { depth: 1, pages: 0, writes: 1, bytes: 1024, largePages: 0 };
-/** What only deletes may use of the room that the database has: a full disk can be emptied. */
+/** Number of pages reserved for deletes, so that a full disk can be emptied. */
 const SPARE_PAGES = 64;
 
-/** @throws ProtoflyError `E_STORE` when there is no usable database at `path` and none can be made */
+/** @throws ProtoflyError `E_STORE` if there is no usable database at `path` and none can be created */
 export const openLmdbStore = ({ path, maxCollections = 32 }: LmdbStoreInit): Store => {
   try {
     return new LmdbStore({ path, maxCollections });
@@ -55,7 +55,8 @@ const openRoot = (path: string, maxCollections: number): RootDatabase<Buffer, Bu
 const optionsOf = (path: string, maxCollections: number): RootDatabaseOptionsWithPath & { readonly batchStartThreshold: number } => ({
   ...FORMAT, path, noSubdir: false, maxDbs: maxCollections + 1,
   overlappingSync: false,
-  // Batches are made here. Those of lmdb reject promises that nobody has, and have its thread read what isn't written yet.
+  // Batches are made here. lmdb's own batches reject promises without a handler, and its thread reads data that isn't
+  // written yet.
   eventTurnBatching: false, batchStartThreshold: Number.MAX_SAFE_INTEGER,
 });
 
@@ -65,9 +66,9 @@ class LmdbStore implements Store {
   readonly #undo = new Undo();
   #root: RootDatabase<Buffer, Buffer>;
   readonly #reserve: Reserve;
-  /** By how many pages the transaction that is being written may make the database longer. */
+  /** Maximum number of pages that the current transaction may add to the database. */
   #growing = 0;
-  /** What gathers for the next lmdb transaction. */
+  /** The batch for the next lmdb transaction. */
   #next: WriteBatch | undefined;
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -129,7 +130,7 @@ class LmdbStore implements Store {
     }
   }
 
-  /** Writes batch after batch until there is none; what comes while the disk is busy gathers for the next one. */
+  /** Writes batches until none is left. Writes that arrive meanwhile are collected in the next batch. */
   async #write(): Promise<void> {
     while (this.#next !== undefined) {
       await new Promise((resolve) => { setImmediate(resolve); });
@@ -155,7 +156,7 @@ class LmdbStore implements Store {
     this.#writing = undefined;
   }
 
-  /** @returns by how many pages the database may become longer @throws what the file system says */
+  /** Reserves disk space. @returns the maximum number of pages to be added @throws errors of the file system */
   #makeRoom(trees: readonly TreeWork[]): number {
     const { pageSize, lastPageNumber: lastPage } = this.#root.getStats() as RootStats;
     const growth = growthOf({ pageSize, lastPage, trees });
@@ -164,7 +165,10 @@ class LmdbStore implements Store {
     return growth;
   }
 
-  /** A file system that couldn't even overwrite lmdb's head has it refuse everything until it is opened again. */
+  /**
+   * Opens the database again if lmdb refuses everything. It does so after the disk has refused to overwrite its
+   * header.
+   */
   async #revive(): Promise<void> {
     try {
       this.#root.resetReadTxn();
@@ -175,13 +179,13 @@ class LmdbStore implements Store {
         this.#root = openRoot(this.#init.path, this.#init.maxCollections);
         for (const [name, collection] of this.#collections) collection.reopened(this.#openCollection(name));
       } catch {
-        // The next batch fails, and tries again.
+        // The next batch will fail, and try again.
       }
     }
   }
 }
 
-/** Whether there is a collection of that name on disk: opening that writes nothing. */
+/** True if a collection of that name is on disk. Opening it then writes nothing. */
 const isIn = (root: RootDatabase<Buffer, Buffer>, name: string): boolean => {
   for (const key of root.getKeys({ start: Buffer.from(name), limit: 1 })) return key.toString() === name;
   return false;
@@ -195,7 +199,8 @@ const withResolvers = (): { promise: Promise<void>; resolve: () => void; reject:
   let resolve: () => void = () => undefined;
   let reject: (error: Error) => void = () => undefined;
   const promise = new Promise<void>((yes, no) => { resolve = yes; reject = no; });
-  // Whoever waits is told; a write inside a transaction has nobody who waits for it by itself.
+  // If the promise is ignored, its rejection must not end the program. Nobody awaits single writes within a
+  // transaction.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 };

@@ -1,10 +1,13 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, statfsSync, writeSync } from 'node:fs';
 
-/** File systems that write nothing in place: a file that is there reserves nothing for what is written over it. */
+/** File systems that never write in place: existing blocks of a file reserve no space for overwriting them. */
 const COPIES_ON_WRITE: ReadonlySet<number> = new Set([0x9123683e /* btrfs */, 0x2fc12fc1 /* ZFS */, 0xca451a4e /* bcachefs */, 0xf2f52010 /* F2FS */]);
-/** What has to be free on such a one besides twice what may be written, in bytes. */
+/** Free space needed on such a file system, besides twice the size of the writes, in bytes. */
 const MARGIN = 16 * 1024 * 1024;
-/** The file becomes longer by this more than is needed, or by an eighth, where there is room for that. In bytes. */
+/**
+ * Minimum extra space for each extension, in bytes. The extra space is an eighth of the used part if that is more, and if
+ * there is room.
+ */
 const STEP = 256 * 1024;
 const PIECE = Buffer.alloc(256 * 1024);
 
@@ -16,9 +19,9 @@ const freeBytes = (path: string): number => {
 };
 
 /**
- * Room on disk for a database to grow into: zeros behind its end, in its own file, which lmdb takes for nothing and
- * writes over. lmdb must never find the disk full: where it does, its binding writes behind the end of a string, and
- * the process ends sooner or later.
+ * Reserves disk space for the growth of a database: zeros after its end, in its own file, which lmdb ignores and
+ * overwrites. lmdb must never find the disk full: its binding would then write beyond the end of a string, and the
+ * process would crash sooner or later.
  */
 export class Reserve {
   readonly #folder: string;
@@ -33,9 +36,9 @@ export class Reserve {
   }
 
   /**
-   * Makes sure that the database can grow.
-   * @param used how much of the file is lmdb's, or may be before it has ended the transactions under way, in bytes
-   * @throws an error with the code `ENOSPC` or `EDQUOT` when there is no room; what else the file system says
+   * Makes sure that the database can grow by `growth` bytes.
+   * @param used the bytes of the file that lmdb uses, or may use once its current transactions have ended
+   * @throws an error with the code `ENOSPC` or `EDQUOT` if there is no room; other errors of the file system
    */
   ensure(used: number, growth: number): void {
     const free = freeBytes(this.#folder);
@@ -52,7 +55,7 @@ export class Reserve {
     closeSync(this.#handle);
   }
 
-  /** @returns whether there was room; if not, all is as before */
+  /** @returns true if there was room; otherwise the file is unchanged */
   #extend(from: number, to: number): boolean {
     try {
       for (let at = from; at < to;) at += writeSync(this.#handle, PIECE, 0, Math.min(PIECE.length, to - at), at);

@@ -1,6 +1,6 @@
 /**
- * A store that lives and ends with its process: for tests, and for a server that is meant to forget. It keeps the
- * contract of the port in all but durability.
+ * A store in memory that ends with its process, for tests and for servers without durable state. It fulfils the
+ * contract of the port except durability.
  */
 import { ProtoflyError } from '../../protocol/index.js';
 import { checkKey, encodeValue, keysIn, Undo } from '../entries.js';

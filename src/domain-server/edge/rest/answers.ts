@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { ProtoflyError } from '../../../protocol/index.js';
 
-/** Every answer's. Browsers of any origin may read it: who may speak is a matter of the token. */
+/** Headers of every answer. Browsers of any origin may read it: access is controlled by the token. */
 export const HEADERS = {
   'access-control-allow-origin': '*',
   'access-control-expose-headers': 'protofly-cursor',
@@ -9,7 +9,7 @@ export const HEADERS = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-/** Answers with JSON text, unless an answer has begun already. */
+/** Answers with JSON text. Does nothing if an answer has begun already. */
 export const writeJson = (response: ServerResponse, status: number, text: string, headers: Record<string, string> = {}): void => {
   if (response.headersSent || response.destroyed) return;
   const bytes = Buffer.from(text);

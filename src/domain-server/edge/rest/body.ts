@@ -2,23 +2,23 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { ProtoflyError, type Clock, type Timer } from '../../../protocol/index.js';
 
-/** The bytes of bodies that are being taken. */
+/** The bytes of all request bodies being read. */
 export interface BodyBudget {
   bytes: number;
   readonly most: number;
 }
 
 export interface BodyInit {
-  /** In bytes. */
+  /** Maximum size of a body, in bytes. */
   readonly most: number;
-  /** How long the client may pause. */
+  /** Longest pause of the client, in milliseconds. */
   readonly idleMs: number;
 }
 
-/** What of a body that is too large is still read, so that its sender sees the answer. */
+/** Maximum of discarded bytes. An oversized body is read up to here, so that its sender sees the answer. */
 const MAX_DISCARDED = 64 * 1024 * 1024;
 
-/** Reads and drops what comes, up to a bound. */
+/** Reads and discards a body, up to a limit. */
 export const discard = (request: IncomingMessage): void => {
   let bytes = 0;
   request.on('data', (chunk: Buffer) => {
@@ -28,9 +28,9 @@ export const discard = (request: IncomingMessage): void => {
 };
 
 /**
- * Reads a request's body as text. What it holds of `budget` is the caller's to give back: `release`.
- * @throws ProtoflyError `E_TOO_LARGE`, `E_UNREACHABLE` when all bodies together are too large, `E_TIMEOUT`,
- * `E_ABORTED`, `E_MESSAGE` when it isn't UTF-8
+ * Reads a request's body as text. The caller must return its share of `budget` with `release`.
+ * @throws ProtoflyError `E_TOO_LARGE`, `E_UNREACHABLE` if all bodies together are too large, `E_TIMEOUT`,
+ * `E_ABORTED`, `E_MESSAGE` if it isn't UTF-8
  */
 export const readBody = async ({ request, clock, budget }: { request: IncomingMessage; clock: Clock; budget: BodyBudget }, init: BodyInit): Promise<{ readonly text: string; readonly release: () => void }> => {
   if (request.headers['content-encoding'] !== undefined && request.headers['content-encoding'] !== 'identity') throw new ProtoflyError('E_USAGE', 'bodies are taken as they are, not compressed');

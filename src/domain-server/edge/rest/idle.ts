@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../../protocol/index.js';
 
-/** Calls back once, when nothing has been under way for `idleMs`. */
+/** Calls `onIdle` once, when no request has been in progress for `idleMs`. */
 export class IdleWatch {
   readonly #clock: Clock;
   readonly #idleMs: number;
@@ -17,7 +17,7 @@ export class IdleWatch {
     this.#arm(idleMs);
   }
 
-  /** Something begins. @returns to be called once, when it is over */
+  /** Marks the start of a request. @returns a function to call when it has ended; idempotent */
   enter(): () => void {
     this.#underWay += 1;
     let over = false;
@@ -36,7 +36,7 @@ export class IdleWatch {
 
   #arm(milliseconds: number): void {
     this.#timer = this.#clock.setTimeout(() => {
-      // A process that was busy itself first looks at what has come meanwhile.
+      // If this process was busy itself, handle the events that have arrived first.
       setImmediate(() => { this.#look(); });
     }, milliseconds);
   }

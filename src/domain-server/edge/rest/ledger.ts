@@ -1,12 +1,12 @@
 import type { Message } from '../../../protocol/index.js';
 
-/** How far a numbered POST has been taken. */
+/** The progress of a numbered POST. */
 export interface AcceptedBatch {
-  /** 0: without a number. */
+  /** The number of the POST; 0 if it has none. */
   readonly number: number;
-  /** How many of its items have been taken, the malformed ones included. */
+  /** The number of items processed, including malformed ones. */
   taken: number;
-  /** How many of those were messages. */
+  /** The number of messages among them. */
   accepted: number;
   complete: boolean;
 }
@@ -14,34 +14,38 @@ export interface AcceptedBatch {
 const beginning = (number: number): AcceptedBatch => ({ number, taken: 0, accepted: 0, complete: false });
 
 /**
- * What of a REST session outlives its link, so that numbers still mean the same after a `re-open`: those of messages,
- * what the client acknowledged, and which POST was taken last.
+ * The state of a REST session that outlives its link, so that numbers keep their meaning after a `re-open`. It holds
+ * the message numbers, the client's acknowledgements, and the last POST.
  */
 export class Ledger {
-  /** Whether the client acknowledges: without that, what has been written counts as taken. */
+  /** True if the client acknowledges. Otherwise, messages count as taken once written. */
   acknowledging = false;
   /**
-   * The longest that the client of an event stream has taken to acknowledge something, in milliseconds. Undefined: it has
-   * yet to send a POST for nothing but that, and may mean to acknowledge with its next messages, or when it comes again.
+   * The longest time the client of an event stream has taken to acknowledge, in milliseconds. Undefined until the
+   * client sends a POST with only an acknowledgement: it may intend to acknowledge with its next messages or its next
+   * request.
    */
   slowest: number | undefined;
-  /** The last number that was acknowledged, or taken otherwise. */
+  /** The last number acknowledged, or otherwise taken. */
   acknowledged: number;
-  /** The last number that was given to the client, on whichever link. */
+  /** The last number given to the client, on any link. */
   given: number;
-  /** The numbered POST that came last. */
+  /** The last numbered POST. */
   batch: AcceptedBatch = beginning(0);
   #last: number;
   readonly #numbers = new WeakMap<Message, number>();
 
-  /** @param last the number before the first; a session whose ledger was lost begins above all that it gave */
+  /**
+   * @param last the number before the first; if a session has lost its ledger, it must start above all numbers given
+   * before
+   */
   constructor(last = 0) {
     this.#last = last;
     this.given = last;
     this.acknowledged = last;
   }
 
-  /** The number under which a message goes: what comes back for another link keeps its own. */
+  /** Returns the number of a message. A message returned for another link keeps its number. */
   numberFor(message: Message): number {
     const kept = this.#numbers.get(message);
     return kept ?? (this.#last += 1);
@@ -52,9 +56,9 @@ export class Ledger {
   }
 
   /**
-   * How far the POST of a number has been taken: one that was cut off goes on where it was, one below the last came
-   * late and is over. Without a number each is a new one.
-   * @param first whether it is the first on its link: then a lower number says that its client counts anew
+   * Returns the progress of a POST by its number. An interrupted POST continues where it stopped. A number below the
+   * last is late, and counts as complete. Without a number, every POST is new.
+   * @param first true for the first POST on its link: a lower number then means that the client counts anew
    */
   begin(number: number | undefined, first: boolean): AcceptedBatch {
     if (number === undefined) return beginning(0);

@@ -1,31 +1,32 @@
-/** How much the REST side keeps for its clients, and how long it waits for them. Sizes are in bytes, times in milliseconds. */
+/** The limits of the REST side. Sizes are in bytes, times in milliseconds. */
 export interface RestLimits {
-  /** How long a session may go without a request before it counts as away. @default 30_000 */
+  /** Time without a request after which a session counts as away. @default 30_000 */
   readonly idleMs: number;
-  /** A comment goes into every event stream this often. @default 15_000 */
+  /** Interval of the comments in every event stream. @default 15_000 */
   readonly heartbeatMs: number;
   /**
-   * How long a client of an event stream that has acknowledged before may acknowledge nothing of what it was given, beside
-   * the time that this takes to reach it. @default 5000
+   * Longest time without an acknowledgement, for a client of an event stream that has acknowledged before. The time
+   * that the data takes to reach the client is added.
+   * @default 5000
    */
   readonly acknowledgeMs: number;
-  /** The longest that a poll waits. @default 60_000 */
+  /** The longest wait of a poll. @default 60_000 */
   readonly maxWaitMs: number;
-  /** How long a reader that isn't wanted any more may take to take its leave. @default 1000 */
+  /** Time for a replaced reader to close its request. @default 1000 */
   readonly lingerMs: number;
-  /** How long a client may pause in the middle of a body. @default 15_000 */
+  /** Longest pause of a client within a body. @default 15_000 */
   readonly bodyIdleMs: number;
-  /** Messages given to a session and not acknowledged, before its senders are held up. @default 1000 */
+  /** Number of unacknowledged messages of a session from which its senders get backpressure. @default 1000 */
   readonly unacknowledged: number;
-  /** @default 16 MiB + 64 KiB, so that one message of the largest size fits */
+  /** The same in bytes. Large enough for one message of the largest size. @default 16 MiB + 64 KiB */
   readonly unacknowledgedBytes: number;
-  /** The same for all sessions together; beyond it each is held to 256 KiB. @default 128 MiB */
+  /** The same for all sessions together, in bytes. Above it, each session is limited to 256 KiB. @default 128 MiB */
   readonly unacknowledgedInAll: number;
-  /** Bodies that are being taken, of all sessions together. @default 128 MiB */
+  /** Total size of the bodies being read, for all sessions together. @default 128 MiB */
   readonly bodiesInAll: number;
-  /** Messages in one POST. @default 1000 */
+  /** Maximum number of messages in one POST. @default 1000 */
   readonly batch: number;
-  /** POSTs of one session that wait for their turn. @default 8 */
+  /** Maximum number of queued POSTs of one session. @default 8 */
   readonly posts: number;
 }
 

@@ -3,7 +3,7 @@ import type { Backpressure } from '../../../protocol/index.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
 
-/** A message in line for a client, as text. */
+/** A numbered message for a client, as text. */
 export interface Numbered {
   readonly number: number;
   readonly frame: string;
@@ -11,24 +11,27 @@ export interface Numbered {
 }
 
 export interface Outstanding {
-  /** The number of the first of it. */
+  /** The number of the first unacknowledged message. */
   readonly first: number;
   readonly bytes: number;
 }
 
 /** An open GET. */
 export interface Reader {
-  /** Takes one write only. */
+  /** True if the reader takes only one write. */
   readonly once: boolean;
-  /** `done` is called once, later: whether they have left. Nothing is written before that. */
+  /**
+   * Writes frames. Calls `done` once, asynchronously, with true if the frames have left. Nothing more may be written
+   * before that.
+   */
   write(frames: readonly Numbered[], done: (left: boolean) => void): void;
-  /** Changes when bytes of it leave. */
+  /** Returns a number that changes when bytes leave. */
   progress(): number;
-  /** Nothing more comes. Idempotent. */
+  /** Ends the reader. Idempotent. */
   end(): void;
 }
 
-/** What all outboxes hold together. */
+/** The bytes in the send queues of all sessions together. */
 export interface OutboxBudget {
   bytes: number;
 }
@@ -40,14 +43,14 @@ export interface RestSendQueueComponents {
 
 export type OutboxInit = Pick<RestLimits, 'unacknowledged' | 'unacknowledgedBytes' | 'unacknowledgedInAll'>;
 
-/** What one write holds at most, unless a single message is larger. */
+/** Maximum bytes of one write, unless a single message is larger. */
 const WRITE_BYTES = 256 * 1024;
-/** What a session may have when all together have too much. */
+/** Limit of one session, in bytes, while all together exceed theirs. */
 const FAIR_BYTES = 256 * 1024;
 
 /**
- * The messages that a client hasn't taken yet, in order and numbered, and the one reader that they are given to. A new
- * reader is given everything from the first that isn't acknowledged.
+ * The numbered messages that a client hasn't taken yet, in order, and the one reader that receives them. A new reader
+ * starts at the first unacknowledged message.
  */
 export class RestSendQueue {
   readonly #ledger: Ledger;
@@ -55,7 +58,7 @@ export class RestSendQueue {
   readonly #init: OutboxInit;
   readonly #relief = new DrainSignal();
   #frames: Numbered[] = [];
-  /** Where in `#frames` the first that isn't taken is, and the first that wasn't given. */
+  /** Indexes into `#frames`: `#head` is the first message not taken, `#next` the first not given. */
   #head = 0;
   #next = 0;
   #bytes = 0;
@@ -79,12 +82,12 @@ export class RestSendQueue {
     return this.#bytes;
   }
 
-  /** A number that changes while anything is taken. */
+  /** A number that changes while the client takes anything. */
   get progress(): number {
     return this.#moved + (this.#reader?.progress() ?? 0);
   }
 
-  /** What was given to a client that acknowledges, and wasn't acknowledged. */
+  /** The messages given to an acknowledging client and not acknowledged yet. */
   get outstanding(): Outstanding | undefined {
     const first = this.#ledger.acknowledging && this.#next > this.#head ? this.#frames[this.#head] : undefined;
     if (first === undefined) return undefined;
@@ -104,38 +107,38 @@ export class RestSendQueue {
     return full ? this.#relief.wait() : undefined;
   }
 
-  /** Everything up to `number` has arrived. A number that was never given says nothing. */
+  /** Acknowledges all messages up to `number`. Ignores numbers that were never given. */
   acknowledge(number: number): void {
     if (this.#state === 'stopped') return;
     this.#ledger.acknowledging = true;
     if (number <= this.#ledger.given) this.#drop(number);
   }
 
-  /** From now on messages go to this reader; the one before ends. */
+  /** Makes this the reader of all messages from now on. The previous reader ends. */
   read(reader: Reader): void {
     if (this.#state === 'stopped') { reader.end(); return; }
     const before = this.#reader;
     this.#reader = reader;
-    // What the one before is being given is its own until that is over.
+    // A write in progress still belongs to the previous reader.
     if (this.#state === 'writing') this.#again = true;
     else this.#next = this.#head;
     before?.end();
     if (this.#state !== 'writing') this.#flush();
   }
 
-  /** The reader wants no more. One that isn't the current one is ignored. */
+  /** Removes the reader, if it is the current one. */
   leave(reader: Reader): void {
     if (this.#reader === reader) this.#reader = undefined;
   }
 
-  /** Calls back once, when the reader has been given everything, or there is none. */
+  /** Calls `run` once, when the reader has been given everything, or when there is no reader. */
   whenEmpty(run: () => void): void {
     this.#onEmpty = run;
     if (this.#state !== 'writing') this.#flush();
     this.#settle();
   }
 
-  /** Gives nothing more, and returns what wasn't taken. */
+  /** Stops giving messages. @returns the messages not taken */
   stop(): readonly Numbered[] {
     const left = this.#frames.slice(this.#head);
     this.#state = 'stopped';

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { ProtoflyError } from '../../../protocol/index.js';
 
-/** What a request for messages says beside its body. */
+/** The parameters of a request for messages, apart from its body. */
 export interface Parameters {
   /** @default 0 */
   readonly waitMs: number;
-  /** Everything up to this number has arrived. */
+  /** The client acknowledges all messages up to this number. */
   readonly after: number | undefined;
   readonly batch: number | undefined;
 }
@@ -31,7 +31,7 @@ export const parametersOf = ({ url = '', headers }: IncomingMessage): Parameters
   const seen = whole(typeof lastEvent === 'string' ? lastEvent : undefined, 'Last-Event-ID', 0);
   return {
     waitMs: Number(wait) * 1000,
-    // An event source that connects again has the address of its first connection.
+    // An event source reconnects with the URL of its first connection, so the larger number counts.
     after: after === undefined && seen === undefined ? undefined : Math.max(after ?? 0, seen ?? 0),
     batch: whole(typeof batch === 'string' ? batch : undefined, 'protofly-batch', 1),
   };

@@ -14,11 +14,11 @@ export const CURSOR = 'protofly-cursor';
 export interface ReaderComponents {
   readonly response: ServerResponse;
   readonly clock: Clock;
-  /** It wants no more, of itself or because its client has gone. */
+  /** Called when the reader leaves, by itself or because its client has gone. */
   readonly onLeave: (reader: Reader) => void;
 }
 
-/** Calls back once: whether all that was written has left. */
+/** Calls `done` once, with true if everything written has left. */
 const whenOut = (response: ServerResponse, done: (left: boolean) => void): ((left: boolean) => void) => {
   let over = false;
   const once = (left: boolean): void => {
@@ -34,7 +34,7 @@ const whenOut = (response: ServerResponse, done: (left: boolean) => void): ((lef
 
 const progressOf = (response: ServerResponse): number => (response.socket === null ? 0 : takenFrom(response.socket as Duplex));
 
-/** Destroys a response whose client doesn't take what is left of it. */
+/** Destroys a response whose client doesn't read the rest within `lingerMs`. */
 const lingering = (response: ServerResponse, clock: Clock, lingerMs: number): void => {
   const timer = clock.setTimeout(() => { response.destroy(); }, lingerMs);
   response.once('close', () => { timer.cancel(); });
@@ -42,7 +42,7 @@ const lingering = (response: ServerResponse, clock: Clock, lingerMs: number): vo
 
 export interface PollInit {
   readonly waitMs: number;
-  /** The cursor of an empty answer. */
+  /** Returns the cursor of an empty answer. */
   readonly cursor: () => number;
   readonly lingerMs: number;
 }
@@ -89,10 +89,10 @@ export class Poll implements Reader {
 }
 
 export interface EventStreamComponents extends ReaderComponents {
-  /** Whose messages these are. */
+  /** The link whose messages the stream carries. */
   readonly link: {
     readonly ledger: Pick<Ledger, 'slowest'>;
-    /** What the client was given and should have acknowledged. */
+    /** The messages that the client was given and should acknowledge. */
     readonly outstanding: Outstanding | undefined;
     drop(reason: string): void;
   };
@@ -100,13 +100,13 @@ export interface EventStreamComponents extends ReaderComponents {
 
 export type EventStreamInit = Pick<RestLimits, 'heartbeatMs' | 'lingerMs' | 'acknowledgeMs'>;
 
-/** A client that acknowledges nothing of what it has been given for that many heartbeats may be gone without a word. */
+/** Number of heartbeats without any acknowledgement after which a client counts as gone. */
 const MAX_SILENT = 4;
-/** How often it is looked whether it has, and at least. */
+/** Number of checks within `acknowledgeMs`, and the longest interval between them. */
 const TICKS = 5;
 const TICK_MS = 1000;
 
-/** A GET that is never finished: a stream of server-sent events. */
+/** A GET that never ends: a stream of server-sent events. */
 export class EventStream implements Reader {
   readonly once = false;
   readonly #components: EventStreamComponents;
@@ -115,7 +115,7 @@ export class EventStream implements Reader {
   readonly #pace: ThroughputEstimator;
   #timer: Timer | undefined;
   #due = 0;
-  /** How long until the next heartbeat, in milliseconds. */
+  /** Time until the next heartbeat, in milliseconds. */
   #beatMs: number;
   #ended = false;
   #writing = false;
@@ -166,7 +166,7 @@ export class EventStream implements Reader {
     if (!this.#response.writableFinished) lingering(this.#response, this.#components.clock, this.#init.lingerMs);
   }
 
-  /** For the next heartbeat, sooner while something isn't acknowledged. */
+  /** Sets the timer for the next heartbeat, or earlier while an acknowledgement is missing. */
   #arm(): void {
     const { clock } = this.#components;
     const wait = this.#owing.name === 'owing' ? Math.min(this.#beatMs, this.#init.acknowledgeMs / TICKS, TICK_MS) : this.#beatMs;
@@ -185,7 +185,7 @@ export class EventStream implements Reader {
     if (!this.#writing) this.#response.write(':\n\n');
   }
 
-  /** Whether the client has acknowledged what it should have. */
+  /** Checks whether the client has acknowledged what it was given. */
   #look(lateMs: number): void {
     const { clock, link } = this.#components;
     const { heartbeatMs, acknowledgeMs } = this.#init;
@@ -205,5 +205,5 @@ export class EventStream implements Reader {
   }
 }
 
-/** A frame as one line of an event stream, where a carriage return ends a line too. */
+/** Returns a frame as one line of an event stream. There, a carriage return ends a line, too. */
 const oneLine = (frame: string): string => (frame.includes('\r') || frame.includes('\n') ? JSON.stringify(JSON.parse(frame)) : frame);

@@ -21,20 +21,20 @@ export interface RestLinkComponents {
 
 type State =
   | { readonly at: 'open' }
-  /** A reader is being given what is left. */
+  /** A reader is receiving the rest. */
   | { readonly at: 'flushing'; readonly end: LinkEnd; readonly timer: Timer }
   | { readonly at: 'ended'; readonly end: LinkEnd };
 
-/** What is being given to the node. */
+/** The input that is being passed to the node. */
 type Intake =
   | { readonly is: 'batch'; readonly items: readonly unknown[]; readonly batch: AcceptedBatch; readonly settle: () => void }
   | { readonly is: 'question'; readonly request: Request; asked: boolean; answer: Response | undefined; readonly settle: () => void };
 
-/** Far beyond what a sender that heeds the backpressure can reach. */
+/** Limit for senders that ignore backpressure. Others stay far below it. */
 const OVERFLOW_FACTOR = 10;
 const OVERFLOW_BYTES = LINK_DEFAULTS.maxBuffered;
 
-/** A client's HTTP requests as a link: what it POSTs comes out here, what is sent here is what it GETs. */
+/** The HTTP requests of a client as a link. It receives what the client POSTs; the client GETs what is sent. */
 export class RestLink implements Link<Message>, Carrier {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
@@ -81,7 +81,7 @@ export class RestLink implements Link<Message>, Carrier {
 
   readonly taken = (): number => this.#outbox.progress;
 
-  /** What wasn't taken or acknowledged, in order, for the session's next link. This one is of no more use. */
+  /** Stops the queue. @returns the messages not taken or acknowledged, in order, for the session's next link */
   readonly leftovers = (): readonly Leftover[] =>
     this.#outbox.stop().flatMap(({ number, frame, size }) => {
       try {
@@ -126,24 +126,24 @@ export class RestLink implements Link<Message>, Carrier {
     await this.closed;
   }
 
-  /** A request of the client begins. @returns to be called when it is over */
+  /** Marks the start of a request. @returns a function to call when it has ended */
   enter(): () => void {
     return this.#idle.enter();
   }
 
-  /** How far the POST of this number has been taken. */
+  /** Returns the progress of the POST with this number. */
   batchOf(number: number | undefined): AcceptedBatch {
     const first = !this.#counted;
     if (number !== undefined) this.#counted = true;
     return this.ledger.begin(number, first);
   }
 
-  /** Gives items to the node, from `batch.taken` on. Resolves when all are taken, or the link has ended. */
+  /** Passes items to the node, from `batch.taken` on. Resolves when all are taken, or the link has ended. */
   take(items: readonly unknown[], batch: AcceptedBatch): Promise<void> {
     return this.#give((settle) => ({ is: 'batch', items, batch, settle }));
   }
 
-  /** Gives a request to the session manager. @returns its answer; undefined when the link ended before */
+  /** Passes a request to the session manager. @returns its response; undefined if the link ended first */
   async ask(request: Request): Promise<Response | undefined> {
     let question: Intake | undefined;
     await this.#give((settle) => (question = { is: 'question', request, asked: false, answer: undefined, settle }));
@@ -167,7 +167,7 @@ export class RestLink implements Link<Message>, Carrier {
     return this.#outbox.outstanding;
   }
 
-  /** Its client is gone. */
+  /** Ends the link, because its client is gone. */
   drop(reason: string): void {
     this.#end({ how: 'gone', reason });
   }
@@ -184,7 +184,8 @@ export class RestLink implements Link<Message>, Carrier {
     const intake = this.#intake;
     if (intake === undefined) return undefined;
     if (intake.is === 'question') {
-      // Its answer comes while this request is being handled; that it was handled without one says that there is none.
+      // The response arrives while this request is being handled. If none has arrived by the second call, there is
+      // none.
       if (intake.asked) { this.#taken(intake); return undefined; }
       intake.asked = true;
       return intake.request;
@@ -243,19 +244,19 @@ export class RestLink implements Link<Message>, Carrier {
     const intake = this.#intake;
     this.#intake = undefined;
     intake?.settle();
-    // The session takes what is left when it hears of the end; what nobody took by then is nobody's.
+    // The session takes the remaining messages on the end event. Anything left after that is dropped.
     setImmediate(() => { this.#outbox.stop(); });
   }
 }
 
-/** As much of an item that is no message as it takes to answer it. */
+/** Returns the header fields of an invalid item, as far as they are needed to answer it. */
 const headerOf = (item: unknown): string | undefined => {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined;
   const { id, type, from, to } = item as Record<string, unknown>;
   try {
     return JSON.stringify({ id, type, from, to });
   } catch {
-    // Nested too deep to be written again.
+    // The item is nested too deeply to be serialized.
     return undefined;
   }
 };

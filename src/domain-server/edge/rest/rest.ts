@@ -14,21 +14,21 @@ import { parametersOf, type Parameters } from './parameters.js';
 import { RestLink } from './rest-link.js';
 
 export interface RestComponents {
-  /** The message node, as far as it is needed here. @throws ProtoflyError `E_TOO_MANY` */
+  /** The message node. @throws ProtoflyError `E_TOO_MANY` */
   readonly node: { attach(makeLink: MakeLink): void };
   readonly clock: Clock;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
 }
 
 export interface RestInit {
-  /** The largest body, in bytes. */
+  /** Maximum size of a body, in bytes. */
   readonly maxBody: number;
-  /** How long a session waits for its runtime, in milliseconds. */
+  /** Time after which a session without its runtime ends, in milliseconds. */
   readonly sessionTtlMs: number;
   readonly limits?: Partial<RestLimits>;
 }
 
-/** A session that was opened here. Without its link it waits, as long as the message node's session may. */
+/** A session opened over REST. Without a link, it waits as long as the message node's session. */
 interface Entry {
   readonly runtime: Address;
   readonly tokenHash: string;
@@ -50,13 +50,13 @@ const PREFLIGHT = {
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 const pathOf = (url = ''): string => url.split('?', 1)[0] ?? '';
 
-/** Whether a request is for this side of the message node. */
+/** True if a request is for the REST side. */
 export const isForRest = ({ url }: IncomingMessage): boolean => {
   const path = pathOf(url);
   return path === '/rest' || path.startsWith('/rest/');
 };
 
-/** Sessions over plain HTTP requests, for a message node that knows links only. @see docs/protocol.md, "REST" */
+/** Sessions over plain HTTP requests, for a message node that only knows links. @see docs/protocol.md, "REST" */
 export class Rest {
   readonly #node: RestComponents['node'];
   readonly #clock: Clock;
@@ -77,19 +77,19 @@ export class Rest {
     this.#bodies = { bytes: 0, most: Math.max(this.#limits.bodiesInAll, init.maxBody) };
   }
 
-  /** The bytes that wait for clients here, and those of bodies that are being taken. */
+  /** The bytes queued for clients, and those of the bodies being read. */
   get held(): { readonly outgoing: number; readonly incoming: number } {
     return { outgoing: this.#outboxes.bytes, incoming: this.#bodies.bytes };
   }
 
-  /** Answers a request that `isForRest`. */
+  /** Answers a request for which `isForRest` is true. */
   readonly listener: RequestListener = (request, response) => {
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     this.#answer(request, response).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
       if (error.status < 500 || error.code === 'E_UNREACHABLE') {
-        // Who doesn't send what it has begun to send isn't waited for.
+        // The client has stopped sending its body: close the connection.
         writeRefusal(response, error, error.code === 'E_TIMEOUT' ? { connection: 'close' } : {});
         return;
       }
@@ -98,7 +98,7 @@ export class Rest {
     }).finally(() => { if (!request.complete) discard(request); else request.resume(); });
   };
 
-  /** Forgets all sessions. Their links are the message node's to close. */
+  /** Forgets all sessions. The message node closes their links. */
   close(): void {
     for (const entry of this.#byToken.values()) entry.timer?.cancel();
     this.#byToken.clear();
@@ -145,7 +145,7 @@ export class Rest {
   }
 
   async #post(link: RestLink, { batch: number, after }: Parameters, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // What acknowledges and nothing else doesn't wait for a turn: that may be held back until something is acknowledged.
+    // An acknowledgement alone doesn't wait for its turn: earlier POSTs may be waiting for it.
     const small = number === undefined && Number(request.headers['content-length']) <= EMPTY_LIST.length;
     const early = small ? await this.#read(request, EMPTY_LIST.length) : undefined;
     early?.release();
@@ -196,11 +196,11 @@ export class Rest {
     }
   }
 
-  /** `open` or `re-open`: a link of its own, which stays when the session manager agrees. */
+  /** Handles `open` and `re-open` on a new link. The link stays if the session manager accepts. */
   async #enter(asked: Request, request: IncomingMessage): Promise<Response> {
     const presented = asked.type === 're-open' ? hashOf(lastSegment(asked.from)) : undefined;
     const known = presented === undefined ? undefined : this.#byToken.get(presented);
-    // Numbers are above all that a session whose ledger is lost can have given, in this process or the one before.
+    // If the ledger is lost, start above all numbers that the session may have given, even in an earlier process.
     const ledger = known?.ledger ?? new Ledger(presented === undefined ? 0 : this.#clock.now() * 1000);
     let link: RestLink | undefined;
     this.#node.attach(({ onReject }) => {
@@ -217,7 +217,7 @@ export class Rest {
     const token = answer.body['runtimeToken'];
     const runtime = presented === undefined ? asked.from : parentOf(asked.from) ?? asked.from;
     this.#keep({ runtime, tokenHash: presented ?? hashOf(String(token)), ledger, link, timer: undefined });
-    // Who doesn't know how far it had counted goes on from there.
+    // A client that has lost its count continues from this number.
     return presented === undefined ? answer : { ...answer, body: { ...answer.body, batch: ledger.batch.number } };
   }
 
@@ -269,7 +269,10 @@ const itemsOf = (text: string, most: number): readonly unknown[] => {
   return items;
 };
 
-/** The request to the session manager, or its refusal. @throws ProtoflyError when there is nobody to answer */
+/**
+ * Returns the request to the session manager, or the response that refuses it.
+ * @throws ProtoflyError if it can't be answered
+ */
 const sessionRequest = (text: string): Request | Response => {
   let message: Message;
   try {

@@ -1,12 +1,15 @@
-/** How much mail a domain keeps. What goes beyond is refused: 413 for one message, 507 for all. Sizes are in bytes. */
+/**
+ * The limits of a domain's mail. Beyond them mail is refused: with 413 for a single message, otherwise with 507.
+ * Sizes are in bytes.
+ */
 export interface MailLimits {
-  /** One message. @default 4 MiB */
+  /** Maximum size of one message. @default 4 MiB */
   readonly messageBytes: number;
-  /** For one receiver. @default 1000 */
+  /** Maximum number of messages for one receiver. @default 1000 */
   readonly perReceiver: number;
   /** @default 16 MiB */
   readonly bytesPerReceiver: number;
-  /** From the programs of one runtime. @default 5000 */
+  /** Maximum number of messages from the programs of one runtime. @default 5000 */
   readonly perSender: number;
   /** @default 64 MiB */
   readonly bytesPerSender: number;
@@ -14,9 +17,9 @@ export interface MailLimits {
   readonly messages: number;
   /** @default 1 GiB */
   readonly bytes: number;
-  /** How long a message is kept at most, and where its sender doesn't say, in seconds. @default 7 days */
+  /** Maximum and default lifetime of a message, in seconds. @default 7 days */
   readonly ttl: number;
-  /** After a receiver had no room: how long until it is given its mail again, in milliseconds. @default 30_000 */
+  /** Time after which mail is offered again to a receiver that had no room, in milliseconds. @default 30_000 */
   readonly retryMs: number;
 }
 

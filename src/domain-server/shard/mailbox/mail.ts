@@ -2,40 +2,40 @@ import type { Address, MessageId, Request } from '../../../protocol/index.js';
 import { digest } from '../keys.js';
 import type { Mark } from './streams.js';
 
-/** What is remembered of a message without reading it. */
+/** The fields of a stored message that stay in memory. */
 export interface Card extends Mark {
   readonly to: Address;
   readonly from: Address;
   readonly id: MessageId;
-  /** The runtime that sent it. */
+  /** The runtime that sent the message. */
   readonly sender: Address;
   readonly bytes: number;
-  /** When it expires, in milliseconds since 1970. */
+  /** Time of its expiry, in milliseconds since 1970. */
   readonly until: number;
-  /** Whether its sender wants to hear of it. */
+  /** True if its sender wants responses about it. */
   readonly asked: boolean;
-  /** Who gave it its epoch and number. */
+  /** The origin of its epoch and number: this mailbox or the sender. */
   readonly numbered: 'here' | 'by its sender';
-  /** Of a message that its sender has not numbered: its content, as a digest. */
+  /** The digest of its content, if its sender has not numbered it. */
   readonly content?: string;
 }
 
 export interface Mail extends Card {
   readonly key: string;
-  /** When it expires, in steady time. */
+  /** Time of its expiry on the steady clock (`Clock.now`), in milliseconds. */
   readonly deadline: number;
-  /** On its way to the disk: settles when it is there. */
+  /** Settles when the message is on disk. Undefined from then on. */
   durable: Promise<void> | undefined;
-  /** Given to the receiver's present session. */
+  /** True if it was given to the receiver's current session. */
   given: boolean;
 }
 
 /**
- * Tells a message from all others for its receiver: its number, where its sender has given it one. An id alone doesn't:
- * a program may use it twice.
+ * Returns a name that identifies a message for its receiver. It contains the sender's number, if any. An id alone
+ * isn't enough: a program may use it twice.
  */
 export const nameOf = ({ from, id, numbered, epoch, seq, content = '' }: Pick<Card, 'from' | 'id' | 'numbered' | 'epoch' | 'seq' | 'content'>): string =>
   numbered === 'here' ? `${typeof id === 'number' ? '#' : '"'}${String(id)} ${digest(from)} ${content}` : `${epoch} ${String(seq)} ${digest(from)}`;
 
-/** The digest of what a message says. */
+/** Returns the digest of a message's type and body. */
 export const contentOf = ({ type, body }: Request): string => digest(JSON.stringify([type, body]));

@@ -11,37 +11,37 @@ import { MailFlows } from './streams.js';
 
 /** The mail of one receiver. */
 interface Box {
-  /** By name, in order. */
+  /** Messages by name, in order. */
   readonly mail: Map<string, Mail>;
   readonly streams: MailFlows;
-  /** The receiver had no room: not given anything until then. */
+  /** Timer of the next delivery after the receiver had no room. Until then, nothing is delivered. */
   retry: Timer | undefined;
 }
 
 export interface MailboxComponents {
   readonly store: Store;
   readonly clock: Clock;
-  /** Gives a message to the runtime of its receiver, if that is there. @returns whether it did */
+  /** Gives a message to its receiver's runtime. @returns false if that runtime is away */
   readonly give: (message: Message, to: Address) => boolean;
-  /** Whether the runtime of an address sends receipts. */
+  /** True if the runtime of an address sends receipts. */
   readonly acknowledges: (to: Address) => boolean;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
 }
 
 export interface MailboxInit {
-  /** Different in each life of the node. */
+  /** The epoch of this mailbox. It must differ after every restart of the node. */
   readonly epoch: string;
   readonly limits?: Partial<MailLimits>;
 }
 
-/** Whether a message is offered again after a refusal: the receiver has no room, or no disk, or is away. */
+/** True if a refused message is offered again: the receiver has no room or disk space, or is away. */
 const isPassing = (code: number): boolean => code === 408 || code === 429 || code >= 500;
 
 const isBefore = (one: Mail, other: Mail): boolean => one.epoch === other.epoch && one.seq < other.seq;
 
 /**
- * Mail of the receivers of one domain, in order. A message is given in each session of its receiver until that has
- * acknowledged it; the numbers that it carries (docs/protocol.md, "Flows") let the receiver drop what it has already.
+ * The mail for the receivers of one domain, in order. Each session of a receiver is given a message again, until the
+ * receiver has acknowledged it. The numbers of messages (docs/protocol.md, "Flows") let the receiver drop duplicates.
  */
 export class Mailbox {
   readonly #components: MailboxComponents;
@@ -67,23 +67,27 @@ export class Mailbox {
     this.#messages = components.store.collection('mail');
   }
 
-  /** What is kept now, and what became of the rest since the start. */
+  /** The mail stored now, and the counters since the start. */
   get status(): { readonly messages: number; readonly bytes: number; readonly delivered: number; readonly expired: number; readonly refused: number } {
     return { ...this.#quota.total, delivered: this.#delivered, expired: this.#expired, refused: this.#refused };
   }
 
-  /** Brings back what was there when the node stopped. */
+  /** Loads the mail from the store. */
   load(): void {
     const { clock } = this.#components;
     for (const [key, card] of this.#cards.entries()) {
-      // A clock that was set back makes nothing stay longer than it may.
+      // A clock that was set back must not extend the lifetime.
       const left = Math.min(card.until - clock.date(), this.#limits.ttl * 1000);
       this.#add({ ...card, key, deadline: clock.now() + left, durable: undefined, given: false });
       this.#last = Math.max(this.#last, Number(key.slice(key.lastIndexOf(' ') + 1)));
     }
   }
 
-  /** Whether anything for an address has not been given to its runtime's present session. @param from of that sender @default of any */
+  /**
+   * True if there is mail for an address that its runtime's current session was not given.
+   * @param from only mail of this sender
+   * @default any sender
+   */
   hasFor(to: Address, from?: Address): boolean {
     const box = this.#boxes.get(to);
     if (box === undefined) return false;
@@ -91,7 +95,7 @@ export class Mailbox {
     return false;
   }
 
-  /** Whether a message that was given to a session is mail, which stays here until its receiver has acknowledged it. */
+  /** True if a message given to a session is mail. Then it stays here until its receiver has acknowledged it. */
   keeps(message: Request, to: Address): boolean {
     const mark = flowOf(message);
     if (mark === undefined) return false;
@@ -99,24 +103,27 @@ export class Mailbox {
     return false;
   }
 
-  /** A message that is handed on at once, as its receiver gets it: behind the mail of its flow that has been given to that. */
+  /**
+   * Prepares a message that bypasses the mailbox. Its base is lowered, so that its receiver orders it after the mail of
+   * the same flow.
+   */
   behindMail(message: Message, to: Address): Message {
     const box = this.#boxes.get(to);
     const mark = box === undefined ? undefined : flowOf(message);
     return box === undefined || mark === undefined ? message : box.streams.behind(message, mark);
   }
 
-  /** Whether the receiver has refused for want of room: what is to be kept waits behind what is kept. */
+  /** True if the receiver has refused mail for lack of room. New mail then queues behind the stored mail. */
   isHeld(to: Address): boolean {
     return this.#boxes.get(to)?.retry !== undefined;
   }
 
   /**
-   * Keeps a message. Once more of the same changes nothing.
-   * @param sender the runtime that it comes from
-   * @returns when it is on disk
-   * @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`, `E_STORE`; `E_UNREACHABLE` when something before it in its stream is
-   * neither settled nor here: if that never came, the receiver would wait for it
+   * Stores a message. Storing the same message again changes nothing.
+   * @param sender the runtime that sent it
+   * @returns resolves when it is on disk
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`, `E_STORE`; `E_UNREACHABLE` if an earlier message of its flow is
+   * neither settled nor stored here, because the receiver would wait for it
    */
   keep(message: Request, to: Address, sender: Address): Promise<void> {
     const box = this.#boxes.get(to);
@@ -139,7 +146,7 @@ export class Mailbox {
     const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: clock.date() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...numbering };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
     const mail: Mail = { ...card, key, deadline: clock.now() + seconds * 1000, durable: undefined, given: false };
-    // Without a receipt nobody would know that it has arrived, without a number nobody that it has come before.
+    // The receipt shows that it has arrived. The number lets the receiver detect duplicates.
     const body = { ...message.body, expect: 'receipt' };
     const durable = this.#components.store.transaction(() => {
       void this.#cards.put(key, card);
@@ -153,7 +160,10 @@ export class Mailbox {
     return mail.durable;
   }
 
-  /** Gives the receiver's runtime, which is there, what it wasn't given in this session, in order. */
+  /**
+   * Gives the receiver's runtime all mail that its current session was not given, in order. The runtime must be
+   * connected.
+   */
   deliver(to: Address): void {
     const box = this.#boxes.get(to);
     if (box === undefined || box.retry !== undefined || this.#closed) return;
@@ -161,7 +171,8 @@ export class Mailbox {
     const held = new Map<Address, Mail>();
     for (const mail of box.mail.values()) {
       if (mail.given) continue;
-      // Mail behind a gap waits until what is before the gap has been taken. Its sender's other mail waits behind it.
+      // Mail behind a gap waits until the mail before the gap has been taken. Later mail of its sender waits behind
+      // it.
       const first = held.get(mail.from);
       if (box.streams.isBehindGap(mail.from, mail) || (first !== undefined && !isBefore(mail, first))) {
         if (first === undefined) held.set(mail.from, mail);
@@ -176,7 +187,9 @@ export class Mailbox {
     }
   }
 
-  /** The session of the receiver's runtime is not what it was: what it didn't acknowledge is given again. */
+  /**
+   * Called when the session of the receiver's runtime has changed. Mail that wasn't acknowledged will be given again.
+   */
   renew(to: Address): void {
     const box = this.#boxes.get(to);
     if (box === undefined) return;
@@ -186,14 +199,14 @@ export class Mailbox {
   }
 
   /**
-   * Takes note of what a receiver's runtime answers.
-   * @returns what is to be passed on: nothing that its sender doesn't want to hear
+   * Handles a response of a receiver's runtime.
+   * @returns the responses to pass on; none that the sender doesn't want
    */
   settle(response: Response): readonly Response[] {
     const box = this.#boxes.get(response.from);
     if (box === undefined) return [response];
     const heard = this.#settleAll(box, response);
-    // Mail behind a gap may follow now.
+    // Mail behind a gap may be deliverable now.
     if (!isProvisional(response) && this.hasFor(response.from)) this.deliver(response.from);
     return heard;
   }
@@ -207,21 +220,22 @@ export class Mailbox {
     }
     const mails = [...box.mail.values()].filter((mail) => mail.from === response.to && isWithinRange(range, mail));
     const wanted = mails.filter((mail) => this.#settleOne(mail, response));
-    // A refusal that only holds up mail is the domain's own business.
+    // A refusal that only delays mail isn't passed on.
     if (!isSuccess(response) && mails.length > 0 && wanted.length === 0) return [];
-    // Who has numbered his messages himself understands an answer to many: it tells him of others, too, that were never here.
+    // A sender that numbers its messages understands a response to many. The response may also cover messages never
+    // stored here.
     if (mails[0]?.numbered !== 'here') return [response];
     return wanted.map(({ id }) => withIds(response, [id]));
   }
 
-  /** What is kept stays in the store. Idempotent. */
+  /** Stops delivery. Mail stays in the store. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#sweep?.timer.cancel();
     for (const { retry } of this.#boxes.values()) retry?.cancel();
   }
 
-  /** @returns whether its sender wants to hear of it */
+  /** @returns true if the sender wants the response */
   #settleOne(mail: Mail, response: Response): boolean {
     if (isProvisional(response)) return mail.asked;
     if (isSuccess(response)) this.#end(mail, 'delivered');
@@ -237,14 +251,14 @@ export class Mailbox {
       return this.#components.give(message, mail.to);
     } catch (thrown) {
       const error = asProtoflyError(thrown);
-      // A link that can't carry it never will.
+      // The receiver's link can never carry this message.
       if (error.code === 'E_TOO_LARGE') this.#end(mail, 'refused');
       else this.#components.log('mail was not delivered', { error });
       return false;
     }
   }
 
-  /** The receiver has no room now: it is offered everything again, in order, after a while. */
+  /** Holds all mail of a receiver without room. It is offered again, in order, after `retryMs`. */
   #hold(mail: Mail): void {
     const box = this.#boxes.get(mail.to);
     mail.given = false;
@@ -290,7 +304,7 @@ export class Mailbox {
     }).catch((thrown: unknown) => { this.#components.log('mail could not be removed', { error: asProtoflyError(thrown) }); });
   }
 
-  /** Looks for what has expired when the first of it does, but not every moment. */
+  /** Sets the timer that removes expired mail. Runs are combined, so that they aren't too frequent. */
   #watch(until: number): void {
     if (this.#closed || (this.#sweep !== undefined && this.#sweep.at <= until)) return;
     this.#sweep?.timer.cancel();

@@ -2,7 +2,7 @@ import { ProtoflyError, type Address } from '../../../protocol/index.js';
 import type { MailLimits } from './limits.js';
 import type { Card } from './mail.js';
 
-/** What somebody's mail takes. */
+/** The mail of one receiver or sender. */
 export interface Share {
   readonly messages: number;
   readonly bytes: number;
@@ -10,7 +10,7 @@ export interface Share {
 
 type Counted = Pick<Card, 'to' | 'sender' | 'bytes'>;
 
-/** How much mail there is: for each receiver, from each sender's runtime, and altogether. */
+/** The amount of mail per receiver, per sending runtime, and in total. */
 export class Quota {
   readonly #limits: MailLimits;
   readonly #receivers = new Map<Address, Share>();
@@ -25,7 +25,7 @@ export class Quota {
     return this.#total;
   }
 
-  /** @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`: there is no room for a message */
+  /** Checks that there is room for a message. @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA` */
   check({ to, sender, bytes }: Counted): void {
     const limits = this.#limits;
     if (bytes > limits.messageBytes) throw new ProtoflyError('E_TOO_LARGE', `a message of ${String(bytes)} bytes is not kept: at most ${String(limits.messageBytes)}`);

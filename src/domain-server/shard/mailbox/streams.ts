@@ -1,12 +1,12 @@
 import { withFlow, type Address, type FlowMark, type Message } from '../../../protocol/index.js';
 
-/** Where a message stands in its sender's stream. */
+/** The position of a message in its sender's flow. */
 export type Mark = Pick<FlowMark, 'epoch' | 'seq'>;
 
 /**
- * Which numbers of each stream to one receiver are here (docs/protocol.md, "Flows"). A receiver waits for what is
- * missing from the base on that a message names: what is kept must follow without a gap, what is given must not promise
- * more than there is.
+ * The stored numbers of each flow to one receiver (docs/protocol.md, "Flows"). A receiver waits for every number from
+ * a message's base on. So messages must be stored without gaps, and a delivered message must not name a base with a
+ * number that is missing here.
  */
 export class MailFlows {
   readonly #here = new Map<string, Set<number>>();
@@ -23,12 +23,18 @@ export class MailFlows {
     if (left?.size === 0) this.#here.delete(stream);
   }
 
-  /** The message as it is given: what isn't here any more doesn't come, so its base is the first of what is here without a gap. */
+  /**
+   * Returns a message with its base set to the first number of the unbroken run before it. Earlier messages will not
+   * be sent.
+   */
   withBase(message: Message, { epoch, seq }: Mark): Message {
     return withFlow(message, { epoch, seq, base: this.#baseOf(message.from, { epoch, seq }) });
   }
 
-  /** Whether earlier mail of a flow is here, and between that and this something that won't come: the base of this would skip it. */
+  /**
+   * True if a gap that won't be filled separates a message from earlier mail of its flow. Its base would skip that
+   * mail.
+   */
   isBehindGap(from: Address, mark: Mark): boolean {
     const base = this.#baseOf(from, mark);
     for (const here of this.#here.get(streamOf(from, mark.epoch)) ?? []) if (here < base) return true;
@@ -42,14 +48,14 @@ export class MailFlows {
     return base;
   }
 
-  /** A message that goes past what is here: its receiver is to wait for mail of the same flow before it. */
+  /** Returns a message that overtakes stored mail, with its base lowered so that its receiver waits for that mail. */
   behind(message: Message, { epoch, seq, base }: FlowMark): Message {
     let lowest = base;
     for (const here of this.#here.get(streamOf(message.from, epoch)) ?? []) lowest = Math.min(lowest, here);
     return lowest < base ? withFlow(message, { epoch, seq, base: lowest }) : message;
   }
 
-  /** Whether everything from its base on is here. */
+  /** True if every number from the message's base up to the message itself is stored. */
   isNext(from: Address, { epoch, seq, base }: FlowMark): boolean {
     const here = this.#here.get(streamOf(from, epoch));
     if (seq - base > (here?.size ?? 0)) return false;

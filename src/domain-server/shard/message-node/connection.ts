@@ -5,7 +5,7 @@ import {
 } from '../../../protocol/index.js';
 import type { Carrier, Session } from './session.js';
 
-/** Makes a client's link with the `onReject` it is given. */
+/** Creates a client's link with the given `onReject`. */
 export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => Carrier;
 
 export interface ConnectionEvents {
@@ -19,7 +19,7 @@ export interface ConnectionInit {
   readonly maxWork: number;
 }
 
-/** One link of a client, with the session that was opened on it, if any. */
+/** One link of a client, and the session opened on it, if any. */
 export class Connection implements Carrier {
   readonly link: Link<Message>;
   readonly taken: () => number;
@@ -49,7 +49,7 @@ export class Connection implements Carrier {
     return this.#session;
   }
 
-  /** A session that was taken over by another connection is this one's no more. */
+  /** The session of this connection. Undefined once another connection has taken it over. */
   get current(): Session | undefined {
     return this.#session?.link === this.link ? this.#session : undefined;
   }
@@ -58,10 +58,10 @@ export class Connection implements Carrier {
     this.#session = session;
   }
 
-  /** Answers on this link. An answer to somebody who is gone, or that the link doesn't take, is lost. */
+  /** Sends a response on this link. It is lost if the link is closed or can't carry it. */
   answer(response: Response): Backpressure {
     try {
-      // Through the session, who doesn't read its answers is found out like who doesn't read its messages.
+      // Sent through the session, so that a client that doesn't read its responses counts as stalled, too.
       return this.current?.flowing === true ? this.current.deliver(response) : this.link.send(response);
     } catch (thrown) {
       if (thrown instanceof ProtoflyError && thrown.code === 'E_TOO_LARGE') {
@@ -71,7 +71,7 @@ export class Connection implements Carrier {
     }
   }
 
-  /** Counts what is being worked on for this client. @returns backpressure when that is a lot */
+  /** Counts the requests in progress for this client. @returns backpressure if there are many */
   track(work: Promise<void>): Backpressure {
     this.#work += 1;
     void work.finally(() => {
@@ -81,7 +81,7 @@ export class Connection implements Carrier {
     return this.#work < this.#init.maxWork ? undefined : this.#drained.wait();
   }
 
-  /** Answers a frame that isn't a message, as far as it says to whom. Responses aren't answered. */
+  /** Answers an invalid frame, if its sender can be told from it. Responses are not answered. */
   #reject(error: ProtoflyError, text?: string): void {
     this.#events.onReject(error);
     const request = text === undefined ? this.#unknownRequest({}) : answerable(text) ?? this.#guess(text);
@@ -112,5 +112,5 @@ export class Connection implements Carrier {
   }
 }
 
-/** 200 and what goes with it, from the session manager. */
+/** Returns a 200 response of the session manager with these fields. */
 export const welcome = (request: Request, body: Record<string, unknown> = {}): Response => respond(request, 200, body, SESSION);

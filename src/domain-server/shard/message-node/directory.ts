@@ -15,16 +15,16 @@ export interface DirectoryComponents {
   readonly store: Store;
   readonly session: Omit<SessionComponents, 'limits'>;
   readonly limits: NodeLimits;
-  /** Addresses have become a session's. */
+  /** Called after addresses were allocated to a session. */
   readonly onAllocated: (session: Session, addresses: readonly Address[]) => void;
 }
 
-/** Last segments of addresses at which something is published for everybody. */
+/** Last segments of addresses that publish to everybody. */
 const PUBLICATIONS = new Set(['changes', 'registration', 'status']);
 
 /**
- * Who has which address: sessions, allocations, subscriptions. In memory for routing, and in the store, so that a
- * restarted server knows all of it. Changes are visible at once; their promises say when they are durable.
+ * Maps addresses to sessions: allocations and subscriptions. In memory for routing, and in the store for a restart.
+ * Changes are visible at once; their promises resolve when they are durable.
  */
 export class Directory {
   readonly #store: Store;
@@ -57,7 +57,7 @@ export class Directory {
     return this.#sessions.values();
   }
 
-  /** Brings back what was there when the server stopped. Every session waits for its runtime. */
+  /** Loads the state from the store. Every session waits for its runtime. */
   load(): void {
     for (const [, { runtime, tokenHash }] of this.#sessionEntries.entries()) this.#sessions.set(runtime, new Session(this.#components, { runtime, tokenHash }));
     for (const [, { address, runtime, key }] of this.#allocationEntries.entries()) {
@@ -75,8 +75,8 @@ export class Directory {
   }
 
   /**
-   * Opens a session, or gives an existing one a new token: allocations stay (the runtime may have restarted), marked as
-   * inherited; subscriptions go, because who subscribed may be gone.
+   * Opens a session, or gives an existing one a new token. Its allocations stay, marked as inherited, since the
+   * runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
    * @throws ProtoflyError `E_TOO_MANY`
    */
   open(runtime: Address, tokenHash: string, carrier: Carrier): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
@@ -98,7 +98,7 @@ export class Directory {
     return { session: opened, before, durable };
   }
 
-  /** Forgets a session and all that it had. */
+  /** Removes a session with its allocations and subscriptions. */
   async remove(session: Session): Promise<void> {
     if (this.#sessions.get(session.runtime) !== session) return;
     this.#sessions.delete(session.runtime);
@@ -119,7 +119,7 @@ export class Directory {
     return this.#allocated.get(address)?.session;
   }
 
-  /** Whether the address or one above it is allocated to the session. */
+  /** True if the address, or an address above it, is allocated to the session. */
   owns(session: Session, address: Address): boolean {
     for (let at: Address | undefined = address; at !== undefined; at = parentOf(at)) {
       if (this.#allocated.get(at)?.session !== session) continue;
@@ -129,12 +129,12 @@ export class Directory {
     return false;
   }
 
-  /** The addresses that a session got under an allocation key. */
+  /** Returns the addresses that a session allocated with an allocation key. */
   allocatedUnder(session: Session, key: string): Address[] {
     return [...session.allocations].filter((address) => this.#allocated.get(address)?.key === key);
   }
 
-  /** @throws ProtoflyError `E_TOO_MANY`, `E_CONFLICT`; then nothing is allocated */
+  /** Allocates all addresses or none. @throws ProtoflyError `E_TOO_MANY`, `E_CONFLICT` */
   allocate(session: Session, addresses: readonly Address[], key?: string): Promise<void> {
     const others = addresses.filter((address) => this.#allocated.get(address)?.session !== session);
     const taken = others.find((address) => this.#allocated.has(address));
@@ -154,7 +154,7 @@ export class Directory {
     return durable;
   }
 
-  /** Releases what of these the session has. */
+  /** Releases those of the addresses that belong to the session. */
   release(session: Session, addresses: readonly Address[]): Promise<void> {
     const own = addresses.filter((address) => this.#allocated.get(address)?.session === session);
     for (const address of own) this.#release(session, address);
@@ -163,7 +163,7 @@ export class Directory {
     });
   }
 
-  /** @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`; then nothing is subscribed */
+  /** Subscribes to all addresses or none. @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY` */
   subscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
     const refused = addresses.find((address) => this.#isPrivate(session, address));
     if (refused !== undefined) throw new ProtoflyError('E_REFUSED', `what is sent to ${refused} is for its owner alone`);
@@ -177,7 +177,7 @@ export class Directory {
     });
   }
 
-  /** Ends what `subscriber` subscribed; where it had nothing, what anybody of the session did. */
+  /** Ends the subscriptions of `subscriber`. For an address without one, ends all subscriptions of the session. */
   unsubscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
     const gone = addresses.flatMap((address) => {
       const subscribers = this.#subscribed.get(address)?.get(session);
@@ -190,7 +190,7 @@ export class Directory {
     });
   }
 
-  /** The sessions to which a message for exactly this address goes. */
+  /** Returns the sessions that receive messages to exactly this address. */
   receiversOf(address: Address): Set<Session> {
     const receivers = new Set(this.#subscribed.get(address)?.keys());
     const owner = this.ownerOf(address);
@@ -198,15 +198,15 @@ export class Directory {
     return receivers;
   }
 
-  /** The session of the runtime that an address lies below. */
+  /** Returns the session of the runtime that an address lies below. */
   runtimeSession(address: Address): Session | undefined {
     const runtime = runtimeOf(address);
     return runtime === undefined ? undefined : this.#sessions.get(runtime);
   }
 
   /**
-   * Whether others may not listen in: a hyperty's or a component's own address, and where requests to subscribe go.
-   * What is published (`…/changes`, `…/registration`, `…/status`) is for everybody.
+   * True if other sessions may not subscribe: the address of a hyperty or component, or one that takes subscription
+   * requests. Publications (`…/changes`, `…/registration`, `…/status`) are public.
    */
   #isPrivate(session: Session, address: Address): boolean {
     const { scheme, path } = partsOf(address);
@@ -217,7 +217,7 @@ export class Directory {
     return owner !== undefined && owner !== session;
   }
 
-  /** Subscriptions of other sessions that end when `address` gets an owner. */
+  /** Returns the subscriptions of other sessions that end when `address` gets an owner. */
   #strangersAt(owner: Session, address: Address): { session: Session; address: Address; subscriber: Address; storeKey: string }[] {
     const places = partsOf(address).scheme === 'hyperty' ? [address, `${address}/subscription` as Address] : [`${address}/subscription` as Address];
     return places.flatMap((place) => [...(this.#subscribed.get(place) ?? [])]
@@ -225,7 +225,7 @@ export class Directory {
       .flatMap(([session, subscribers]) => [...subscribers].map((subscriber) => ({ session, address: place, subscriber, storeKey: subscriptionKey(session, place, subscriber) }))));
   }
 
-  /** Chooses inherited addresses to let go of, so that `more` fit. @throws ProtoflyError `E_TOO_MANY` */
+  /** Chooses inherited addresses to release, so that `more` fit. @throws ProtoflyError `E_TOO_MANY` */
   #makeRoom(session: Session, more: number): Address[] {
     const over = Math.max(session.allocations.size + more - this.#limits.allocationsPerSession, this.#allocated.size + more - this.#limits.allocations);
     if (over <= 0) return [];

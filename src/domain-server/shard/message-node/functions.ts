@@ -3,7 +3,7 @@ import type { Directory } from './directory.js';
 import type { NodeLimits } from './limits.js';
 import type { Session } from './session.js';
 
-/** A function of the domain: answers one request that came in on a session. @throws ProtoflyError that is the answer */
+/** A function of the domain: answers one request of a session. @throws ProtoflyError that is sent as the response */
 export type DomainFunction = (request: Request, session: Session) => Response | Promise<Response>;
 
 export interface AllocationComponents {
@@ -11,19 +11,19 @@ export interface AllocationComponents {
   readonly directory: Directory;
   readonly limits: NodeLimits;
   readonly random: (bytes: number) => Uint8Array;
-  /** The runtime that has the address in the domain registry, if any. */
+  /** Returns the runtime that the domain registry has for an address, if any. */
   readonly registeredBy: (address: Address) => Address | undefined;
 }
 
 const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', why);
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Schemes of addresses that are nobody's to allocate. */
+/** Schemes whose addresses can't be allocated. */
 const RESERVED = new Set(['hyperty-runtime', 'runtime', 'domain', 'global', 'user', 'user-guid', 'hyperty-catalogue', 'mn', 'http', 'https', 'ws', 'wss']);
 const SCHEME = /^[a-z][a-z0-9+.-]{0,63}$/;
 const MAX_KEY = 2048;
 
-/** A field that is one address or a list of them. */
+/** Parses a field that holds one address or a list of addresses. */
 export const addressesIn = (value: unknown): Address[] => {
   if (value === undefined || value === null) return [];
   return (Array.isArray(value) ? value : [value]).map((item: unknown) => parseAddress(item));
@@ -59,7 +59,7 @@ export const allocationFunction = ({ domain, directory, limits, random, register
     if (number > limits.allocationsPerRequest) throw new ProtoflyError('E_TOO_MANY', `at most ${String(limits.allocationsPerRequest)} addresses at a time`);
     const key = value['allocationKey'] ?? undefined;
     if (key !== undefined && (typeof key !== 'string' || key === '' || key.length > MAX_KEY)) throw bad('body.value.allocationKey is not a short string');
-    // Asking again with the same key gives the same addresses.
+    // A repeated request with the same key gets the same addresses.
     const known = key === undefined ? [] : directory.allocatedUnder(session, key).filter((address) => partsOf(address).scheme === scheme).slice(0, number);
     const allocated = [...known, ...Array.from({ length: number - known.length }, () => fresh(scheme))];
     await directory.allocate(session, allocated, key);

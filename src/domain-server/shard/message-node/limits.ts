@@ -1,8 +1,8 @@
-/** How much a message node keeps for others. What goes beyond is refused with 429. Sizes are in bytes. */
+/** The limits of a message node. Requests beyond them are refused with 429. Sizes are in bytes. */
 export interface NodeLimits {
-  /** Sessions, those whose runtime is away included. @default 20_000 */
+  /** Maximum number of sessions, including those whose runtime is away. @default 20_000 */
   readonly sessions: number;
-  /** Connections, those without a session included. @default 25_000 */
+  /** Maximum number of connections, including those without a session. @default 25_000 */
   readonly connections: number;
   /** @default 10_000 */
   readonly allocationsPerSession: number;
@@ -12,21 +12,24 @@ export interface NodeLimits {
   readonly subscriptionsPerSession: number;
   /** @default 500_000 */
   readonly subscriptions: number;
-  /** Addresses of one `create`. @default 1000 */
+  /** Maximum number of addresses in one `create`. @default 1000 */
   readonly allocationsPerRequest: number;
-  /** Messages that wait for a runtime that is away. @default 1000 */
+  /** Maximum number of messages queued for a runtime that is away. @default 1000 */
   readonly waitingPerSession: number;
-  /** @default 16 MiB + 64 KiB, so that one message of the largest size can wait */
+  /** The same in bytes. Large enough for one message of the largest size. @default 16 MiB + 64 KiB */
   readonly waitingBytesPerSession: number;
-  /** All that waits in this process. @default 128 MiB */
+  /** The same for all sessions of this process, in bytes. @default 128 MiB */
   readonly waitingBytes: number;
-  /** Requests to functions of the domain that are being worked on for one connection, before it isn't read on. @default 64 */
+  /**
+   * Number of requests in progress to functions of the domain, per connection, from which reading pauses.
+   * @default 64
+   */
   readonly workPerConnection: number;
-  /** How long a connection may go without a session, in milliseconds. @default 10_000 */
+  /** Time for a new connection to open a session, in milliseconds. @default 10_000 */
   readonly openMs: number;
-  /** How long a receiver may hold its senders up without taking anything, in milliseconds. @default 5000 */
+  /** Time for which a receiver may cause backpressure without taking anything, in milliseconds. @default 5000 */
   readonly stallMs: number;
-  /** How long a session waits for its runtime, in milliseconds. @default 60_000 */
+  /** Time after which a session without its runtime ends, in milliseconds. @default 60_000 */
   readonly sessionTtlMs: number;
 }
 

@@ -2,14 +2,14 @@ import type { Clock } from '../../../protocol/index.js';
 
 const SECONDS = 10;
 
-/** Counts messages, and how many come a second. */
+/** Counts messages, and the rate at which they arrive. */
 export class Meter {
   received = 0;
-  /** Given to a session; one message may go to several. */
+  /** Messages given to a session. One message may be given to several. */
   delivered = 0;
-  /** Answered with a refusal, or not a message at all. */
+  /** Messages answered with a refusal, and invalid frames. */
   refused = 0;
-  /** Responses and publications that nobody could be given. */
+  /** Responses and publications without a receiver. */
   dropped = 0;
   readonly #clock: Clock;
   readonly #counts = new Array<number>(SECONDS).fill(0);
@@ -27,7 +27,7 @@ export class Meter {
     this.#counts[at] = (this.#counts[at] ?? 0) + 1;
   }
 
-  /** Over the last ten seconds, the current one included. */
+  /** Messages received per second, averaged over the last ten seconds including the current one. */
   get receivedPerSecond(): number {
     this.#turn();
     return this.#counts.reduce((sum, count) => sum + count, 0) / SECONDS;

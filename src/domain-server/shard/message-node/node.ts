@@ -16,15 +16,15 @@ import { Visitors } from './visitors.js';
 export interface MessageNodeComponents {
   readonly store: Store;
   readonly clock: Clock;
-  /** Random bytes that nobody can guess. */
+  /** Returns cryptographically random bytes. */
   readonly random: (bytes: number) => Uint8Array;
-  /** Is told of what goes wrong on this side. */
+  /** Logs failures of this node. */
   readonly log: (text: string, details?: Record<string, unknown>) => void;
-  /** The runtime that has an address in the domain registry, if any. */
+  /** Returns the runtime that the domain registry has for an address, if any. */
   readonly registeredBy: (address: Address) => Address | undefined;
-  /** Whether the runtime that has an address in the domain registry says that it sends receipts. */
+  /** True if the domain registry says that the runtime of an address sends receipts. */
   readonly acknowledges: (address: Address) => boolean;
-  /** A session has ended, by its runtime or because it was away for too long. */
+  /** Called when a session has ended, either closed by its runtime or expired. */
   readonly onSessionEnded: (runtime: Address) => Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export interface MessageNodeInit {
 }
 
 /**
- * Relays messages between the sessions of runtimes, and gives requests to the functions of the domain.
+ * Relays messages between the sessions of runtimes, and passes requests to the functions of the domain.
  * @see docs/protocol.md, "Message-node session"
  */
 export class MessageNode {
@@ -90,14 +90,14 @@ export class MessageNode {
     return this.#connections.size;
   }
 
-  /** Adds a function of the domain, for its address and all below that have no function of their own. */
+  /** Adds a function of the domain. It serves its address, and all below it without a function of their own. */
   addFunction(address: Address, run: DomainFunction): void {
     this.#functions.set(address, run);
   }
 
   /**
-   * Serves one more client. The node owns the link from now on.
-   * @throws ProtoflyError `E_TOO_MANY`, before a link is made
+   * Serves a client. The node owns the link from now on.
+   * @throws ProtoflyError `E_TOO_MANY`, before a link is created
    */
   attach(makeLink: MakeLink): void {
     if (this.#closed || this.#connections.size >= this.#limits.connections) throw new ProtoflyError('E_TOO_MANY', 'too many connections');
@@ -112,12 +112,12 @@ export class MessageNode {
     this.#connections.add(new Connection({ clock: this.#clock, events, makeLink }, { openMs: this.#limits.openMs, maxWork: this.#limits.workPerConnection }));
   }
 
-  /** Sends something that a function of the domain says to whoever subscribed to its receiver. */
+  /** Sends a message of a domain function to all sessions subscribed to `to`. */
   publish(message: Message, to: Address): void {
     for (const session of this.directory.receiversOf(to)) void this.#hand(session, message);
   }
 
-  /** Closes every connection. Sessions stay in the store, for the next start. */
+  /** Closes all connections. Sessions stay in the store for the next start. */
   async close(): Promise<void> {
     this.#closed = true;
     this.mailbox.close();
@@ -137,12 +137,15 @@ export class MessageNode {
     return combinedBackpressure(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
   }
 
-  /** Requests to the session manager are answered in order: nothing more is read meanwhile. */
+  /** Answers requests to the session manager in order. Nothing more is read from the connection in the meantime. */
   #control(connection: Connection, request: Request): Promise<void> {
     return this.#sessions.handle(connection, request).catch((thrown: unknown) => { void this.#refuse(request, asProtoflyError(thrown), connection); });
   }
 
-  /** Whether the session may send from there: its runtime, what is allocated to it, and, of visitors from other domains, what is of theirs. */
+  /**
+   * True if the session may send from the address: its runtime's, an allocated one, or, for a visitor from another
+   * domain, one of that domain.
+   */
   #maySend(session: Session, from: Address): boolean {
     if (isWithin(from, session.runtime) || this.directory.owns(session, from)) return true;
     const domain = domainOf(from);
@@ -157,7 +160,7 @@ export class MessageNode {
     return combinedBackpressure(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
   }
 
-  /** Hands a message on to whoever has its address, or keeps it for him. */
+  /** Delivers a message to the sessions at its address, or stores it. */
   #pass(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     const receivers = this.directory.receiversOf(to);
     const known = receivers.size > 0;
@@ -170,7 +173,10 @@ export class MessageNode {
     return this.#refuse(message, this.#unknown(to), connection);
   }
 
-  /** Whether there is a receiver, but not now. What waits for one that is there goes first. */
+  /**
+   * True if the receiver exists but is away, or has a backlog of mail. Mail for a connected receiver is delivered
+   * first.
+   */
   #isToBeKept(from: Address, to: Address, others: ReadonlySet<Session>, session: Session): boolean {
     const owner = this.directory.ownerOf(to);
     if (domainOf(to) !== this.domain || owner === session || [...others].some((other) => other !== owner)) return false;
@@ -180,7 +186,7 @@ export class MessageNode {
     return this.mailbox.hasFor(to, from);
   }
 
-  /** Keeps a message for a receiver that is away; its sender is told when it is on disk. */
+  /** Stores a message for a receiver that is away. The sender gets a response once it is on disk. */
   #keep(connection: Connection, session: Session, message: Request, to: Address): Backpressure {
     let durable: Promise<void>;
     try {
@@ -202,7 +208,11 @@ export class MessageNode {
     }
   }
 
-  /** @throws ProtoflyError `E_TOO_LARGE` */
+  /**
+   * Gives a message to the session that owns the address.
+   * @returns false if that session is away
+   * @throws ProtoflyError `E_TOO_LARGE`
+   */
   #give(message: Message, to: Address): boolean {
     const owner = this.directory.ownerOf(to);
     if (owner?.flowing !== true) return false;
@@ -225,12 +235,12 @@ export class MessageNode {
       if (backpressure instanceof ProtoflyError) refusal = backpressure;
       else backpressures.push(backpressure);
     }
-    // Where some of several got it, it has been delivered.
+    // A message to several receivers counts as delivered if one of them got it.
     if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
     return combinedBackpressure(backpressures);
   }
 
-  /** Hands a message to a session, or says why not. */
+  /** Delivers a message to a session. @returns backpressure, or the error */
   #hand(receiver: Session, message: Message): ProtoflyError | undefined | Promise<void> {
     try {
       const backpressure = receiver.deliver(message);
@@ -242,7 +252,7 @@ export class MessageNode {
     }
   }
 
-  /** Asks a function of the domain. */
+  /** Passes a request to a function of the domain. */
   #call(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     if (isResponse(message)) return this.#drop();
     const run = this.#functionAt(to);
@@ -266,7 +276,7 @@ export class MessageNode {
     return connection.track(work);
   }
 
-  /** What was asked on a connection that is gone is answered on the session's next one. */
+  /** Sends a response. If the connection of the request is gone, uses the session's next one. */
   #answer(connection: Connection, session: Session, response: Message): void {
     if (!isResponse(response)) return;
     if (session.link === connection.link || session.ended) void connection.answer(response);
@@ -298,7 +308,7 @@ export class MessageNode {
     this.#log(`${what} failed`, { error: asProtoflyError(thrown) });
   }
 
-  /** Ends a session: releases what it has, and tells those who wait for an answer from it. */
+  /** Ends a session: releases its addresses, and answers the requests that wait for it. */
   async #end(session: Session): Promise<void> {
     if (session.ended) return;
     const waited = session.end();

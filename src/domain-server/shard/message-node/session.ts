@@ -2,28 +2,31 @@ import type { Link } from '../../../link/link.js';
 import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type Timer } from '../../../protocol/index.js';
 import type { NodeLimits } from './limits.js';
 
-/** The bytes that wait in this process, for all sessions together. */
+/** The bytes queued in this process, for all sessions together. */
 export interface Budget {
   bytes: number;
 }
 
-/** What carries a session's messages: a link, and a number that changes when bytes leave it and stays while none do. */
+/** The carrier of a session's messages: a link, and a number that changes when bytes leave it and only then. */
 export interface Carrier {
   readonly link: Link<Message>;
   readonly taken: () => number;
-  /** Where the other side says what it has: what it was sent and hasn't, in order, for the next carrier. Ends the link's use. */
+  /**
+   * Ends the link's use, and returns the messages sent but not acknowledged, in order, for the next carrier. Only on
+   * links with acknowledgements.
+   */
   readonly leftovers?: (() => readonly Leftover[]) | undefined;
 }
 
-/** A message that waits, with its size as a frame. */
+/** A queued message, with its size as a frame. */
 export interface Leftover {
   readonly message: Message;
   readonly bytes: number;
-  /** The other side may have it: it was sent there, and nothing was heard. @default false */
+  /** True if the message was sent without an acknowledgement, so that the other side may have it. @default false */
   readonly inDoubt?: boolean;
 }
 
-/** What holds senders up while the link is congested. */
+/** The backpressure on senders while the link is congested. */
 interface Relief {
   readonly promise: Promise<void>;
   end(): void;
@@ -34,33 +37,37 @@ type State =
   | { readonly at: 'away'; readonly timer: Timer }
   | { readonly at: 'ended' };
 
-/** A receiver that reads, but very slowly, holds its senders up for at most this many times `stallMs`. */
+/** Limit of the backpressure of a slow receiver, as a multiple of `stallMs`. */
 const MAX_LOOKS = 12;
 
 export interface SessionComponents {
   readonly clock: Clock;
   readonly limits: NodeLimits;
   readonly budget: Budget;
-  /** The runtime has been away for too long. */
+  /** Called when the runtime has been away for too long. */
   readonly onExpired: (session: Session) => void;
-  /** The runtime doesn't read. The session is away by then. */
+  /** Called when the runtime doesn't read. By then the session is detached. */
   readonly onStalled: (session: Session, link: Link<Message>) => void;
-  /** From now on messages are sent at once: what has to go before those that waited is sent now. */
+  /** Called when the session starts to send directly. Messages that must precede the queued ones are sent here. */
   readonly onFlowing?: (session: Session) => void;
 }
 
 /**
- * One runtime's session, with or without its connection. While the runtime is away messages wait for it, as long and
- * as many as the limits say. @see docs/protocol.md, "Message-node session"
+ * The session of one runtime, with or without a connection. While the runtime is away, messages are queued within the
+ * limits.
+ * @see docs/protocol.md, "Message-node session"
  */
 export class Session {
   readonly runtime: Address;
-  /** Hash of the token, in hex. */
+  /** SHA-256 of the token, in hex. */
   tokenHash: string;
-  /** Addresses from before the last `open` that the runtime hasn't asked for again: the first to go when there are too many. */
+  /**
+   * Addresses allocated before the last `open` that the runtime hasn't requested again. They are released first if
+   * there are too many.
+   */
   readonly inherited = new Set<Address>();
   readonly allocations = new Set<Address>();
-  /** By key in the store: one for each address and subscriber. */
+  /** Subscriptions by store key: one for each address and subscriber. */
   readonly subscriptions = new Map<string, { readonly address: Address; readonly subscriber: Address }>();
   readonly #components: SessionComponents;
   #state: State;
@@ -78,7 +85,7 @@ export class Session {
     return this.#state.at === 'attached';
   }
 
-  /** Whether messages are sent at once. */
+  /** True if messages are sent directly. */
   get flowing(): boolean {
     return this.#state.at === 'attached' && !this.#state.held;
   }
@@ -92,8 +99,8 @@ export class Session {
   }
 
   /**
-   * From now on messages are for this link. None is sent before `flush`, so that an answer can go first.
-   * @returns the link that the session had before
+   * Makes this link the carrier of the session. Nothing is sent before `flush`, so that a response can go first.
+   * @returns the previous link of the session
    */
   attach(carrier: Carrier): Link<Message> | undefined {
     const before = this.link === carrier.link ? undefined : this.link;
@@ -103,7 +110,7 @@ export class Session {
     return before;
   }
 
-  /** The link is gone: the session waits for its runtime. A link that isn't the session's is ignored. */
+  /** Marks the runtime as away, because the link has ended. Ignores links of other sessions. */
   detach(link: Link<Message>): void {
     if (this.link !== link) return;
     this.#reclaim();
@@ -111,7 +118,7 @@ export class Session {
     this.#state = this.#away();
   }
 
-  /** Releases what it holds. @returns what waited */
+  /** Ends the session and releases its resources. @returns the queued messages */
   end(): readonly Leftover[] {
     this.#reclaim();
     this.#leave();
@@ -120,8 +127,9 @@ export class Session {
   }
 
   /**
+   * Sends a message, or queues it while the runtime is away.
    * @returns backpressure of the runtime's link
-   * @throws ProtoflyError `E_UNREACHABLE` when too much waits already, `E_TOO_LARGE`
+   * @throws ProtoflyError `E_UNREACHABLE` if the queue is full, `E_TOO_LARGE`
    */
   deliver(message: Message): Backpressure {
     const state = this.#state;
@@ -137,7 +145,7 @@ export class Session {
     }
   }
 
-  /** Sends what waited, and from now on everything at once. */
+  /** Sends the queued messages, and from now on sends directly. */
   flush(): void {
     if (this.#state.at === 'attached') {
       this.#state.held = false;
@@ -147,7 +155,7 @@ export class Session {
       try {
         void this.deliver(message);
       } catch {
-        // One that is refused now (too large for this link) was accepted from its sender already: there is nobody to tell.
+        // The message doesn't fit this link. It was accepted from its sender before, so the error isn't reported.
       }
     }
   }
@@ -164,7 +172,7 @@ export class Session {
     budget.bytes += bytes;
   }
 
-  /** What was sent and not taken waits again, before everything else. It was accepted once: the limits don't refuse it now. */
+  /** Queues the messages sent but not taken before all others. Ignores the limits: they were accepted before. */
   #reclaim(): void {
     const leftovers = this.#state.at === 'attached' ? this.#state.carrier.leftovers?.() ?? [] : [];
     if (leftovers.length === 0) return;
@@ -193,7 +201,7 @@ export class Session {
     if (this.#state.at === 'attached') this.#state.relief?.end();
   }
 
-  /** One promise for all senders, which settles when the link has drained or is the session's no more. */
+  /** Returns one promise for all senders. It settles when the link has drained, or no longer belongs to the session. */
   #hold(state: State & { at: 'attached' }, backpressure: Promise<void>): Promise<void> {
     if (state.relief !== undefined) return state.relief.promise;
     let settle: () => void = () => undefined;
@@ -212,7 +220,10 @@ export class Session {
     return promise;
   }
 
-  /** Lets go of a carrier on which nothing moves, or that has been congested for much too long. @returns stops watching */
+  /**
+   * Detaches a carrier that moves nothing, or has been congested for much too long.
+   * @returns a function that stops watching
+   */
   #watch(carrier: Carrier): () => void {
     const { clock, limits, onStalled } = this.#components;
     let taken = carrier.taken();

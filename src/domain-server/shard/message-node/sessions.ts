@@ -7,13 +7,16 @@ import type { Session } from './session.js';
 export interface SessionsComponents {
   readonly directory: Directory;
   readonly random: (bytes: number) => Uint8Array;
-  /** The session has been closed by its runtime; its addresses are gone. */
+  /** Called when the runtime has closed its session. Resolves when its addresses are released. */
   readonly onEnded: (session: Session) => Promise<void>;
 }
 
 const hashOf = (token: string): Buffer => createHash('sha256').update(token).digest();
 
-/** The session manager, `mn:/session`: opens, resumes and closes sessions. @see docs/protocol.md, "Message-node session" */
+/**
+ * The session manager, `mn:/session`. It opens, resumes and closes sessions.
+ * @see docs/protocol.md, "Message-node session"
+ */
 export class Sessions {
   readonly #directory: Directory;
   readonly #random: (bytes: number) => Uint8Array;
@@ -25,7 +28,7 @@ export class Sessions {
     this.#onEnded = onEnded;
   }
 
-  /** @throws ProtoflyError that is the answer */
+  /** @throws ProtoflyError that is sent as the response */
   async handle(connection: Connection, request: Request): Promise<void> {
     if (request.type === 'open') return this.#open(connection, request);
     if (request.type === 're-open') return this.#resume(connection, request);
@@ -35,7 +38,7 @@ export class Sessions {
     void connection.answer(welcome(request));
   }
 
-  /** The session whose runtime speaks here. @throws ProtoflyError `E_UNAUTHENTICATED` */
+  /** Returns the session of this connection. @throws ProtoflyError `E_UNAUTHENTICATED` */
   #current(connection: Connection): Session {
     if (connection.current === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'there is no session on this connection: open one first');
     return connection.current;
@@ -72,7 +75,7 @@ export class Sessions {
     void connection.link.close('the session was closed by its runtime');
   }
 
-  /** The answer goes first, then what waited. */
+  /** Sends the response first, then the queued messages. */
   async #enter(connection: Connection, session: Session, durable: Promise<void>, answer: Response): Promise<void> {
     try {
       await durable;

@@ -4,14 +4,14 @@ import type { Session } from './session.js';
 const PER_SESSION = 1000;
 
 /**
- * Addresses of other domains that runtimes of those domains have sent from here, so that answers find back. Who came
- * first has the address while its session lasts.
+ * Addresses of other domains from which sessions of visiting runtimes have sent, so that responses find back. The
+ * first session to use an address has it while it lasts.
  */
 export class Visitors {
   readonly #sessions = new Map<Address, Session>();
   readonly #addresses = new Map<Session, Set<Address>>();
 
-  /** Whether the session may send from there; remembers that it does. */
+  /** True if the session may send from an address. Remembers the address for that session. */
   isFrom(session: Session, from: Address): boolean {
     const holder = this.#sessions.get(from);
     if (holder !== undefined) return holder === session;

@@ -2,32 +2,32 @@ import { ProtoflyError, partsOf, type Address, type Clock, type RecordStatus, ty
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf, timeKey } from '../keys.js';
 
-/** Attributes by which records are found. */
+/** Attributes that records can be searched by. */
 export const ATTRIBUTES = ['user', 'guid', 'name', 'runtime'] as const;
 export type Attribute = (typeof ATTRIBUTES)[number];
 
 interface Entry {
   readonly record: RegistryRecord;
-  /** When the record turns disconnected, or, being that, is removed. Milliseconds since 1970. */
+  /** Time at which a live record becomes disconnected, or a disconnected one is removed. Milliseconds since 1970. */
   readonly due: number;
 }
 
 export interface RecordsInit {
-  /** How long a disconnected record is kept, in milliseconds. */
+  /** Time for which a disconnected record is kept, in milliseconds. */
   readonly keepDisconnectedMs: number;
-  /** The largest record, in bytes. @default 65_536 */
+  /** Maximum size of a record, in bytes. @default 65_536 */
   readonly maxRecord?: number;
 }
 
 export const isLive = (status: RecordStatus): boolean => status === 'live' || status === 'created';
 
-/** How many entries one transaction goes through. */
+/** Maximum number of entries per transaction. */
 const BATCH = 200;
 
 /**
- * The records of a domain, in the store alone: nothing here grows with their number. Beside each record its index
- * entries are written in the same transaction: `<attribute> <value> <L or D> <url>` for who looks by attribute,
- * `<time> <url>` for expiry. What is live and what isn't lie apart, so a search never walks over old records.
+ * The records of a domain. They are only in the store, so memory doesn't grow with their number. Index entries are
+ * written in the same transaction as their record: `<attribute> <value> <L or D> <url>` for searches, `<time> <url>`
+ * for expiry. Live and disconnected records are indexed apart, so a search never scans old records.
  */
 export class StoredRecords {
   readonly #store: Store;
@@ -50,7 +50,7 @@ export class StoredRecords {
 
   get(url: Address): RegistryRecord | undefined {
     const entry = this.#entries.get(keyOf(url));
-    // Long addresses share their key's beginning only with the same address.
+    // Long addresses have a digest in their key: compare the URL to be sure.
     return entry?.record.url === url ? entry.record : undefined;
   }
 
@@ -58,7 +58,7 @@ export class StoredRecords {
     return this.#entries.count();
   }
 
-  /** Writes a record in place of the one with its URL. @throws ProtoflyError `E_TOO_LARGE` */
+  /** Writes a record, in place of the one with the same URL. @throws ProtoflyError `E_TOO_LARGE` */
   put(record: RegistryRecord): Promise<void> {
     const bytes = Buffer.byteLength(JSON.stringify(record));
     if (bytes > this.#maxRecord) throw new ProtoflyError('E_TOO_LARGE', `a record of ${String(bytes)} bytes is larger than ${String(this.#maxRecord)}`);
@@ -72,7 +72,7 @@ export class StoredRecords {
     });
   }
 
-  /** Records by attribute, in the order of their keys. */
+  /** Yields records by attribute, in the order of their keys. */
   *find(attribute: Attribute, value: string, live: boolean): Generator<RegistryRecord> {
     for (const [, url] of this.#index.entries({ prefix: `${indexPrefix(attribute, value)}${live ? 'L' : 'D'} ` })) {
       const record = this.get(url);
@@ -80,14 +80,14 @@ export class StoredRecords {
     }
   }
 
-  /** All records, in the order of their keys. */
+  /** Yields all live or all disconnected records, in the order of their keys. */
   *all(live: boolean): Generator<RegistryRecord> {
     for (const [, { record }] of this.#entries.entries()) if (isLive(record.status) === live) yield record;
   }
 
   /**
-   * Turns all live records of a runtime disconnected.
-   * @param onChanged is told of each, once it is durable
+   * Marks all live records of a runtime as disconnected.
+   * @param onChanged called for each record, once the change is durable
    */
   async disconnect(runtime: Address, onChanged: (record: RegistryRecord) => void): Promise<void> {
     for (;;) {
@@ -105,15 +105,15 @@ export class StoredRecords {
     }
   }
 
-  /** When the first record after that time is due. */
+  /** Returns the time at which the next record after `after` is due. */
   nextDue(after: number): number | undefined {
     for (const [key] of this.#due.entries({ after: `${timeKey(after)} \uffff`, limit: 1 })) return Number.parseInt(key, 10);
     return undefined;
   }
 
   /**
-   * Lets records expire that were due after `from` and by now: live ones turn disconnected, others go.
-   * @returns whether there may be more
+   * Expires the records due after `from` and by now: live ones become disconnected, others are removed.
+   * @returns true if there may be more
    */
   async expire(from: number, onChanged: (record: RegistryRecord) => void): Promise<boolean> {
     const now = timeKey(this.#clock.now() + 1);
@@ -142,7 +142,7 @@ export class StoredRecords {
     return new Date(this.#clock.date()).toISOString();
   }
 
-  /** Called inside a transaction. */
+  /** Must be called inside a transaction. */
   #write(record: RegistryRecord): void {
     const key = keyOf(record.url);
     this.#unlink(this.#entries.get(key));
@@ -167,7 +167,10 @@ const placesOf = ({ record }: Entry): string[] =>
     return value === undefined ? [] : [`${indexPrefix(attribute, value)}${isLive(record.status) ? 'L' : 'D'} ${keyOf(record.url)}`];
   });
 
-/** `hyperty` → records of hyperties; `dataobject` → all others; another word → records whose URL has that scheme. */
+/**
+ * True if the record matches a scheme. `hyperty` means records of hyperties, `dataobject` all others; any other word
+ * must equal the scheme of the URL.
+ */
 export const hasScheme = (record: RegistryRecord, wanted: string): boolean => {
   const { scheme } = partsOf(record.url);
   return wanted === scheme || (/^data-?objects?$/.test(wanted) && scheme !== 'hyperty');

@@ -7,20 +7,23 @@ import { hasScheme, isLive, type Attribute, type StoredRecords } from './records
 export interface DomainRegistryComponents {
   readonly clock: Clock;
   readonly records: StoredRecords;
-  /** Makes sure that the runtime has the address. @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY` */
+  /**
+   * Allocates the address to the runtime, unless it has it already.
+   * @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY`
+   */
   readonly claim: (address: Address, runtime: Address) => Promise<void>;
-  /** Sends a message to whoever subscribed to `to`. */
+  /** Sends a message to all subscribers of `to`. */
   readonly publish: (message: Message, to: Address) => void;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
 }
 
 export interface DomainRegistryInit {
   readonly domain: string;
-  /** Records that fell due while nobody could keep them alive get this long, in milliseconds. */
+  /** Time that a record gets after a start if it expired while the server was down, in milliseconds. */
   readonly graceMs: number;
-  /** The most records in one answer. @default 1000 */
+  /** Maximum number of records in one response. @default 1000 */
   readonly maxFound?: number;
-  /** The most bytes of records in one answer. @default 4 MiB */
+  /** Maximum bytes of records in one response. @default 4 MiB */
   readonly maxFoundBytes?: number;
 }
 
@@ -29,10 +32,13 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 /** Fields that only the registry sets, or that never change. */
 const FIXED = new Set(['url', 'runtime', 'startingTime', 'lastModified']);
-/** How long the sweep sleeps at most, so that a clock that was set doesn't hold it up. */
+/** The longest sleep of the sweep, in milliseconds. It bounds the delay after the clock was set. */
 const LONGEST_SLEEP_MS = 60_000;
 
-/** The domain registry: who is registered where. @see docs/protocol.md, "Domain registry" */
+/**
+ * The domain registry: the registrations of hyperties, data objects and runtimes.
+ * @see docs/protocol.md, "Domain registry"
+ */
 export class DomainRegistry {
   readonly address: Address;
   readonly #components: DomainRegistryComponents;
@@ -50,10 +56,10 @@ export class DomainRegistry {
     this.address = registryAddress(init.domain);
   }
 
-  /** Begins to let records expire. */
+  /** Starts the expiry of records. */
   start(): void {
     this.#startedAt = this.#components.clock.now();
-    // Ids of an earlier life must not come again.
+    // Ids used before a restart must not be used again.
     this.#nextId = this.#startedAt;
     this.#schedule(this.#startedAt + this.#init.graceMs);
     const next = this.#components.records.nextDue(this.#startedAt);
@@ -66,7 +72,7 @@ export class DomainRegistry {
     await this.#sweeping;
   }
 
-  /** Answers a request of a runtime's session. @throws ProtoflyError that is the answer */
+  /** Answers a request of a runtime's session. @throws ProtoflyError that is sent as the response */
   handle(request: Request, caller: { readonly runtime: Address }): Response | Promise<Response> {
     if (request.type === 'create') return this.#register(request, caller.runtime);
     if (request.type === 'update') return this.#update(request, caller.runtime);
@@ -75,7 +81,7 @@ export class DomainRegistry {
     throw bad(`the registry has no ${request.type}`);
   }
 
-  /** The runtime is gone: what it registered turns disconnected. */
+  /** Marks the records of a runtime that has gone as disconnected. */
   disconnected(runtime: Address): Promise<void> {
     return this.#components.records.disconnect(runtime, (record) => { this.#announce(record); });
   }
@@ -89,7 +95,7 @@ export class DomainRegistry {
     if (domainOf(record.url) !== this.#init.domain || path === '' || scheme === 'domain') throw bad(`${record.url} is not an address of ${this.#init.domain}`);
     const before = records.get(record.url);
     if (before !== undefined && before.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `${record.url} is registered by another runtime`);
-    // A runtime and what is below it are the runtime's already; anything else is allocated to it, if it isn't yet.
+    // A runtime owns its own address and all below it. Any other address is allocated to it first, if necessary.
     if (scheme === 'hyperty-runtime' && !isWithin(record.url, runtime)) throw new ProtoflyError('E_REFUSED', `${record.url} is not an address of ${runtime}`);
     if (scheme !== 'hyperty-runtime') await claim(record.url, runtime);
     const now = this.#now();
@@ -111,7 +117,10 @@ export class DomainRegistry {
     return respond(request, 200);
   }
 
-  /** @throws ProtoflyError `E_NOT_FOUND`, `E_REFUSED` */
+  /**
+   * Returns the record that a request names, if the runtime owns it.
+   * @throws ProtoflyError `E_NOT_FOUND`, `E_REFUSED`
+   */
   #owned(request: Request, runtime: Address): RegistryRecord {
     const { resource, value } = request.body ?? {};
     const url = this.#urlOf(resource ?? (isObject(value) ? value['url'] : undefined));
@@ -121,7 +130,7 @@ export class DomainRegistry {
     return record;
   }
 
-  /** `<url>`, `/hyperty/<url>` or `/hyperty/<id>`. */
+  /** Parses `<url>`, `/hyperty/<url>` or `/hyperty/<id>`. */
   #urlOf(resource: unknown): Address | undefined {
     if (typeof resource !== 'string' || resource === '') throw bad('body.resource is not an address');
     if (!resource.startsWith('/')) return parseAddress(resource);
@@ -167,7 +176,7 @@ export class DomainRegistry {
     const { records } = this.#components;
     for (const record of search.by === undefined ? records.all(live) : records.find(search.by.attribute, search.by.value, live)) {
       walked += 1;
-      // An answer that has to walk over very many records that don't fit is cut short, like one that grows too long.
+      // The search also stops after scanning very many records that don't match.
       if (walked > maxFound * 10) return { found, count, more: true };
       if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) continue;
       bytes += JSON.stringify(record).length;
@@ -178,7 +187,7 @@ export class DomainRegistry {
     return { found, count, more: false };
   }
 
-  /** Tells those who subscribed to the record's registration. */
+  /** Publishes the record's status to the subscribers of its registration. */
   #announce(record: RegistryRecord): void {
     const to = child(record.url, 'registration');
     this.#nextId += 1;
@@ -207,7 +216,7 @@ export class DomainRegistry {
       const from = clock.now() >= this.#startedAt + this.#init.graceMs ? 0 : this.#startedAt;
       let more = true;
       while (more && !this.#closed) more = await records.expire(from, (record) => { this.#announce(record); });
-      // It may be due by now: what the sweep itself wrote can be, when it took long.
+      // This may be in the past: after a long sweep, even a record that the sweep has written may be due.
       const next = records.nextDue(from);
       const grace = from === 0 ? Infinity : this.#startedAt + this.#init.graceMs;
       if (next !== undefined || grace < Infinity) this.#schedule(Math.min(next ?? Infinity, grace));
@@ -218,7 +227,7 @@ export class DomainRegistry {
   }
 }
 
-/** What an update makes of a record. Without a value or an attribute it keeps the record alive. */
+/** Applies an update to a record. Without a value and an attribute, it only keeps the record alive. */
 const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRecord => {
   if (typeof attribute === 'string') {
     if (FIXED.has(attribute)) throw bad(`${attribute} can't be changed`);
@@ -232,12 +241,12 @@ const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRe
 };
 
 interface Search {
-  /** Absent: everything of the scheme. */
+  /** The attribute to match. Undefined: all records of the scheme. */
   readonly by?: { readonly attribute: Attribute; readonly value: string };
   readonly scheme?: string;
 }
 
-/** What a `read` looks for, when that isn't one address. */
+/** Parses the resource of a `read` that isn't a single address. Undefined if it isn't a search. */
 const searchOf = (resource: string): Search | undefined => {
   const [, all] = /^\/([^/]+)\/?$/.exec(resource) ?? [];
   if (all !== undefined) return { scheme: all.toLowerCase() };
@@ -260,7 +269,7 @@ const attributeSearch = (text: string): Search | undefined => {
 
 const listed = (value: unknown): string[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]).filter((item): item is string => typeof item === 'string');
 
-/** Whether a record has all that the criteria ask for. */
+/** True if a record meets all criteria. */
 const meets = (record: RegistryRecord, criteria: Record<string, unknown>): boolean =>
   listed(criteria['resources']).every((wanted) => record.resources.includes(wanted)) &&
   listed(criteria['dataSchemes']).every((wanted) => record.dataSchemes.includes(wanted)) &&
