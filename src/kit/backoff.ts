@@ -1,17 +1,17 @@
-/** Pauses between attempts at one thing, in milliseconds: each twice as long, up to a limit. */
+/** Growing pauses between attempts, in milliseconds: each pause is twice as long as the one before, up to a limit. */
 export class Backoff {
   #failures = 0;
 
   constructor(private readonly init: { readonly firstMs: number; readonly maxMs: number }) {}
 
-  /** It has failed once more. @returns how long to wait before the next attempt */
+  /** Records a failure. @returns the pause before the next attempt, in milliseconds */
   failed(): number {
     const pause = Math.min(this.init.firstMs * 2 ** Math.min(this.#failures, 20), this.init.maxMs);
     this.#failures += 1;
     return pause;
   }
 
-  /** It has lasted: the next pause is the first one again. */
+  /** Starts again with the first pause, after a lasting success. */
   reset(): void {
     this.#failures = 0;
   }

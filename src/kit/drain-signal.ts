@@ -1,4 +1,4 @@
-/** The one promise that all who wait for congestion to end share. It never rejects. */
+/** Resolves when a full queue has room again. All waiting senders share one promise. It never rejects. */
 export class DrainSignal {
   #promise: Promise<void> | undefined;
   #settle: (() => void) | undefined;

@@ -1,6 +1,6 @@
 /**
- * A map that forgets: it keeps the newest `atLeast` entries, and at most twice as many. It forgets half of them at a
- * time, so that no entry costs more because of how many there are.
+ * A bounded map: keeps the newest `atLeast` entries, and at most twice as many. It evicts half of the entries
+ * at once, so the cost per entry doesn't depend on the size.
  */
 export class LruMap<K, V> {
   readonly #atLeast: number;

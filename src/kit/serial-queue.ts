@@ -1,6 +1,6 @@
 import { ProtoflyError } from '../protocol/index.js';
 
-/** One after the other, in the order of asking. */
+/** Runs tasks one after the other, in the order of the calls. */
 export class SerialQueue {
   readonly #most: number;
   #waiting = 0;
@@ -10,7 +10,7 @@ export class SerialQueue {
     this.#most = most;
   }
 
-  /** @throws ProtoflyError `E_TOO_MANY`, at once, and whatever `work` throws */
+  /** @throws ProtoflyError `E_TOO_MANY` at once if the queue is full, and any error of `work` */
   run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#waiting >= this.#most) return Promise.reject(new ProtoflyError('E_TOO_MANY', 'too many requests of this session are under way'));
     this.#waiting += 1;
