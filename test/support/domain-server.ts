@@ -14,7 +14,7 @@ export const temporaryFolder = (t: Test): string => {
   return path;
 };
 
-/** A domain server `a.example` on a free port, which ends with the test. */
+/** Starts a domain server `a.example` on a free port; closed after the test. */
 export const startServer = async (t: Test, init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store; logged: string[] }> => {
   const logged: string[] = [];
   const server = new DomainServer({ store, clock: systemClock, log: (text, details) => { if (details?.['error'] !== undefined) logged.push(`${text}: ${String(details['error'])}`); } }, { name: 'a.example', ...init });
@@ -23,7 +23,7 @@ export const startServer = async (t: Test, init: DomainServerInit = {}, store: S
   return { server, url, store, logged };
 };
 
-/** Waits until something is so, looking again each millisecond: the server, which is in this process, gets the rest of the time. */
+/** Polls each millisecond until a condition holds. The server runs in this process and gets the rest of the time. */
 export const until = async (isSo: () => boolean, withinMs = 10_000): Promise<void> => {
   for (const end = Date.now() + withinMs; !isSo();) {
     if (Date.now() > end) throw new Error('it never came true');
