@@ -2,7 +2,7 @@ import t from 'tap';
 import { ended, withHome } from '../support/cli.js';
 import { faultsIn, Lines, murder, Peer, Program, seq, startFed, until, withWorld, type World } from '../support/acceptance.js';
 
-/** Who listens, who doesn't, and what waits meanwhile. */
+/** Attached and missing programs, and the messages that wait for them. */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });
