@@ -84,8 +84,10 @@ export class Program {
   }
 
   /**
-   * Sends a request. @returns the body of its final answer, with any code @throws Error if the socket closes,
-   * or after `ms`; 0: no limit
+   * Sends a request.
+   * @returns the body of its final answer, with any code
+   * @throws Error if the socket closes,
+   *   or after `ms`; 0: no limit
    */
   request(to, type, body, from = this.address, ms = ANSWER_MS) {
     const id = this.#id();

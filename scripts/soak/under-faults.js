@@ -74,8 +74,8 @@ class Domain {
 }
 
 /**
- * Injects one fault per second for `ms`, then lets everything settle. @returns the runtimes that don't come
- * back, and the reasons
+ * Injects one fault per second for `ms`, then lets everything settle.
+ * @returns the runtimes that don't come back, and the reasons
  */
 const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
   traffic.start(intervalMs);

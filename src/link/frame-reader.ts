@@ -16,9 +16,7 @@ export interface FrameReaderEvents<T> {
 
 type State = 'unset' | 'ready' | 'giving' | 'blocked' | 'stopped';
 
-/**
- * The receiving half of every link: gives items to the receiver one after the other, as fast as it takes them.
- */
+/** The receiving half of every link: gives items to the receiver one after the other, as fast as it takes them. */
 export class FrameReader<T> {
   readonly #events: FrameReaderEvents<T>;
   readonly #stats: LinkStats;

@@ -7,7 +7,8 @@ const ID = /^(.{1,64})\/([1-9]\d{0,15})-([1-9]\d{0,15})$/s;
 
 /**
  * Combines consecutive messages of one flow into a batch. `body.value` lists ids and bodies; `body.flow` has
- * the number of the first message and the count. @see docs/protocol.md, FLW-8
+ * the number of the first message and the count.
+ * @see docs/protocol.md, FLW-8
  * @param messages at least one; all of one type, and all want a receipt
  * @param mark the mark of the first message
  * @param ack the body of a receipt that the batch carries along (FLW-9)

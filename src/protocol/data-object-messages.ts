@@ -45,8 +45,8 @@ export const parseSnapshot = (value: unknown): Snapshot => {
 };
 
 /**
- * Reads a change from a message's body. Doesn't check that the change fits; applying it does. @throws
- * ProtoflyError `E_MESSAGE`
+ * Reads a change from a message's body. Doesn't check that the change fits; applying it does.
+ * @throws ProtoflyError `E_MESSAGE`
  */
 export const parseChange = (body: Body | undefined): { readonly change: Change; readonly version: number | undefined } => {
   const { attribute, value } = body ?? {};

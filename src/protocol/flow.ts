@@ -52,8 +52,8 @@ export const rangeOf = (receipt: Response): FlowRange | undefined => {
 };
 
 /**
- * Reads the receipt that a received message carries along; undefined if it is missing or invalid. @see
- * docs/protocol.md, FLW-9
+ * Reads the receipt that a received message carries along; undefined if it is missing or invalid.
+ * @see docs/protocol.md, FLW-9
  */
 export const receiptIn = ({ id, from, to, body }: Request): Response | undefined => {
   const ack = body?.['ack'];

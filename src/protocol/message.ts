@@ -122,7 +122,8 @@ export const asUncertain = (refusal: Response): Response => ({ ...refusal, body:
 
 /**
  * Makes a response answer several requests of one sender at once: `body.receiptOf` lists them, `id` is the
- * last. Used only between a runtime and its programs. @see docs/control.md
+ * last. Used only between a runtime and its programs.
+ * @see docs/control.md
  */
 export const withIds = (response: Response, ids: readonly MessageId[]): Response => {
   const id = ids.at(-1) ?? response.id;

@@ -19,7 +19,7 @@ const sizeAt = (value: unknown, depth: number): number => {
 };
 
 /**
- * Estimates an item's size as JSON without encoding it. @throws ProtoflyError `E_MESSAGE` for a value that
- * nests too deep or is circular
+ * Estimates an item's size as JSON without encoding it.
+ * @throws ProtoflyError `E_MESSAGE` for a value that nests too deep or is circular
  */
 export const roughSize = (item: unknown): number => (typeof item === 'string' ? item.length : sizeAt(item, 0));

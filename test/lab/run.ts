@@ -33,8 +33,8 @@ const main = async (): Promise<number> => {
 const MOST_WAITING = 2;
 
 /**
- * Plays scenarios one after the other. A scenario that only waits for copies doesn't hold up the next. @returns
- * the results, in order
+ * Plays scenarios one after the other. A scenario that only waits for copies doesn't hold up the next.
+ * @returns the results, in order
  */
 const playAll = async (wanted: readonly Scenario[], interrupted: AbortSignal): Promise<Result[]> => {
   const results: Promise<Result>[] = [];

@@ -90,8 +90,8 @@ export class Traffic {
   }
 
   /**
-   * Reads on until nothing has come for `quietMs`, then ends the reader. Call it after `run`. @throws Error
-   * only if interrupted
+   * Reads on until nothing has come for `quietMs`, then ends the reader. Call it after `run`.
+   * @throws Error only if interrupted
    */
   settle(quietMs: number): Promise<Tally> {
     return Promise.race([this.#settle(quietMs), this.#interrupted]);

@@ -57,8 +57,8 @@ export const eventually = async (holds: () => boolean | Promise<boolean>): Promi
 };
 
 /**
- * Creates a home folder for one test, and ends everything in it after the test. @param bin the program @default
- * that of this working copy
+ * Creates a home folder for one test, and ends everything in it after the test.
+ * @param bin the program; @default that of this working copy
  */
 export const withHome = (t: Test, bin: string = BIN): Home => {
   const path = mkdtempSync(join(tmpdir(), 'pf-'));

@@ -5,9 +5,7 @@ import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit } fro
 import { Channel, type ChannelHost, type ChannelInit } from './channel.js';
 import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessageFrame, openFrame, parseControl, type MuxFrame } from './frames.js';
 
-/**
- * Settings of the mux and of each channel. `highWater` and `maxBuffered` bound the send queue of one channel.
- */
+/** Settings of the mux and of each channel. `highWater` and `maxBuffered` bound the send queue of one channel. */
 export interface MuxInit extends Omit<LinkInit, 'name'> {
   /**
    * Receive window of one channel: sent by the other side and not taken here yet, in code units of JSON.

@@ -87,9 +87,7 @@ const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): 
   }
 };
 
-/**
- * Binds with mode 0600 from the first moment: the socket is created within this call, under the changed umask.
- */
+/** Binds with mode 0600 from the first moment: the socket is created within this call, under the changed umask. */
 const bind = (server: Server, address: string): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -17,9 +17,7 @@ export interface KeepAliveTimes {
 export type Vigil =
   /** Nothing was sent since the last incoming bytes. `missed`: number of pings since then. */
   | { readonly name: 'calm'; readonly read: number; readonly missed: number }
-  /**
-   * Nothing has come since the last send (`waiting`) or since the ping (`asked`). The silence began at `since`.
-   */
+  /** Nothing has come since the last send (`waiting`) or since the ping (`asked`). The silence began at `since`. */
   | { readonly name: 'waiting' | 'asked'; readonly since: number; readonly read: number; readonly taken: number }
   | { readonly name: 'gone' };
 

@@ -25,8 +25,8 @@ const ANSWER_MS = 2000;
 export interface WebsocketInit extends LinkInit {
   /**
    * Interval between pings, in milliseconds; a side that misses two pongs is gone. If nothing arrives after a
-   * send, the ping comes sooner: after 3 s at most, and the side is gone 2 s later. 0 disables pings. @default
-   * KEEP_ALIVE_MS
+   * send, the ping comes sooner: after 3 s at most, and the side is gone 2 s later. 0 disables pings.
+   * @default KEEP_ALIVE_MS
    */
   readonly keepAliveMs?: number;
   /**

@@ -15,8 +15,8 @@ export type Opened =
 const MAX_OVERTAKEN = 16;
 
 /**
- * The session with the message node: its requests to `mn:/session`, and its token. @see docs/protocol.md,
- * "Message-node session"
+ * The session with the message node: its requests to `mn:/session`, and its token.
+ * @see docs/protocol.md, "Message-node session"
  */
 export class NodeSession {
   readonly #runtime: Address;

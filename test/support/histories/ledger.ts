@@ -145,8 +145,8 @@ export class Ledger {
   }
 
   /**
-   * Records that a sender's runtime was killed: its programs get no more answers. @param disk holds all that
-   * its next process knows of mail at the domain
+   * Records that a sender's runtime was killed: its programs get no more answers.
+   * @param disk holds all that its next process knows of mail at the domain
    */
   orphaned(by: RuntimeName, life: number, disk: Disk): void {
     for (const sent of this.sent) {

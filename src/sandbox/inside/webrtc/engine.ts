@@ -13,8 +13,8 @@ export interface EngineInit {
   /** The only local address to use. @default all; 127.0.0.1 on a machine without any other */
   readonly bindAddress?: string;
   /**
-   * Largest SCTP packet, in bytes; the network path of every connection must carry it. @default the library's,
-   * safe everywhere
+   * Largest SCTP packet, in bytes; the network path of every connection must carry it.
+   * @default the library's, safe everywhere
    */
   readonly mtu?: number;
   /** Maximum wait for a first host candidate, in milliseconds. @default 200 */
