@@ -1,7 +1,7 @@
 /**
- * The benchmarks: each figure is a ratio against a reference that is measured in the same run, turn by turn with ours,
- * every party in a process of its own. docs/performance.md says what they mean. Prints what it found and judges no
- * more than whether a goal is reached; it ends with 1 only when something could not be measured.
+ * The benchmarks. Each figure is a ratio against a reference that is measured in the same run, in turns with
+ * ours, with every party in a process of its own. docs/performance.md explains the figures. Prints the results,
+ * and whether each goal is reached. Exits with 1 only if something could not be measured.
  *
  *     npm run bench -- [--quick] [--only P1] [--json]
  */
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { Parties } from './support/parties.js';
 import { table, verdictOf } from './support/table.js';
 
-/** In the order in which they run. */
+/** All cases, in the order in which they run. */
 const CASES = {
   P1: () => import('./cases/one-way.js'),
   P2: () => import('./cases/round-trip.js'),
@@ -35,12 +35,12 @@ if (flags.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-/** How much is measured: rounds of each comparison, milliseconds of each burst, attempts, and the longest a case may take. */
+/** Amount of measurement: rounds per comparison, milliseconds per burst, attempts, and the maximum duration of a case. */
 const scale = flags.quick
   ? { rounds: 2, burstMs: 400, roundTrips: 500, setUps: 8, commands: 5, lines: 30_000, sessions: 200, limitMs: 30_000 }
   : { rounds: 5, burstMs: 1000, roundTrips: 2000, setUps: 30, commands: 15, lines: 150_000, sessions: 1000, limitMs: 80_000 };
 
-/** Runs one case within its time. Whatever it started is gone when this settles. */
+/** Runs one case within its time limit. All its processes are gone when this settles. */
 const measure = async (name) => {
   const { measure: run } = await CASES[name]();
   const parties = new Parties();

@@ -1,7 +1,7 @@
 /**
- * Makes dist/: tsc for everything, one self-contained module and one descriptor for each protostub, the command line's
- * entry as one file, and the manifest of the commands. Does nothing when nothing has changed. Errors don't stop it: it makes what can be made, prints them
- * all on stderr and ends with 1.
+ * Builds dist/: compiles everything with tsc, bundles each protostub into one module with a descriptor, bundles
+ * the command line's entry into one file, and writes the manifest of the commands. Does nothing if nothing has
+ * changed. Continues after errors: builds what it can, prints all errors on stderr and exits with 1.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -27,7 +27,7 @@ const isAlive = (pid) => {
   }
 };
 
-/** One build at a time: another one that is under way is waited for. */
+/** Allows one build at a time: waits for another one that is running. */
 const lock = async () => {
   mkdirSync(state, { recursive: true });
   const deadline = Date.now() + 120_000;
@@ -48,7 +48,7 @@ const lock = async () => {
   }
 };
 
-/** Runs a node program; resolves with what it printed where it failed. */
+/** Runs a node program. Resolves with its output if it failed. */
 const run = (...args) =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -58,7 +58,7 @@ const run = (...args) =>
     child.on('close', (code) => resolve(code === 0 ? '' : text.trim() || `${args[0]} ended with ${code}`));
   });
 
-/** Removes what was made of sources that are gone. */
+/** Removes the output of sources that were deleted. */
 const removeOrphans = (before, now) => {
   for (const file of Object.keys(before).filter((name) => name.startsWith('src/') && name.endsWith('.ts') && !(name in now))) {
     const made = join(dist, file.slice('src/'.length, -'.ts'.length));
@@ -97,8 +97,8 @@ const bundleAll = async () => {
 };
 
 /**
- * The command line's entry with everything that its short cut needs in one file: reading forty small modules takes
- * longer than what `msg send` does. The commands behind it stay as they are.
+ * Bundles the command line's entry and its short cut into one file: reading forty small modules takes longer
+ * than `msg send` itself. The commands behind it stay unbundled.
  */
 const bundleEntry = async () => {
   const { build } = await import('esbuild');
@@ -106,7 +106,7 @@ const bundleEntry = async () => {
   try {
     await build({
       entryPoints: [join(root, 'src/cli/cli.ts')], outfile: join(dist, 'cli.cjs'), plugins: [apart],
-      // Node needs 5 ms more before it runs the first line of an ES module.
+      // Node takes 5 ms longer to reach the first line of an ES module.
       bundle: true, packages: 'external', format: 'cjs', platform: 'node', target: 'node20', charset: 'utf8', minify: true, keepNames: true, logLevel: 'silent',
     });
     return [];
@@ -130,7 +130,7 @@ if (!isUpToDate(before, now)) {
   const manifestError = manifestMissing || changedIn(before, now, 'src/commands', 'src/cli', 'src/client', 'src/protocol', 'package.json') ? await makeManifest() : '';
   const errors = [typeErrors, ...bundleErrors, ...entryErrors, manifestError].filter((text) => text !== '');
   for (const text of errors) process.stderr.write(`${text}\n`);
-  // What failed is tried again: the stamp stands for a whole build only.
+  // A failed build is repeated: the stamp stands only for a complete one.
   if (errors.length === 0) replaceFile(stampFile, JSON.stringify(now));
   else process.exitCode = 1;
 }

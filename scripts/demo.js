@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: two domains and a peer node in each on this machine, and what happens to the messages between them.
- * Everything is the real program, started as a person would start it, in a home of its own that is removed at the end.
- * Ends with 0 when every step has really happened, with 1 and the reason otherwise.
+ * `npm run demo`: two domains on this machine, with a runtime in each, and the fate of the messages between
+ * them. Everything is the real program, started as a person would start it, in a home of its own that is
+ * removed at the end. Exits with 0 if every step has really happened, otherwise with 1 and the reason.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { connectRuntime } from '../dist/index.js';
 
 const PROGRAM = fileURLToPath(new URL('../bin/run.js', import.meta.url));
 const STREAM_INTERVAL_MS = 20;
-/** A domain each, with a message node that speaks another protocol. */
+/** One domain for each protocol of a message node. */
 const DOMAINS = [{ name: 'a.example', protocol: 'websocket', user: 'alice' }, { name: 'b.example', protocol: 'rest', user: 'bob' }];
 const BOB = 'bob/in@b.example';
 const started = performance.now();
@@ -30,7 +30,7 @@ const ARROWS = { p2p: ['══════ P2P ══════▶', 'green'],
 const arrow = (path) => paint(ARROWS[path][1], ARROWS[path][0].padEnd(20));
 
 let steps = 0;
-/** A step's headline, with the time since the start. */
+/** Prints a step's headline, with the time since the start. */
 const headline = (text) => {
   const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(5);
   print(`${paint('dim', `${seconds} s`)}  ${paint('bold', `${String(++steps)}. ${text}`)}`);
@@ -38,14 +38,14 @@ const headline = (text) => {
 const detail = (text) => { print(`            ${text}`); };
 const command = (text) => { detail(paint('dim', `$ protofly ${text}`)); };
 
-/** What every step checks with: the demo shows nothing that it hasn't seen. */
+/** Checks a claim of a step, so that the demo shows only facts. */
 const check = (holds, otherwise) => { if (!holds) throw new Error(otherwise); };
 
-/** Runs commands in a home of their own, and knows which of them are still running. */
+/** Runs commands in a home of their own, and tracks those still running. */
 class Stage {
   #running = new Set();
   #interruption = new AbortController();
-  /** Daemons and their sandboxes, by process id. */
+  /** Process ids of daemons and their sandboxes. */
   pids = new Set();
 
   constructor(home) {
@@ -55,13 +55,13 @@ class Stage {
 
   get signal() { return this.#interruption.signal; }
 
-  /** Ends what is running; every wait is over. */
+  /** Ends all running commands, and aborts every wait. */
   interrupt(reason) {
     this.#interruption.abort(new Error(reason));
     for (const child of this.#running) child.kill('SIGTERM');
   }
 
-  /** Starts a command. It has a process group of its own: a Ctrl-C comes here first, and is passed on once. */
+  /** Starts a command in a process group of its own, so that a Ctrl-C reaches it only through this process, once. */
   start(profile, ...args) {
     const child = spawn(process.execPath, [PROGRAM, ...(profile === undefined ? [] : ['--profile', profile]), ...args], {
       env: this.env, stdio: ['pipe', 'pipe', 'pipe'], detached: process.platform !== 'win32', windowsHide: true,
@@ -92,11 +92,11 @@ class Stage {
     await Promise.all([...this.#running].map(({ over }) => over));
   }
 
-  /** Ends everything that was started and removes the home. Returns the processes that had to be killed. */
+  /** Ends everything that was started, and removes the home. Returns the processes that had to be killed. */
   async clear() {
     for (const child of this.#running) child.kill('SIGTERM');
     await this.settled();
-    // No request of a person ends the clearing: only what has been started by now is ended.
+    // A person's interruption doesn't stop the clearing: it has ended only the commands started before.
     const stop = async (...args) => {
       const child = this.start(...args);
       child.stdin.end();
@@ -173,7 +173,7 @@ const ask = async (stage) => {
 
 const NAMES = { 'msg-node': 'message node', 'p2p-handler': 'P2P handler', 'p2p-requester': 'P2P requester' };
 
-/** Shows that whatever carries messages was downloaded, and from whom. */
+/** Shows which stubs carried the messages, and where each was downloaded from. */
 const showStubs = async (stage) => {
   headline('What carried all this: alice\'s protostubs, downloaded and checked, in processes of their own');
   command('registry list');
@@ -187,7 +187,7 @@ const showStubs = async (stage) => {
   }
 };
 
-/** The process in which a runtime's P2P stubs are. */
+/** Returns the process of a runtime's P2P stubs. */
 const p2pProcess = async (stage, profile) => {
   const { protostubs } = await stage.run(profile, 'registry', 'list');
   for (const { pid } of protostubs) if (pid !== undefined) stage.pids.add(pid);
@@ -196,7 +196,7 @@ const p2pProcess = async (stage, profile) => {
   return stub.pid;
 };
 
-/** Neighbouring receipts of one path, as `{path, from, to}`. */
+/** Groups consecutive receipts of one path, as `{path, from, to}`. */
 const stretches = (receipts) => {
   const found = [];
   for (const [index, { via }] of receipts.entries()) {
@@ -207,7 +207,7 @@ const stretches = (receipts) => {
   return found;
 };
 
-/** Streams numbers until `enough` says so of the receipts; `onReceipt` hears of each. */
+/** Streams numbers until `enough` returns true for the receipts. Calls `onReceipt` for each. */
 const stream = async (stage, enough, onReceipt) => {
   const child = stage.start('alice', 'msg', 'send', BOB, '-', '--receipt');
   const receipts = [];
@@ -254,7 +254,7 @@ const survive = async (stage) => {
   return receipts.length;
 };
 
-/** Reads bob's inbox: all that alice sent, and nothing else. */
+/** Reads bob's inbox: exactly the messages that alice sent. */
 const readAll = async (stage, expected) => {
   headline('What bob got');
   command(`--profile bob msg tail in --raw --count ${String(expected.length)}`);

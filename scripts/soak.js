@@ -1,14 +1,15 @@
-// Lets real runtimes work for long and watches what goes wrong, and what their processes hold on to.
+// Runs real runtimes for a long time, and reports faults and the growth of their processes.
 //
 //   node scripts/soak.js [CYCLES]     opens and closes a P2P connection, default 1000 times
-//   node scripts/soak.js --faults     pairs of hyperties exchange numbered messages while something breaks each second:
+//   node scripts/soak.js --faults     pairs of hyperties exchange numbered messages with one fault per second:
 //                                     runtimes are killed, sandboxes killed or stopped, connections ended, the domain
 //                                     server replaced
 //
-// Builds what has changed; needs /proc. The first prints a JSON document with the figures of every process after the warm-up and at
-// the end; the second a table, or with --json a document too. Exit 1 when a process has grown, or something that was
-// acknowledged was lost, or came twice or out of order, or something came that was refused, or got no answer, or a
-// runtime doesn't come back. The seed determines which faults are chosen and when; what they meet is up to the machine.
+// Builds if something has changed; needs /proc. The first form prints a JSON document with the figures of every process
+// after the warm-up and at the end. The second prints a table, or a document with --json. Exits with 1 if a process has
+// grown, if an acknowledged message was lost, repeated or reordered, if a refused message arrived, if a message got no
+// answer, or if a runtime doesn't come back. The seed determines the kind and time of faults; their effect depends on
+// the machine.
 import { parseArgs } from 'node:util';
 import './build/ensure.js';
 import { soakConnections } from './soak/connections.js';
@@ -24,9 +25,9 @@ const { values: flags, positionals } = parseArgs({
     'pairs': { type: 'string', default: '50' },
     'runtimes': { type: 'string', default: '5' },
     'seed': { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
-    /** Kills runtimes, too, all but the first: that one shows whether a runtime grows. */
+    /** Kills runtimes too, except the first, which shows whether a runtime grows. */
     'kill-runtimes': { type: 'boolean', default: true },
-    /** For how many seconds nothing may come before the count: as long as a copy can take (docs/reliability.md). */
+    /** Seconds without arrivals before the count: as long as a copy can take (docs/reliability.md). */
     'quiet': { type: 'string', default: '26' },
     'json': { type: 'boolean', default: false },
   },
@@ -49,7 +50,7 @@ const soak = (home, signal) => {
   }, signal);
 };
 
-// Whoever reads this may go before it has tidied up.
+// The reader of the output may leave before the clean-up.
 for (const output of [process.stdout, process.stderr]) output.on('error', () => undefined);
 const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => { interrupted.abort(new Error(`interrupted by ${name}`)); });

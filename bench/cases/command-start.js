@@ -19,7 +19,7 @@ export const measure = async (parties, { commands }) => {
   const tail = home.spawn('bob', ['msg', 'tail', 'in'], 'ignore');
   try {
     const ours = () => wallTime(() => home.spawn('alice', ['msg', 'send', 'bob/in', 'hello'], ['ignore', 'ignore', 'inherit']));
-    // With the same bare environment: one that names certificates makes Node itself start later.
+    // Uses the same bare environment: Node starts later if the environment names certificates.
     const reference = () => wallTime(() => spawn(process.execPath, ['-e', '0'], { env: { PATH: process.env.PATH }, stdio: 'ignore' }));
     await ours();
     return [{ what: 'msg send, wall time', unit: 'ms', ...(await compare(commands, ours, reference)), goal: { most: 1.5 } }];

@@ -2,13 +2,13 @@ import { compare } from '../support/statistics.js';
 import { ourRate, rate } from './one-way.js';
 import { summary } from './round-trip.js';
 
-/** Messages per second with a receipt for each: numbered, kept until then, in order. */
+/** Messages per second with a receipt each: numbered, kept until the receipt, in order. */
 const acknowledgedRate = async (from, to, of) => {
   const [began, result] = await Promise.all([from.party.ask('burstAcknowledged', { to: to.address, ...of }), to.party.ask('result')]);
   return rate(result, began, result.ended);
 };
 
-/** There and back, program to program; with receipts for either way, or for neither. */
+/** Round trips between two programs, with receipts in both directions or in neither. */
 const roundTrip = async (from, to, of) => {
   await to.party.ask('answer', of);
   const times = await from.party.ask('thereAndBack', { to: to.address, ...of });
@@ -16,7 +16,7 @@ const roundTrip = async (from, to, of) => {
   return summary(times);
 };
 
-/** P13: what it costs that messages are numbered, kept and acknowledged, against the same pair's best effort. */
+/** P13: the cost of numbering, keeping and acknowledging messages, against best effort between the same runtimes. */
 export const measure = async (parties, { rounds, burstMs, roundTrips }) => {
   const domain = await parties.domain();
   const direct = await parties.runtimes(domain, {}, 'alice', 'bob');

@@ -7,8 +7,8 @@ const KINDS = [
 ];
 
 /**
- * P10: from wanting a domain's message-node stub to its being active in a sandbox process. Downloaded, against one
- * download of the same code and a bare process with the same flags; from the cache, against a bare import of it.
+ * P10: time to deploy a domain's message-node stub in a sandbox process. Downloaded: against one download of
+ * the same code plus a bare process with the same flags. Cached: against a bare import of the code.
  */
 export const measure = async (parties, { setUps }) => {
   const folder = parties.folder();

@@ -1,22 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { family, pss, rss, sum } from '../support/processes.js';
 
-/** How long a process that was just busy is given to settle. */
+/** Time for a busy process to settle, in milliseconds. */
 const SETTLE_MS = 2000;
 const PEERS = 8;
 
 const row = (what, ours, reference, most, unit = 'MiB') => ({ what, unit, ours, reference, ratio: ours / reference, ...(most === undefined ? {} : { goal: { most } }) });
 
-/** What each of `count` more sessions takes of the process that serves them, in KiB. */
+/** Returns the memory that each of `count` more sessions costs the server, in KiB. */
 const perSession = async (server, opener, url, count) => {
-  // The first ones pay for what is made once.
+  // The first sessions pay for one-time allocations.
   await opener.ask('open', { url, count: 50, from: 0 });
   const before = await server.ask('memory');
   await opener.ask('open', { url, count, from: 50 });
   return ((await server.ask('memory')) - before) / 1024 / count;
 };
 
-/** P9: what idle processes take, against a Node that does nothing; and what each more connection or session takes. */
+/** P9: memory of idle processes, against a Node that does nothing, and the memory of each more connection or session. */
 export const measure = async (parties, { sessions }) => {
   if (process.platform !== 'linux') throw new Error('memory is only measured on Linux');
   const home = parties.home();

@@ -2,7 +2,7 @@ import { compare } from '../support/statistics.js';
 import { ourRate } from './one-way.js';
 import { summary } from './round-trip.js';
 
-/** Two clients that speak plain JSON, as parties with addresses. */
+/** Starts two plain JSON clients, as parties with addresses. */
 const jsonClients = (parties, url, kind) => Promise.all(['a', 'b'].map(async (name) => {
   const party = parties.start('json-client');
   return { party, address: await party.ask('open', { url, address: `hyperty-runtime://localhost/${kind}-${name}` }) };
@@ -11,8 +11,8 @@ const jsonClients = (parties, url, kind) => Promise.all(['a', 'b'].map(async (na
 const roundTrip = async ([from, to], count) => summary(await from.party.ask('roundTrips', { to: to.address, size: 100, count }));
 
 /**
- * P4: through the message node, against a relay that parses `to` and does nothing else. The goal for our stub is what
- * NATS does with its own client, which is not measured here: it did 5.3 times what such a relay did on two cores.
+ * P4: through the message node, against a relay that only parses `to`. The goal for our stub is the figure of
+ * NATS with its own client, which isn't measured here: it was 5.3 times that of such a relay on two cores.
  */
 export const measure = async (parties, { rounds, burstMs, roundTrips }) => {
   const domain = await parties.domain();

@@ -8,7 +8,7 @@ const SIZES = [
 
 export const rate = ({ count }, began, ended) => count / ((ended - began) / 1000);
 
-/** Messages per second that one hyperty sends and the other takes. */
+/** Messages per second from one hyperty to the other. */
 export const ourRate = async (from, to, of) => {
   const [began, result] = await Promise.all([from.party.ask('burst', { to: to.address, ...of }), to.party.ask('result')]);
   return rate(result, began, result.ended);
@@ -19,7 +19,7 @@ export const rawRate = async (raw, of) => {
   return rate(result, result.began, result.ended);
 };
 
-/** Two hyperties with a live connection between their runtimes, and a raw channel. */
+/** Starts two hyperties with a live connection between their runtimes, and a raw channel. */
 export const connected = async (parties) => {
   const raw = parties.start('raw-offerer');
   const [alice, bob] = await parties.runtimes(await parties.domain(), {}, 'alice', 'bob');

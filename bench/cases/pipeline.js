@@ -8,7 +8,7 @@ const ended = (child, what) => new Promise((resolve, reject) => {
 
 const LINE_BYTES = 100;
 
-/** P6: lines of 100 B from one shell pipeline to another, against what the library does with messages of that size. */
+/** P6: lines of 100 B from one shell pipeline to another, against the library with messages of that size. */
 export const measure = async (parties, { rounds, burstMs, lines }) => {
   const home = parties.home();
   const { url } = await home.domain();
@@ -20,10 +20,10 @@ export const measure = async (parties, { rounds, burstMs, lines }) => {
   const ours = async () => {
     const began = performance.now();
     const tail = home.spawn('bob', ['msg', 'tail', 'in', '--raw', '--count', String(lines)], ['ignore', 'ignore', 'inherit']);
-    // Numbers, filled up with zeros to the length of a line.
+    // Numbers, padded with zeros to the length of a line.
     const seq = spawn('seq', ['-f', `%0${LINE_BYTES}.0f`, String(lines)], { stdio: ['ignore', 'pipe', 'inherit'] });
     const send = home.spawn('alice', ['msg', 'send', 'bob/in', '-'], [seq.stdout, 'ignore', 'inherit']);
-    // The command reads from here on; as long as this process holds the pipe too, both would.
+    // Only the command may read from here on: if this process kept the pipe too, both would read.
     seq.stdout.destroy();
     await Promise.all([ended(tail, 'msg tail'), ended(send, 'msg send')]);
     return lines / ((performance.now() - began) / 1000);

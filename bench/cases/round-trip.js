@@ -3,7 +3,7 @@ import { connected } from './one-way.js';
 
 export const summary = (times) => ({ p50: median(times), p99: quantile(times, 0.99) });
 
-/** P2: a request and its answer, one in flight, against a raw data channel that echoes. */
+/** P2: a request and its response, one in flight, against a raw data channel that echoes. */
 export const measure = async (parties, { rounds, roundTrips }) => {
   const { alice, bob, raw } = await connected(parties);
   const of = { size: 100, count: roundTrips };

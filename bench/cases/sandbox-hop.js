@@ -3,7 +3,7 @@ import { rawRate } from './one-way.js';
 
 const SIZES = [{ size: 100, label: '100 B' }, { size: 16 * 1024, label: '16 KiB' }];
 
-/** P11: a message into a sandbox, through a stub that sends it back, and out; a sandbox process against a sandbox in the same process. */
+/** P11: a message into a sandbox, through a stub that sends it back, and out; a sandbox process against an in-process sandbox. */
 export const measure = async (parties, { rounds, burstMs, roundTrips }) => {
   const apart = parties.start('sandboxed');
   const here = parties.start('sandboxed');

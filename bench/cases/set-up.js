@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inTurns, median, quantile } from '../support/statistics.js';
 
-/** A connection that has ended is given so long to be cleared away, in milliseconds. */
+/** Time for clearing away a connection that has ended, in milliseconds. */
 const CLEAR_MS = 50;
 
 /**
- * P3: from wanting a connection to having it, again and again, against raw peers that signal over a pipe. Nobody's
- * tear-down is timed: each turn ends with it.
+ * P3: time to set up a connection, again and again, against raw peers that signal over a pipe. Each turn ends
+ * with the tear-down, which isn't timed.
  */
 export const measure = async (parties, { setUps }) => {
   const raw = parties.start('raw-offerer');

@@ -8,7 +8,8 @@ import { Domains } from '../../dist/runtime/directory/domains.js';
 import { openLmdbStore } from '../../dist/store/lmdb/index.js';
 import { now, serve } from './serve.js';
 
-// The part of a runtime that deploys stubs, with what a runtime gives it: a store on disk, and sandbox processes.
+// The part of a runtime that deploys stubs, with its usual surroundings: a store on disk, and sandbox
+// processes.
 const DOMAIN = 'localhost';
 const origin = catalogueAddress(DOMAIN, 'protocolstub', 'default');
 const sandboxes = processSandbox({ log: () => undefined });
@@ -17,7 +18,7 @@ let url;
 let folder;
 let last = 0;
 
-/** A runtime's catalogue that has nothing yet. */
+/** Opens an empty catalogue of a runtime. */
 const openCatalogue = () => {
   const store = openLmdbStore({ path: mkdtempSync(join(folder, 'store-')) });
   const domains = new Domains({ known: store.collection('domains'), fetch }, { urls: { [DOMAIN]: url } });
@@ -67,7 +68,7 @@ serve({
     ({ url, folder } = given);
     warm = openCatalogue();
     held = openLoader(warm.catalogue);
-    // It stays, and its sandbox with it.
+    // This stub stays, and its sandbox with it.
     await deploy(held.loader, 'catalogue');
   },
   downloaded: async () => {

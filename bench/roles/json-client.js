@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
 import { burst, Counter, roundTrips, serve } from './serve.js';
 
-// A client of a message node, or of the relay, that speaks plain JSON: a text frame a message.
+// A client of a message node, or of the relay. Speaks plain JSON, one message per text frame.
 const HIGH_WATER = 1024 * 1024;
 
 const counter = new Counter();

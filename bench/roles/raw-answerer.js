@@ -38,7 +38,7 @@ process.on('message', ({ description, candidate, what }) => {
     try {
       connection.addRemoteCandidate(candidate.candidate, candidate.mid);
     } catch {
-      // The library ended the connection while it was being set up; the other side dials again.
+      // The library ended the connection during the set-up; the other side dials again.
     }
   } else {
     commands[what]();

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { now, serve } from './serve.js';
 
-// The same code fetched, imported, and run in a new process, without anything in between.
+// The reference: the same code fetched, imported, and run in a new process, with nothing in between.
 
-/** What sandbox processes are started with. */
+/** The flags of sandbox processes. */
 const FLAGS = [
   process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
   '--allow-fs-read=*', '--allow-addons', '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', '--max-old-space-size=256',
@@ -18,7 +18,7 @@ let last = 0;
 
 const get = async (url) => (await fetch(url)).json();
 
-/** Starts a process. Resolves when it says that it runs, with what waits for its end. */
+/** Starts a process. Resolves when it runs, with a function that waits for its end. */
 const start = (...args) => new Promise((resolve, reject) => {
   const child = spawn(process.execPath, [...FLAGS, ...args, '-e', 'process.stdout.write("here")'], { env: {}, stdio: ['ignore', 'pipe', 'ignore'] });
   const ended = new Promise((end) => { child.once('close', end); });
@@ -26,7 +26,7 @@ const start = (...args) => new Promise((resolve, reject) => {
   child.stdout.once('data', () => { resolve(() => ended); });
 });
 
-/** @returns how long something took; what that leaves to be waited for isn't part of it */
+/** @returns the duration of `what`, without the wait that it returns */
 const timed = async (what) => {
   const began = now();
   const over = await what();

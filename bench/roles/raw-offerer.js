@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import library from 'node-datachannel';
 import { burst, now, roundTrips, serve } from './serve.js';
 
-// The reference: node-datachannel with its default settings, the signalling over the pipe to the other process.
+// The reference: node-datachannel with its default settings, and signalling over the pipe to the other process.
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = 256 * 1024;
 
@@ -13,7 +13,7 @@ let channel;
 let onText = () => undefined;
 let onOther = () => undefined;
 
-/** Tells the other process what to do with texts, or to hang up. Resolves when it is ready for them, or done. */
+/** Tells the other process how to handle texts, or to hang up. Resolves when it is ready or done. */
 const tell = (what) => new Promise((resolve) => {
   onOther = resolve;
   other.send({ what });
@@ -25,11 +25,11 @@ other.on('message', ({ description, candidate, done }) => {
     else if (candidate !== undefined) connection?.addRemoteCandidate(candidate.candidate, candidate.mid);
     else onOther(done);
   } catch {
-    // The library ended the connection while it was being set up; its state tells.
+    // The library ended the connection during the set-up; its state shows that.
   }
 });
 
-/** Ends the connection, if there is one, at both sides. Resolves when both have heard of it. */
+/** Ends the connection, if there is one, on both sides. Resolves when both have noticed. */
 const hangUp = async () => {
   if (connection === undefined) return;
   channel.close();
@@ -45,7 +45,7 @@ const drained = () => new Promise((resolve) => {
   if (channel.bufferedAmount() <= LOW_WATER) resolve();
 });
 
-/** @throws when the library ends the connection before it is open */
+/** @throws if the library ends the connection before it is open */
 const dial = async () => {
   connection = new library.PeerConnection('offerer', { iceServers: [] });
   connection.onLocalDescription((sdp, type) => { other.send({ description: { sdp, type } }); });
@@ -62,7 +62,8 @@ const dial = async () => {
 serve({
   connect: async () => {
     const began = now();
-    // With its default settings the library loses some connections in a race of its own. Dialling again is part of it.
+    // With its default settings, the library loses some connections in a race of its own. Dialling again counts
+    // towards the time.
     for (let attempts = 1; ; attempts++) {
       try {
         await dial();

@@ -1,7 +1,7 @@
 import { WebSocketServer } from 'ws';
 import { serve } from './serve.js';
 
-// The reference for a message node: passes each frame on to whom its `to` names, as it came.
+// The reference for a message node: passes each frame unchanged to the client that `to` names.
 const clients = new Map();
 let server;
 
@@ -19,7 +19,7 @@ serve({
         }
         const receiver = clients.get(to);
         receiver?.send(text);
-        // A receiver that is slower than its senders slows them down.
+        // Slows senders down to the pace of their receiver.
         if (receiver?.bufferedAmount > 4 * 1024 * 1024) {
           socket.pause();
           receiver.send('', () => { socket.resume(); });

@@ -8,19 +8,19 @@ let node;
 let hyperty;
 let isClosing = false;
 
-/** Waits until no connection is live or on its way. */
+/** Waits until no connection is live or being set up. */
 const idle = async () => {
   while ((await node.connections()).some(({ status }) => status !== 'failed' && status !== 'disconnected')) await breathe();
 };
 
-/** Ends the process: figures of a run in which a message failed mean nothing. */
+/** Ends the process: the figures of a run with a failed message are meaningless. */
 const giveUp = (thrown) => {
   if (isClosing) return;
   process.stderr.write(`${thrown.stack}\n`);
   process.exit(1);
 };
 
-/** Sends one message, without waiting for its receipt when it is to have one. */
+/** Sends one message. Doesn't wait for its receipt, if it wants one. */
 const tell = (to, value, receipts) => void (receipts ? hyperty.send(to, value).catch(giveUp) : hyperty.post(to, value));
 
 serve({
@@ -44,7 +44,7 @@ serve({
     const value = 'x'.repeat(size);
     return roundTrips(times, () => hyperty.request(to, value));
   },
-  /** From here on what comes goes back as a message of its own, until `count`. */
+  /** From here on, sends each message back as a new one, until `count`. */
   answer: ({ receipts }) => { take = ({ value, from }) => { tell(from, value, receipts); }; },
   count: () => { take = count; },
   thereAndBack: ({ to, size, count: times, receipts }) => {

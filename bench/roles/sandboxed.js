@@ -1,7 +1,7 @@
 import { inProcessSandbox, processSandbox } from '../../dist/runtime/index.js';
 import { burst, Counter, roundTrips, serve } from './serve.js';
 
-// A runtime's end of a sandbox with a stub in it that sends back what it is given to carry.
+// A runtime's end of a sandbox. The stub in it sends carried messages back.
 const runtimeURL = 'hyperty-runtime://localhost/sandboxed';
 const NEAR = 'hyperty://localhost/near';
 const FAR = 'hyperty://localhost/far';

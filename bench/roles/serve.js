@@ -1,10 +1,10 @@
-/** Milliseconds on a clock that all processes of a machine share. */
+/** Returns milliseconds on a clock that all processes of a machine share. */
 export const now = () => Number(process.hrtime.bigint()) / 1e6;
 
-/** Lets other things happen, timers and sockets included. */
+/** Lets other events run, including timers and sockets. */
 export const breathe = () => new Promise((resolve) => { setImmediate(resolve); });
 
-/** What is held on the heap and in buffers, in bytes. For a Node that was started with `--expose-gc`. */
+/** Returns the memory held on the heap and in buffers, in bytes. Needs a Node started with `--expose-gc`. */
 export const memory = async () => {
   await breathe();
   globalThis.gc();
@@ -12,9 +12,9 @@ export const memory = async () => {
   return heapUsed + external;
 };
 
-/** The body of a party: does what its parent asks, and ends with it. @param commands by name; each takes one argument */
+/** The body of a party: runs its parent's commands, and ends with its parent. @param commands by name; each takes one argument */
 export const serve = (commands, close = () => undefined) => {
-  // A parent that has gone, or was late, wants no answer.
+  // A parent that has gone, or was late, needs no answer.
   const answer = (message) => { if (process.connected) process.send(message); };
   process.on('message', async ({ id, command, argument }) => {
     try {
@@ -30,9 +30,9 @@ export const serve = (commands, close = () => undefined) => {
 };
 
 /**
- * Sends texts of `size` as fast as they are taken for `ms`, then the text `end`.
- * @param post sends one; gives back a promise while no more should come
- * @returns when it began
+ * Sends texts of `size` for `ms` milliseconds, as fast as they are taken, then the text `end`.
+ * @param post sends one text; returns a promise under backpressure
+ * @returns the start time
  */
 export const burst = async ({ size, ms }, post) => {
   const text = 'x'.repeat(size);
@@ -45,10 +45,10 @@ export const burst = async ({ size, ms }, post) => {
   return began;
 };
 
-/** As many may wait for their receipts. */
+/** Maximum number of messages without a receipt. */
 const WINDOW = 2048;
 
-/** The same, for a `send` that resolves with the receipt. @throws what it rejects with */
+/** The same for a `send` that resolves with the receipt. @throws any rejection of `send` */
 export const burstAcknowledged = async ({ size, ms }, send) => {
   const text = 'x'.repeat(size);
   let waiting = 0;
@@ -87,7 +87,7 @@ export class Counter {
     this.#tell = undefined;
   }
 
-  /** How many came, and when the last. */
+  /** Returns the number of texts, and the time of the last one. */
   result() {
     const result = this.#result;
     this.#result = undefined;
@@ -95,7 +95,7 @@ export class Counter {
   }
 }
 
-/** How long each of `count` round trips takes, one after the other. */
+/** Measures `count` round trips, one after the other, in milliseconds. */
 export const roundTrips = async (count, once) => {
   const times = [];
   for (let i = 0; i < count; i++) {

@@ -1,7 +1,7 @@
 import { WebSocket, WebSocketServer } from 'ws';
 import { memory, serve } from './serve.js';
 
-// Both ends of many sessions: the bare server they are compared with, and whoever opens them.
+// Both ends of many sessions: the bare server as reference, and the client that opens them.
 const sockets = [];
 let server;
 

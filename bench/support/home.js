@@ -10,12 +10,12 @@ const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 export class Home {
   #path = mkdtempSync(join(tmpdir(), 'pfb-'));
 
-  /** Starts a command; its output goes where `stdio` says. */
+  /** Starts a command; `stdio` directs its output. */
   spawn(profile, args, stdio = ['ignore', 'pipe', 'pipe']) {
     return spawn(process.execPath, [BIN, ...args], { env: this.#env(profile), stdio });
   }
 
-  /** Runs a command to its end. @returns what it printed */
+  /** Runs a command to its end. @returns its output */
   run(profile, ...args) {
     return new Promise((resolve, reject) => {
       const child = this.spawn(profile, args);
@@ -37,7 +37,7 @@ export class Home {
     return this.json('default', 'domain', 'start', '--listen', '127.0.0.1:0', '--detach', '--wait', '30s');
   }
 
-  /** Starts a runtime for a user of the profile's name. */
+  /** Starts a runtime for a user with the profile's name. */
   runtime(profile, url) {
     return this.json(profile, 'runtime', 'start', '--domain', url, '--user', profile, '--wait', '30s');
   }
@@ -49,7 +49,7 @@ export class Home {
     rmSync(this.#path, { recursive: true, force: true });
   }
 
-  /** The same at once, for a process that is about to end. */
+  /** Stops everything synchronously, for a process that is about to end. */
   kill() {
     const stop = (profile, args) => spawnSync(process.execPath, [BIN, ...args], { env: this.#env(profile), stdio: 'ignore', timeout: 5000 });
     for (const profile of this.#names('profiles')) stop(profile, ['runtime', 'stop']);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Home } from './home.js';
 
-/** A party in a process of its own, which does what `roles/<role>.js` can. */
+/** A party in a process of its own. Its commands are in `roles/<role>.js`. */
 class Party {
   #child;
   #waiting = new Map();
@@ -29,7 +29,7 @@ class Party {
     return this.#child.pid;
   }
 
-  /** Has it do something. @returns what its role's function of that name gives back */
+  /** Runs a command of the party's role. @returns the command's result */
   ask(command, argument) {
     return new Promise((resolve, reject) => {
       const id = this.#next++;
@@ -38,7 +38,7 @@ class Party {
     });
   }
 
-  /** Lets it end in order; it is given two seconds. */
+  /** Lets the process end in order, within two seconds. */
   async close() {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = new Promise((resolve) => { this.#child.once('exit', resolve); });
@@ -53,25 +53,25 @@ class Party {
   }
 }
 
-/** Everybody that takes part in one benchmark. */
+/** All parties of one benchmark. */
 export class Parties {
   #all = [];
 
-  /** @param execArgv what its Node is to be started with */
+  /** @param execArgv options for the party's Node */
   start(role, execArgv = []) {
     const party = new Party(role, execArgv);
     this.#all.push(party);
     return party;
   }
 
-  /** A home of the command line, with nothing in it yet. */
+  /** Creates an empty home of the command line. */
   home() {
     const home = new Home();
     this.#all.push(home);
     return home;
   }
 
-  /** A temporary folder, for parties that are started after this. @returns its path */
+  /** Creates a temporary folder for parties that are started later. @returns its path */
   folder() {
     const path = mkdtempSync(join(tmpdir(), 'pfb-'));
     const remove = () => { rmSync(path, { recursive: true, force: true }); };
@@ -79,12 +79,12 @@ export class Parties {
     return path;
   }
 
-  /** A domain server. @param init what is to be unlike other domain servers here @returns its URL */
+  /** Starts a domain server. @param init deviations from the default settings @returns its URL */
   domain(init) {
     return this.start('domain').ask('start', init);
   }
 
-  /** Runtimes with one hyperty each. @returns per user the party and the hyperty's address */
+  /** Starts runtimes with one hyperty each. @returns per user, the party and the hyperty's address */
   runtimes(domain, options, ...users) {
     return Promise.all(users.map(async (user) => {
       const party = this.start('runtime');
@@ -93,7 +93,7 @@ export class Parties {
   }
 
   async close() {
-    // The last one first: runtimes before their domain.
+    // Closes the last party first, so that runtimes end before their domain.
     for (const party of this.#all.splice(0).reverse()) await party.close();
   }
 

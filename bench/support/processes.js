@@ -1,15 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-// What Linux tells of processes; elsewhere memory isn't measured.
+// Process figures from Linux; on other systems memory isn't measured.
 const field = (file, name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(readFileSync(file, 'utf8'))?.[1] ?? NaN);
 
-/** Resident memory of a process, in MiB. */
+/** Returns the resident memory of a process, in MiB. */
 export const rss = (pid) => field(`/proc/${pid}/status`, 'VmRSS') / 1024;
 
-/** Its memory, what it shares counted by its share, in MiB. */
+/** Returns the memory of a process in MiB, with its share of shared memory. */
 export const pss = (pid) => field(`/proc/${pid}/smaps_rollup`, 'Pss') / 1024;
 
-/** A process and all below it. */
+/** Returns a process and all its descendants. */
 export const family = (pid) => {
   const parents = new Map(readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
     try {

@@ -2,13 +2,13 @@ export const quantile = (values, share) => [...values].sort((a, b) => a - b)[Mat
 export const median = (values) => quantile(values, 0.5);
 
 /**
- * Measures ours and the reference in turns, so that what else the machine does falls on both.
- * @returns per round what each function resolved with
+ * Measures ours and the reference in turns, so that other load on the machine affects both.
+ * @returns per round, the results of both functions
  */
 export const inTurns = async (rounds, ours, reference) => {
   const pairs = [];
   for (let round = 0; round < rounds; round++) {
-    // Each goes first as often as the other.
+    // Each goes first equally often.
     const pair = round % 2 === 0 ? { reference: await reference(), ours: await ours() } : { ours: await ours(), reference: await reference() };
     pairs.push(pair);
   }
@@ -16,7 +16,7 @@ export const inTurns = async (rounds, ours, reference) => {
 };
 
 /**
- * The same, with ratios of neighbours. Each function resolves with a number, or with an object of numbers.
+ * The same, with ratios per round. Each function resolves with a number, or with an object of numbers.
  * @returns per number: the medians, and the median of the ratios
  */
 export const compare = async (rounds, ours, reference) => {

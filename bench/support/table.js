@@ -1,6 +1,6 @@
-/** How rows of figures are judged and shown. */
+/** Judges and formats rows of figures. */
 
-/** @returns 'reached', 'not yet', or '' where there is no goal */
+/** @returns 'reached', 'not yet', or '' without a goal */
 export const verdictOf = ({ ours, reference, ratio, goal }) => {
   if (goal === undefined) return '';
   if (goal.added !== undefined) return ours - reference <= goal.added ? 'reached' : 'not yet';
@@ -18,7 +18,7 @@ const goalText = (goal, unit) => {
 
 const HEADS = ['', 'what', 'ours', 'reference', 'ratio', 'goal', 'verdict'];
 
-/** The rows as a table in Markdown, aligned for reading as it is. */
+/** Formats the rows as a Markdown table, aligned for reading as plain text. */
 export const table = (rows) => {
   const lines = rows.map(({ name, what, unit, ours, reference, ratio, goal, verdict }) =>
     [name, what, amount(ours, unit), amount(reference, unit), ratio === undefined ? '' : number(ratio), goalText(goal, unit), verdict]);

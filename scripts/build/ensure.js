@@ -1,6 +1,7 @@
 /**
- * Importing this makes dist/ what src/ says now: builds where src/ has changed since the last build. tap does so before
- * each test file (.taprc), because commands, sandboxes and a domain's stubs come from dist/, the rest of a test from src/.
+ * Importing this brings dist/ up to date: it builds if src/ has changed since the last build. tap imports it
+ * before each test file (.taprc), because commands, sandboxes and a domain's stubs come from dist/, and the
+ * rest of a test from src/.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

@@ -1,11 +1,11 @@
-// What a build depends on, and what dist/ was last built from.
+// The inputs of a build, and the inputs of the last build of dist/.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const dist = join(root, 'dist');
-/** Where the build keeps its own things. */
+/** Folder of the build's own files. */
 export const state = join(dist, '.build');
 export const stampFile = join(state, 'stamp.json');
 export const stubsFolder = join(root, 'src/protostubs');
@@ -23,7 +23,7 @@ export const readJson = (file) => {
   }
 };
 
-/** What the build depends on: path → size and time of change. */
+/** Lists the inputs of the build: path → size and modification time. */
 export const takeStock = () => {
   const stock = {};
   for (const file of [...filesBelow(join(root, 'src')), ...['package.json', 'tsconfig.json', 'scripts/build.js', 'scripts/build/stock.js'].map((name) => join(root, name))]) {
@@ -33,18 +33,18 @@ export const takeStock = () => {
   return stock;
 };
 
-/** The stock of the last build that succeeded; nothing where there was none. */
+/** Returns the inputs of the last successful build, or an empty object. */
 export const stockOfLastBuild = () => readJson(stampFile) ?? {};
 
 export const changedIn = (before, now, ...prefixes) =>
   [...new Set([...Object.keys(before), ...Object.keys(now)])].some((file) => before[file] !== now[file] && prefixes.some((prefix) => file.startsWith(prefix)));
 
-/** A folder of src/protostubs with a descriptor.json is a stub; its index.ts is the module. */
+/** Returns the names of all stubs: folders of src/protostubs with a descriptor.json. A stub's module is its index.ts. */
 export const stubNames = () =>
   readdirSync(stubsFolder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(stubsFolder, entry.name, 'descriptor.json')))
     .map((entry) => entry.name);
 
-/** Whether dist/ is what a build would make now. */
+/** True if a build would change nothing. */
 export const isUpToDate = (before = stockOfLastBuild(), now = takeStock()) =>
   !changedIn(before, now, '') && stubNames().every((name) => existsSync(join(dist, 'protostubs', `${name}.js`)));

@@ -1,14 +1,14 @@
 /**
- * How tap's TypeScript loader (ts-node, see tsconfig.json) gets the JavaScript of a file: of src/ what the build has made
- * of it, which is up to date (ensure.js); of others what TypeScript makes of them. Making it anew for each test file took
- * longer than most tests.
+ * Provides JavaScript to tap's TypeScript loader (ts-node, see tsconfig.json). For src/, it takes the build's
+ * output, which is up to date (ensure.js). For other files it transpiles. Transpiling src/ anew for each test
+ * file took longer than most tests.
  */
 const { readFileSync } = require('node:fs');
 const { join, relative, resolve } = require('node:path');
 
 const root = resolve(__dirname, '../..');
 
-/** What the build has made of a file of src/; undefined when there is none. */
+/** Returns the build's output for a file of src/; undefined if there is none. */
 const built = (fileName) => {
   const path = relative(join(root, 'src'), fileName);
   if (path.startsWith('..') || !path.endsWith('.ts')) return undefined;

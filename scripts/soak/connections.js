@@ -21,12 +21,12 @@ const cycle = async (from, to, signal) => {
   await until('both sides have closed', async () => (await live(from)) + (await live(to)) === 0, 20_000, signal);
 };
 
-/** One cycle: connect, a message with a receipt that came directly, disconnect, both sides agree. */
+/** Runs cycles: connect, send a message directly with a receipt, disconnect; both sides must agree. */
 export const soakConnections = async (home, { cycles }, signal) => {
   const warmUp = Math.min(50, Math.floor(cycles / 2));
   const { url } = await home.domain();
   const peers = await Promise.all(['alice', 'bob'].map((user) => start(home, user, url)));
-  // An attached program takes the messages, so that nothing piles up.
+  // An attached program takes the messages, so that they don't pile up.
   for (const { program } of peers) await program.ask(`${program.runtime}/ua`, 'subscribe', { resource: 'in' });
   const processes = peers.flatMap(({ user, pids }) => Object.entries(pids).map(([what, pid]) => ({ name: `${user}: ${what}`, pid })));
   const look = () => processes.map(({ pid }) => figuresOf(pid));
@@ -40,7 +40,7 @@ export const soakConnections = async (home, { cycles }, signal) => {
     if (done % 100 === 0) process.stderr.write(`${String(done)} cycles: ${look().map(({ rssMiB }) => rssMiB).join(', ')} MiB\n`);
   }
   const seconds = (performance.now() - started) / 1000;
-  // What was closed last may still be on its way out.
+  // The last closed connections may still be cleaning up.
   let last = look();
   const grown = () => processes.flatMap(({ name }, index) => growth(name, first[index], last[index]));
   for (let patience = 0; grown().length > 0 && patience < 20; patience += 1) {

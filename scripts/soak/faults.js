@@ -1,6 +1,6 @@
-// What goes wrong during a soak test, at random: which kind, where, and for how long comes from a seed.
+// Random faults of a soak test. A seed determines the kind, the place and the duration of each.
 
-/** Numbers from 0 to 1 that a seed determines. */
+/** Returns a generator of numbers from 0 to 1, determined by a seed. */
 export const randomOf = (seed) => {
   let state = (seed * 2654435761) >>> 0 || 1;
   return () => {
@@ -12,16 +12,16 @@ export const randomOf = (seed) => {
   };
 };
 
-/** How often each strikes, relative to the others. */
+/** Relative frequency of each kind. */
 const WEIGHTS = { 'kill sandbox': 3, disconnect: 4, 'stop sandbox': 3, 'kill domain': 1, 'kill runtime': 1 };
 
-/** Strikes peers and their domain, and says what it did. Nothing of it is under way after `settle`. */
+/** Injects faults into peers and their domain, and counts them. After `settle`, none is in progress. */
 export class Faults {
   counts = {};
   #random;
   #kinds;
   #peers;
-  /** Peers whose runtimes may be killed: the first one shows whether a runtime grows. */
+  /** Peers whose runtimes may be killed. The first peer is spared, to show whether a runtime grows. */
   #mortal;
   #domain;
   #traffic;
@@ -39,7 +39,7 @@ export class Faults {
     for (const kind of this.#kinds) this.counts[kind] = 0;
   }
 
-  /** One random fault. One that finds nothing to strike is not counted. */
+  /** Injects one random fault. A fault without a target isn't counted. */
   strike() {
     const kind = this.#pick(this.#kinds);
     const where = this.#pick(kind === 'kill runtime' ? this.#mortal : this.#peers);
@@ -56,14 +56,14 @@ export class Faults {
     const done = does[kind]().then(
       (struck) => { if (struck) this.counts[kind] += 1; },
       (thrown) => {
-        // A runtime that was killed meanwhile answers nothing.
+        // A runtime that was killed since doesn't answer.
         if (kind === 'kill runtime' || where.program === program) this.#failed.push(`${kind} at ${where.user}: ${thrown.message}`);
       },
     ).finally(() => { this.#underWay.delete(done); });
     this.#underWay.add(done);
   }
 
-  /** Lets everything go on, and waits for what is under way. @returns what went wrong with the faults themselves */
+  /** Resumes everything that was stopped, and waits for faults in progress. @returns failures of the faults themselves */
   async settle() {
     for (const go of this.#stopped.values()) go();
     await Promise.all(this.#underWay);
@@ -107,7 +107,7 @@ export class Faults {
     return true;
   }
 
-  /** The process of one of a runtime's sandboxes. */
+  /** Returns the process of one of a runtime's sandboxes. */
   async #sandbox(peer, which) {
     const stubs = (await peer.program?.registry('read', { resource: 'protostubs' })) ?? [];
     const pids = [...new Set(stubs.flatMap(({ pid }) => (pid === undefined ? [] : [pid])))];
@@ -119,7 +119,7 @@ export class Faults {
   }
 }
 
-/** @returns false when there is no such process any more */
+/** @returns false if the process no longer exists */
 const signal = (pid, name) => {
   try {
     process.kill(pid, name);

@@ -1,5 +1,5 @@
-// The command line with a home of its own, programs at the sockets of its runtimes (docs/control.md), and what the
-// kernel says of their processes. For the soak tests; knows nothing of protofly's code.
+// The command line in a home of its own, programs at its runtimes' sockets (docs/control.md), and the kernel's
+// figures of their processes. For the soak tests. Uses none of protofly's code.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -11,22 +11,25 @@ import { fileURLToPath } from 'node:url';
 const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 const ANSWER_MS = 20_000;
 
-/** By how much a process may have grown since the warm-up, however long it ran. V8's young generation alone comes to 48 MiB with time; a connection that isn't freed costs more than 40 KiB, a thread or a descriptor. */
+/**
+ * Maximum growth of a process since the warm-up, for any duration. V8's young generation alone grows to 48 MiB
+ * with time. A leaked connection costs more than 40 KiB, a thread or a descriptor.
+ */
 export const TOLERANCE = { rssMiB: 40, threads: 2, descriptors: 4 };
 
-/** What a process holds. */
+/** Returns the resources that a process holds. */
 export const figuresOf = (pid) => ({
   rssMiB: Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))[1]) / 102.4) / 10,
   threads: readdirSync(`/proc/${String(pid)}/task`).length,
   descriptors: readdirSync(`/proc/${String(pid)}/fd`).length,
 });
 
-/** In words, which figures have grown by more than the tolerance. */
+/** Describes the figures that have grown by more than the tolerance. */
 export const growth = (name, first, last) => Object.entries(TOLERANCE)
   .filter(([figure, tolerance]) => last[figure] - first[figure] > tolerance)
   .map(([figure]) => `${name}: ${figure} from ${String(first[figure])} to ${String(last[figure])}`);
 
-/** Resolves when a condition holds that nobody tells of. @throws Error after `ms`, or when `signal` says so */
+/** Polls until a condition holds. @throws Error after `ms`, or if `signal` aborts */
 export const until = async (what, holds, ms = 20_000, signal) => {
   for (const end = Date.now() + ms; !(await holds()); ) {
     signal?.throwIfAborted();
@@ -44,7 +47,7 @@ export class Program {
   address = 'mn:/client';
   runtime = '';
   #listeners = new Map();
-  /** Resolves when the socket is gone. Whoever waits for an answer then hears of it. */
+  /** Resolves when the socket has closed. Pending requests reject first. */
   closed;
 
   static async open(path) {
@@ -59,7 +62,7 @@ export class Program {
     this.#socket.setEncoding('utf8').on('data', (chunk) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop();
-      // An empty line says that the runtime closes the link.
+      // An empty line announces that the runtime closes the link.
       for (const line of lines) if (line !== '') this.#take(JSON.parse(line));
     }).on('error', () => undefined);
     this.closed = new Promise((resolve) => {
@@ -71,7 +74,7 @@ export class Program {
     });
   }
 
-  /** Takes what comes for an address and isn't an answer to a question of this program. */
+  /** Sets the listener for messages to an address, other than answers to this program's requests. */
   listen(address, listener) {
     this.#listeners.set(address, listener);
   }
@@ -80,7 +83,12 @@ export class Program {
     this.#socket.write(`${JSON.stringify({ id: this.#id(), ...frame })}\n`);
   }
 
-  /** Sends a request. @returns the body of its final answer, whatever its code @throws Error when the socket closes, or after `ms`; 0 is never */
+  /**
+   * Sends a request.
+   * @returns the body of its final answer, with any code
+   * @throws Error if the socket closes,
+   *   or after `ms`; 0: no limit
+   */
   request(to, type, body, from = this.address, ms = ANSWER_MS) {
     const id = this.#id();
     return new Promise((resolve, reject) => {
@@ -94,7 +102,7 @@ export class Program {
     });
   }
 
-  /** The same, where only success is a result. */
+  /** The same, but throws unless the answer is a success. */
   async ask(to, type, body, from) {
     const answer = await this.request(to, type, body, from);
     if (answer.code >= 300) throw new Error(`${type} to ${to}: ${String(answer.code)} ${answer.description}`);
@@ -122,11 +130,11 @@ export class Program {
   }
 }
 
-/** Where one soak test's runtimes and its domain server live. Nothing of it is left after `close`. */
+/** The home of one soak test's runtimes and domain server; removed by `close`. */
 export class Home {
   path = mkdtempSync(join(tmpdir(), 'pf-soak-'));
 
-  /** Runs a command to its end. @returns what it says */
+  /** Runs a command to its end. @returns its parsed output */
   run(...args) {
     return new Promise((resolve, reject) => {
       const env = { PATH: process.env.PATH ?? '', PROTOFLY_HOME: this.path };
@@ -137,7 +145,7 @@ export class Home {
     });
   }
 
-  /** Starts a domain server where `listen` says. */
+  /** Starts a domain server that listens at `listen`. */
   domain(listen = '127.0.0.1:0') {
     return this.run('domain', 'start', '--listen', listen, '--detach', '--wait', '60s');
   }
@@ -147,7 +155,7 @@ export class Home {
     return this.run('runtime', 'start', '--profile', user, '--user', user, '--domain', url, '--wait', '60s');
   }
 
-  /** The last words of the runtimes, for when something went wrong. */
+  /** Returns the last log lines of the runtimes, for use after a failure. */
   lastWords() {
     return this.#names('profiles').flatMap((user) => {
       const folder = join(this.path, 'profiles', user);

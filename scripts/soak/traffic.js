@@ -1,25 +1,25 @@
-// Pairs of hyperties: one sends numbers with receipts, the other notes what comes.
+// Pairs of hyperties: one sends numbers with receipts, the other records them.
 
-/** How many numbers of a pair may be without an answer. */
+/** Maximum number of unanswered messages of a pair. */
 const OUTSTANDING = 64;
-/** What is sent at a time: mostly one, now and then some, which may travel as one. */
+/** Messages per send: mostly one, sometimes several, which may travel as a batch. */
 const BURSTS = [1, 1, 1, 8];
-/** How many messages to one hyperty may be under way to its program. */
+/** Maximum number of messages in flight to a hyperty's program. */
 const WINDOW = 256;
 
-/** One direction between two hyperties, and everything that is known of it. */
+/** One direction between two hyperties, with everything known of it. */
 export class Pair {
   sent = 0;
-  /** Numbers that have no answer yet, and when they were sent. */
+  /** Numbers without an answer, with their sending time. */
   outstanding = new Map();
   acknowledged = new Set();
-  /** Refused for certain: none of them may arrive. */
+  /** Numbers refused for certain: none of them may arrive. */
   refused = new Set();
-  /** Nobody knows of them: their runtime was killed before it answered, or has answered just that. Each may have arrived or not. */
+  /** Numbers that may or may not have arrived: their runtime was killed before it answered, or answered that it doesn't know. */
   unknown = new Set();
   arrived = [];
   seen = new Set();
-  /** Had come and was not acknowledged when the receiver's runtime was killed: it may come once more. */
+  /** Numbers that had arrived, but weren't acknowledged, when the receiver's runtime was killed: they may come once more. */
   mayComeAgain = new Set();
   again = 0;
 
@@ -36,13 +36,13 @@ export class Pair {
     this.seen.add(number);
   }
 
-  /** What must not be, counted. */
+  /** Returns the number of faults of each kind. */
   get faults() {
     let highest = 0;
     let reordered = 0;
     const before = new Set();
     for (const number of this.arrived) {
-      // A runtime that is killed has nothing to say of the order in which what it had sent arrives.
+      // After a sender's runtime is killed, the order of its messages isn't guaranteed.
       if (number < highest && !before.has(number) && !this.unknown.has(number)) reordered += 1;
       highest = Math.max(highest, number);
       before.add(number);
@@ -60,10 +60,10 @@ export class Traffic {
   #refusals = {};
   #waits = [];
   #timer;
-  /** When something came last. */
+  /** Time of the last arrival. */
   #arrivedAt = 0;
 
-  /** Makes the hyperties of one more pair, and has the receiver's program take what comes. @param p2p what the sender wishes */
+  /** Creates the hyperties of one more pair, and subscribes the receiver's program. @param p2p the sender's wish */
   async add(sender, receiver, p2p) {
     const index = String(this.#pairs.length);
     const [from, to] = await Promise.all([sender.register(`out${index}`), receiver.register(`in${index}`)]);
@@ -72,12 +72,12 @@ export class Traffic {
     await this.#listen(pair);
   }
 
-  /** Each pair sends every `ms` from now on, one after the other. */
+  /** Starts sending: each pair sends every `ms` milliseconds, in turn. */
   start(ms) {
     let turn = 0;
     this.#timer = setInterval(() => {
       const pair = this.#pairs[turn % this.#pairs.length];
-      // Each pair has its own place among the bursts, and another in the next round.
+      // Each pair starts at another burst size, and moves on in each round.
       const burst = BURSTS[(turn + Math.floor(turn / this.#pairs.length)) % BURSTS.length];
       turn += 1;
       for (let count = 0; count < burst && pair.sender.program !== undefined && pair.outstanding.size < OUTSTANDING; count += 1) void this.#send(pair);
@@ -88,7 +88,7 @@ export class Traffic {
     clearInterval(this.#timer);
   }
 
-  /** For how long nothing has come, in milliseconds. */
+  /** Time since the last arrival, in milliseconds. */
   get quietMs() {
     return performance.now() - this.#arrivedAt;
   }
@@ -97,7 +97,10 @@ export class Traffic {
     return this.#sum(({ outstanding }) => outstanding.size);
   }
 
-  /** The runtime of a peer has been killed: what it had not answered is unknown, what its programs had not acknowledged may come again. */
+  /**
+   * Records that a peer's runtime was killed. Its unanswered messages are unknown; those its programs hadn't
+   * acknowledged may come again.
+   */
   killed(peer) {
     for (const pair of this.#pairs) {
       if (pair.sender === peer) {
@@ -108,7 +111,7 @@ export class Traffic {
     }
   }
 
-  /** It is there again, and so is its program. */
+  /** Resumes listening, after a peer and its program came back. */
   async resume(peer) {
     await Promise.all(this.#pairs.filter(({ receiver }) => receiver === peer).map((pair) => this.#listen(pair)));
   }
@@ -145,7 +148,7 @@ export class Traffic {
         this.#refusals[reason] = (this.#refusals[reason] ?? 0) + 1;
       }
     } catch {
-      // The socket has closed. Unless the runtime was killed, the number stays without an answer, and is reported as that.
+      // The socket has closed. Unless the runtime was killed, the number is reported as unanswered.
     }
   }
 

@@ -1,4 +1,4 @@
-// Numbered messages with receipts between pairs of hyperties in a few runtimes, while something breaks each second.
+// Numbered messages with receipts between pairs of hyperties in a few runtimes, with one fault per second.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Faults, randomOf } from './faults.js';
 import { figuresOf, growth, Program, TOLERANCE, until } from './home.js';
@@ -6,10 +6,10 @@ import { Traffic } from './traffic.js';
 
 const SETTLE_MS = 90_000;
 
-/** A runtime and the one program of its hyperties. */
+/** A runtime, and the only program of its hyperties. */
 class Peer {
   pid;
-  /** Absent while there is no runtime. */
+  /** Absent while the runtime is down. */
   program;
   #home;
   #url;
@@ -21,7 +21,7 @@ class Peer {
   }
 
   async start(signal) {
-    // Without a domain server a runtime doesn't become live: it is there when that is.
+    // Without a domain server a runtime doesn't become live; so this retries until the server is back.
     for (let attempts = 1; ; attempts += 1) {
       try {
         const { socket, pid } = await this.#home.runtime(this.user, this.#url);
@@ -39,14 +39,14 @@ class Peer {
     return (await this.program.registry('create', { value: { name } })).url;
   }
 
-  /** Why it isn't live, or undefined. */
+  /** Returns the reason why the runtime isn't live, or undefined. */
   async notLive() {
     const { value: { state, reason } } = await this.program.ask(`${this.program.runtime}/ua`, 'read', { resource: 'status' });
     return state === 'live' ? undefined : `${this.user} is ${state}: ${reason}`;
   }
 }
 
-/** The domain server, which comes back where it was. */
+/** The domain server; it always restarts at the same address. */
 class Domain {
   #home;
   #restarting;
@@ -59,7 +59,7 @@ class Domain {
     ({ url: this.url, pid: this.pid } = await this.#home.domain());
   }
 
-  /** @returns false when that is under way already */
+  /** @returns false if a restart is already in progress */
   async restart() {
     if (this.#restarting) return false;
     this.#restarting = true;
@@ -73,7 +73,10 @@ class Domain {
   }
 }
 
-/** Strikes once a second for `ms`, then lets everything come to rest. @returns the runtimes that don't come back, and why */
+/**
+ * Injects one fault per second for `ms`, then lets everything settle.
+ * @returns the runtimes that don't come back, and the reasons
+ */
 const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
   traffic.start(intervalMs);
   for (const end = performance.now() + ms; performance.now() < end;) {
@@ -85,12 +88,12 @@ const storm = async ({ faults, traffic, peers }, ms, intervalMs, signal) => {
   if (failed.length > 0) throw new Error(failed[0]);
   const notLive = async () => (await Promise.all(peers.map((peer) => peer.notLive()))).filter((why) => why !== undefined);
   const rested = async () => traffic.outstanding === 0 && (await notLive()).length === 0;
-  // What has no answer by then is in the report.
+  // Messages without an answer by then are in the report.
   await until('all is answered, and the runtimes are live', rested, SETTLE_MS, signal).catch(() => { signal.throwIfAborted(); });
   return notLive();
 };
 
-/** Figures of the runtimes after a warm-up and at the end, and what became of the messages. */
+/** Measures the runtimes after a warm-up and at the end, and reports on the messages. */
 const measure = async (parts, { minutes, intervalMs, quietMs }, signal) => {
   const { faults, traffic, peers } = parts;
   const look = () => peers.map(({ pid }) => ({ pid, ...figuresOf(pid) }));
@@ -104,7 +107,7 @@ const measure = async (parts, { minutes, intervalMs, quietMs }, signal) => {
   }
   let last = look();
   const grown = () => peers.flatMap(({ user }, index) => (last[index].pid === first[index].pid ? growth(user, first[index], last[index]) : []));
-  // What was closed last may still be on its way out.
+  // The last closed connections may still be cleaning up.
   for (let patience = 0; grown().length > 0 && patience < 20; patience += 1) {
     await pause(250, undefined, { signal });
     last = look();
@@ -119,7 +122,7 @@ const measure = async (parts, { minutes, intervalMs, quietMs }, signal) => {
   };
 };
 
-/** @param intervalMs of each pair's messages @param quietMs for how long nothing may come before the count */
+/** @param intervalMs between two messages of a pair @param quietMs time without arrivals before the count */
 export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, killRuntimes, quietMs, intervalMs = 200 }, signal) => {
   const random = randomOf(seed);
   const domain = new Domain(home);
@@ -130,7 +133,7 @@ export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, ki
   for (let index = 0; index < pairs; index += 1) {
     const from = Math.floor(random() * runtimes);
     const to = (from + 1 + Math.floor(random() * (runtimes - 1))) % runtimes;
-    // Most want a direct connection; some take what there is, some never one.
+    // Most want a direct connection, some take any path, some never want one.
     await traffic.add(peers[from], peers[to], index % 5 === 3 ? undefined : index % 5 !== 4);
   }
   const faults = new Faults({ random, peers, domain, traffic }, { killRuntimes });
@@ -139,13 +142,13 @@ export const soakUnderFaults = async (home, { minutes, pairs, runtimes, seed, ki
     return await measure(parts, { minutes, intervalMs, quietMs }, signal).then((measured) => ({ seed, pairs, runtimes, ...measured }));
   } finally {
     traffic.pause();
-    // Nothing stays stopped, and nothing is being started when the home is closed.
+    // Resumes stopped processes, and finishes starts, before the home is closed.
     await faults.settle();
     for (const { program } of peers) program?.close();
   }
 };
 
-/** The report for reading. */
+/** Formats the report as a table. */
 export const tableOf = ({ seed, faults, traffic, processes, grown, notLive, passed }) => {
   const rows = [
     ['seed', String(seed)],

@@ -1,4 +1,4 @@
-/** The promise that everybody shares who waits for a full queue to have room again. It never rejects. */
+/** Resolves when a full queue has room again. All waiting senders share one promise. It never rejects. */
 export class DrainSignal {
   #promise: Promise<void> | undefined;
   #resolve: (() => void) | undefined;

@@ -1,4 +1,4 @@
-/** A queue whose ends cost the same whatever its length. */
+/** A queue with constant cost per operation at any length. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -15,7 +15,7 @@ export class Fifo<T> {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];
     this.#items[this.#head++] = undefined;
-    // Seldom, so that a queue that mostly holds one item doesn't pay for it each time.
+    // Compacts seldom, so that a short queue doesn't pay for it each time.
     if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;

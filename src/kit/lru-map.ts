@@ -1,4 +1,7 @@
-/** A map with a bound: beyond `limit` entries it evicts the entry that was read or written longest ago. */
+/**
+ * A bounded map: keeps the newest `atLeast` entries, and at most twice as many. It evicts half of the entries
+ * at once, so the cost per entry doesn't depend on the size.
+ */
 export class LruMap<K, V> {
   readonly #limit: number;
   readonly #onEvict: ((key: K, value: V) => void) | undefined;

@@ -1,6 +1,6 @@
 import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
 
-/** What to do when an operating system refuses something. These are neither bugs nor wrong usage. */
+/** Advice by error code of the operating system. Such errors are neither bugs nor wrong usage. */
 const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'have it opened to this user, or choose another folder with PROTOFLY_HOME',
   EPERM: 'have it opened to this user, or choose another folder with PROTOFLY_HOME',
@@ -15,10 +15,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   EAGAIN: 'allow this user more processes: ulimit -u',
 };
 
-/** Watching files takes something that isn't room on a disk. */
+/** For watching files, ENOSPC and EMFILE mean something else than a full disk. */
 const NO_WATCHERS = 'the system watches too many files: see fs.inotify.max_user_watches and max_user_instances';
 
-/** What to do about an error by which the operating system refuses something; undefined for any other. */
+/** Returns advice for an error of the operating system; undefined for any other error. */
 const adviceOn = (thrown: unknown): string | undefined => {
   if (typeof thrown !== 'object' || thrown === null) return undefined;
   const { code, syscall } = thrown as NodeJS.ErrnoException;
@@ -29,7 +29,10 @@ const adviceOn = (thrown: unknown): string | undefined => {
   return Object.hasOwn(ADVICE, code) ? ADVICE[code] : undefined;
 };
 
-/** Any thrown value as an error to report: what the machine doesn't allow is `E_PLATFORM`, with advice; anything else as `asProtoflyError`. */
+/**
+ * Converts any thrown value to a reportable error. Errors of the operating system become `E_PLATFORM` with
+ * advice; others are converted by `asProtoflyError`.
+ */
 export const asReportable = (thrown: unknown): ProtoflyError => {
   const advice = adviceOn(thrown);
   const error = asProtoflyError(thrown);

@@ -3,18 +3,18 @@ import { Backoff } from './backoff.js';
 
 export interface RetryUntilDoneComponents {
   readonly clock: Clock;
-  /** May be done again at any time, also while it is being done. */
+  /** The action. It may be called again at any time, also while an earlier call is running. */
   readonly renew: () => Promise<void>;
   readonly log: (level: 'warn', text: string) => void;
 }
 
-/** Something that has to be done anew when a session begins, and is tried, with growing pauses, until it is done. */
+/** Runs an action when a session begins, and retries it with growing pauses until it succeeds. */
 export class RetryUntilDone {
   readonly #components: RetryUntilDoneComponents;
   readonly #name: string;
   readonly #backoff = new Backoff({ firstMs: 1000, maxMs: 60_000 });
   #again: Timer | undefined;
-  /** How often it was begun: what an earlier attempt comes to counts no more. */
+  /** Number of attempts; the result of any but the last is ignored. */
   #begun = 0;
   #isDue = false;
   #closed = false;
@@ -24,7 +24,7 @@ export class RetryUntilDone {
     this.#name = name;
   }
 
-  /** It is to be done anew. */
+  /** Starts the action, also again after it was done. */
   start(): void {
     this.#again?.cancel();
     if (this.#closed) return;
@@ -37,7 +37,7 @@ export class RetryUntilDone {
     );
   }
 
-  /** If it isn't done yet, what is under way may have been lost: it is tried again now. */
+  /** Retries now if the action isn't done yet: an attempt in progress may have been lost. */
   resume(): void {
     if (this.#isDue) this.start();
   }

@@ -1,7 +1,7 @@
 import { decodeMessage, decodeToPassOn, encodeMessage, ProtoflyError, type Message } from '../protocol/index.js';
 import type { Codec } from './link.js';
 
-/** Messages as JSON, without a line feed. */
+/** Encodes messages as JSON without line feeds. */
 export const messageCodec: Codec<Message> = {
   encode: (message) => {
     try {
@@ -13,10 +13,10 @@ export const messageCodec: Codec<Message> = {
   decode: decodeMessage,
 };
 
-/** The same for who mostly passes on what it reads. */
+/** The same for relays, which pass on most of what they read. */
 export const passingCodec: Codec<Message> = { ...messageCodec, decode: decodeToPassOn };
 
-/** Text as it is: one line, not empty. For links that carry another link's frames (`mux/`). */
+/** Leaves text as it is: one non-empty line. For links that carry another link's frames (`mux/`). */
 export const textCodec: Codec<string> = {
   encode: (text) => {
     if (text === '' || text.includes('\n')) throw new ProtoflyError('E_MESSAGE', 'a frame of text is one line and not empty');

@@ -3,35 +3,39 @@ import { FrameReader } from './frame-reader.js';
 import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit, type LinkStats } from './link.js';
 import { FrameWriter } from './frame-writer.js';
 
-/** What a technology does for a link of frames. After `destroy` it calls nothing of `FrameEvents`. */
+/**
+ * The part of a frame link that each technology implements. After `destroy` it calls no method of
+ * `FrameEvents`.
+ */
 export interface FrameTransport {
-  /** The next frame at hand. */
+  /** Returns the next received frame, if any. */
   next(): string | undefined;
-  /** Reading begins with the first `resume`. */
+  /** Starts or continues reading. Nothing is read before the first call. */
   resume(): void;
   pause(): void;
-  /** Writes frames in order; `done` is called later, once they have left or never will. */
+  /** Writes frames in order. Later calls `done` once, when they have left or never will. */
   write(frames: readonly string[], done: () => void): void;
-  /** Says goodbye after what was written. `FrameEvents.onGone` tells when the other side is gone too. */
+  /** Says goodbye after all written frames. `FrameEvents.onGone` follows when the other side is gone too. */
   end(reason: string): void;
   destroy(): void;
 }
 
 export interface FrameEvents {
-  /** There is something for `next`. */
+  /** `next` has a frame to return. */
   onFrames(): void;
-  /** A frame that can't be read; the link stays. */
+  /** A frame couldn't be read; the link stays. */
   onReject(error: ProtoflyError, text?: string): void;
-  /** The other side sends no more; what came before it is still at hand. */
+  /** The other side sends no more; frames received before are still available from `next`. */
   onEnd(end: LinkEnd): void;
-  /** The transport is of no more use. */
+  /** The transport has ended. */
   onGone(reason: string): void;
 }
 
 export const closedError = (name: string, reason: string): ProtoflyError => new ProtoflyError('E_LINK_CLOSED', `${name} is closed: ${reason}`);
 
 /**
- * The size of a frame in bytes; for one far below the limit in code units, which costs nothing to find.
+ * Returns a frame's size in bytes. Far below the limit it returns the length in code units, which costs
+ * nothing.
  * @throws ProtoflyError `E_TOO_LARGE`
  */
 export const checkedSize = (frame: string, maxFrame: number): number => {
@@ -43,15 +47,15 @@ export const checkedSize = (frame: string, maxFrame: number): number => {
 
 type State =
   | { readonly at: 'open' }
-  /** The other side ended in order; what it sent is still being given to the receiver. */
+  /** The other side ended in order; received items are still being given to the receiver. */
   | { readonly at: 'draining'; readonly end: LinkEnd }
-  /** What was accepted is being written. */
+  /** Accepted frames are being written. */
   | { readonly at: 'flushing' | 'parting'; readonly end: LinkEnd; readonly timer: Timer; readonly unsent: LinkEnd }
   | { readonly at: 'ended'; readonly end: LinkEnd };
 
 const OPEN: State = { at: 'open' };
 
-/** A link over anything that carries frames of text. */
+/** A link over any transport of text frames. */
 export class FrameLink<T> implements Link<T> {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
@@ -116,7 +120,7 @@ export class FrameLink<T> implements Link<T> {
 
   async close(reason = 'closed here'): Promise<void> {
     if (this.#state.at === 'open' || this.#state.at === 'draining') {
-      // What the other side still sends is read and dropped: left unread it would look like a broken link there.
+      // Reads and drops further frames: left unread, they would look like a broken link to the other side.
       this.#inlet.stop();
       this.#leave({ how: 'closed', reason }, { how: 'gone', reason: `the other side didn't take everything (${reason})` });
       this.#discard();
@@ -162,7 +166,10 @@ export class FrameLink<T> implements Link<T> {
     this.#inlet.pump();
   }
 
-  /** Writes what was accepted and parts, within `lingerMs`. The link ends as `unsent` says when not all could be written. */
+  /**
+   * Writes accepted frames and says goodbye, within `lingerMs`. If not all could be written, the link ends with
+   * `unsent`.
+   */
   #leave(end: LinkEnd, unsent: LinkEnd): void {
     const timer = this.#clock.setTimeout(() => { this.#end(this.#state.at === 'parting' ? end : unsent); }, this.#init.lingerMs ?? LINK_DEFAULTS.lingerMs);
     this.#state = { at: 'flushing', end, timer, unsent };

@@ -2,21 +2,21 @@ import { asProtoflyError, type Backpressure, type ProtoflyError } from '../proto
 import type { LinkStats } from './link.js';
 
 export interface FrameReaderEvents<T> {
-  /** The next item at hand; undefined when there is none. */
+  /** Returns the next item, or undefined if there is none. */
   pull(): T | undefined;
-  /** The receiver has taken an item and is ready for the next. */
+  /** Called when the receiver has taken an item and is ready for the next. */
   onTaken?(): void;
-  /** Nothing is at hand and the receiver is ready for more: called each time that state is reached. */
+  /** Called each time that no item is left and the receiver is ready for more. */
   onIdle(): void;
-  /** The receiver doesn't want more for now. */
+  /** Called when the receiver exerts backpressure. */
   onBlocked(): void;
-  /** What a receiver threw. */
+  /** Called with an error that the receiver threw. */
   onReject(error: ProtoflyError): void;
 }
 
 type State = 'unset' | 'ready' | 'giving' | 'blocked' | 'stopped';
 
-/** The receiving half of every link: gives items to the receiver, one after the other, as fast as that one takes them. */
+/** The receiving half of every link: gives items to the receiver one after the other, as fast as it takes them. */
 export class FrameReader<T> {
   readonly #events: FrameReaderEvents<T>;
   readonly #stats: LinkStats;
@@ -37,7 +37,7 @@ export class FrameReader<T> {
     if (this.#state === 'unset') this.#state = 'ready';
   }
 
-  /** Gives what is at hand. Safe to call at any time, from within a receiver too. */
+  /** Gives available items to the receiver. Safe to call at any time, also from within a receiver. */
   pump(): void {
     if (this.#state !== 'ready') return;
     this.#state = 'giving';
@@ -52,7 +52,7 @@ export class FrameReader<T> {
     this.#events.onIdle();
   }
 
-  /** Gives nothing more, ever. */
+  /** Stops giving items, for good. */
   stop(): void {
     this.#state = 'stopped';
   }

@@ -3,16 +3,16 @@ import { DrainSignal } from '../kit/drain-signal.js';
 
 export interface FrameWriterInit {
   readonly highWater: number;
-  /** Writes frames in order; `done` is called later, once they have left or never will. */
+  /** Writes frames in order. Later calls `done` once, when they have left or never will. */
   write(frames: readonly string[], done: () => void): void;
 }
 
-/** Above this much what was gathered isn't held until the end of the event loop's turn. */
+/** Gathered bytes above which a flush doesn't wait for the end of the turn. */
 const EAGER_BYTES = 64 * 1024;
 
 /**
- * The sending half of a link: gathers the frames of one turn of the event loop, and of as long as a write takes,
- * and writes them at once.
+ * The sending half of a link. Gathers frames during one turn of the event loop, or while a write lasts, and
+ * writes them at once.
  */
 export class FrameWriter {
   readonly #highWater: number;
@@ -29,7 +29,7 @@ export class FrameWriter {
     this.#write = write;
   }
 
-  /** What was pushed and hasn't left yet. */
+  /** Bytes pushed that haven't left yet. */
   get buffered(): number {
     return this.#gathered + this.#writing;
   }
@@ -52,7 +52,7 @@ export class FrameWriter {
     this.#settle();
   }
 
-  /** Drops what is left, and frees whoever waits. */
+  /** Drops the remaining frames, and releases waiting senders. */
   stop(): void {
     this.#state = 'stopped';
     this.#frames = [];

@@ -1,8 +1,8 @@
 /**
- * Links: ordered, reliable, two-way streams of items to one other party. Here are the port, the codecs and what
- * decides nothing about a technology; each technology is a folder of its own, imported by its own path, so that nobody
- * loads one that he doesn't use: `memory/`, `socket/`, `pipe/`, `websocket/`, and `mux/`, which puts many links on one.
- * A link knows nothing of addresses and routes nothing.
+ * Links: ordered, reliable, two-way streams of items to one other party. This folder has the port, the codecs
+ * and the code that all technologies share. Each technology has a folder of its own: `memory/`, `socket/`,
+ * `pipe/`, `websocket/`, and `mux/`, which puts many links on one. Import a technology by its own path, so that
+ * unused ones aren't loaded. A link knows no addresses and routes nothing.
  */
 export * from './codec.js';
 export * from './link.js';

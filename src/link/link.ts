@@ -1,35 +1,40 @@
 import type { Clock, Backpressure, ProtoflyError } from '../protocol/index.js';
 
 /**
- * The Link port: an ordered, reliable, two-way stream of items (messages, unless said otherwise) to exactly one
- * other party. It says nothing of addresses.
+ * The Link port: an ordered, reliable, two-way stream of items to exactly one other party. Items are messages
+ * unless stated otherwise. A link knows no addresses.
  */
 
-/** Why a link ended. `gone`: the other side vanished or broke the framing; `closed`: either side closed it in order. */
+/**
+ * Why a link ended. `gone`: the other side vanished or broke the framing. `closed`: either side closed it in
+ * order.
+ */
 export interface LinkEnd {
   readonly how: 'closed' | 'gone';
   readonly reason: string;
 }
 
 export interface Link<T> {
-  /** For logs: what this link is and where it leads. */
+  /** Name for logs: what this link is and where it leads. */
   readonly name: string;
-  /** Resolves once, when the link is of no more use. Never rejects. */
+  /** Resolves once, when the link has ended. Never rejects. */
   readonly closed: Promise<LinkEnd>;
   /**
-   * Sends one item, after all items sent before. Delivery isn't confirmed: what was sent shortly before the other
+   * Sends one item after all items sent before. Delivery isn't confirmed: items sent shortly before the other
    * side vanished may be lost.
-   * @returns backpressure; a sender that doesn't wait is still bounded: beyond `maxBuffered` the link ends as `gone`
-   * @throws ProtoflyError `E_LINK_CLOSED` after the end, `E_TOO_LARGE` for an item above the limit (the link stays)
+   * @returns backpressure. A sender that ignores it is still bounded: beyond `maxBuffered` the link ends as
+   *   `gone`.
+   * @throws ProtoflyError `E_LINK_CLOSED` after the end, `E_TOO_LARGE` for an item above the limit (the link
+   *   stays)
    */
   send(item: T): Backpressure;
   /**
-   * Sets the one receiver; nothing is read before, so that the other side's end isn't noticed before either. While the receiver's promise is pending nothing more is
-   * given to it, and before long nothing more is read, so that the other side feels the backpressure.
-   * What a receiver throws costs that item only and goes to `onReject`.
+   * Sets the only receiver. Before that nothing is read, so the other side's end goes unnoticed too. While the
+   * receiver's promise is pending, it gets no more items, and soon nothing more is read: the other side then
+   * feels the backpressure. If the receiver throws, that item is dropped and the error goes to `onReject`.
    */
   receive(receiver: (item: T) => Backpressure): void;
-  /** Sends what was accepted, as far as the other side takes it within `lingerMs`, then ends. Idempotent. */
+  /** Sends accepted items, as far as the other side takes them within `lingerMs`, then ends. Idempotent. */
   close(reason?: string): Promise<void>;
   readonly stats: Readonly<LinkStats>;
 }
@@ -46,21 +51,24 @@ export interface LinkInit {
   readonly name?: string;
   /** Largest frame in either direction, in bytes. @default MAX_MESSAGE_BYTES */
   readonly maxFrame?: number;
-  /** Where `send` starts to return a promise, in bytes. @default 256 KiB */
+  /** Queued bytes above which `send` returns a promise. @default 256 KiB */
   readonly highWater?: number;
-  /** Where a link whose sender doesn't listen ends, in bytes; above `maxFrame`. @default 64 MiB */
+  /**
+   * Queued bytes above which the link ends, if its sender ignores backpressure; must exceed `maxFrame`.
+   * @default 64 MiB
+   */
   readonly maxBuffered?: number;
-  /** @default 2000 */
+  /** Maximum time for the last writes of `close`, in milliseconds. @default 2000 */
   readonly lingerMs?: number;
   /** @default systemClock */
   readonly clock?: Clock;
-  /** Is told of each dropped incoming frame; `text` is the frame where it is at hand, so that it can be answered. */
+  /** Called for each dropped incoming frame. `text` is the frame, if available, so that it can be answered. */
   readonly onReject?: (error: ProtoflyError, text?: string) => void;
 }
 
 export const LINK_DEFAULTS = { highWater: 256 * 1024, maxBuffered: 64 * 1024 * 1024, lingerMs: 2000 } as const;
 
-/** How items become frames of text. */
+/** Converts items to and from text frames. */
 export interface Codec<T> {
   encode(item: T): string;
   /** @throws ProtoflyError */

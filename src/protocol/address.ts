@@ -2,7 +2,7 @@ import { ProtoflyError } from './errors.js';
 import { MAX_ADDRESS_LENGTH } from './limits.js';
 
 declare const brand: unique symbol;
-/** A valid address in canonical form: scheme and domain in lower case, no trailing slash. Made by `parseAddress` only. */
+/** A valid address in canonical form: scheme and domain in lower case, no trailing slash. Only `parseAddress` creates one. */
 export type Address = string & { readonly [brand]: 'Address' };
 
 export interface AddressParts {
@@ -10,16 +10,16 @@ export interface AddressParts {
   readonly scheme: string;
   /** The host name; the guid of a `user-guid` address. */
   readonly domain: string;
-  /** What follows the domain, without its leading slash; empty where there is nothing. */
+  /** The part after the domain, without its leading slash; may be empty. */
   readonly path: string;
 }
 
 /** The session manager at the other end of a connection (docs/protocol.md, "Sessions"). */
 export const SESSION = 'mn:/session' as Address;
-/** What a program calls itself until its runtime has given it an address. */
+/** The sender address of a program until its runtime has given it one. */
 export const UNNAMED_CLIENT = 'mn:/client' as Address;
 
-// Where a domain may stand, a guid may too, and that is base64url: it may begin or end with a hyphen.
+// A guid may stand in place of a domain. It is base64url, so it may begin or end with a hyphen.
 const SHAPE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([A-Za-z0-9_-](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?)((?:\/[^\s\p{Cc}/]+)*)\/?$/u;
 const CANONICAL = /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?(?:\/[\x21-\x2e\x30-\x7e]+)*$/;
 
@@ -37,7 +37,7 @@ const tryParse = (text: string): Address | undefined => {
 };
 
 /**
- * Reads a full address and brings it into canonical form.
+ * Parses a full address and brings it into canonical form.
  * @throws ProtoflyError `E_ADDRESS`
  * @see docs/protocol.md, "Addresses"
  */
@@ -48,10 +48,10 @@ export const parseAddress = (text: unknown): Address => {
   throw new ProtoflyError('E_ADDRESS', `not an address: ${shown}`, { hint: 'an address looks like hyperty://example.com/alice' });
 };
 
-/** Whether `text` can be read as an address (it may still need bringing into canonical form). */
+/** True if `text` can be parsed as an address; it may not be in canonical form. */
 export const isAddress = (text: unknown): text is string => typeof text === 'string' && tryParse(text) !== undefined;
 
-/** The parts of an address. `mn:/session` has scheme `mn`, no domain, and path `session`. */
+/** Splits an address into its parts. `mn:/session` has scheme `mn`, no domain, and path `session`. */
 export const partsOf = (address: Address): AddressParts => {
   const colon = address.indexOf('://');
   if (colon < 0) return { scheme: 'mn', domain: '', path: address.slice('mn:/'.length) };
@@ -61,18 +61,18 @@ export const partsOf = (address: Address): AddressParts => {
     : { scheme: address.slice(0, colon), domain: address.slice(colon + 3, slash), path: address.slice(slash + 1) };
 };
 
-/** Puts an address together. @throws ProtoflyError `E_ADDRESS` when the parts don't make one */
+/** Builds an address from its parts. @throws ProtoflyError `E_ADDRESS` if the result isn't an address */
 export const formatAddress = ({ scheme, domain, path }: AddressParts): Address =>
   parseAddress(domain === '' ? `${scheme}:/${path}` : path === '' ? `${scheme}://${domain}` : `${scheme}://${domain}/${path}`);
 
-/** The address of a component: `child(runtime, 'sm')` → `hyperty-runtime://example.com/r1/sm`. */
+/** Returns the address of a component: `child(runtime, 'sm')` → `hyperty-runtime://example.com/r1/sm`. */
 export const child = (parent: Address, name: string): Address => `${parent}/${name}` as Address;
 
-/** Whether `address` is `ancestor` or lies below it. */
+/** True if `address` is `ancestor` or lies below it. */
 export const isWithin = (address: Address, ancestor: Address): boolean =>
   address.startsWith(ancestor) && (address.length === ancestor.length || address.charCodeAt(ancestor.length) === 0x2f);
 
-/** The address one segment up, or undefined at the top (`scheme://domain/x` is a top). */
+/** Returns the address one segment up, or undefined at the top (`scheme://domain/x` is a top). */
 export const parentOf = (address: Address): Address | undefined => {
   const first = address.indexOf('/', address.indexOf('://') + 3);
   const last = address.lastIndexOf('/');
@@ -92,7 +92,7 @@ export const runtimeOf = (address: Address): Address | undefined => {
 
 const FUNCTION_LABELS = ['msg-node.', 'registry.', 'catalogue.'];
 
-/** The domain that an address belongs to: `domain://msg-node.example.com/sm` → `example.com`. */
+/** Returns the domain that an address belongs to: `domain://msg-node.example.com/sm` → `example.com`. */
 export const domainOf = (address: Address): string => {
   const { scheme, domain } = partsOf(address);
   if (scheme !== 'domain' && scheme !== 'hyperty-catalogue') return domain;
@@ -100,7 +100,7 @@ export const domainOf = (address: Address): string => {
   return label === undefined ? domain : domain.slice(label.length);
 };
 
-/** The functions of a domain server. */
+/** Addresses of a domain server's functions. */
 export const allocationAddress = (domain: string): Address => `domain://msg-node.${domain}/address-allocation` as Address;
 export const subscriptionAddress = (domain: string): Address => `domain://msg-node.${domain}/sm` as Address;
 export const iceAddress = (domain: string): Address => `domain://msg-node.${domain}/ice` as Address;

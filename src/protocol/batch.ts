@@ -6,11 +6,12 @@ import { bodyWith, isBody, parseId, type Body, type Message, type MessageId, typ
 const ID = /^(.{1,64})\/([1-9]\d{0,15})-([1-9]\d{0,15})$/s;
 
 /**
- * Several messages that follow each other in one stream, as one: `body.value` lists ids and bodies, `body.flow` says
- * where the first stands and how many they are. @see docs/protocol.md, FLW-8
- * @param messages at least one, all of one type, that want a receipt
- * @param mark that of the first
- * @param ack the body of a receipt that they take along (FLW-9)
+ * Combines consecutive messages of one flow into a batch. `body.value` lists ids and bodies; `body.flow` has
+ * the number of the first message and the count.
+ * @see docs/protocol.md, FLW-8
+ * @param messages at least one; all of one type, and all want a receipt
+ * @param mark the mark of the first message
+ * @param ack the body of a receipt that the batch carries along (FLW-9)
  */
 export const batchOf = (messages: readonly Request[], { epoch, seq, base }: FlowMark, ack?: Body): Request => {
   const { type, from, to } = messages[0]!;
@@ -21,13 +22,13 @@ export const batchOf = (messages: readonly Request[], { epoch, seq, base }: Flow
   };
 };
 
-/** Whether a message is a batch, be it one that makes sense or not. */
+/** True for any batch, also for a malformed one. */
 export const isBatch = ({ body }: Message): boolean => Array.isArray(body?.['flow']) && body['flow'].length === 4;
 
-/** How many messages travel as this one. */
+/** Returns the number of messages in a batch, or 1 for any other message. */
 export const countOf = (message: Message): number => (isBatch(message) && Array.isArray(message.body?.value) ? Math.max(1, message.body.value.length) : 1);
 
-/** The messages of a batch that came from elsewhere, each with its number. @throws ProtoflyError `E_MESSAGE` */
+/** Splits a received batch into its messages, each with its number. @throws ProtoflyError `E_MESSAGE` */
 export const unbatched = ({ type, from, to, body }: Request): readonly Request[] => {
   const [epoch, first, base, count] = body?.['flow'] as unknown[];
   const list = body?.value;
@@ -39,7 +40,7 @@ export const unbatched = ({ type, from, to, body }: Request): readonly Request[]
   });
 };
 
-/** The messages that the response to a batch is about; undefined for other ids. */
+/** Returns the range of messages that a batch's id stands for; undefined for other ids. */
 export const batchRange = (id: MessageId): FlowRange | undefined => {
   const [, epoch, first, last] = (typeof id === 'string' ? ID.exec(id) : null) ?? [];
   return epoch === undefined ? undefined : { epoch, first: Number(first), last: Number(last) };

@@ -1,13 +1,14 @@
-/** Time, as it is handed in to whatever needs it. */
+/** A source of time; handed in wherever time is needed. */
 export interface Clock {
   /**
-   * Steady time in milliseconds, for durations and deadlines: it never goes back, and setting the machine's clock doesn't
-   * change it. It starts at the date of the process's start, so a deadline on disk means about the same to a later process.
+   * Monotonic time in milliseconds, for durations and deadlines. It never goes back, and setting the machine's
+   * clock doesn't change it. It starts at the date of the process's start. So a deadline on disk stays roughly
+   * valid for a later process.
    */
   now(): number;
-  /** The machine's clock in milliseconds since 1970, for dates that people or other machines read. It may jump either way. */
+  /** The machine's clock, in milliseconds since 1970, for dates that people or other machines read. It may jump either way. */
   date(): number;
-  /** Runs once after `milliseconds` (at most 24 days). A pending timer doesn't keep the process alive. */
+  /** Calls `run` once after `milliseconds` (at most 24 days). A pending timer doesn't keep the process alive. */
   setTimeout(run: () => void, milliseconds: number): Timer;
 }
 
@@ -20,7 +21,7 @@ declare const setTimeout: (run: () => void, milliseconds: number) => { unref?: (
 declare const clearTimeout: (timer: unknown) => void;
 declare const performance: { readonly timeOrigin: number; now(): number };
 
-/** The longest delay in milliseconds that `setTimeout` keeps to; a longer one runs at once. */
+/** Longest delay that `setTimeout` supports, in milliseconds; a longer one would fire at once. */
 const LONGEST = 2 ** 31 - 1;
 
 export const systemClock: Clock = {

@@ -1,7 +1,7 @@
 import { ProtoflyError } from './errors.js';
 
 /**
- * The Connection data object, with which two P2P stubs tell each other how they can be reached.
+ * The Connection data object, with which two P2P stubs exchange how to reach each other.
  * @see docs/protocol.md, "P2P connection set-up"
  */
 export interface IceCandidate {
@@ -19,7 +19,7 @@ export interface ConnectionDescription {
 export const FRAMINGS = ['protofly/1', 'rethink/1'] as const;
 export type Framing = (typeof FRAMINGS)[number];
 
-/** What a stub writes into its Connection object; the sync manager adds `url`, `version` and the like around it. */
+/** The content that a stub writes into its Connection object. The sync manager adds `url`, `version` and others. */
 export interface ConnectionValue {
   readonly name: string;
   /** Runtime URL of the reporter. */
@@ -27,12 +27,12 @@ export interface ConnectionValue {
   readonly status: string;
   readonly connectionDescription: ConnectionDescription;
   readonly iceCandidates: readonly IceCandidate[];
-  /** Counts the set-ups between two runtimes; a higher one replaces a lower one. */
+  /** Number of the set-up between two runtimes; a higher one replaces a lower one. */
   readonly generation?: number;
   readonly framings?: readonly string[];
 }
 
-/** The label of the one data channel. */
+/** The label of the only data channel. */
 export const CHANNEL_LABEL = 'P2PChannel';
 
 const MAX_SDP = 64 * 1024;
@@ -49,7 +49,7 @@ export const isIceCandidate = (value: unknown): value is IceCandidate =>
   (value['sdpMLineIndex'] === undefined || Number.isSafeInteger(value['sdpMLineIndex']));
 
 /**
- * Reads a candidate that came from a peer. A media id that is missing or null is the one data channel's, "0".
+ * Parses a candidate from a peer. A missing or null media id becomes "0", the only data channel's.
  * @throws ProtoflyError `E_MESSAGE`
  */
 export const parseIceCandidate = (value: unknown): IceCandidate => {
@@ -60,7 +60,7 @@ export const parseIceCandidate = (value: unknown): IceCandidate => {
   return read;
 };
 
-/** Reads a Connection object that came from a peer. @throws ProtoflyError `E_MESSAGE` */
+/** Parses a Connection object from a peer. @throws ProtoflyError `E_MESSAGE` */
 export const parseConnection = (value: unknown): ConnectionValue => {
   if (!isRecord(value)) throw bad('not an object');
   const { connectionDescription: description, iceCandidates: candidates = [], generation, framings, name, runtime, status } = value;

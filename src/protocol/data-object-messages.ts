@@ -4,7 +4,7 @@ import {
 import { makeObject, parsePath, type Change, type DataObject } from './data-object.js';
 
 /**
- * Data objects as messages carry them: the reporter's own attributes with those of the sync manager around them.
+ * The attributes that the sync manager adds to the reporter's own in a data object's messages.
  * @see docs/protocol.md, "P2P connection set-up"
  */
 export interface Meta {
@@ -14,13 +14,13 @@ export interface Meta {
   /** ISO 8601 */
   readonly created: string;
   readonly lastModified: string;
-  /** Counts the changes; a new object has 0. */
+  /** Number of changes; 0 for a new object. */
   readonly version: number;
 }
 
 const META: ReadonlySet<string> = new Set<keyof Meta>(['url', 'reporter', 'schema', 'created', 'lastModified', 'version']);
 
-/** An object as it was at some version; plain reTHINK reporters may not tell which. */
+/** An object at some version. The version is undefined if a plain reTHINK reporter didn't send it. */
 export interface Snapshot {
   readonly object: DataObject;
   readonly version: number | undefined;
@@ -34,7 +34,7 @@ const parseVersion = (version: unknown): number | undefined => {
   return version as number;
 };
 
-/** Reads an object out of a message; the sync manager's own attributes are left out. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
+/** Reads an object from a message, without the sync manager's own attributes. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
 export const parseSnapshot = (value: unknown): Snapshot => {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad('value is not an object');
   const given = Object.entries(value);
@@ -44,7 +44,10 @@ export const parseSnapshot = (value: unknown): Snapshot => {
   };
 };
 
-/** Reads a change out of a message's body. Whether it fits is found out when it is applied. @throws ProtoflyError `E_MESSAGE` */
+/**
+ * Reads a change from a message's body. Doesn't check that the change fits; applying it does.
+ * @throws ProtoflyError `E_MESSAGE`
+ */
 export const parseChange = (body: Body | undefined): { readonly change: Change; readonly version: number | undefined } => {
   const { attribute, value } = body ?? {};
   const { attributeType, operation } = (body ?? {}) as Partial<Change>;
@@ -60,7 +63,7 @@ export const parseChange = (body: Body | undefined): { readonly change: Change; 
   };
 };
 
-/** Refuses a reporter's change of what is the sync manager's. @throws ProtoflyError `E_MESSAGE` */
+/** Refuses a reporter's change of the sync manager's attributes. @throws ProtoflyError `E_MESSAGE` */
 export const checkWritable = ({ attribute, value }: Change): void => {
   const [first] = parsePath(attribute);
   const touched = first === undefined && typeof value === 'object' && value !== null ? Object.keys(value) : [first ?? ''];
@@ -68,7 +71,7 @@ export const checkWritable = ({ attribute, value }: Change): void => {
   if (reserved !== undefined) throw new ProtoflyError('E_MESSAGE', `bad data: ${reserved} is set by the sync manager`);
 };
 
-/** Reads a body field that holds an address. @throws ProtoflyError `E_MESSAGE` */
+/** Reads an address from a body field. @throws ProtoflyError `E_MESSAGE` */
 export const addressIn = (body: Body | undefined, field: string): Address => {
   const given = body?.[field];
   if (!isAddress(given)) throw bad(`${field} is not an address`);

@@ -1,12 +1,12 @@
 import { ProtoflyError, type DataChange } from './index.js';
 
-/** What a data object is made of. Everything kept here is frozen: it may be shared, and is never changed in place. */
+/** A JSON value in a data object. All values are frozen: they may be shared and are never changed in place. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonRecord;
 export interface JsonRecord {
   readonly [key: string]: Json;
 }
 
-/** A data object's content, and how much of `MAX_OBJECT_SIZE` it takes. */
+/** A data object's content, and its size as counted against `MAX_OBJECT_SIZE`. */
 export interface DataObject {
   readonly data: JsonRecord;
   readonly size: number;
@@ -14,9 +14,9 @@ export interface DataObject {
 
 export type Change = Omit<DataChange, 'version'>;
 
-/** About as long as the object's JSON, in UTF-16 code units. */
+/** Maximum size of an object: roughly the length of its JSON, in UTF-16 code units. */
 export const MAX_OBJECT_SIZE = 1024 * 1024;
-/** How deep an object nests, and how many segments a path has. Well below what a message may nest. */
+/** Maximum nesting depth of an object, and maximum number of path segments. Well below a message's limit. */
 export const MAX_OBJECT_DEPTH = 64;
 export const MAX_PATH_LENGTH = 1024;
 
@@ -34,7 +34,7 @@ const own = (record: JsonRecord, key: string): Json | undefined => (Object.hasOw
 
 // --- values ---------------------------------------------------------------------------------------------------
 
-/** What may still be taken in. Spent as a value is walked, so that no value can keep the walk going for long. */
+/** Remaining size. It is spent while a value is walked, so that no value can prolong the walk. */
 interface Budget {
   left: number;
 }
@@ -44,7 +44,7 @@ const spend = (budget: Budget, cost: number): void => {
   if (budget.left < 0) throw tooLarge();
 };
 
-/** A frozen copy of a value, as JSON would carry it. */
+/** Makes a frozen copy of a value, as JSON would carry it. */
 const intake = (value: unknown, depth: number, budget: Budget): Json => {
   if (typeof value === 'number' && !Number.isFinite(value)) throw bad('a number that isn\'t finite');
   if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'number') {
@@ -59,7 +59,7 @@ const intake = (value: unknown, depth: number, budget: Budget): Json => {
     return Object.freeze(Array.from<unknown, Json>(value, (item) => { spend(budget, SEPARATOR); return intake(item, depth + 1, budget); }));
   }
   const prototype: unknown = Object.getPrototypeOf(value);
-  // A plain object, of whichever realm: its prototype is the end of the chain.
+  // Accepts plain objects of any realm: their prototype is the end of the chain.
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw bad('an object that JSON doesn\'t have');
   const copy: Record<string, Json> = {};
   for (const [key, item] of Object.entries(value)) {
@@ -71,7 +71,7 @@ const intake = (value: unknown, depth: number, budget: Budget): Json => {
   return Object.freeze(copy);
 };
 
-/** The size of a value, by the same rule by which `intake` spends. */
+/** Returns the size of a value, by the same rule as `intake`. */
 const costOf = (value: Json): number => {
   if (typeof value === 'string') return value.length + BRACKETS;
   if (typeof value === 'number') return 8;
@@ -80,7 +80,7 @@ const costOf = (value: Json): number => {
   return Object.entries(value).reduce((sum, [key, item]) => sum + key.length + QUOTES + SEPARATOR + costOf(item), BRACKETS);
 };
 
-/** Takes a new object in: checks it, copies it, measures it. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
+/** Checks, copies and measures a new object. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
 export const makeObject = (value: unknown): DataObject => {
   const budget: Budget = { left: MAX_OBJECT_SIZE };
   const data = intake(value, 0, budget);
@@ -98,7 +98,7 @@ const equal = (one: Json | undefined, other: Json | undefined): boolean => {
 
 // --- paths ----------------------------------------------------------------------------------------------------
 
-/** The segments of an attribute path; none for the object as a whole. @throws ProtoflyError `E_MESSAGE` */
+/** Splits an attribute path into segments; an empty list stands for the whole object. @throws ProtoflyError `E_MESSAGE` */
 export const parsePath = (attribute: unknown): readonly string[] => {
   if (typeof attribute !== 'string' || attribute.length > MAX_PATH_LENGTH) throw bad('attribute is not a path, or a very long one');
   if (attribute === '') return [];
@@ -110,7 +110,7 @@ export const parsePath = (attribute: unknown): readonly string[] => {
 };
 
 const INDEX = /^(?:0|[1-9]\d{0,8})$/;
-/** A position in a list; its length is the position after the last. */
+/** Parses a position in a list; `length` is the position after the last item. */
 const parseIndex = (segment: string, length: number): number => {
   const index = INDEX.test(segment) ? Number(segment) : -1;
   if (index < 0 || index > length) throw bad(`${segment.slice(0, 20)} is not a position in a list of ${String(length)}`);
@@ -125,7 +125,7 @@ const lookUp = (data: Json | undefined, path: readonly string[]): Json | undefin
 
 // --- changes --------------------------------------------------------------------------------------------------
 
-/** A part of the object after a change; `node` is undefined when it is gone. `growth` is the change of its size. */
+/** A part of the object after a change. `node` is undefined if the part was removed. `growth` is the change of its size. */
 interface Edited {
   readonly node: Json | undefined;
   readonly growth: number;
@@ -135,7 +135,7 @@ type Leaf = (before: Json | undefined) => Edited;
 const costOfMaybe = (value: Json | undefined): number => (value === undefined ? 0 : costOf(value));
 const presence = (before: Json | undefined, after: Json | undefined): number => Number(after !== undefined) - Number(before !== undefined);
 
-/** Copies what lies along the path, and applies `leaf` at its end. Objects that are missing on the way are made. */
+/** Copies the objects along the path and applies `leaf` at its end. Creates missing objects along the path. */
 const edit = (node: Json | undefined, path: readonly string[], leaf: Leaf): Edited => {
   const [segment, ...rest] = path;
   if (segment === undefined) return leaf(node);
@@ -155,7 +155,7 @@ const edit = (node: Json | undefined, path: readonly string[], leaf: Leaf): Edit
   return { node: Object.freeze(copy), growth: made + growth + (segment.length + QUOTES + SEPARATOR) * presence(before, after) };
 };
 
-/** Puts `items` into a list at `index`; at the end when there is none given. */
+/** Inserts `items` into a list at `at`, or at the end if absent. */
 const insert = (items: readonly Json[], at?: string): Leaf => (before) => {
   const list = before === undefined ? [] : before;
   if (!isArray(list)) throw bad('items are added to what isn\'t a list');
@@ -164,7 +164,7 @@ const insert = (items: readonly Json[], at?: string): Leaf => (before) => {
   return { node: Object.freeze(list.toSpliced(index, 0, ...items)), growth };
 };
 
-/** Takes one equal item out of a list for each of `items`; what isn't there is no matter. */
+/** Removes one equal item from a list for each of `items`; ignores items that aren't in the list. */
 const withdraw = (items: readonly Json[]): Leaf => (before) => {
   const list = isArray(before) ? [...before] : [];
   let growth = 0;
@@ -179,7 +179,7 @@ const withdraw = (items: readonly Json[]): Leaf => (before) => {
 
 const replace = (value: Json | undefined): Leaf => (before) => ({ node: value, growth: costOfMaybe(value) - costOfMaybe(before) });
 
-/** What a change does, and where: for a list's items that is the list, not the position that the path ends in. */
+/** Returns the edit for a change, and its path. For list items, the path is the list's, without the position. */
 const leafOf = (change: Change, path: readonly string[], data: JsonRecord): { readonly at: readonly string[]; readonly leaf: Leaf } | undefined => {
   const { operation, attributeType: type, value } = change;
   const budget: Budget = { left: MAX_OBJECT_SIZE };
@@ -204,8 +204,9 @@ const leafOf = (change: Change, path: readonly string[], data: JsonRecord): { re
 };
 
 /**
- * The object after a change. Nothing is changed in place.
- * @throws ProtoflyError `E_MESSAGE` for a change that doesn't fit the object, `E_TOO_LARGE` for one that makes it too large
+ * Returns the object after a change. Changes nothing in place.
+ * @throws ProtoflyError `E_MESSAGE` for a change that doesn't fit the object, `E_TOO_LARGE` for one that makes
+ *   it too large
  */
 export const applyChange = (object: DataObject, change: Change): DataObject => {
   const path = parsePath(change.attribute);
@@ -223,7 +224,7 @@ export const applyChange = (object: DataObject, change: Change): DataObject => {
 
 const isAddressable = (key: string): boolean => key !== '' && key.length <= MAX_PATH_LENGTH && !key.includes('.');
 
-/** The changes that make `after` of `before`, attribute by attribute. What was appended to a list is told as such. */
+/** Returns the changes from `before` to `after`, attribute by attribute. Items appended to a list become an `add`. */
 export const diff = (before: DataObject, after: DataObject): readonly Change[] => {
   const keys = [...new Set([...Object.keys(before.data), ...Object.keys(after.data)])];
   const changed = keys.filter((key) => !equal(own(before.data, key), own(after.data, key)));

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { ProtoflyError } from './errors.js';
 
 /**
- * Catalogue descriptors. Kept apart from the rest of the vocabulary, because its validator is not something
- * that every command and every stub should load.
+ * Catalogue descriptors. Kept apart from the rest of the vocabulary, so that not every command and stub loads
+ * the validator.
  * @see docs/protocol.md, "Catalogue"
  */
 export const CATALOGUE_TYPES = ['hyperty', 'protocolstub', 'runtime', 'dataschema', 'idp-proxy'] as const;
@@ -11,9 +11,9 @@ export type CatalogueType = (typeof CATALOGUE_TYPES)[number];
 
 export const NAME_SHAPE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
-/** The longest source code, in UTF-16 code units. */
+/** Maximum length of source code, in UTF-16 code units. */
 export const MAX_SOURCE = 4 * 1024 * 1024;
-/** A content address: the SHA-256 of source code's bytes. */
+/** A content address: the SHA-256 of the source code's bytes. */
 export const HASH_SHAPE = /^sha256-[0-9a-f]{64}$/;
 
 const sourcePackage = z.object({
@@ -36,7 +36,7 @@ const descriptor = z.looseObject({
   sourcePackage: sourcePackage.optional(),
   signature: z.string().max(64 * 1024).default(''),
   configuration: z.record(z.string(), z.unknown()).default({}),
-  /** What the stub needs to be granted, by the name of the capability; what isn't `true` isn't asked for. */
+  /** Capabilities that the stub requests, by name. Only the value `true` counts as a request. */
   constraints: z.record(z.string(), z.unknown()).default({}),
   messageSchemas: z.unknown().optional(),
   interworking: z.boolean().optional(),
@@ -65,14 +65,14 @@ export type PublicKey = z.infer<typeof publicKey>;
 /** @throws ProtoflyError `E_DESCRIPTOR` */
 export const parsePublicKey = (value: unknown): PublicKey => checked(publicKey, value, 'publisher key');
 
-/** `GET /.well-known/protofly`: what a domain says of itself. */
+/** `GET /.well-known/protofly`: a domain's description of itself. */
 const domainInfo = z.looseObject({
   domain: z.string().max(253),
-  /** What new packages are signed with. */
+  /** The key that signs new packages. */
   publisherKey: publicKey.optional(),
-  /** Keys whose signatures still count, the current one first; `endorsement` is by the key that came before. */
+  /** Keys whose signatures are still valid, the current one first. Each `endorsement` is signed by the previous key. */
   publisherKeys: z.array(z.object({ key: publicKey, endorsement: z.string().max(4096).optional() })).max(8).optional(),
-  /** Where the message node is, by protocol. */
+  /** URLs of the message node, by protocol. */
   messageNode: z.record(z.string().max(64), z.string().max(2048)),
   iceServers: z.array(z.string().max(512)).max(20).optional(),
 });

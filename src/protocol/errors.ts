@@ -1,6 +1,6 @@
 /**
- * The one error class that crosses component borders. `code` is stable and documented in docs/cli.md;
- * branch on it, never on the text. What a program's exit status becomes is the base command's business.
+ * The only error class that crosses component borders. `code` is stable and documented in docs/cli.md; branch
+ * on it, never on the text. The base command maps it to an exit status.
  */
 export const ERROR_STATUS = {
   E_INTERNAL: 500,
@@ -38,17 +38,17 @@ export type ErrorCode = keyof typeof ERROR_STATUS;
 export const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERROR_STATUS, code);
 
 export interface ErrorDetails {
-  /** What the reader can do next, one sentence. */
+  /** The next step for the reader, in one sentence. */
   readonly hint?: string;
   readonly cause?: unknown;
-  /** What failed may have happened all the same: nobody knows. @default false */
+  /** True if the failed action may have happened nevertheless. @default false */
   readonly uncertain?: boolean;
 }
 
 export class ProtoflyError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
-  /** The message that it is about may have arrived all the same. */
+  /** True if the message concerned may have arrived nevertheless. */
   readonly uncertain: boolean;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -59,14 +59,14 @@ export class ProtoflyError extends Error {
     this.uncertain = details.uncertain === true;
   }
 
-  /** Every bundle holds a copy of this class, and a sandbox may have a realm of its own; each recognises the errors of the others. */
+  /** Recognises errors across copies of this class: every bundle has one, and a sandbox may have a realm of its own. */
   static override [Symbol.hasInstance](value: unknown): value is ProtoflyError {
     if (Object.prototype.toString.call(value) !== '[object Error]') return false;
     const { name, code } = value as { readonly name?: unknown; readonly code?: unknown };
     return name === 'ProtoflyError' && isErrorCode(code);
   }
 
-  /** The `body.code` with which this error answers a message. */
+  /** The `body.code` of the response that reports this error. */
   get status(): number {
     return ERROR_STATUS[this.code];
   }
@@ -86,17 +86,17 @@ const CODE_OF_STATUS: Record<number, ErrorCode> = {
   507: 'E_QUOTA',
 };
 
-/** The error that a response's `body.code` (≥ 300) and `body.description` stand for. */
+/** Creates the error for a response's `body.code` (≥ 300) and `body.description`. */
 export const errorOfStatus = (status: number, description?: string, details?: ErrorDetails): ProtoflyError =>
   new ProtoflyError(CODE_OF_STATUS[status] ?? 'E_INTERNAL', description ?? `the other side answered ${String(status)}`, details);
 
-/** Any thrown value as a ProtoflyError; what isn't one already becomes `E_INTERNAL` with the value as cause. */
+/** Converts any thrown value to a ProtoflyError. Other values become `E_INTERNAL` with the value as cause. */
 export const asProtoflyError = (thrown: unknown): ProtoflyError =>
   thrown instanceof ProtoflyError
     ? thrown
     : new ProtoflyError('E_INTERNAL', messageOf(thrown), { cause: thrown });
 
-/** The words of a thrown value, from whichever realm it comes. */
+/** Returns the message of a thrown value from any realm. */
 const messageOf = (thrown: unknown): string => {
   if (typeof thrown === 'string') return thrown;
   const { message } = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as { readonly message?: unknown };

@@ -1,19 +1,20 @@
 import { bodyWith, isBody, type Body, type Message, type Request, type Response } from './message.js';
 
 /**
- * `body.flow` of a message whose sender waits for a receipt: where it stands in the stream from its sender to its
- * receiver. @see docs/protocol.md, "Flows"
+ * `body.flow` of a message whose sender waits for a receipt: the message's place in the flow from its sender to
+ * its receiver.
+ * @see docs/protocol.md, "Flows"
  */
 export interface FlowMark {
-  /** Names one stream. A sender that begins anew, after a restart or a long silence, takes another. */
+  /** Names the flow. A sender that starts anew, after a restart or a long silence, uses another epoch. */
   readonly epoch: string;
   /** 1, 2, 3, … within the epoch. */
   readonly seq: number;
-  /** The lowest seq whose receipt is still awaited: nothing below it will come again. */
+  /** The lowest seq in flight: nothing below it will be sent again. */
   readonly base: number;
 }
 
-/** `body.flow` of a receipt: the messages of one stream that it stands for, both ends included. @see docs/protocol.md, FLW-7 */
+/** `body.flow` of a receipt: the messages of one flow that it covers, both ends included. @see docs/protocol.md, FLW-7 */
 export interface FlowRange {
   readonly epoch: string;
   readonly first: number;
@@ -30,7 +31,7 @@ const triple = (flow: unknown): readonly [string, number, number] | undefined =>
   return typeof one === 'number' && typeof other === 'number' && Number.isSafeInteger(one) && Number.isSafeInteger(other) ? [epoch, one, other] : undefined;
 };
 
-/** Reads the mark of a message that came from elsewhere; undefined where there is none that makes sense. */
+/** Reads the flow mark of a received message; undefined if it is missing or invalid. */
 export const flowOf = (message: Message): FlowMark | undefined => {
   const flow = triple(message.body?.['flow']);
   if (flow === undefined) return undefined;
@@ -38,11 +39,11 @@ export const flowOf = (message: Message): FlowMark | undefined => {
   return base >= 1 && seq >= base ? { epoch, seq, base } : undefined;
 };
 
-/** @param ack the body of a receipt that the message takes along (FLW-9) */
+/** Adds a flow mark to a message. @param ack the body of a receipt that the message carries along (FLW-9) */
 export const withFlow = ({ id, type, from, to, body }: Message, { epoch, seq, base }: FlowMark, ack?: Body): Message =>
   ({ id, type, from, to, body: bodyWith(body, { flow: [epoch, seq, base], ack }) }) as Message;
 
-/** Reads which messages a receipt from elsewhere stands for; undefined where its id alone says so. */
+/** Reads the messages that a received receipt covers; undefined if only its id tells. */
 export const rangeOf = (receipt: Response): FlowRange | undefined => {
   const flow = triple(receipt.body['flow']);
   if (flow === undefined) return undefined;
@@ -50,7 +51,10 @@ export const rangeOf = (receipt: Response): FlowRange | undefined => {
   return first >= 1 && last >= first ? { epoch, first, last } : undefined;
 };
 
-/** The receipt that a message from elsewhere has taken along; undefined where there is none that makes sense. @see docs/protocol.md, FLW-9 */
+/**
+ * Reads the receipt that a received message carries along; undefined if it is missing or invalid.
+ * @see docs/protocol.md, FLW-9
+ */
 export const receiptIn = ({ id, from, to, body }: Request): Response | undefined => {
   const ack = body?.['ack'];
   if (!isBody(ack) || typeof to !== 'string') return undefined;

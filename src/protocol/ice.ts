@@ -2,8 +2,8 @@ import { ProtoflyError } from './errors.js';
 import { shownUrl } from './web.js';
 
 /**
- * A STUN or TURN server as the web standard writes it, or its bare URL. What a set-up can use of it is `iceEndpoints`;
- * what a person may configure is `checkIceUrl`.
+ * A STUN or TURN server as the web standard writes it, or its bare URL. `iceEndpoints` selects the usable ones;
+ * `checkIceUrl` checks a URL that a person configures.
  */
 export type IceServer = string | {
   readonly urls: string | readonly string[];
@@ -11,11 +11,11 @@ export type IceServer = string | {
   readonly credential?: string;
 };
 
-/** `relay`: connections go through TURN servers or not at all. */
+/** `relay`: connections use TURN servers only. */
 export const ICE_POLICIES = ['all', 'relay'] as const;
 export type IceTransportPolicy = (typeof ICE_POLICIES)[number];
 
-/** One server that is spoken to over UDP. */
+/** One server, reached over UDP. */
 export interface IceEndpoint {
   readonly kind: 'stun' | 'turn';
   readonly host: string;
@@ -26,7 +26,7 @@ export interface IceEndpoint {
 
 const DEFAULT_PORT = 3478;
 const MAX_URL = 512;
-/** Most servers that are used of a list: each costs packets at every set-up. */
+/** Maximum number of servers used from a list: each costs packets at every set-up. */
 export const MAX_ICE_SERVERS = 20;
 
 const URL_SHAPE = /^(stuns?|turns?):(?:([^@?\s]+)@)?(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?(?:\?([^\s]*))?$/i;
@@ -54,7 +54,8 @@ const unfit = (text: string, why: string, hint?: string): ProtoflyError =>
   new ProtoflyError('E_USAGE', `${JSON.stringify(text.slice(0, 100))} ${why}`, hint === undefined ? {} : { hint });
 
 /**
- * Checks a URL that somebody configures: what could never work is said now, not at a set-up. Credentials don't stand in it.
+ * Checks a configured URL, so that an unusable one is refused now and not at a set-up. It must hold no
+ * credentials.
  * @throws ProtoflyError `E_USAGE`
  */
 export const checkIceUrl = (text: string): IceEndpoint => {
@@ -68,7 +69,7 @@ export const checkIceUrl = (text: string): IceEndpoint => {
   return { kind: scheme === 'turn' ? 'turn' : 'stun', host, port };
 };
 
-/** The servers that a set-up can use; what makes no sense is left out. `turn:user:password@host` is understood. */
+/** Returns the servers that a set-up can use, and drops invalid ones. Accepts `turn:user:password@host`. */
 export const iceEndpoints = (servers: readonly IceServer[]): IceEndpoint[] => {
   const endpoints = servers.flatMap((server): IceEndpoint[] => {
     const { urls, username, credential } = typeof server === 'string' ? { urls: server } as Exclude<IceServer, string> : server;
@@ -86,7 +87,7 @@ export const iceEndpoints = (servers: readonly IceServer[]): IceEndpoint[] => {
 
 const isText = (value: unknown, most: number): value is string => typeof value === 'string' && value.length <= most;
 
-/** The servers that somebody sent: those entries that have the shape of one. */
+/** Returns the well-formed entries of a received list of servers. */
 export const parseIceServers = (value: unknown): IceServer[] => {
   if (!Array.isArray(value)) return [];
   return value.slice(0, MAX_ICE_SERVERS).flatMap((item: unknown): IceServer[] => {
@@ -99,5 +100,5 @@ export const parseIceServers = (value: unknown): IceServer[] => {
   });
 };
 
-/** With what a runtime tells its P2P stubs of other servers, or other credentials: an `update` whose `body.resource` is this. */
+/** The `body.resource` of an `update` with which a runtime gives its P2P stubs new servers or credentials. */
 export const ICE_RESOURCE = '/ice';

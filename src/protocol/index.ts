@@ -1,7 +1,7 @@
 /**
- * The vocabulary: addresses, messages, registry records, Connection objects, state machines, limits, errors, and the
- * convention between stubs and sandboxes. Pure functions and types; nothing here does I/O, keeps state or knows a
- * transport. Descriptors (`descriptor.ts`) are imported by their own path, because they bring a validator along.
+ * The vocabulary: addresses, messages, registry records, Connection objects, state machines, limits, errors,
+ * and the interface between stubs and sandboxes. Only pure functions and types: no I/O, no state, no
+ * transports. Import descriptors (`descriptor.ts`) by their own path, because they load a validator.
  */
 export * from './address.js';
 export * from './batch.js';

@@ -2,42 +2,42 @@ import { isAddress, parseAddress, SESSION, type Address } from './address.js';
 import { ERROR_STATUS, errorOfStatus, isErrorCode, ProtoflyError } from './errors.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
 
-/** Types that ask for something. `open`, `re-open` and `close` go to `mn:/session` only. */
+/** Types of requests. `open`, `re-open` and `close` go to `mn:/session` only. */
 export const REQUEST_TYPES = [
   'create', 'read', 'update', 'delete', 'subscribe', 'unsubscribe', 'execute', 'forward', 'ping', 'open', 're-open', 'close',
 ] as const;
 export type RequestType = (typeof REQUEST_TYPES)[number];
 export type MessageId = number | string;
 
-/** What the sender of a request waits for; absent where it doesn't say (docs/protocol.md, "What a sender expects"). */
+/** The answer that a request's sender waits for; absent if not stated (docs/protocol.md, "What a sender expects"). */
 export type Expectation = 'receipt' | 'response';
 
 /**
- * The body fields with a meaning of their own. Values of unknown shape stay `unknown`: whoever uses one checks it.
+ * The body fields with a meaning of their own. Fields of unchecked shape are `unknown`: check them before use.
  * @see docs/protocol.md, "Messages"
  */
 export interface Body {
   readonly value?: unknown;
-  /** What the message is about, when that isn't `to` itself: an address or a path. */
+  /** The subject of the message, if it isn't `to` itself: an address or a path. */
   readonly resource?: unknown;
   readonly attribute?: unknown;
-  /** The original sender, when `from` is a resource. */
+  /** The original sender, if `from` is a resource. */
   readonly source?: unknown;
   readonly schema?: unknown;
-  /** `true`: set up P2P for this. `false`: never P2P. */
+  /** `true`: set up P2P for this receiver. `false`: never use P2P. */
   readonly p2p?: unknown;
   /** `true`: keep for an offline receiver. */
   readonly store?: unknown;
-  /** Stub addresses already passed: never deliver back there. */
+  /** Addresses of the stubs that the message has passed: never deliver it back there. */
   readonly via?: unknown;
   readonly expect?: unknown;
-  /** How long its sender waits for a receipt, in milliseconds. */
+  /** Time for which the sender waits for a receipt, in milliseconds. */
   readonly timeout?: unknown;
   readonly [field: string]: unknown;
 }
 
 export interface ResponseBody extends Body {
-  /** HTTP semantics: 1xx provisional, 2xx done, 4xx and 5xx refused. */
+  /** Status as in HTTP: 1xx provisional, 2xx done, 4xx and 5xx refused. */
   readonly code: number;
   readonly description?: unknown;
   /** See `withIds`. */
@@ -62,15 +62,15 @@ export interface Response extends Header {
   readonly body: ResponseBody;
 }
 
-/** Everything that travels over a link. A message is never changed once it has been sent: make another. */
+/** Everything that travels over a link. Never change a message after it was sent: make a new one. */
 export type Message = Request | Response;
 
 export const isResponse = (message: Message): message is Response => message.type === 'response';
-/** Whether a response leaves its request open (1xx). */
+/** True for a provisional response (1xx), which more responses follow. */
 export const isProvisional = (response: Response): boolean => response.body.code < 200;
 export const isSuccess = (response: Response): boolean => response.body.code >= 200 && response.body.code < 300;
 export const recipientsOf = (message: Message): readonly Address[] => (typeof message.to === 'string' ? [message.to] : message.to);
-/** The words that go with a response's code, however the other side spells the field. */
+/** Returns the description in a response, from either spelling of the field. */
 export const descriptionOf = (response: Response): string | undefined => {
   const words = response.body.description ?? response.body['desc'];
   return typeof words === 'string' ? words : undefined;
@@ -92,8 +92,8 @@ export const needsAnswer = (message: Message): boolean => {
 export const wantsKeeping = (message: Message): message is Request => !isResponse(message) && message.body?.store === true && !needsAnswer(message);
 
 /**
- * A copy of a body with other fields; those that are undefined are left out. For every message's way: `{...body, field}`
- * takes V8 twenty times as long where the body was read from JSON.
+ * Copies a body with other fields; undefined fields are left out. On the hot path: for bodies parsed from JSON,
+ * `{...body, field}` takes V8 twenty times as long.
  */
 export const bodyWith = (body: Body | undefined, fields: Body): Body => {
   const copy: Record<string, unknown> = {};
@@ -102,14 +102,14 @@ export const bodyWith = (body: Body | undefined, fields: Body): Body => {
   return copy;
 };
 
-/** The stubs that a message has passed. */
+/** Returns the addresses of the stubs that a message has passed. */
 export const viaOf = (message: Message): readonly string[] => {
   const via = message.body?.via;
   if (typeof via === 'string') return [via];
   return Array.isArray(via) ? via.filter((stub) => typeof stub === 'string') : [];
 };
 
-/** The response to a request. `from` defaults to the address that was asked. */
+/** Creates the response to a request. `from` defaults to the first receiver of the request. */
 export const respond = (request: Request, code: number, body: Body = {}, from?: Address): Response => ({
   id: request.id,
   type: 'response',
@@ -118,22 +118,23 @@ export const respond = (request: Request, code: number, body: Body = {}, from?: 
   body: { ...body, code },
 });
 
-/** The response that tells of an error. */
+/** Creates the response that reports an error. */
 export const refuse = (request: Request, error: ProtoflyError, from?: Address): Response =>
   respond(request, error.status, { description: error.message, error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }), ...(error.uncertain ? { uncertain: true } : {}), ...numberIn(request) }, from);
 
-/** The number of a message in its flow, as a refusal names it (docs/protocol.md, FLW-6): an id may be of several messages. */
+/** Names a refused message by its number in its flow (docs/protocol.md, FLW-6), since an id may not be unique. */
 const numberIn = ({ body }: Request): { readonly flow?: readonly unknown[] } => {
   const flow = body?.['flow'];
   return Array.isArray(flow) && flow.length === 3 ? { flow: [flow[0], flow[1], flow[1]] } : {};
 };
 
-/** A refusal of a message that may have arrived all the same. */
+/** Marks a refusal: the message may have arrived nevertheless. */
 export const asUncertain = (refusal: Response): Response => ({ ...refusal, body: { ...refusal.body, uncertain: true } });
 
 /**
- * A response that answers several requests of one sender at once: `body.receiptOf` lists them, `id` is the last of them. Only
- * between a runtime and its programs. @see docs/control.md
+ * Makes a response answer several requests of one sender at once: `body.receiptOf` lists them, `id` is the
+ * last. Used only between a runtime and its programs.
+ * @see docs/control.md
  */
 export const withIds = (response: Response, ids: readonly MessageId[]): Response => {
   const id = ids.at(-1) ?? response.id;
@@ -141,10 +142,10 @@ export const withIds = (response: Response, ids: readonly MessageId[]): Response
   return { ...response, id, body: ids.length > 1 ? { ...body, receiptOf: ids } : body };
 };
 
-/** The requests that a response answers. */
+/** Returns the ids of the requests that a response answers. */
 export const idsOf = (response: Response): readonly MessageId[] => (Array.isArray(response.body.receiptOf) ? response.body.receiptOf as readonly MessageId[] : [response.id]);
 
-/** The error that a refusing response stands for: the one it names, if that fits its code, else by its code. */
+/** Creates the error for a refusing response. It has the response's error code if that fits its status, else one by status. */
 export const responseError = (response: Response): ProtoflyError => {
   const { code, hint, error, uncertain } = response.body;
   const details = { ...(typeof hint === 'string' ? { hint } : {}), uncertain: uncertain === true };
@@ -161,7 +162,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 export const isBody = (value: unknown): value is Body => isObject(value) && !ArrayBuffer.isView(value);
 
-/** Refuses what would hurt later: nesting that overflows a stack, keys that reach a prototype. */
+/** Refuses dangerous bodies: nesting that would overflow the stack, and keys that would reach a prototype. */
 const checkDepth = (value: unknown, depth: number): void => {
   if (typeof value !== 'object' || value === null) return;
   if (depth > MAX_DEPTH) throw malformed(`nested deeper than ${String(MAX_DEPTH)}`);
@@ -190,7 +191,8 @@ const parseTo = (to: unknown): Address | readonly Address[] => {
 };
 
 /**
- * Checks a decoded frame and brings it into canonical form. Called once per message, where it enters the process.
+ * Checks a decoded frame and brings it into canonical form. Call it once per message, where it enters the
+ * process.
  * @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS`
  * @see docs/protocol.md, "Messages"
  */
@@ -215,13 +217,13 @@ const isResponseBody = (body: Body): body is ResponseBody => {
   return typeof code === 'number' && Number.isInteger(code) && code >= 100 && code <= 999;
 };
 
-/** Under which a message keeps the text that it was read from. Shared by the copies of this module in protostubs. */
+/** Key under which a message keeps its original text. All copies of this module in protostubs share it. */
 const TEXT = Symbol.for('protofly.text');
 
-/** A message as the text of one frame: the one that it was read from, where that was kept. */
+/** Encodes a message as the text of one frame. Reuses the original text if the message has kept it. */
 export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 
-/** Reads the text of one frame. @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS` */
+/** Decodes the text of one frame. @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS` */
 export const decodeMessage = (text: string): Message => {
   let frame: unknown;
   try {
@@ -233,21 +235,21 @@ export const decodeMessage = (text: string): Message => {
 };
 
 /**
- * Reads the text of one frame for somebody who passes messages on: as long as the message stays what it is, it needn't
- * be written anew. What is made of it (`{...message}`) doesn't have its text. Only for text that is in canonical form,
- * or whose next reader brings it into that.
+ * Decodes the text of one frame for a relay: the unchanged message keeps its text and isn't encoded again. A
+ * copy (`{...message}`) doesn't keep the text. Use it only for text in canonical form, or if the next reader
+ * canonicalises it.
  * @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS`
  */
 export const decodeToPassOn = (text: string): Message => {
   const message = decodeMessage(text);
-  // Links between processes carry a frame a line.
+  // Links between processes carry one frame per line.
   return text.includes('\n') ? message : Object.defineProperty(message, TEXT, { value: text });
 };
 
 /**
- * The request that a frame was meant to be, as far as it can be answered: for the 400 to somebody who got a field wrong.
- * Undefined when there is no id or sender to answer to, and for responses, which are never answered. Where `to` is
- * what was wrong, it is the session that answers.
+ * Reconstructs the request behind a malformed frame, so that it can be answered with 400. Returns undefined if
+ * the frame has no valid id or sender, and for responses, which are never answered. If `to` is invalid, the
+ * session answers.
  */
 export const answerable = (text: string): Request | undefined => {
   try {
@@ -265,9 +267,9 @@ export const answerable = (text: string): Request | undefined => {
 /** The path by which a message came: from a peer, through a message node, or from a program of the same runtime. */
 export type Path = 'p2p' | 'msg-node' | 'local';
 
-/** The path of a received message. Its sender reads it in `body` of the receipt. */
+/** The path and connection that a message came by. Its sender finds this in the `body` of the receipt. */
 export interface ReceivedVia {
   readonly path: Path;
-  /** The generation of the P2P connection over which it came. */
+  /** The generation of the P2P connection that it came over. */
   readonly generation?: number;
 }

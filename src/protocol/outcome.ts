@@ -1,18 +1,18 @@
 import { isSuccess, type Response } from './message.js';
 
-/** What the answer to a message that wants a receipt says of it. @see docs/protocol.md, "What a sender expects" */
+/** The outcome of a message that wants a receipt, read from the answer. @see docs/protocol.md, "What a sender expects" */
 export interface Outcome {
   /**
    * `delivered`: taken by the receiver's program, or on disk in its inbox. `queued`: on disk elsewhere, for a receiver
-   * that is away. `relayed`: on its way to a receiver that acknowledges nothing. `failed`: refused, and not delivered.
-   * `unknown`: refused, and it may have arrived all the same.
+   * that is away. `relayed`: sent to a receiver that acknowledges nothing. `failed`: refused and not delivered.
+   * `unknown`: refused, but may have arrived nevertheless.
    */
   readonly state: 'delivered' | 'queued' | 'relayed' | 'failed' | 'unknown';
-  /** How it reached the receiver's runtime, or left here when it was relayed. */
+  /** The path to the receiver's runtime; the path out of this runtime if it was relayed. */
   readonly path: string | undefined;
-  /** Of the P2P connection by which it came there. */
+  /** The generation of the P2P connection that it came over. */
   readonly generation: number | undefined;
-  /** On whose disk it is queued. */
+  /** The disk on which it is queued. */
   readonly stored: 'domain' | 'runtime' | undefined;
 }
 

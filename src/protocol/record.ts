@@ -2,9 +2,7 @@ import { isAddress, parseAddress, type Address } from './address.js';
 import { ProtoflyError } from './errors.js';
 import { isRecordStatus, type RecordStatus } from './status.js';
 
-/**
- * What a domain registry keeps of a hyperty (or data object). @see docs/protocol.md, "Domain registry"
- */
+/** A registry record of a hyperty or data object. @see docs/protocol.md, "Domain registry" */
 export interface RegistryRecord {
   readonly url: Address;
   /** Catalogue address of the descriptor. */
@@ -13,28 +11,28 @@ export interface RegistryRecord {
   readonly user?: Address;
   readonly guid?: Address;
   readonly name?: string;
-  /** The runtime that hosts it. */
+  /** The runtime that hosts the hyperty. */
   readonly runtime: Address;
-  /** Runtime address of the P2P handler stub; absent where the runtime has no P2P. */
+  /** Runtime address of the P2P handler stub; absent if the runtime has no P2P. */
   readonly p2pHandler?: Address;
-  /** Catalogue address of the requester stub that callers are to deploy. */
+  /** Catalogue address of the requester stub that callers deploy. */
   readonly p2pRequester?: Address;
-  /** `DELIVERY` where the runtime acknowledges and orders messages (docs/protocol.md, "Flows"); absent where nobody does. */
+  /** `DELIVERY` if the runtime acknowledges and orders messages (docs/protocol.md, "Flows"); else absent. */
   readonly delivery?: unknown;
   readonly dataSchemes: readonly string[];
   readonly resources: readonly string[];
   readonly status: RecordStatus;
-  /** Seconds after `lastModified` at which a record that isn't kept alive turns `disconnected`. */
+  /** Seconds after `lastModified` at which a record that isn't renewed becomes `disconnected`. */
   readonly expires: number;
   /** ISO 8601 */
   readonly startingTime?: string;
   /** ISO 8601 */
   readonly lastModified?: string;
-  /** Whatever else the owner registered comes back as it was. Optional fields that were null are left out. */
+  /** Other fields that the owner registered come back unchanged. Optional fields that were null are left out. */
   readonly [field: string]: unknown;
 }
 
-/** What `RegistryRecord.delivery` says of runtimes that send receipts and understand flows. */
+/** The value of `RegistryRecord.delivery` for runtimes that send receipts and understand flows. */
 export const DELIVERY = 'flow/1';
 
 /** Seconds. */
@@ -57,7 +55,7 @@ const words = (value: Record<string, unknown>, field: string): string[] => {
 const isText = (value: unknown): value is string => typeof value === 'string' && value.length <= 2048;
 
 /**
- * Reads a record that came from outside. Missing lists are empty, a missing status is `live`.
+ * Parses a record from outside. Missing lists become empty; a missing status becomes `live`.
  * @throws ProtoflyError `E_MESSAGE`
  */
 export const parseRecord = (value: unknown): RegistryRecord => {

@@ -1,7 +1,7 @@
 import { ProtoflyError } from './errors.js';
 import { MAX_DEPTH } from './limits.js';
 
-/** Deep enough for a message whose body nests as deep as it may. */
+/** Maximum depth: enough for a message whose body has the maximum nesting. */
 const DEEPEST = MAX_DEPTH + 10;
 
 const sizeAt = (value: unknown, depth: number): number => {
@@ -18,5 +18,8 @@ const sizeAt = (value: unknown, depth: number): number => {
   return size;
 };
 
-/** About what an item takes, without encoding it. @throws ProtoflyError `E_MESSAGE` for what nests too deep or is a circle */
+/**
+ * Estimates an item's size as JSON without encoding it.
+ * @throws ProtoflyError `E_MESSAGE` for a value that nests too deep or is circular
+ */
 export const roughSize = (item: unknown): number => (typeof item === 'string' ? item.length : sizeAt(item, 0));

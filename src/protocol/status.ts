@@ -1,15 +1,15 @@
 /**
- * The state machines that are reported over the wire: one union and one transition table each.
- * An event that its table doesn't allow is a no-op that is logged (and an error in tests).
+ * The state machines that are reported over the wire: one union and one transition table each. An event that
+ * the table doesn't allow has no effect and is logged; in tests it is an error.
  */
 
-/** A protostub, as it reports itself to `<stub>/status`. */
+/** Status of a protostub, as it reports it to `<stub>/status`. */
 export type StubStatus = 'created' | 'in-progress' | 'live' | 'failed' | 'disconnected';
 
-/** A P2P connection; `ended` is the state in which it leaves the registry's list. */
+/** Status of a P2P connection. An `ended` connection leaves the registry's list. */
 export type ConnectionStatus = StubStatus | 'ended';
 
-/** A record in a domain registry. */
+/** Status of a record in a domain registry. */
 export type RecordStatus = 'created' | 'live' | 'disconnected' | 'dead';
 
 const STUB: Readonly<Record<StubStatus, readonly StubStatus[]>> = {
@@ -35,7 +35,7 @@ export const isStubStatus = (value: unknown): value is StubStatus => STUB_STATUS
 const RECORD_STATUSES: ReadonlySet<unknown> = new Set<RecordStatus>(['created', 'live', 'disconnected', 'dead']);
 export const isRecordStatus = (value: unknown): value is RecordStatus => RECORD_STATUSES.has(value);
 
-/** The state after `event`, or undefined where the machine has no such arrow. Staying where one is isn't an arrow. */
+/** Returns the next state, or undefined if the table has no such transition. Staying in a state is no transition. */
 export const nextStubStatus = (now: StubStatus, event: StubStatus): StubStatus | undefined => (STUB[now].includes(event) ? event : undefined);
 
 /** @see docs/protocol.md, "State machine of a P2P connection" */

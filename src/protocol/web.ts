@@ -1,15 +1,15 @@
 import { ProtoflyError } from './errors.js';
 
-/** URLs of web servers, and why they don't answer. */
+/** URLs of web servers, and reasons for requests that got no answer. */
 
-/** A URL as it may be shown: without the user name and password that it may hold. */
+/** Returns a URL for display, without its user name and password. */
 export const shownUrl = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.host !== undefined && url.host !== '' && url.username === '' && url.password === '') return text;
   return text.replace(/^([a-z][a-z0-9+.-]*:(?:\/\/)?)?.*@/is, '$1…@');
 };
 
-/** A text in which URLs may stand, without the user names and passwords in them. */
+/** Removes user names and passwords from all URLs in a text. */
 export const hideCredentials = (text: string): string => text
   .replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/"'`]*@/gi, '$1…@')
   // Without a scheme, as in an argument that a command doesn't take.
@@ -17,8 +17,8 @@ export const hideCredentials = (text: string): string => text
 
 /**
  * Checks the URL of a domain's web server.
- * @returns it in its usual form, without a slash at its end
- * @throws ProtoflyError `E_USAGE` for what isn't one, and for one that holds a user name or password
+ * @returns the normalised URL, without a trailing slash
+ * @throws ProtoflyError `E_USAGE` for an invalid URL, and for one with a user name or password
  */
 export const domainUrlOf = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -32,7 +32,7 @@ export const domainUrlOf = (text: string): string => {
 export interface WebFailure {
   /** Why there was no answer. */
   readonly reason: string;
-  /** What to do next. */
+  /** The next step for the user. */
   readonly hint: string;
 }
 
@@ -43,7 +43,7 @@ const NETWORK = 'is this machine connected, and the name right?';
 const RUNNING = 'is it running? (protofly domain start)';
 const ANYTHING = 'is it running, and its URL right?';
 
-/** By the codes of Node, its TLS and its HTTP client. */
+/** Failures by the error codes of Node, its TLS and its HTTP client. */
 const FAILURES: Readonly<Record<string, WebFailure>> = {
   ECONNREFUSED: { reason: 'the connection was refused', hint: RUNNING },
   ECONNRESET: { reason: 'the connection was reset', hint: NO_HTTP },
@@ -60,7 +60,7 @@ const FAILURES: Readonly<Record<string, WebFailure>> = {
   ERR_SSL_PACKET_LENGTH_TOO_LONG: { reason: 'it doesn\'t speak TLS', hint: NO_TLS },
 };
 
-/** What certificates are refused with: OpenSSL's reasons, and the name that isn't theirs. */
+/** Error codes of refused certificates: OpenSSL's reasons, and a mismatch of the host name. */
 const OF_CERTIFICATES = /^(?:CERT_|CRL_|ERR_TLS_CERT|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH|ERR_SSL_TLSV1_ALERT|ERR_SSL_SSLV3_ALERT)/;
 
 interface Cause {
@@ -70,10 +70,10 @@ interface Cause {
   readonly cause?: unknown;
 }
 
-/** Of what somebody else throws, so many causes are looked at. */
+/** Maximum number of nested causes that are followed. */
 const MOST_CAUSES = 10;
 
-/** The last of its causes. */
+/** Returns the innermost cause of a thrown value. */
 const causeOf = (thrown: unknown): Cause => {
   let found: Cause = {};
   let next = thrown;
@@ -84,7 +84,7 @@ const causeOf = (thrown: unknown): Cause => {
   return found;
 };
 
-/** Why a request got no answer: what `fetch` threw says it in the last of its causes. */
+/** Explains why a request got no answer, from the innermost cause of the error that `fetch` threw. */
 export const webFailure = (thrown: unknown): WebFailure => {
   const { name, code, message } = causeOf(thrown);
   if (name === 'TimeoutError') return { reason: 'it took too long', hint: NETWORK };
@@ -95,17 +95,17 @@ export const webFailure = (thrown: unknown): WebFailure => {
   return Object.hasOwn(FAILURES, code) ? FAILURES[code]! : { reason: words, hint: ANYTHING };
 };
 
-/** That nobody answers at a URL at which a domain server should. @param thrown what `fetch` threw */
+/** Creates the error for a URL at which no domain server answers. @param thrown the error that `fetch` threw */
 export const noDomainAt = (url: string, thrown: unknown): ProtoflyError => {
   const { reason, hint } = webFailure(thrown);
   return new ProtoflyError('E_UNREACHABLE', `no domain server answers at ${shownUrl(url)}: ${reason}`, { cause: thrown, hint });
 };
 
-/** That something else than a domain server answers at a URL. */
+/** Creates the error for a URL at which something other than a domain server answers. */
 export const notDomainAt = (url: string, why: string, cause?: unknown): ProtoflyError =>
   new ProtoflyError('E_DESCRIPTOR', `${shownUrl(url)} is not a domain server's: ${why}`, { hint: 'is that the URL of the domain server itself, and not of something in front of it?', ...(cause === undefined ? {} : { cause }) });
 
-/** What is wrong with an answer at a URL at which a domain server should be, by its head; undefined when it may hold what was asked for. */
+/** Checks the head of a domain server's answer. Returns the error, or undefined if the body may hold the requested data. */
 export const objectionTo = ({ status, headers }: { readonly status: number; readonly headers: { get(name: string): string | null } }, url: string): ProtoflyError | undefined => {
   if (status >= 500) return new ProtoflyError('E_UNREACHABLE', `the domain server at ${shownUrl(url)} answered ${String(status)}`, { hint: 'see its log, and that of what is in front of it' });
   if (status >= 300 && status < 400) {

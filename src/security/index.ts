@@ -1,6 +1,6 @@
 /**
- * What a publisher's signature says, and how it is made and checked: the one thing that a domain server, a runtime and
- * the command line have to agree on about packages. Whose key is to be believed isn't decided here.
+ * Publishers' signatures: how they are made and checked. A domain server, a runtime and the command line have
+ * to agree on this. This folder doesn't decide which keys to trust.
  */
 export * from './publisher-key.js';
 export * from './signed.js';

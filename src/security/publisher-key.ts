@@ -2,7 +2,7 @@ import { calculateJwkThumbprint, CompactSign, compactVerify, exportJWK, generate
 import { parsePublicKey, type PublicKey } from '../protocol/descriptor.js';
 import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
 
-/** A publisher's key with both halves. `d` is the secret one. */
+/** A publisher's key with both halves. `d` is the private half. */
 export interface PublisherKey extends PublicKey {
   readonly d: string;
 }
@@ -11,7 +11,6 @@ export interface PublisherKey extends PublicKey {
 export const ALGORITHM = 'EdDSA';
 const ENDORSEMENT = 'protofly-endorsement';
 
-/** Makes a key. */
 export const generatePublisherKey = async (): Promise<PublisherKey> => {
   const { privateKey } = await generateKeyPair('Ed25519', { extractable: true });
   const { x = '', d = '' } = await exportJWK(privateKey);
@@ -20,11 +19,11 @@ export const generatePublisherKey = async (): Promise<PublisherKey> => {
 
 const thumbprint = (x: string): Promise<string> => calculateJwkThumbprint({ kty: 'OKP', crv: 'Ed25519', x });
 
-/** The half that everybody may know. */
+/** Returns the public half. */
 export const publicHalf = ({ kty, crv, x, kid }: PublicKey): PublicKey => ({ kty, crv, x, kid });
 
 /**
- * A public key from outside, its `kid` checked against it: a `kid` that is made up could stand for a key that is believed.
+ * Parses a public key from outside and verifies its `kid`: a forged `kid` could stand for a trusted key.
  * @throws ProtoflyError `E_DESCRIPTOR`
  */
 export const checkPublicKey = async (value: unknown): Promise<PublicKey> => {
@@ -33,7 +32,7 @@ export const checkPublicKey = async (value: unknown): Promise<PublicKey> => {
   return key;
 };
 
-/** Signs text. `typ` says what it is, so that a signature over one thing never counts for another. */
+/** Signs text. `typ` names its kind, so that a signature never counts for another kind. */
 export const sign = async (key: PublisherKey, typ: string, text: string): Promise<string> =>
   new CompactSign(new TextEncoder().encode(text))
     .setProtectedHeader({ alg: ALGORITHM, kid: key.kid, typ })
@@ -45,8 +44,8 @@ export interface Verified {
 }
 
 /**
- * What a signature covers, once it has been checked against one of `keys`.
- * @throws ProtoflyError `E_UNSIGNED` when there is none, `E_PUBLISHER` for a key that isn't among them, `E_SIGNATURE`
+ * Verifies a signature against `keys` and returns the signed text.
+ * @throws ProtoflyError `E_UNSIGNED` without a signature, `E_PUBLISHER` for a key not in `keys`, `E_SIGNATURE`
  */
 export const verify = async (signature: string, typ: string, keys: readonly PublicKey[], what: string): Promise<Verified> => {
   if (signature === '') throw new ProtoflyError('E_UNSIGNED', `${what} is not signed`);
@@ -66,11 +65,11 @@ export const verify = async (signature: string, typ: string, keys: readonly Publ
   }
 };
 
-/** Has a key say that another one of the same domain is its successor. */
+/** Signs an endorsement: it names another key of the same domain as the successor of `key`. */
 export const endorse = (key: PublisherKey, domain: string, successor: PublicKey): Promise<string> =>
   sign(key, ENDORSEMENT, JSON.stringify({ domain, successor: successor.kid }));
 
-/** Whether one of `keys` says that `successor` comes after it. Anything else that may be in an endorsement counts for nothing. */
+/** True if one of `keys` endorses `successor` for `domain`. Other content of the endorsement is ignored. */
 export const isEndorsed = async (endorsement: string, domain: string, successor: PublicKey, keys: readonly PublicKey[]): Promise<boolean> => {
   try {
     const { text } = await verify(endorsement, ENDORSEMENT, keys, 'the endorsement');

@@ -7,13 +7,13 @@ import { sign, verify, type PublisherKey } from './publisher-key.js';
 const DESCRIPTOR = 'protofly-descriptor';
 const SOURCE = 'protofly-source';
 
-/** Content address of source code: `sha256-<hex>`. */
+/** Returns the content address of source code: `sha256-<hex>`. */
 export const contentHash = (source: string | Uint8Array): string => `sha256-${createHash('sha256').update(source).digest('hex')}`;
 
-/** The bytes of a package's code, whatever its encoding. */
+/** Decodes the bytes of a package's code. */
 export const sourceBytes = ({ sourceCode, encoding }: SourcePackage): Buffer => Buffer.from(sourceCode, encoding === 'base64' ? 'base64' : 'utf8');
 
-/** What a descriptor's signature covers: all of it but the signature and a source package that goes along, which has its own. */
+/** Returns the signed part of a descriptor: everything but the signature and the source package, which has its own. */
 const coveredOf = (descriptor: Descriptor): Record<string, unknown> =>
   JSON.parse(JSON.stringify({ ...descriptor, signature: undefined, sourcePackage: undefined })) as Record<string, unknown>;
 
@@ -34,8 +34,8 @@ export interface Checked<T> {
 }
 
 /**
- * A descriptor from outside: its shape, its signature, and that it says what was signed.
- * @param what names it in errors
+ * Checks a descriptor from outside: its shape, its signature, and that the content is what was signed.
+ * @param what name of the descriptor in errors
  * @throws ProtoflyError `E_DESCRIPTOR`, `E_UNSIGNED`, `E_PUBLISHER`, `E_SIGNATURE`
  */
 export const checkDescriptor = async (value: unknown, keys: readonly PublicKey[], what: string): Promise<Checked<Descriptor>> => {
@@ -48,7 +48,7 @@ export const checkDescriptor = async (value: unknown, keys: readonly PublicKey[]
 };
 
 /**
- * A source package from outside: that it is the code of that descriptor, and signed.
+ * Checks a source package from outside: that it is signed, and that it is the code of `descriptor`.
  * @throws ProtoflyError `E_DESCRIPTOR`, `E_UNSIGNED`, `E_PUBLISHER`, `E_SIGNATURE`
  */
 export const checkSource = async (value: unknown, descriptor: Descriptor, keys: readonly PublicKey[], what: string): Promise<Checked<string>> => {

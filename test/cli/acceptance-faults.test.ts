@@ -3,7 +3,7 @@ import { withHome } from '../support/cli.js';
 import { faultsIn, Lines, murder, seq, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
 import { until } from '../support/until.js';
 
-/** Processes are killed in the middle of traffic: what was acknowledged is there, and everything comes back by itself. */
+/** Processes are killed amid traffic. Acknowledged messages must arrive, and everything must recover by itself. */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });
@@ -13,7 +13,7 @@ interface DomainStatus { readonly pid: number; readonly hyperties: number; reado
 
 const domainStatus = async (): Promise<DomainStatus> => JSON.parse((await home.pfly(['domain', 'status', '--json'])).stdout) as DomainStatus;
 
-/** Kills the domain server and starts it where it was. */
+/** Kills the domain server and restarts it at the same address. */
 const restartDomain = async (): Promise<void> => {
   await murder((await domainStatus()).pid);
   const { code, stderr } = await home.pfly(['domain', 'start', '--listen', new URL(world.url).host, '--detach', '--wait', '30s']);
@@ -26,11 +26,11 @@ const isDirect = async (): Promise<boolean> => (await world.alice.live()).length
 interface Stream {
   readonly tail: Lines;
   readonly sender: Lines;
-  /** Both have ended; what is wrong with what came, and each receipt. */
+  /** Waits for both ends. Returns faults in the received lines, and all receipts. */
   finish(): Promise<{ codes: (number | null)[]; faults: string[]; receipts: Receipt[]; stderr: string }>;
 }
 
-/** Numbered messages from alice to a new hyperty of bob's, with receipts. */
+/** Sends numbered messages with receipts from alice to a new hyperty of bob's. */
 const stream = async (name: string, count: number, ...flags: readonly string[]): Promise<Stream> => {
   const { bob } = world;
   await bob.register(name);

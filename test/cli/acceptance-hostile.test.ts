@@ -5,7 +5,7 @@ import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, withWor
 import { Outsider } from '../support/outsider.js';
 import { until } from '../support/until.js';
 
-/** Programs and peers that mean no good: each frame is answered, or dropped and counted, and nobody else notices. */
+/** Hostile programs and peers: each frame is answered, or dropped and counted, and other traffic is unaffected. */
 const home = withHome(t);
 let world: World;
 let inbox: string;
@@ -16,7 +16,7 @@ t.before(async () => {
   pids = (await world.bob.pids()).sort();
 });
 
-/** Traffic that goes on beside an attack. */
+/** Runs traffic beside an attack. */
 const beside = async <T>(attack: () => Promise<T>): Promise<{ result: T; faults: string[]; codes: (number | null)[] }> => {
   const COUNT = 3000;
   const tail = new Lines(world.bob.start('msg', 'tail', 'in', '--raw', '--count', String(COUNT), '--timeout', '60s'));
@@ -29,7 +29,7 @@ const beside = async <T>(attack: () => Promise<T>): Promise<{ result: T; faults:
 
 const rejected = async (): Promise<number> => (await world.bob.status()).counters['rejected']!;
 
-/** What a socket answers to one chunk, line by line, until it is quiet or closed. */
+/** Sends chunks to a socket. Returns the answers line by line, until there are enough or the socket closes. */
 const say = async (path: string, chunks: readonly (string | Buffer)[], enough: (frames: readonly Frame[]) => boolean): Promise<Frame[]> => {
   const socket = await connected(path);
   const frames: Frame[] = [];
@@ -76,7 +76,7 @@ t.test('the runtime\'s socket: every frame that is no message, or not for this p
       { type: 'execute', to: 'registry', body: { resource: '/p2p/connect', value: { address: '://' } } }, { type: 'create', to: 'sm', body: { schema: 1 } }, { type: 'read', to: 'nowhere' },
     ].map(({ to, ...frame }, index) => `${JSON.stringify({ id: `w${String(index)}`, from: `${runtime}/client/@`, to: `${runtime}/${to}`, ...frame })}\n`)], (frames) => frames.length >= 10);
     t.ok(wrong.slice(1).every(({ body }) => (body?.code ?? 0) >= 400), 'wrong types are refused');
-    // 20 MiB without the end of a line, and one that never ends.
+    // 20 MiB without a line end, and a line that never ends.
     const piece = Buffer.alloc(1024 * 1024, 0x78);
     const rss = rssOf(pids[0]!);
     await say(path, [...Array.from({ length: 20 }, () => piece), '\n'], (frames) => frames.length > 0);
@@ -86,10 +86,10 @@ t.test('the runtime\'s socket: every frame that is no message, or not for this p
   t.ok(await rejected() - before >= garbage.length, `counted: ${String(await rejected() - before)}`);
 });
 
-/** How long a hostile program goes on, in seconds. A minute, or an hour, is for whoever asks for it. */
+/** Duration of a hostile program in seconds. Set it to a minute or an hour for longer runs. */
 const HOSTILE_S = Number(process.env['PROTOFLY_HOSTILE_SECONDS'] ?? 5);
 
-/** Pseudo-random numbers below 1, the same for the same seed. */
+/** Returns a pseudo-random generator of numbers below 1, determined by a seed. */
 const randomOf = (seed: number) => (): number => {
   seed = (seed + 0x6d2b79f5) | 0;
   let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
@@ -97,7 +97,7 @@ const randomOf = (seed: number) => (): number => {
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
 };
 
-/** Frames of a program that knows the protocol and means no good: well-formed or not, with ids, flows and receipts of its own invention. */
+/** Generates frames of a hostile program that knows the protocol: well-formed or not, with invented ids, flows and receipts. */
 const hostileFrames = (random: () => number, { runtime, own, victims }: { readonly runtime: string; readonly own: readonly string[]; readonly victims: readonly string[] }) => {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const chance = (share: number): boolean => random() < share;
@@ -113,7 +113,8 @@ const hostileFrames = (random: () => number, { runtime, own, victims }: { readon
     ...(chance(0.2) ? { p2p: pick([true, false, 'require']) } : {}),
     ...(chance(0.2) ? { via: pick([own, 'x', 7]) } : {}),
     ...(chance(0.2) ? { receiptOf: [1, 2, 3], code: pick([100, 200, 202, 404, 999]) } : {}),
-    // Nothing is asked of the runtime that only ends it, or takes from others what any program of this user may.
+    // Excludes requests that only end the runtime, or that any program of this user may use to take from
+    // others.
     ...(chance(0.3) ? { resource: pick([...own, 'status', '/p2p/list', 'nothing', 7, `h${String(Math.floor(random() * 30))}`]) } : {}),
   });
   return (): string => {
@@ -130,7 +131,7 @@ t.test('a program that does whatever it likes on both sockets: two others exchan
   const seed = Number(process.env['PROTOFLY_SEED'] ?? Date.now() % 2 ** 31);
   t.comment(`seed ${String(seed)}`);
   const random = randomOf(seed);
-  // Messages to the others' own hyperty would be theirs to count.
+  // Uses a hyperty of its own: messages to the others' would disturb their count.
   const victim = await world.bob.register('victim');
   const { codes, faults, result } = await beside(async () => {
     let frames = 0;
@@ -239,7 +240,7 @@ t.test('somebody else\'s program sets up P2P with the documented protocol; what 
   });
   t.same(answers.map((code) => code === 403 || code === 404), answers.map(() => true), `answered ${answers.join(', ')}`);
   t.same([codes, faults], [[0, 0], []], 'other traffic goes on');
-  // Should its goodbye be lost, ICE notices: this framing has no pings.
+  // If its goodbye is lost, ICE notices: this framing has no pings.
   await until('the connection is gone', async () => (await bob.live()).every(({ remoteRuntime }) => remoteRuntime !== outsider.runtime), 45_000);
   outsider.close();
 });

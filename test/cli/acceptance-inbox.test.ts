@@ -3,7 +3,7 @@ import { ended, withHome } from '../support/cli.js';
 import { faultsIn, Lines, murder, Peer, Program, seq, startFed, withWorld, type World } from '../support/acceptance.js';
 import { until } from '../support/until.js';
 
-/** Who listens, who doesn't, and what waits meanwhile. */
+/** Attached and missing programs, and the messages that wait for them. */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });

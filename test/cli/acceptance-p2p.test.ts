@@ -13,7 +13,7 @@ t.before(async () => {
   await Promise.all([world.alice.register('in'), world.bob.register('in')]);
 });
 
-/** One live connection on each side, and the same one. */
+/** True if each side has exactly one live connection, and it is the same. */
 const isOne = (alice: readonly Connection[], bob: readonly Connection[]): boolean => {
   const [here, there] = [alice, bob].map((list) => list.filter(({ status }) => status === 'live'));
   return here!.length === 1 && there!.length === 1 && here![0]!.role !== there![0]!.role;
@@ -58,7 +58,7 @@ interface Figures {
 t.test('sixty connections opened and closed leave memory, threads and descriptors where they were', async (t) => {
   const script = fileURLToPath(new URL('../../scripts/soak.js', import.meta.url));
   const { error, stdout, stderr } = await new Promise<{ error: Error | null; stdout: string; stderr: string }>((resolve) => {
-    // Without what a test runner puts into its children's environment: it would reach into the sandboxes.
+    // Leaves out the test runner's environment for children, which would reach into the sandboxes.
     execFile(process.execPath, [script, '60'], { env: { PATH: process.env['PATH'] ?? '' } }, (failure, out, err) => { resolve({ error: failure, stdout: out, stderr: err }); });
   });
   t.equal(error, null, stderr + stdout);

@@ -3,7 +3,7 @@ import { withHome } from '../support/cli.js';
 import { Lines, md5, rssOf, seq, startFed, withWorld, type Peer, type World } from '../support/acceptance.js';
 import { until } from '../support/until.js';
 
-/** A pipe between two runtimes, with the real program: what goes in comes out, on every path and at any pace. */
+/** A pipe between two runtimes, with the real program: output must equal input, on every path and at any pace. */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });
@@ -11,7 +11,11 @@ t.before(async () => { world = await withWorld(home); });
 const COUNT = 100_000;
 const INPUT = seq(COUNT);
 
-/** `seq 1 100000 | msg send bob/NAME -` against `msg tail NAME --raw --count 100000 | md5sum`. */
+/**
+ * Runs `seq 1 100000
+ * msg send bob/NAME -` against `msg tail NAME --raw --count 100000
+ * md5sum`.
+ */
 const pipe = async (name: string, ...flags: readonly string[]): Promise<{ sum: string; receipts: { state: string; via: string }[] }> => {
   const { bob } = world;
   const tail = new Lines(bob.start('msg', 'tail', name, '--raw', '--count', String(COUNT), '--timeout', '60s'));

@@ -5,14 +5,14 @@ import { infoOf, openShop, signedPackage } from '../support/packages.js';
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** Runs it with --json; what it prints, when it ends as it should. */
+/** Runs a command with --json, checks its exit code, and returns its output. */
 const json = async (t: Test, home: Home, args: readonly string[], exit = 0, init?: RunInit): Promise<unknown> => {
   const { code, stdout, stderr } = await home.pfly([...args, '--json'], init);
   t.equal(code, exit, `protofly ${args.join(' ')} ends with ${String(exit)}: ${stdout}${stderr}`);
   return JSON.parse(stdout);
 };
 
-/** That it is refused with that code; returns the error. */
+/** Checks that a command is refused with this code, and returns the error. */
 const refused = async (t: Test, home: Home, args: readonly string[], exit: number, code: string): Promise<Document> => {
   const { error } = (await json(t, home, args, exit)) as { error: Document };
   t.equal(error['code'], code);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ended } from '../support/cli.js';
 
-/** `npm run demo` is the first thing that anybody runs. */
+/** Tests `npm run demo`, the first command that a newcomer runs. */
 const DEMO = fileURLToPath(new URL('../../scripts/demo.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pf-'));
 t.teardown(() => { rmSync(folder, { recursive: true, force: true }); });

@@ -20,7 +20,7 @@ const serve = async (t: Test, listener: RequestListener, tls = false): Promise<s
   return `${tls ? 'https' : 'http'}://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
 };
 
-/** What `runtime start`, `catalogue list` and `doctor` say of a domain. */
+/** Returns the output of `runtime start`, `catalogue list` and `doctor` about a domain. */
 const saidOf = async (home: Home, url: string): Promise<string[]> => {
   const profile = { profile: 'saidof' };
   const start = await home.pfly(['runtime', 'start', '--domain', url, '--user', 'eve', '--wait', '30s'], profile);
@@ -57,7 +57,7 @@ t.test('a URL with a password is refused by every command, and shown by none', a
       t.notMatch(stdout + stderr, 'secret');
     }
   }
-  // As earlier versions have kept it.
+  // Writes the settings as earlier versions did.
   await home.pfly(['config', 'set', 'user', 'eve']);
   const settings = join(home.path, 'profiles', 'default', 'settings.json');
   writeFileSync(settings, JSON.stringify({ ...JSON.parse(readFileSync(settings, 'utf8')) as object, domain: 'http://user:secret@127.0.0.1:9', domains: { 'a.example': 'http://user:secret@127.0.0.1:9' } }));

@@ -12,7 +12,7 @@ interface Reported {
 
 const home = withHome(t);
 
-/** Runs it with --json (and `other`) and without; both must fail alike, the one with a document on stdout, the other with words on stderr. */
+/** Runs a command with --json (and `other`) and without. Both must fail alike: with a document on stdout, and text on stderr. */
 const fails = async (t: Test, args: readonly string[], exit: number, code: string, init?: RunInit, other?: RunInit): Promise<void> => {
   const [plain, json] = await Promise.all([home.pfly(args, init), home.pfly([...args, '--json'], { ...init, ...other })]);
   t.equal(plain.code, exit, `protofly ${args.join(' ')} ends with ${String(exit)}: ${plain.stderr}`);

@@ -9,7 +9,7 @@ import { withHome } from '../support/cli.js';
 import { Lines, murder, rssOf, startFed, untilAnswered, withWorld, type Peer, type World } from '../support/acceptance.js';
 import { until } from '../support/until.js';
 
-/** Files between two runtimes, with the real programs: whatever is killed, a file arrives as it was. */
+/** Files between two runtimes, with the real programs: a file must arrive unchanged, whichever process is killed. */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });
@@ -38,7 +38,7 @@ const hashOf = async (path: string): Promise<string> => {
   return hash.digest('hex');
 };
 
-/** `msg tail --save`, attached. */
+/** Starts `msg tail --save` and waits until it is attached. */
 const saving = async (t: Test, peer: Peer, name: string, folder: string, ...flags: readonly string[]): Promise<Lines> => {
   const tail = new Lines(peer.start('msg', 'tail', name, '--save', folder, ...flags.includes('--raw') ? [] : ['--json'], ...flags));
   t.teardown(() => { tail.child.kill('SIGKILL'); });
@@ -48,7 +48,7 @@ const saving = async (t: Test, peer: Peer, name: string, folder: string, ...flag
 
 const send = (peer: Peer, name: string, ...flags: readonly string[]) => home.pfly(['msg', 'send', `bob/${name}`, ...flags, '--json'], peer);
 
-/** How much of a file has come; NaN before its beginning. */
+/** Returns the size of a partly received file; NaN before it begins. */
 const partSize = (folder: string, name = 'data.bin'): number => {
   const path = join(folder, `.${name}.protofly-part`);
   return existsSync(path) ? statSync(path).size : Number.NaN;
@@ -182,7 +182,7 @@ t.test('two at once from two programs, and short messages between others meanwhi
   t.ok(last < 1000, `a message took ${String(last)} ms at most`);
 });
 
-/** Resolves when so many programs are attached. */
+/** Resolves when `count` programs are attached. */
 const attached = (peer: Peer, name: string, count: number): Promise<void> =>
   until(`${String(count)} programs are attached to ${name}`, async () => (await peer.hyperties()).find((hyperty) => hyperty.name === name)!.attached === count);
 

@@ -25,7 +25,7 @@ t.test('an installed copy without its built-in stubs: everything comes from the 
     return stdout;
   };
 
-  // The first start of a domain publishes what came with the installation.
+  // A domain's first start publishes the packages of the installation.
   await home.domain();
   t.equal((await home.pfly(['domain', 'stop'])).code, 0);
   rmSync(join(copy, 'dist/protostubs'), { recursive: true });
@@ -40,7 +40,7 @@ t.test('an installed copy without its built-in stubs: everything comes from the 
   t.same(protostubs.map(({ kind }) => kind).sort(), ['msg-node', 'p2p-handler', 'p2p-requester']);
   t.ok(protostubs.every(({ from, status }) => from === 'catalogue' && status === 'live'));
 
-  // What is cached carries on without the catalogue's help.
+  // Cached packages work without the catalogue.
   await must('alice', 'runtime', 'stop');
   await home.runtime('alice', url);
   const again = JSON.parse(await must('alice', 'registry', 'list', '--json')) as { readonly protostubs: readonly Stub[] };

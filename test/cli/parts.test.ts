@@ -74,7 +74,7 @@ t.test('a socket whose path would be too long lies in a short folder, the same o
 });
 
 t.test('a process that has ended is gone, also when its parent never asks how', { skip: process.platform !== 'linux' && 'there is no /proc' }, async (t) => {
-  // The shell's child ends while the shell has become something that waits for nobody.
+  // The shell's child ends after the shell has become a program that never waits for its children.
   const parent = spawn('sh', ['-c', '(until [ "$(cat /proc/$$/comm)" = sleep ]; do :; done) & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
   t.teardown(() => parent.kill());
   const [line] = (await once(parent.stdout, 'data')) as [Buffer];
@@ -102,7 +102,7 @@ t.test('what a terminal would act on is shown instead', (t) => {
   t.end();
 });
 
-/** All messages of a stream that comes in pieces of `size` bytes. */
+/** Returns all messages of a stream that comes in chunks of `size` bytes. */
 const split = async (bytes: Buffer, how: Parameters<typeof splitStream>[1], size: number): Promise<string[]> => {
   async function* pieces(): AsyncGenerator<Buffer> {
     for (let at = 0; at < bytes.length; at += size) yield await Promise.resolve(bytes.subarray(at, at + size));
@@ -132,7 +132,7 @@ t.test('the short cut for msg send knows the same flags as the command', async (
   t.same(Object.fromEntries(declared), Object.fromEntries(Object.entries(SEND_OPTIONS).map(([name, { type }]) => [name, type])));
 });
 
-/** The packages that a run loads. What the test runner puts into its children doesn't count. */
+/** Returns the packages that a run loads, without those that the test runner adds to its children. */
 const packagesLoaded = async (home: Home, args: readonly string[]): Promise<string[]> => {
   const { stderr } = await home.pfly(args, { env: { NODE_DEBUG: 'esm,module' } });
   const names = [...stderr.matchAll(/node_modules\/((?:@[^/\s]+\/)?[^/\s'"]+)\//g)].map(([, name]) => name!);
@@ -148,7 +148,7 @@ t.test('a plain msg send loads no command line framework, and no command a nativ
   }
 });
 
-/** A runtime's side of the socket, by hand. */
+/** A scripted runtime at the socket. */
 const byHand = async (t: Test, answer: (message: Message, say: (reply: object) => void, socket: Socket) => void): Promise<string> => {
   const folder = mkdtempSync(join(tmpdir(), 'pf-'));
   const path = join(folder, 's');

@@ -13,10 +13,10 @@ import { ended, withHome, type Home, type Ran } from '../support/cli.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { until } from '../support/until.js';
 
-/** How long a busy machine may take, in milliseconds. */
+/** Maximum wait on a busy machine, in milliseconds. */
 const SLOW_MS = 60_000;
 
-/** A domain that describes itself and answers nothing else. A runtime that joins it starts, and never becomes live. */
+/** Starts a domain that only describes itself. A runtime that joins it starts, and never becomes live. */
 const silentDomain = async (t: Test): Promise<string> => {
   const publisherKey = publicHalf(await generatePublisherKey());
   const server = createServer((request, response) => {
@@ -37,7 +37,7 @@ const socketOf = (home: Home, profile: string): string => join(home.path, 'profi
 interface Waiting {
   readonly child: ChildProcess;
   readonly over: Promise<Ran>;
-  /** Of the runtime. */
+  /** Process id of the runtime. */
   readonly pid: number;
   readonly socket: string;
 }
@@ -46,7 +46,7 @@ const startWaiting = async (home: Home, url: string, profile: string, ...flags: 
   const child = home.start(['runtime', 'start', '--domain', url, '--user', 'eve', '--wait', '2m', ...flags], { profile });
   const over = ended(child);
   const socket = socketOf(home, profile);
-  // The socket's file is there a moment before anybody listens on it.
+  // The socket's file exists shortly before the runtime listens on it.
   let program: Program | undefined;
   await untilAnswered('the runtime listens', async () => { program = await Program.open(socket); return true; }, SLOW_MS);
   if (program === undefined) throw new Error('the runtime does not listen');
@@ -55,7 +55,7 @@ const startWaiting = async (home: Home, url: string, profile: string, ...flags: 
   return { child, over, socket, pid: (value as { pid: number }).pid };
 };
 
-/** The process id that a command prints with its result. */
+/** Returns the process id that a command prints with its result. */
 const printedPid = (child: ChildProcess): Promise<number> =>
   new Promise((resolve, reject) => {
     let text = '';
@@ -90,7 +90,7 @@ t.test('a runtime start that is ended while it waits leaves nothing behind', asy
   const url = await silentDomain(t);
   const cases = [
     { signals: ['SIGINT'], exit: 130, flags: [] }, { signals: ['SIGTERM'], exit: 143, flags: ['--foreground'] }, { signals: ['SIGHUP'], exit: 129, flags: [] },
-    // What `npx` and `timeout` do. Of two that are pending at once the lower number comes first.
+    // As `npx` and `timeout` do. Of two pending signals, the lower number comes first.
     { signals: ['SIGINT', 'SIGTERM'], exit: 130, flags: ['--foreground'] },
   ] as const;
   for (const { signals, exit, flags } of cases) {
@@ -156,7 +156,7 @@ t.test('nothing is left running when the settings can\'t be written', async (t) 
   const url = await home.domain();
   const config = join(home.path, 'config');
   mkdirSync(join(config, 'protofly', 'profiles'), { recursive: true });
-  // Nobody makes a file in /proc, not even root.
+  // Nobody can create a file in /proc, not even root.
   symlinkSync('/proc', join(config, 'protofly', 'profiles', 'default'));
   const env = { PROTOFLY_HOME: '', XDG_CONFIG_HOME: config, XDG_DATA_HOME: join(home.path, 'data') };
   const { code, stderr } = await home.pfly(['runtime', 'start', '--domain', url, '--user', 'eve', '--wait', '2m'], { env });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
-/** A short run of the soak test under faults; the long ones are for people who have the time. */
+/** A short run of the soak test under faults; long runs are started by hand. */
 const SCRIPT = fileURLToPath(new URL('../../scripts/soak.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pf-'));
 t.teardown(() => { rmSync(folder, { recursive: true, force: true }); });

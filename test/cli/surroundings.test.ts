@@ -7,7 +7,7 @@ import t, { type Test } from 'tap';
 import '../support/bare-children.js';
 import { BIN, ended, type Ran } from '../support/cli.js';
 
-/** What a machine may be like: full, closed, without a home, with text that isn't UTF-8. */
+/** Unusual machines: a full disk, closed output, no home, text that isn't UTF-8. */
 
 const onLinux = { skip: process.platform !== 'linux' && 'there is no /proc and no /dev/full' };
 
@@ -28,7 +28,7 @@ const shell = (script: string, { env = {}, cwd }: ShellInit = {}): Promise<Ran> 
     env: { PATH: process.env['PATH'] ?? '', NODE: process.execPath, BIN, ...env }, stdio: ['ignore', 'pipe', 'pipe'], ...(cwd === undefined ? {} : { cwd }),
   }));
 
-/** One or two lines, which are no stack and call nothing a bug. */
+/** One or two lines, without a stack and without blaming a bug. */
 const ORDERLY = /^protofly: \S.*\n( {2}\S.*\n)?$/;
 
 t.test('a stdout that can\'t be written is told of in words, and ends a command with 1', onLinux, async (t) => {
@@ -47,7 +47,7 @@ t.test('a stdout that can\'t be written is told of in words, and ends a command 
 });
 
 t.test('folders that can\'t be written are told of, and are no bug; what only reads needs none', onLinux, async (t) => {
-  // Nobody makes a folder in /sys, not even root.
+  // Nobody can create a folder in /sys, not even root.
   const env = { PROTOFLY_HOME: '/sys/protofly' };
   for (const args of ['config set user eve', 'domain add a.example http://a.example', 'runtime start --domain http://127.0.0.1:9', 'domain start --listen 127.0.0.1:0', 'domain start --listen 127.0.0.1:0 --detach']) {
     const { code, stderr } = await shell(`pfly ${args}`, { env });

@@ -7,37 +7,40 @@ import { faultsIn, seq, untilAnswered, withWorld, type World } from '../support/
 import { BIN, ended, withHome, type Ran } from '../support/cli.js';
 import { until } from '../support/until.js';
 
-/** Commands whose output somebody reads who leaves: `msg tail | head -3`. */
+/**
+ * Commands whose reader leaves early: `msg tail
+ * head -3`.
+ */
 const home = withHome(t);
 let world: World;
 t.before(async () => { world = await withWorld(home); });
 
 const environment = (): Record<string, string> => ({ PATH: process.env['PATH'] ?? '', PROTOFLY_HOME: home.path, PROTOFLY_PROFILE: 'bob' });
 
-/** How each child ends: listened for from the start, as some end before anybody asks. */
+/** Each child's end. The listener is attached at the start, as some children end before anybody asks. */
 const endings = new WeakMap<ChildProcess, Promise<Ran>>();
 const started = (child: ChildProcess): ChildProcess => {
   endings.set(child, ended(child));
   return child;
 };
 
-/** Runs a shell's script in which `"$@"` is a command of bob's; nothing of it outlives the test. */
+/** Runs a shell script in which `"$@"` is a command of bob's; ended with the test. */
 const script = (t: Test, text: string, ...args: readonly string[]): ChildProcess => {
   const child = started(spawn('sh', ['-c', text, 'sh', process.execPath, BIN, ...args], { env: environment(), stdio: ['ignore', 'pipe', 'pipe'], detached: true }));
   t.teardown(() => {
     try {
       process.kill(-child.pid!, 'SIGKILL');
     } catch {
-      // All of it has ended.
+      // All its processes have ended.
     }
   });
   return child;
 };
 
-/** A command whose reader leaves after some lines; then its exit code is told. */
+/** Returns a script whose reader leaves after some lines; then it prints the command's exit code. */
 const headOf = (lines: number): string => `{ { "$@"; echo "exit $?" >&3; } | head -n ${String(lines)}; } 3>&1`;
 
-/** How a command ended that has to end by itself. @throws Error when it doesn't */
+/** Waits for a command that must end by itself. @throws Error if it doesn't */
 const over = async (child: ChildProcess): Promise<Ran> => {
   const ran = endings.get(child)!;
   await until('it ends by itself', () => child.exitCode !== null || child.signalCode !== null, 30_000);
@@ -50,7 +53,7 @@ const folderOf = (t: Test): string => {
   return folder;
 };
 
-/** Both ends of a new FIFO: what is written into `write` can be read from `read`. */
+/** Opens both ends of a new FIFO: bytes written to `write` can be read from `read`. */
 const fifo = (t: Test): { readonly read: number; readonly write: number } => {
   const path = join(folderOf(t), 'fifo');
   execFileSync('mkfifo', [path]);
@@ -58,7 +61,7 @@ const fifo = (t: Test): { readonly read: number; readonly write: number } => {
   return { read, write: openSync(path, constants.O_WRONLY) };
 };
 
-/** `msg tail`, as bob, with that for its stdout. */
+/** Starts `msg tail` as bob, with this stdout. */
 const tailInto = (t: Test, stdout: number | 'pipe', name: string): ChildProcess => {
   const child = started(spawn(process.execPath, [BIN, 'msg', 'tail', name, '--raw'], { env: environment(), stdio: ['ignore', stdout, 'pipe'] }));
   t.teardown(() => { child.kill('SIGKILL'); });
@@ -68,7 +71,7 @@ const tailInto = (t: Test, stdout: number | 'pipe', name: string): ChildProcess 
 const isAttached = async (name: string): Promise<boolean> => (await world.bob.hyperties()).find((hyperty) => hyperty.name === name)!.attached === 1;
 const waiting = async (name: string): Promise<number> => (await world.bob.hyperties()).find((hyperty) => hyperty.name === name)!.inbox.messages;
 
-/** Everything that a pipe holds. */
+/** Reads everything in a pipe. */
 const drain = (fd: number): string => {
   const buffer = Buffer.alloc(1024 * 1024);
   let size = 0;
@@ -80,24 +83,24 @@ const drain = (fd: number): string => {
   return buffer.toString('utf8', 0, size);
 };
 
-/** Stops a process where it is. */
+/** Stops a process with SIGSTOP. */
 const freeze = async (pid: number): Promise<void> => {
   process.kill(pid, 'SIGSTOP');
   await until('it is stopped', () => readFileSync(`/proc/${String(pid)}/stat`, 'utf8').includes(') T '));
 };
 
 const LENGTH = 200;
-/** Lines of 200 bytes, so that no write that a pipe takes for whole ends with one. */
+/** Returns lines of 200 bytes, so that no write that a pipe takes as a whole ends with a line. */
 const linesTo = (last: number): string => Array.from({ length: last }, (_, index) => `${String(index + 1).padEnd(LENGTH - 1, ' x')}\n`).join('');
 
-/** Lets a thousand lines wait in the inbox of a new hyperty of bob's. */
+/** Puts a thousand lines into the inbox of a new hyperty of bob's. */
 const withLines = async (name: string): Promise<void> => {
   await world.bob.register(name);
   const { code, stderr } = await home.pfly(['msg', 'send', `bob/${name}`, '-'], { profile: 'alice', input: linesTo(1000) });
   if (code !== 0) throw new Error(stderr);
 };
 
-/** What the next `msg tail` prints when so many lines have been taken. */
+/** Returns the output of the next `msg tail`, after some lines were taken. */
 const restOf = async (name: string, taken: number): Promise<string> =>
   (await home.pfly(['msg', 'tail', name, '--raw', '--count', String(1000 - taken), '--timeout', '60s'], world.bob)).stdout;
 
@@ -117,7 +120,7 @@ t.test('a reader that leaves while nothing comes ends what has no end of its own
     t.match(await over(other), { code: 0, stderr: '' });
   });
   t.test('a pipe', async (t) => {
-    // head takes three lines, and no fourth comes.
+    // head takes three lines; no fourth line comes.
     const child = script(t, headOf(3), 'msg', 'tail', 'idle', '--raw');
     await alice.run('msg', 'send', 'bob/idle', '1');
     await alice.run('msg', 'send', 'bob/idle', '2');
@@ -139,7 +142,7 @@ t.test('what a pipe has accepted is taken, to the line, and nothing else, when i
   const { read, write } = fifo(t);
   const child = tailInto(t, write, 'exact');
   closeSync(write);
-  // A pipe holds 64 KiB. What lies there is taken, while the next lines wait for room.
+  // A pipe holds 64 KiB. Lines in it count as taken, while the next ones wait for room.
   await until('the pipe is almost full', async () => (await waiting('exact')) <= 1000 - 280);
   await freeze(child.pid!);
   const accepted = drain(read);

@@ -15,7 +15,7 @@ import { BIN, ended, withHome } from '../support/cli.js';
 import { startServer } from '../support/domain-server.js';
 import { clock, log, TestBus } from '../support/stub-harness.js';
 
-/** docs/protostubs.md, followed literally: its commands in the real shell, in two terminals, with other ports and another home. */
+/** Follows docs/protostubs.md literally: its commands in the real shell, in two terminals, with other ports and another home. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = readFileSync(join(ROOT, 'docs/protostubs.md'), 'utf8');
 const HOME = '/tmp/protofly-lines';
@@ -29,7 +29,7 @@ interface Step {
   readonly printed: string;
 }
 
-/** Each block of commands with the output below it, in the order of the page. */
+/** Returns each block of commands with the output below it, in the order of the page. */
 const steps = (page: string): Step[] => {
   let [title, terminal] = ['', ''];
   return [...page.matchAll(/^## (.+)$|^\*\*Terminal (\d)\*\*|^```sh\n([\s\S]*?)^```\n```text\n([\s\S]*?)^```$/gm)].flatMap(([, heading, number, commands, printed = '']) => {
@@ -40,7 +40,7 @@ const steps = (page: string): Step[] => {
 };
 
 const lines = (text: string): string[] => text.trimEnd().split('\n').map((line) => line.replace(/\s+/g, ' ').trim());
-/** Whether a line is what the page shows; `…` is what may be different, and so is how many spaces a column has. */
+/** True if a line matches the page. `…` matches anything, and column widths may differ. */
 const fits = (line: string, shown: string): boolean =>
   new RegExp(`^${shown.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.+?')}$`).test(line);
 const differences = (printed: string, shown: string): string[] => {
@@ -62,7 +62,7 @@ const freePorts = async (): Promise<string[]> => {
   }));
 };
 
-/** A shell that stays, as in a terminal. */
+/** A shell that stays open, as in a terminal. */
 class Terminal {
   readonly child: ChildProcess;
   #printed = '';
@@ -76,11 +76,11 @@ class Terminal {
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => { this.#errors += text; });
   }
 
-  /** Types commands in; what they print comes back when they have ended, or when `enough` of it is there. */
+  /** Types in commands. Resolves with their output when they have ended, or when `enough` returns true. */
   async run(commands: string, enough: (printed: string) => boolean = () => false): Promise<{ readonly printed: string; readonly errors: string }> {
     const mark = `-- end of step ${String(++this.#steps)} --`;
     [this.#printed, this.#errors] = ['', ''];
-    // The commands' stdin is not the shell's. An alias counts from the next thing on that the shell reads.
+    // The commands don't share the shell's stdin. An alias applies from the next command that the shell reads.
     const [, before = '', rest = ''] = /^((?:(?:alias|export) .*\n)*)([\s\S]*)$/.exec(commands) ?? [];
     this.child.stdin?.write(`${before}{\n${rest}} < /dev/null\necho '${mark}'\n`);
     const deadline = AbortSignal.timeout(STEP_MS);
@@ -93,7 +93,7 @@ class Terminal {
     return { printed: this.#printed.replace(`${mark}\n`, ''), errors: this.#errors };
   }
 
-  /** When the last commands have ended, and no others follow. */
+  /** Resolves when the last commands have ended; no others may follow. */
   async close(): Promise<void> {
     this.child.stdin?.end();
     if (this.child.exitCode === null) await once(this.child, 'exit');
@@ -177,7 +177,7 @@ const RUNTIME = parseAddress('hyperty-runtime://a.example/r');
 const STUB = child(RUNTIME, 'protostub/a.example');
 const NOTE: Request = { id: 'n', type: 'update', from: child(RUNTIME, 'x'), to: parseAddress('hyperty://a.example/y'), body: { value: 'ü' } };
 
-/** The example's stub against a message node by hand: each connection is given to `serve`. */
+/** Runs the example's stub against a scripted message node: each connection is given to `serve`. */
 const byHand = async (t: Test, serve: (line: (message: Record<string, unknown>) => void, socket: Socket, connection: number) => (frame: Record<string, unknown>) => void): Promise<TestBus> => {
   let connections = 0;
   const sockets = new Set<Socket>();

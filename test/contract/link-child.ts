@@ -4,7 +4,7 @@ import { Mux } from '../../src/link/mux/index.js';
 import { messageCodec, textCodec } from '../../src/link/index.js';
 import type { Message, Backpressure } from '../../src/protocol/index.js';
 
-/** The child of the tests of `pipe/`: its first argument says what it does. */
+/** The child process of the tests of `pipe/`. Its first argument is its task. */
 const [, , task] = process.argv;
 
 const echo = (): void => {

@@ -2,16 +2,16 @@ import type { Test } from 'tap';
 import type { Link, LinkEnd, LinkInit } from '../../src/link/index.js';
 import type { Address, Message, Backpressure, ProtoflyError } from '../../src/protocol/index.js';
 
-/** Two ends of a link, and the means to break it. */
+/** Both ends of a link, with functions that break it. */
 export interface Pair {
   readonly a: Link<Message>;
   readonly b: Link<Message>;
-  /** Ends b without a goodbye, as the death of its process would. Absent where nothing can do that. */
+  /** Ends b without a goodbye, as the death of its process would. Absent if that is impossible. */
   readonly vanish?: () => void;
   readonly cleanUp: () => Promise<void>;
 }
 
-/** One end of a link whose other side writes what it likes. */
+/** One end of a link; the test writes the bytes of the other. */
 export interface Raw {
   readonly link: Link<Message>;
   /** Writes one frame of these bytes. */
@@ -24,9 +24,9 @@ export interface Raw {
 export interface LinkMaker {
   pair(a?: LinkInit, b?: LinkInit): Promise<Pair>;
   readonly raw?: (init: LinkInit) => Promise<Raw>;
-  /** Whether both ends have the same settings. */
+  /** True if both ends have the same settings. */
   readonly symmetric?: boolean;
-  /** Whether frames are bytes, so that they can be other than UTF-8. */
+  /** True if frames are bytes, so that they can be invalid UTF-8. */
   readonly bytes?: boolean;
 }
 
@@ -48,7 +48,7 @@ const untilSteady = async (count: () => number): Promise<number> => {
   return last;
 };
 
-/** Collects what comes, and resolves when there is enough. */
+/** Collects received messages; `all` resolves when there are enough. */
 const collect = (link: Link<Message>, enough: number, backpressure: () => Backpressure = () => undefined): { got: Message[]; all: Promise<void> } => {
   const got: Message[] = [];
   const all = new Promise<void>((resolve) => {
@@ -105,9 +105,9 @@ export const HOSTILE: readonly string[] = [
   nested(1_000_000, ['[', ']']), '['.repeat(1_000_000),
 ];
 
-/** What every link keeps to. */
+/** The contract of every link. */
 export const linkContract = (t: Test, maker: LinkMaker): void => {
-  // Timers of links don't keep a process alive; a test that waits for one has to.
+  // Timers of links don't keep a process alive, but a test that waits for one must stay alive.
   const alive = setInterval(() => undefined, 1000);
   t.teardown(() => { clearInterval(alive); });
 
@@ -192,7 +192,7 @@ export const linkContract = (t: Test, maker: LinkMaker): void => {
         for (let id = 0; id < 4000; id++) await pair[from].send(message(id, text));
       };
       const written = write();
-      // What a kernel holds for a TCP connection is part of it.
+      // Includes the data that the kernel buffers for a TCP connection.
       const accepted = await untilSteady(() => pair[from].stats.sent);
       t.ok(accepted * text.length < 16 * 1024 * 1024, `${String(Math.round(accepted * text.length / 1024))} KiB of 64 MiB were accepted`);
       t.equal(got.length, 1, 'the receiver was given nothing while its promise was pending');

@@ -22,7 +22,7 @@ const muxes = (a: MuxInit = {}, b: MuxInit = {}): { one: Mux; other: Mux; below:
   return { one, other, below, incoming };
 };
 
-/** A mux, and the bare link to its other side. */
+/** Creates a mux, and the bare link to its other side. */
 const against = (init: MuxInit = {}): { mux: Mux; peer: Link<string>; frames: string[]; until: (frame: RegExp) => Promise<void> } => {
   const [mine, peer] = memoryPair<string>({ maxFrame: 20_000_000 });
   const frames: string[] = [];

@@ -17,13 +17,13 @@ t.teardown(() => rm(folder, { recursive: true, force: true }));
 let count = 0;
 const freshPath = (): string => join(folder, `${String(++count)}.sock`);
 
-/** Makes the socket of a process that was killed. */
+/** Leaves the socket of a killed process behind. */
 const leaveBehind = async (path: string): Promise<void> => {
   const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => { process.kill(process.pid, 'SIGKILL'); })`;
   await once(spawn(process.execPath, ['-e', script], { stdio: 'ignore' }), 'exit');
 };
 
-/** A server, and a bare socket that has connected to it. */
+/** Starts a server, with a bare socket connected to it. */
 const serve = async (init: LinkInit = {}): Promise<{ server: SocketServer; link: Link<Message>; socket: Socket }> => {
   const path = freshPath();
   let accepted: (link: Link<Message>) => void = () => undefined;

@@ -94,7 +94,7 @@ t.test('a binary frame is taken when it is text, and rejected when it isn\'t', a
   await server.close();
 });
 
-/** A connection whose client writes bytes instead of frames. */
+/** Opens a connection whose client writes bytes instead of frames. */
 const bare = async (server: Server): Promise<Socket> => {
   const socket = connect(server.port, '127.0.0.1');
   socket.on('error', () => undefined);

@@ -2,7 +2,7 @@ import type { Test } from 'tap';
 import { ProtoflyError } from '../../src/protocol/index.js';
 import type { Range, Store } from '../../src/store/store.js';
 
-/** What every store does. `open` gives a new, empty one. */
+/** The contract of every store. `open` returns a new, empty one. */
 export const storeContract = (t: Test, open: (t: Test) => Store): void => {
   const keys = (store: Store, range: Range): string[] => [...store.collection('c').entries(range)].map(([key]) => key);
 

@@ -17,7 +17,7 @@ import { until } from '../support/until.js';
 const skip = withoutSmallDisk();
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The writer as one file, which starts much sooner than its source. It has to lie where lmdb is found. */
+/** Bundles the writer into one file, which starts much faster than its source. The file must lie where lmdb can be resolved. */
 const writer = (): string => {
   const outfile = join(root, `dist/.build/test/store-churn-${String(process.pid)}.mjs`);
   buildSync({ entryPoints: [join(root, 'test/support/store-churn.ts')], bundle: true, platform: 'node', format: 'esm', packages: 'external', outfile, logLevel: 'warning' });
@@ -107,7 +107,7 @@ t.test('files that aren\'t a database, and databases that were cut short, are an
   }
 });
 
-/** How far the database is used, and how large its file is, in bytes. @see lmdb's MDB_meta */
+/** Returns the used extent of the database and the size of its file, in bytes. @see lmdb's MDB_meta */
 const extentOf = (file: string): { readonly used: number; readonly size: number } => {
   const head = readFileSync(file).subarray(0, 2 * 4096);
   const [last] = [0, 4096].map((at) => ({ page: Number(head.readBigUInt64LE(at + 144)), transaction: head.readBigUInt64LE(at + 152) })).sort((a, b) => Number(b.transaction - a.transaction));
@@ -138,7 +138,7 @@ t.test('the room that a transaction may need has its place on disk before: lmdb 
   t.ok(least >= 64 * 4096, `${String(least)} bytes are left at least: what deletes may use`);
 });
 
-/** What the writers say: the newest number of each key that was acknowledged, and those tried since. A minus is a delete. */
+/** Tracks the writers' output: the last acknowledged number of each key, and those tried since. A minus is a delete. */
 class Ledger {
   readonly wrong: string[] = [];
   last = 0;
@@ -174,7 +174,7 @@ class Ledger {
     return entry;
   }
 
-  /** What is there must be what was acknowledged last, or something that was tried since. */
+  /** Compares the entries found: each must be the last acknowledged one, or one tried since. */
   #compare(): void {
     for (const key of new Set([...this.#entries.keys(), ...this.#found.keys()])) {
       const entry = this.#entry(key);
@@ -225,7 +225,7 @@ t.test('through many lives, ended by SIGKILL, on a disk that is full now and the
   const ledger = new Ledger();
   const lives = Number(process.env['LIVES'] ?? 8);
   for (let number = 0; number < lives; number += 1) {
-    // A database that has grown to what it needs has room inside.
+    // A database that has grown once has room inside.
     if (number % 3 === 2) { rmSync(join(disk.path, 'state'), { recursive: true, force: true }); ledger.forget(); }
     await life(script, disk, ledger, random);
     if (ledger.wrong.length > 0) break;

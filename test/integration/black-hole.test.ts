@@ -10,7 +10,7 @@ import { until } from '../support/until.js';
 
 const WHY = 'acknowledges nothing, though the message node does';
 
-/** Has the runtimes of a domain deploy the plain P2P handler. */
+/** Makes the runtimes of a domain deploy the plain P2P handler. */
 const offerPlainHandler = async (server: DomainServer, manner: 'plain' | 'mute' | 'deaf'): Promise<void> => {
   const sourceCode = await readFile(new URL('../support/plain-p2p-handler.js', import.meta.url), 'utf8');
   await server.catalogue.publish({
@@ -84,7 +84,7 @@ await t.test('P2P-16 questions alone show a deaf handler, too', async (t) => {
   t.match((await alice.node.connections()).filter(({ health }) => health === 'suspect'), [{ status: 'live', reason: 'answers nothing, though the message node does' }]);
 });
 
-/** A peer outside with a hyperty, that acknowledges what comes through the message node, and what comes directly drops. */
+/** An outside peer with a hyperty. It acknowledges messages from the message node and drops direct ones. */
 class DeafPeer {
   readonly values: unknown[] = [];
   readonly #epochs = new Map<string, number>();
@@ -106,7 +106,7 @@ class DeafPeer {
     return new DeafPeer(outsider, address, connection);
   }
 
-  /** Takes messages of a flow in order, and pings. */
+  /** Takes messages of a flow in order, and answers pings. */
   take({ type, to, body }: Frame, path: string, reply: (code: number, body: Record<string, unknown>) => void): void {
     if (type === 'ping') { reply(200, { path }); return; }
     if (to !== this.address || body?.['expect'] !== 'receipt') return;
@@ -119,7 +119,7 @@ class DeafPeer {
   }
 }
 
-/** Answers the PINGs of `protofly/1`, and nothing else. */
+/** Answers only the PINGs of `protofly/1`. */
 const answerPings = (connection: OutsideConnection): void => {
   const LENGTHS: Readonly<Record<number, number>> = { 2: 6, 4: 8, 5: 4, 6: 4, 7: 0, 8: 0 };
   connection.onBytes = (frame) => {

@@ -13,7 +13,7 @@ interface Scene {
   readonly b: DomainServer;
 }
 
-/** Two domains that speak one protocol each, and a runtime in each. */
+/** Starts two domains with one protocol each, and a runtime in each. */
 const twoDomains = async (t: Test, protocols: readonly [Protocol, Protocol], p2p: boolean): Promise<Scene> => {
   const a = await startDomain(t, 'a.example', { protocols: [protocols[0]] });
   const b = await startDomain(t, 'b.example', { protocols: [protocols[1]] });
@@ -25,7 +25,7 @@ const twoDomains = async (t: Test, protocols: readonly [Protocol, Protocol], p2p
   return { alice, bob, a: a.server, b: b.server };
 };
 
-/** The message-node stub that a runtime has for a domain. */
+/** Returns a runtime's message-node stub for a domain. */
 const stubOf = async ({ view }: TestRuntime, domain: string): Promise<Readonly<Record<string, unknown>> | undefined> =>
   (await view.protostubs()).find((stub) => stub.kind === 'msg-node' && stub.domain === domain) as Readonly<Record<string, unknown>> | undefined;
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ended, withHome } from '../support/cli.js';
 
-/** The programs of docs/library.md, as a reader would run them: with the built package, in a folder of their own. */
+/** Runs the programs of docs/library.md as a reader would: with the built package, in a folder of their own. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const EXAMPLE = /^## (?<title>.+)\n(?:(?!^##|^```)[^\n]*\n)*^```js\n(?<code>[\s\S]*?)^```\n^```text\n(?<printed>[\s\S]*?)^```$/gm;
 

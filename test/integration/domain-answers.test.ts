@@ -24,7 +24,7 @@ const answer = (status: number, headers: Record<string, string>, body = ''): Req
 
 const domains = (timeoutMs = 20_000): Domains => new Domains({ known: memoryStore().collection('domains'), fetch }, { urls: {}, timeoutMs });
 
-/** What a runtime says of a domain at that URL. */
+/** Returns a runtime's error about a domain at that URL. */
 const errorAt = async (url: string, timeoutMs?: number): Promise<ProtoflyError> => {
   try {
     await domains(timeoutMs).at(url);

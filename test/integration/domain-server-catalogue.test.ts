@@ -60,7 +60,7 @@ const fetched = async (url: string, path: string, keys: readonly PublicKey[]): P
   return { descriptor, code: code.value, keyId, codePath };
 };
 
-/** A clock that is ahead by as much as is said. */
+/** Creates a clock that the test can set ahead. */
 const aheadClock = (): { clock: Clock; ahead: (ms: number) => void } => {
   let offset = 0;
   return { clock: { now: () => systemClock.now() + offset, date: () => systemClock.date() + offset, setTimeout: systemClock.setTimeout }, ahead: (ms) => { offset += ms; } };
@@ -68,7 +68,7 @@ const aheadClock = (): { clock: Clock; ahead: (ms: number) => void } => {
 
 const DAY = 24 * 3600 * 1000;
 
-/** A server with an admin socket, where the command line looks for it. */
+/** Starts a server with an admin socket, at the path where the command line looks for it. */
 const commanded = async (t: Test, init: DomainServerInit = {}, { store = memoryStore(), clock = systemClock, keys }: { store?: Store; clock?: Clock; keys?: KeyKeeper } = {}): Promise<{ context: Context; url: string; server: DomainServer; folder: string }> => {
   const folder = mkdtempSync(join(tmpdir(), 'pf-'));
   t.teardown(() => { rmSync(folder, { recursive: true, force: true }); });

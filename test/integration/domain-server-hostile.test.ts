@@ -117,7 +117,7 @@ void t.test('there is an end to what one session and all together may keep here:
 });
 
 forEachProtocol(t, 'thousands of sessions that open and vanish are gone when their time is up, while others go on', async (t, { name, open }) => {
-  // The clients live in the server's process: while a hundred open, the one that stays takes its time.
+  // The clients live in the server's process: while a hundred connect, the steady one is slow.
   const { url, server, store } = await startServer(t, { rest: { idleMs: 3000 }, sessionTtlMs: 1500 });
   const steady = await open(url, B);
   let most = 0;

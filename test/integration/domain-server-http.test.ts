@@ -17,7 +17,7 @@ const stubFolder = (path: string): string => {
   return folder;
 };
 
-/** Writes to a bare connection and returns all that comes back. */
+/** Writes to a bare connection and returns the bytes received. */
 const raw = (url: string, text: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url);

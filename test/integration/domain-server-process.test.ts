@@ -42,7 +42,7 @@ const start = async (t: Test, argument: string): Promise<{ child: ChildProcess; 
 
 const urlOf = (line: ReadyLine): string => ('ready' in line ? String(line['url']) : '');
 
-/** Sends one request over a local link, and returns its response. */
+/** Returns a function that sends one request over a local link, and resolves with the response. */
 const asker = (link: Link<Message>): ((type: 'open' | 'read' | 'execute' | 'ping', to: Address, resource?: string) => Promise<Response>) => {
   const waiting = new Map<number, (response: Response) => void>();
   link.receive((message) => { if (message.type === 'response') waiting.get(Number(message.id))?.(message); });

@@ -28,7 +28,7 @@ const plain = (url: string, method: string, path: string, headers: Record<string
     }).on('error', reject).end();
   });
 
-/** A bare connection, which ends with the test, and what has come back on it. */
+/** Opens a bare connection that ends with the test, and collects the bytes received. */
 const bare = async (t: Test, url: string): Promise<{ socket: Socket; text: () => string; closed: Promise<void> }> => {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

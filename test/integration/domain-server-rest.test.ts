@@ -15,7 +15,7 @@ interface Answer {
   readonly cursor: number;
 }
 
-/** Single requests, by hand. */
+/** Sends single requests by hand. */
 const restOf = (url: string): {
   request(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   session(type: string, from: string, token?: string): Promise<{ status: number; body: Frame }>;
@@ -38,7 +38,7 @@ const idsOf = ({ body }: Answer): unknown[] => (body as Frame[]).map(({ id }) =>
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const update = (id: number, from: string, to: string, value: unknown = null): unknown => ({ id, type: 'update', from, to, body: { value } });
 
-/** A server, a REST session of A by hand, and B over a WebSocket. */
+/** Starts a server, a REST session of A by hand, and B over a WebSocket. */
 const start = async (t: Test, init: Parameters<typeof startServer>[1] = {}) => {
   const started = await startServer(t, init);
   const rest = restOf(started.url);
@@ -50,11 +50,11 @@ const start = async (t: Test, init: Parameters<typeof startServer>[1] = {}) => {
   return { ...started, ...rest, token, b, send, get, post };
 };
 
-/** The messages of an event stream, as they come. */
+/** The messages of an event stream, in order of arrival. */
 interface Stream {
   readonly ids: unknown[];
   readonly numbers: number[];
-  /** Pieces without a message. */
+  /** Number of chunks without a message. */
   beats: number;
   readonly ended: Promise<void>;
   abort(): void;

@@ -53,7 +53,7 @@ forEachProtocol(t, 'sessions', async (t, { connect, open, connected, ended }) =>
     const again = await connect(url, A);
     t.equal(await again.code('re-open', 'mn:/session', undefined, `${A}/${a.token}x`), 401, 'a wrong token');
     again.send({ id: 'again', type: 're-open', from: `${A}/${a.token}`, to: 'mn:/session' });
-    // Where clients acknowledge, the answer that came last before may come again.
+    // If clients acknowledge, the last answer may come again.
     const fresh = (): Frame[] => again.received.filter(({ id }) => !String(id).startsWith('q'));
     await until('the condition holds', () => fresh().length === 6);
     t.match(again.received[0], { id: 'again', from: 'mn:/session', to: `${A}/${a.token}`, body: { code: 200 } });

@@ -8,7 +8,7 @@ import { until } from '../support/until.js';
 
 const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');
 
-/** The process in which the P2P stubs of a runtime are. */
+/** Returns the process of a runtime's P2P stubs. */
 const p2pProcess = async ({ view }: TestRuntime): Promise<number> => (await view.protostubs()).find(({ kind }) => kind === 'p2p-handler')!.pid!;
 
 const freeze = (t: Test, pid: number): (() => void) => {
@@ -17,17 +17,17 @@ const freeze = (t: Test, pid: number): (() => void) => {
     try {
       process.kill(pid, 'SIGCONT');
     } catch {
-      // It has been ended meanwhile.
+      // It has ended since.
     }
   };
   t.teardown(thaw);
   return thaw;
 };
 
-/** A sandbox process of this test that stands still is not taken for dead. */
+/** Creates sandboxes that tolerate a stopped process. */
 const patient = () => processSandbox({ log: () => undefined, heartbeatMs: 60_000 });
 
-/** Alice, connected to bob, who takes what comes in. */
+/** Starts alice, connected to bob, who takes all messages. */
 const connected = async (t: Test, { bobs, interfaces }: { readonly bobs?: ReturnType<typeof patient>; readonly interfaces?: Interfaces } = {}) => {
   const { url, server } = await startDomain(t);
   const [alice, bob] = await Promise.all([
@@ -47,7 +47,7 @@ const connected = async (t: Test, { bobs, interfaces }: { readonly bobs?: Return
   return { alice, bob, chat, got, changes, server };
 };
 
-/** Sends numbers, a few at a time, until it is told to stop. */
+/** Sends numbers, a few at a time, until it is stopped. */
 const stream = (send: (value: number) => Promise<{ readonly path?: string | undefined }>) => {
   const paths: (string | undefined)[] = [];
   let going = true;
@@ -104,7 +104,7 @@ await t.test('the network of the machine changes: what used the address that is 
   const { alice, chat, changes, got } = await connected(t, { interfaces });
   const [{ generation, pair } = {}] = await live(alice);
   const change = async (): Promise<string | undefined> => (await alice.view.status()).network?.change;
-  // The address of the pair in use comes, and then is gone.
+  // The address of the selected pair appears, and then disappears.
   const local = /^(.*):\d+ /.exec(String(pair?.local))![1]!.replace(/[[\]]/g, '');
   addresses = [local, '10.1.2.4'];
   await until('the change to be told', async () => (await change()) === `gone 10.1.2.3; new ${local}, 10.1.2.4`);

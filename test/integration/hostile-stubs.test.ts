@@ -23,8 +23,8 @@ interface Attack {
 }
 
 /**
- * Lets one stub loose, with another sandbox beside it, and has two clients of the same bus talk meanwhile. `over` says
- * when it is enough. In any case the neighbour lives, and answers, when it is.
+ * Runs one hostile stub beside another sandbox, while two clients of the same bus exchange messages. `over`
+ * resolves when the attack has lasted long enough. Then the neighbour must be alive and answer.
  */
 const attack = async (t: Test, file: string, over: (attack: Attack) => Promise<unknown>): Promise<Attack> => {
   const scene = new Scene();
@@ -43,7 +43,7 @@ const attack = async (t: Test, file: string, over: (attack: Attack) => Promise<u
   return { scene, sandbox, stub };
 };
 
-/** The same, for one that is to be stopped: for a reason that the log tells as well. */
+/** The same for a stub that must be stopped. The log must state the reason. */
 const stopped = async (t: Test, file: string, reason: RegExp): Promise<Attack> => {
   const result = await attack(t, file, ({ sandbox, stub }) => Promise.all([sandbox.ended, stub.link.closed]));
   t.match(await result.sandbox.ended, reason);
@@ -128,7 +128,7 @@ await t.test('a stub that makes its own frames for the pipe loses its channel, a
   t.same([scene.count(CARRIED_TO), scene.count(RUNTIME)].map((count) => count > 0), [true, false], 'only the neighbour is heard');
 });
 
-// On a busy machine it may be so busy with it that it is found out by its silence.
+// On a busy machine the stub may be too busy to answer, and is stopped for its silence.
 await t.test('a stub that opens ports without end is stopped', (t) => stopped(t, 'opens-ports', /opens too many ports$|floods the bus$|no sign of life for 3 s$/).then(() => undefined));
 
 await t.test('what a stub logs without end is left out, and said to be', async (t) => {

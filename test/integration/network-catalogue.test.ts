@@ -20,7 +20,7 @@ interface Party {
   readonly catalogue: CheckedCatalogue;
   readonly publishers: Publishers;
   readonly log: readonly string[];
-  /** What it was told has changed behind the cache. */
+  /** Addresses reported as changed behind the cache. */
   readonly news: readonly Address[];
   readonly store: Store;
 }
@@ -34,7 +34,7 @@ interface PartyInit {
 const DEFAULT = stubAddress();
 const PACKAGE = 'protocolstub/default';
 
-/** What a runtime has, for domains that are where it is told; closed with the test. */
+/** The catalogue parts of a runtime, for domains at the given URLs; closed after the test. */
 const partyAt = (t: Test, urls: Readonly<Record<string, string>>, { policy = {}, store = memoryStore(), ownDomain = 'own.example' }: PartyInit = {}): Party => {
   const entries: string[] = [];
   const news: Address[] = [];
@@ -197,7 +197,7 @@ t.test('a rotation that the earlier key endorses goes unnoticed; when the earlie
   const [current] = shop.info.publisherKeys!;
   shop.info = { ...shop.info, publisherKeys: [current!] };
   shop.offer(await signedPackage(next, { source: '1' }));
-  // A look that is under way may not see it yet: the first that begins after this does.
+  // A lookup in progress may not see the change; the first one that begins later does.
   for (let look = 0; look < 100 && !log.some((entry) => entry.includes('it is dropped') && entry.includes(shop.key.kid)); look += 1) await catalogue.find(DEFAULT);
   t.match(await catalogue.find(DEFAULT), { source: '1', keyId: next.kid });
 });

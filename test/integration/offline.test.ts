@@ -23,7 +23,7 @@ interface Scene {
 const mailOf = (server: DomainServer): { messages: number; bytes: number; delivered: number; expired: number; refused: number } => server.status()['mailbox'] as never;
 const outboxOf = ({ runtime }: TestRuntime): { messages: number; bytes: number } => runtime.status()['outbox'] as never;
 
-/** A domain whose sessions end soon after their runtime has gone, alice with the hyperty `chat`, and bob's `in`, with bob gone. */
+/** A domain with short sessions; alice with the hyperty `chat`, bob with `in`. Bob is gone. */
 const withBobAway = async (t: Test, { p2p = false, domainStore = memoryStore() }: { p2p?: boolean; domainStore?: Store } = {}): Promise<Scene> => {
   const { server, url } = await startDomain(t, 'localhost', { sessionTtlMs: 500 }, domainStore);
   const bobStore = memoryStore();
@@ -36,7 +36,7 @@ const withBobAway = async (t: Test, { p2p = false, domainStore = memoryStore() }
   return { server, url, domainStore, chat, alice, bobStore, startBob };
 };
 
-/** What comes for bob from now on; what waited first. */
+/** Reads bob's messages from now on, beginning with the waiting ones. */
 const read = async ({ node }: TestRuntime): Promise<unknown[]> => {
   const got: unknown[] = [];
   const inbox = await node.register('in');

@@ -6,7 +6,7 @@ import type { Message } from '../../src/protocol/index.js';
 import { startDomain, startTestRuntime } from '../support/nodes.js';
 import { until } from '../support/until.js';
 
-/** What nobody has handled during a test. */
+/** Collects unhandled rejections during a test. */
 const unhandledDuring = (t: Test): unknown[] => {
   const unhandled: unknown[] = [];
   const note = (reason: unknown): void => { unhandled.push(reason); };
@@ -15,7 +15,7 @@ const unhandledDuring = (t: Test): unknown[] => {
   return unhandled;
 };
 
-/** Node tells of rejections that nobody handles when its microtasks are done. */
+/** Waits for a turn: Node reports unhandled rejections when its microtasks are done. */
 const turn = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 t.test('a program that waits for nothing is not ended by what was under way when it stops', async (t) => {
@@ -28,7 +28,7 @@ t.test('a program that waits for nothing is not ended by what was under way when
     taken.add(value);
     return new Promise(() => undefined);
   });
-  // By address and by name: what has been found is another promise on the way.
+  // By address and by name: a found address takes another promise chain.
   void out.send(inbox.address, 'a message');
   void out.send('bob/in', 'another message');
   void out.request(inbox.address, 'a question');

@@ -21,7 +21,7 @@ await t.test('RTE-6 messages take the message node until P2P is live, then P2P, 
   }
   t.same([...paths], ['msg-node', 'p2p']);
   t.same(got, Array.from({ length: got.length }, (_, index) => index));
-  // A set-up that lost the library's race may stand beside the one that followed it.
+  // A set-up that lost the library's race may be listed beside its successor.
   const live = async ({ node }: TestRuntime) => (await node.connections()).filter(({ status }) => status === 'live');
   t.match(await live(alice!), [{ role: 'requester', remoteRuntime: bob!.runtime.url }]);
   t.match(await live(bob!), [{ role: 'handler', remoteRuntime: alice!.runtime.url }]);
@@ -174,7 +174,7 @@ await t.test('what a session has to bring back and can\'t is tried again: the ru
   const { address } = await before.node.register('chat');
   await before.runtime.stop();
   await first.server.close();
-  // A domain that has forgotten everything, and somebody who has the address now.
+  // A domain without its former state, and another runtime that now has the address.
   const { url } = await startDomain(t, 'localhost', { listen: { host: '127.0.0.1', port: Number(new URL(first.url).port) } });
   const other = await DomainClient.open(url, 'hyperty-runtime://localhost/other');
   const allocation = 'domain://msg-node.localhost/address-allocation';

@@ -26,7 +26,7 @@ const start = async (t: Test): Promise<{ sandbox: Sandbox; lines: string[] }> =>
 };
 
 let counter = 0;
-/** Runs the body of an async function in a stub of its own; resolves with what it gives. */
+/** Runs the body of an async function in a stub of its own. Resolves with its result. */
 const run = async (sandbox: Sandbox, capabilities: readonly Capability[], servers: readonly string[], body: string): Promise<unknown> => {
   const own = `${url}${String(++counter)}` as Address;
   const source = `export default (url, bus, config, sandbox) => {

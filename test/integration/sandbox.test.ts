@@ -10,7 +10,7 @@ const other = parseAddress('hyperty://example.com/other');
 
 const log = (): void => undefined;
 
-/** Deploys a stub that answers each request with what `expression` gives; the request is in scope as `message`. */
+/** Deploys a stub that answers each request with the value of `expression`, in which the request is `message`. */
 const ask = async (sandbox: Sandbox, expression: string, capabilities: readonly Capability[] = []): Promise<unknown> => {
   const source = `export default (url, bus, config, sandbox) => {
     bus.addListener('*', async (message) => {

@@ -13,7 +13,7 @@ const credentials = (secret: string): { username: string; credential: string } =
   return { username, credential: createHmac('sha1', secret).update(username).digest('base64') };
 };
 
-/** A server that says that the client is at `mapped`; not a whole STUN server, but a true answer. */
+/** Starts a minimal STUN server that reports the client's address as `mapped`. */
 const liar = async (t: Test, address: string, mapped: (port: number) => number): Promise<string> => {
   const socket: Socket = createSocket('udp4');
   socket.on('message', (packet, { port, address: from }) => {

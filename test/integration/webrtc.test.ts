@@ -50,7 +50,7 @@ await t.test('two stubs connect, report every state, and carry messages both way
   t.same(said.map(({ value }) => value).filter((value, index, all) => value !== all[index - 1]), ['created', 'in-progress', 'live']);
   t.match(said.findLast(({ value }) => value === 'in-progress')?.body, { details: { answered: true } }, 'STB-5');
   t.same(handler.bus.statuses[0], { type: 'update', value: 'live', body: { value: 'live' } }, 'the handler itself');
-  // A set-up that the library lost is made once more; it has an address of its own.
+  // A set-up that the library lost is repeated, with an address of its own.
   const own = handler.bus.statuses.filter(({ body }) => body['connection'] === address);
   t.same(own.map(({ type, value }) => [type, value]), [['create', 'created'], ['update', 'in-progress'], ['update', 'live']]);
   const live = requester.bus.statuses.at(-1)!.body;
@@ -113,7 +113,7 @@ await t.test('a runtime that takes nothing holds up the sender, without loss and
   for (; sent < 10_000; sent++) {
     if (requester.bus.give(note(text)) !== undefined) break;
   }
-  // What is sent in one go waits in the sender; what the network takes beyond it is bounded by the window.
+  // Messages of one turn wait at the sender; the window bounds what the network takes.
   let backpressure: void | Promise<void>;
   const flood = (async () => {
     for (; sent < 10_000; sent++) {
@@ -225,7 +225,7 @@ await t.test('many runtimes are served at once, up to the limit', async (t) => {
   t.same(ends.sort(), ['failed', 'live', 'live', 'live', 'live', 'live']);
   await Promise.all(requesters.map(({ instance }) => instance.close?.()));
   await handler.instance.close?.();
-  // The side that was told goodbye keeps its peer until the other has closed the channel.
+  // The side that got the goodbye keeps its peer until the other side has closed the channel.
   for (const deadline = Date.now() + 5000; engine.size > 0 && Date.now() < deadline;) await new Promise((resolve) => { setImmediate(resolve); });
   t.equal(engine.size, 0, 'no peer connection is left');
 });

@@ -16,7 +16,7 @@ const murder = async (pid: number): Promise<void> => {
   await until(`process ${String(pid)} is gone`, () => !existsSync(`/proc/${String(pid)}`), 5000);
 };
 
-/** Breaks something, waits, and mends what isn't to mend itself. */
+/** Injects a fault, waits, and repairs what doesn't recover by itself. */
 export const inflict = async ({ network, parties, turn }: World, fault: Fault, signal: AbortSignal): Promise<void> => {
   const lasts = (ms: number): Promise<void> => pause(ms, undefined, { signal });
   switch (fault.kind) {

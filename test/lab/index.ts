@@ -1,8 +1,8 @@
 /**
- * The fault lab: real runtimes, a real domain server and a real TURN server, each in a network namespace of its own
- * behind routers that do what routers do, and then something breaks while numbered messages flow. It counts what was
- * lost, repeated and reordered, and how long traffic stood still. It is no benchmark and no unit test: it needs Linux,
- * root and some minutes. Nothing of it touches the machine's own interfaces, routes or rules.
+ * The fault lab: real runtimes, a real domain server and a real TURN server, each in a network namespace of its
+ * own behind routers with NAT. Something breaks while numbered messages flow. The lab counts lost, repeated and
+ * reordered messages, and how long traffic stood still. It is no benchmark and no unit test: it needs Linux,
+ * root and some minutes. It doesn't touch the machine's own interfaces, routes or rules.
  */
 export { LabMissing, leftovers, requireLab } from './namespaces.js';
 export { runScenario, type Result } from './runner.js';

@@ -1,25 +1,25 @@
-/** What a receipt says of a message (docs/cli.md, `msg send --receipt`). */
+/** The state that a receipt reports (docs/cli.md, `msg send --receipt`). */
 export type State = 'delivered' | 'relayed' | 'queued' | 'failed' | 'unknown';
 
 export interface Counts {
   readonly sent: number;
   readonly received: number;
-  /** Neither received, nor did its sender hear that it wasn't. */
+  /** Not received, and not reported to the sender as such. */
   readonly lost: number;
-  /** How many came more often than they were sent. */
+  /** Number of messages that came more often than they were sent. */
   readonly repeated: number;
   readonly reordered: number;
-  /** Not received, and its sender was told so, or that nobody knows. */
+  /** Not received, and reported to the sender as failed or unknown. */
   readonly refused: number;
-  /** Received, although its sender was told that it wasn't and won't be. */
+  /** Received although reported as failed. */
   readonly refusedAndReceived: number;
 }
 
-/** Keeps count of numbered messages: what was sent, what its sender heard of it, and what came. */
+/** Counts numbered messages: those sent, the receipts for them, and those received. */
 export class Ledger {
   readonly #count: number;
   readonly #store: boolean;
-  /** How often each number was given to a sender. */
+  /** Number of times that each number was given to a sender. */
   readonly #sendings = new Map<number, number>();
   readonly #acknowledged = new Set<number>();
   /** The last receipt of a number that was not acknowledged. */
@@ -27,13 +27,13 @@ export class Ledger {
   readonly #received: number[] = [];
   readonly #seen = new Set<number>();
 
-  /** @param store whether a message counts as acknowledged when it is kept on disk */
+  /** @param store true if a message kept on disk counts as acknowledged */
   constructor({ count, store = false }: { readonly count: number; readonly store?: boolean | undefined }) {
     this.#count = count;
     this.#store = store;
   }
 
-  /** Gives numbers to a sender. An earlier sender's refusal of them counts no longer: it was about another sending. */
+  /** Gives numbers to a sender. Forgets earlier refusals of them, which were about another sending. */
   sending(numbers: readonly number[]): void {
     for (const number of numbers) {
       this.#sendings.set(number, (this.#sendings.get(number) ?? 0) + 1);
@@ -41,7 +41,7 @@ export class Ledger {
     }
   }
 
-  /** Notes what a receipt says. @returns whether it acknowledges the message */
+  /** Records a receipt. @returns true if it acknowledges the message */
   receipt(number: number, state: State): boolean {
     if (state === 'delivered' || (state === 'queued' && this.#store)) {
       this.#acknowledged.add(number);
@@ -60,12 +60,12 @@ export class Ledger {
     return this.#acknowledged.size;
   }
 
-  /** Numbers without a receipt that acknowledges them, ascending. */
+  /** Numbers without an acknowledging receipt, ascending. */
   get unacknowledged(): number[] {
     return Array.from({ length: this.#count }, (_, index) => index + 1).filter((number) => !this.#acknowledged.has(number));
   }
 
-  /** How many were neither received nor refused. */
+  /** Number of messages neither received nor refused. */
   get missing(): number {
     return this.#count - new Set([...this.#seen, ...this.#refusals.keys()]).size;
   }
@@ -77,7 +77,7 @@ export class Ledger {
     const refused = [...this.#refusals];
     return {
       sent: this.#count, received: this.#seen.size, lost: this.missing,
-      // A number that was sent twice, because nobody knew, may arrive twice.
+      // A number that was sent twice, because its fate was unknown, may arrive twice.
       repeated: [...times].reduce((total, [number, came]) => total + Math.max(0, came - (this.#sendings.get(number) ?? 0)), 0),
       reordered: first.filter((number, index) => index > 0 && number < first[index - 1]!).length,
       refused: refused.filter(([number]) => !this.#seen.has(number)).length,

@@ -3,14 +3,14 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** What every namespace and folder of a lab is called: the prefix, and the process that it belongs to. */
+/** Prefix of the names of all namespaces and folders of a lab; the id of its process follows. */
 const PREFIX = 'pflab';
 const OWNED = new RegExp(`^${PREFIX}(\\d+)-`);
 
-/** Why the lab can't run on this machine. */
+/** The reason why the lab can't run on this machine. */
 export class LabMissing extends Error {}
 
-/** Runs a program to its end. @throws Error with what it said on stderr */
+/** Runs a program to its end. @throws Error with its stderr */
 export const run = (command: string, args: readonly string[], input?: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const child = execFile(command, args, { timeout: 20_000, maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
@@ -22,7 +22,7 @@ export const run = (command: string, args: readonly string[], input?: string): P
 
 const isAlive = (pid: number): boolean => existsSync(`/proc/${String(pid)}`);
 
-/** A network namespace: interfaces, routes, rules and processes that nothing outside of it sees. */
+/** A network namespace: interfaces, routes, rules and processes that are invisible outside. */
 export class Namespace {
   readonly name: string;
 
@@ -43,7 +43,7 @@ export class Namespace {
     }
   }
 
-  /** Lines for `ip`, each of them what stands after its name on a command line. @throws Error at the first that fails */
+  /** Runs lines of `ip` commands, each without the name `ip`. @throws Error at the first that fails */
   async ip(...lines: readonly string[]): Promise<void> {
     await run('ip', ['-n', this.name, '-batch', '-'], `${lines.join('\n')}\n`);
   }
@@ -56,17 +56,17 @@ export class Namespace {
     return run('ip', ['netns', 'exec', this.name, command, ...args]);
   }
 
-  /** Starts a program in it; the child's pid is the program's own. */
+  /** Starts a program in the namespace; the child's pid is the program's own. */
   spawn(command: string, args: readonly string[], init: { readonly env?: NodeJS.ProcessEnv; readonly stdio?: StdioOptions } = {}): ChildProcess {
     return spawn('ip', ['netns', 'exec', this.name, command, ...args], { stdio: 'pipe', ...init });
   }
 
-  /** Processes that run in it now. */
+  /** Returns the processes that run in it now. */
   async pids(): Promise<number[]> {
     return (await run('ip', ['netns', 'pids', this.name])).split('\n').filter(Boolean).map(Number);
   }
 
-  /** Removes it, and ends what still runs in it. @returns how many processes that were */
+  /** Removes it, and ends the processes that still run in it. @returns their number */
   async remove(): Promise<number> {
     return remove(this.name);
   }
@@ -85,14 +85,14 @@ const remove = async (name: string): Promise<number> => {
   return pids.length;
 };
 
-/** Two interfaces with a cable between them, each in a namespace. */
+/** Creates two interfaces joined by a cable, each in a namespace. */
 export const cable = (a: Namespace, nameA: string, b: Namespace, nameB: string): Promise<void> =>
   a.ip(`link add ${nameA} type veth peer name ${nameB} netns ${b.name}`);
 
-/** A folder that `leftovers` finds, should this process not live to remove it. */
+/** Returns the name of a folder that `leftovers` finds if this process can't remove it. */
 export const folderName = (name: string): string => join(tmpdir(), `${PREFIX}${String(process.pid)}-${name}-`);
 
-/** Removes what labs have left behind whose process is gone. @returns the names of the namespaces */
+/** Removes the remains of labs whose process is gone. @returns the names of the namespaces */
 export const leftovers = async (): Promise<string[]> => {
   const ownerIsGone = (name: string): boolean => {
     const owner = OWNED.exec(name)?.[1];
@@ -104,7 +104,7 @@ export const leftovers = async (): Promise<string[]> => {
   return names;
 };
 
-/** @throws LabMissing when namespaces, virtual cables or NAT can't be had here */
+/** @throws LabMissing if namespaces, virtual cables or NAT aren't available */
 export const requireLab = async (): Promise<void> => {
   if (process.platform !== 'linux') throw new LabMissing('the lab needs Linux');
   if (process.getuid?.() !== 0) throw new LabMissing('the lab needs root (network namespaces)');

@@ -7,28 +7,28 @@ import type { WireInit, WireQuality } from './wire.js';
 export type Side = 'a' | 'b';
 export const SIDES: readonly Side[] = ['a', 'b'];
 
-/** What a site's router does to what leaves it. */
+/** The NAT of a site's router. */
 export type Nat =
-  /** Nothing: it only forwards. */
+  /** No NAT: it only forwards. */
   | 'none'
-  /** Each inner port has one outer port; only who was sent to gets in. */
+  /** One outer port for each inner port. Packets get in only from addresses that were sent to. */
   | 'port-restricted'
   /** Another outer port for each receiver. */
   | 'symmetric';
 
 export interface SiteSpec {
   readonly nat: Nat;
-  /** Whether UDP may leave the site. @default true */
+  /** True if UDP may leave the site. @default true */
   readonly udp?: boolean;
-  /** Has a cable to the public network that isn't perfect, or can become so. @default a perfect one */
+  /** Quality of the cable to the public network, which can change later. @default a perfect cable */
   readonly wire?: WireQuality;
 }
 
-/** Addresses exist only in the lab's namespaces. */
+/** Addresses that exist only in the lab's namespaces. */
 export const PUBLIC = '10.99.0.1';
-/** What a NAT does shows only to one who is asked at two addresses. */
+/** A second public address: a NAT's behaviour shows only to a host that asks two addresses. */
 export const ALSO_PUBLIC = '10.99.0.2';
-/** Where the rest of the world would be: what is sent there is lost without a word, as private addresses are out there. */
+/** Stands for the rest of the world: packets to it are lost silently, like those to private addresses on the Internet. */
 const NOWHERE = '10.99.0.254';
 const NUMBER = { a: 1, b: 2 } as const;
 const outer = (side: Side): string => `10.99.0.1${String(NUMBER[side])}`;
@@ -57,7 +57,7 @@ export class Network {
     this.#namespaces.push(publicNetwork);
   }
 
-  /** @param name tells it from other networks of this process */
+  /** @param name unique among the networks of this process */
   static async make(name: string, sites: Readonly<Record<Side, SiteSpec>>): Promise<Network> {
     const network = new Network(name, await Namespace.make(`${name}-public`));
     try {
@@ -80,24 +80,24 @@ export class Network {
     return this.#routers.get(side)!;
   }
 
-  /** Pulls a host's cable, or plugs it in again: its router's end goes down, so the host sees it. */
+  /** Unplugs a host's cable, or plugs it in again. The router's end goes down, so the host notices. */
   cut(side: Side, isCut: boolean): Promise<void> {
     return this.router(side).ip(`link set inner ${isCut ? 'down' : 'up'}`);
   }
 
-  /** The router loses all UDP from now on, or no more. TCP goes on. */
+  /** Starts or stops dropping all UDP at the router. TCP goes on. */
   async blockUdp(side: Side, isBlocked: boolean): Promise<void> {
     await this.router(side).iptables(`${isBlocked ? '-I' : '-D'} FORWARD -p udp -j DROP`);
   }
 
-  /** A site's wire becomes better or worse. @throws Error where there is none */
+  /** Changes the quality of a site's wire. @throws Error if it has none */
   worsen(side: Side, { delayMs, loss }: WireQuality): void {
     const wire = this.#wires.get(side);
     if (wire === undefined) throw new Error(`site ${side} has no wire`);
     wire.stdin!.write(`${JSON.stringify({ delayMs, loss })}\n`);
   }
 
-  /** The host gets another address, as after it has changed its network. */
+  /** Gives the host another address, as after a change of network. */
   async readdress(side: Side): Promise<void> {
     this.#addresses += 1;
     await this.host(side).ip(
@@ -105,7 +105,7 @@ export class Network {
     );
   }
 
-  /** Removes all of it. @returns how many processes had to be ended in it, apart from the network's own. Idempotent. */
+  /** Removes the whole network. @returns the number of processes that had to be ended in it, apart from its own. Idempotent. */
   async remove(): Promise<number> {
     for (const wire of this.#wires.values()) {
       const gone = once(wire, 'close');
@@ -135,7 +135,8 @@ export class Network {
       `addr add ${outer(side)}/24 dev outer`, 'link set outer up', `addr add ${inner(side, 1)}/24 dev inner`, 'link set inner up', ...toNowhere('outer'),
     );
     await host.ip(`addr add ${inner(side, 2)}/24 dev eth0`, 'link set eth0 up', `route add default via ${inner(side, 1)}`);
-    // What nobody asked for is dropped before the router remembers it: otherwise it would keep its port from the host.
+    // Drops unsolicited packets before the router tracks them: otherwise it would keep their port from the
+    // host.
     await router.iptables('-A INPUT -i outer -p udp -j DROP');
     if (nat !== 'none') {
       await router.iptables(`-t nat -A POSTROUTING -o outer -j MASQUERADE${nat === 'symmetric' ? ' --random-fully' : ''}`);
@@ -144,13 +145,13 @@ export class Network {
     if (!udp) await this.blockUdp(side, true);
   }
 
-  /** A tunnel from the router to the public network, through a process that delays and loses. */
+  /** Creates a tunnel from the router to the public network, through a process that delays and drops frames. */
   async #longCable(side: Side, router: Namespace, quality: WireQuality): Promise<void> {
     const between = await this.#add(`wire-${side}`);
     const [net, port] = [`10.98.${String(NUMBER[side])}`, 5000 + NUMBER[side]];
     await cable(between, 'near', router, 'under');
     await cable(between, 'far', this.public, `under-${side}`);
-    // The tunnel takes 50 bytes of each frame; inside of it there are to be as many as on any cable.
+    // The tunnel takes 50 bytes of each frame; inside it, frames must have the usual size.
     await between.ip(`addr add ${net}.1/30 dev near`, 'link set near mtu 1600 up', `addr add ${net}.5/30 dev far`, 'link set far mtu 1600 up');
     await router.ip(`addr add ${net}.2/30 dev under`, 'link set under mtu 1600 up');
     await this.public.ip(`addr add ${net}.6/30 dev under-${side}`, `link set under-${side} mtu 1600 up`, `link add to-${side} mtu 1500 type vxlan id ${String(NUMBER[side])} remote ${net}.5 dstport ${String(port)}`);
@@ -162,8 +163,8 @@ export class Network {
   }
 
   /**
-   * The kernel leaves checksums, and the cutting of large packets, to the interface that they leave by. A virtual one
-   * does neither; what goes through a program in between has to be complete.
+   * Completes packets in software. The kernel leaves checksums and segmentation to the outgoing interface, but
+   * a virtual one does neither. Packets that pass through a program must be complete.
    */
   async #completePackets(): Promise<void> {
     for (const [namespace, device] of [[this.public, 'br0'], ...SIDES.map((side) => [this.host(side), 'eth0'] as const)] as const) {
@@ -173,7 +174,7 @@ export class Network {
     }
   }
 
-  /** The way to a site's own addresses, where its router doesn't hide them. */
+  /** Adds a route to a site's own addresses, if its router doesn't hide them. */
   async #routeTo(side: Side): Promise<void> {
     const other: Side = side === 'a' ? 'b' : 'a';
     for (const namespace of [this.public, this.router(other)]) await namespace.ip(`route add ${subnet(side)}/24 via ${outer(side)}`);

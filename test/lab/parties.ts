@@ -13,13 +13,13 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Whose runtime is at a site. */
+/** The user whose runtime is at a site. */
 export const USER: Readonly<Record<Side, string>> = { a: 'alice', b: 'bob' };
 const DOMAIN = 'lab.example';
 const DOMAIN_URL = `http://${PUBLIC}:9090`;
 const ICE_PORT = 3478;
 
-/** Whether a UDP socket of a process's network is bound to a port. */
+/** True if a UDP socket in a process's network namespace is bound to a port. */
 const isBound = (pid: number, port: number): boolean =>
   readFileSync(`/proc/${String(pid)}/net/udp`, 'utf8').includes(`:${port.toString(16).toUpperCase().padStart(4, '0')} `);
 
@@ -28,26 +28,26 @@ export class Parties {
   readonly #program = resolve(process.env['PROTOFLY_LAB_PROGRAM'] ?? 'bin/run.js');
   readonly #home = mkdtempSync(folderName('home'));
   readonly #children = new Set<ChildProcess>();
-  /** What the TURN server and the domain server share. */
+  /** The secret that the TURN server and the domain server share. */
   readonly #secret = randomBytes(16).toString('hex');
   #domainLog: string | undefined;
   #closed = false;
 
   constructor(private readonly network: Network) {}
 
-  /** Runs a command of the program at a site, or where the domain server is, to its end. */
+  /** Runs a command of the program to its end, at a site or at the domain server. */
   async run(where: Side | 'public', args: readonly string[]): Promise<Ran> {
     return ended(this.start(where, args));
   }
 
-  /** @throws Error when it ends with anything but 0 */
+  /** @throws Error if the exit code isn't 0 */
   async must(where: Side | 'public', args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.run(where, args);
     if (code !== 0) throw new Error(`protofly ${args.join(' ')} (${where}) ended with ${String(code)}: ${stderr.trim()}`);
     return stdout;
   }
 
-  /** Starts a command and leaves it running. @throws Error when the parties are being closed */
+  /** Starts a command and leaves it running. @throws Error if the parties are being closed */
   start(where: Side | 'public', args: readonly string[]): ChildProcess {
     if (this.#closed) throw new Error('the lab is being removed');
     return this.#start(where, args);
@@ -77,7 +77,7 @@ export class Parties {
     await this.must('public', ['domain', 'stop', '--name', DOMAIN]);
   }
 
-  /** STUN for all; a relay for those who know the secret. */
+  /** Starts the TURN server: STUN for all, a relay for clients that know the secret. */
   async startTurn(): Promise<void> {
     const log = openSync(this.#turnLog, 'a');
     const child = this.#keep(this.network.public.spawn('turnserver', [
@@ -88,7 +88,7 @@ export class Parties {
     await until('the TURN server listens', () => child.exitCode === null && isBound(child.pid!, ICE_PORT), 10_000);
   }
 
-  /** Starts a site's runtime, and has its hyperty `in` registered. */
+  /** Starts a site's runtime, and registers its hyperty `in`. */
   async startRuntime(side: Side): Promise<void> {
     await this.must(side, ['runtime', 'start', '--domain', DOMAIN_URL, '--user', USER[side], '--wait', '30s']);
     if (!(await this.must(side, ['hyperty', 'list', '--json'])).includes('"in"')) await this.must(side, ['hyperty', 'register', 'in']);
@@ -98,7 +98,7 @@ export class Parties {
     return (JSON.parse(await this.must(side, ['runtime', 'status', '--json'])) as { pid: number }).pid;
   }
 
-  /** The process in which the stubs of a kind run. */
+  /** Returns the process in which the stubs of a kind run. */
   async sandboxPid(side: Side, kind: 'p2p-handler' | 'msg-node'): Promise<number> {
     const { protostubs } = JSON.parse(await this.must(side, ['registry', 'list', '--json'])) as { protostubs: { kind: string; pid?: number }[] };
     const pid = protostubs.find((stub) => stub.kind === kind)?.pid;
@@ -106,7 +106,7 @@ export class Parties {
     return pid;
   }
 
-  /** Ends all in order. @returns what didn't end well, in words */
+  /** Ends all parties in order. @returns failures, in words */
   async close(): Promise<string[]> {
     this.#closed = true;
     const troubles: string[] = [];
@@ -124,7 +124,7 @@ export class Parties {
     return troubles;
   }
 
-  /** What the daemons have logged, by name. */
+  /** Returns the logs of all daemons, by name. */
   async logs(): Promise<Record<string, string>> {
     const logs: Record<string, string> = {};
     for (const side of SIDES) logs[USER[side]] = (await this.run(side, ['runtime', 'logs'])).stdout;
@@ -137,7 +137,7 @@ export class Parties {
     return join(this.#home, 'turn.log');
   }
 
-  /** Removes what the parties have stored. */
+  /** Removes the files of all parties. */
   remove(): void {
     rmSync(this.#home, { recursive: true, force: true });
   }
@@ -149,7 +149,7 @@ export class Parties {
   }
 }
 
-/** Everything that a child prints, and how it ended. */
+/** Resolves with a child's output and exit code when it has ended. */
 export const ended = (child: ChildProcess): Promise<Ran> =>
   new Promise((done, reject) => {
     let [stdout, stderr] = ['', ''];

@@ -1,7 +1,7 @@
 import type { Result } from './runner.js';
 import type { Tally } from './traffic.js';
 
-/** At most so many stretches are named; a path that flutters is counted instead. */
+/** Maximum number of stretches that are listed; if a path changes more often, they are counted. */
 const MAX_STRETCHES = 5;
 
 const pathsOf = ({ stretches }: Tally): string =>
@@ -22,7 +22,7 @@ const rowOf = ({ name, tallies, healedMs, doctor, objections }: Result): string[
   tallies.map(pathsOf).join(' / ') || '-', doctor ?? '-', objections.length === 0 ? 'held' : 'FAILED',
 ];
 
-/** The results as a Markdown table, and below it what wasn't as it is to be. */
+/** Formats the results as a Markdown table, followed by the objections. */
 export const report = (results: readonly Result[]): string => {
   const lines = [HEADER, HEADER.map(() => '---'), ...results.map(rowOf)].map((cells) => `| ${cells.join(' | ')} |`);
   const objections = results.flatMap(({ name, objections: all }) => all.map((text) => `${name}: ${text}`));

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { LabMissing, leftovers, requireLab, runScenario, SCENARIOS, type Result, type Scenario } from './index.js';
 import { report } from './report.js';
 
-/** Ends with this where the lab can't run: neither well nor badly. */
+/** Exit code if the lab can't run here: neither success nor failure. */
 const CANT_RUN = 77;
 const LOGS = 'dist/.build/lab-logs';
 const USAGE = 'npm run lab -- [--only NAME]… [--quick] [--json] [--list]   NAME may be the beginning of several names';
@@ -29,10 +29,13 @@ const main = async (): Promise<number> => {
   return interrupted.signal.aborted ? 130 : failed > 0 ? 1 : 0;
 };
 
-/** So many worlds wait for copies, and do nothing else, while another is played. */
+/** Maximum number of worlds that only wait for copies while another is played. */
 const MOST_WAITING = 2;
 
-/** Plays one after the other; what only waits for copies keeps none of them from beginning. @returns the results, in their order */
+/**
+ * Plays scenarios one after the other. A scenario that only waits for copies doesn't hold up the next.
+ * @returns the results, in order
+ */
 const playAll = async (wanted: readonly Scenario[], interrupted: AbortSignal): Promise<Result[]> => {
   const results: Promise<Result>[] = [];
   const waiting = new Set<Promise<Result>>();
@@ -56,7 +59,7 @@ const playAll = async (wanted: readonly Scenario[], interrupted: AbortSignal): P
   return Promise.all(results);
 };
 
-/** The logs of what failed go where the build keeps its own things. */
+/** Saves the logs of a failed scenario in the build's own folder. */
 const saveLogs = ({ name, logs }: Result): void => {
   if (logs === undefined) return;
   mkdirSync(LOGS, { recursive: true });

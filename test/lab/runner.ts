@@ -9,17 +9,17 @@ import { until } from '../support/until.js';
 export interface Result {
   readonly name: string;
   readonly what: string;
-  /** What wasn't as it is to be, in words; nothing: it passed. */
+  /** Deviations from the expected result, in words; empty if the scenario passed. */
   readonly objections: readonly string[];
   readonly tallies: readonly Tally[];
-  /** Of the first connection. */
+  /** Facts about the first connection. */
   readonly setUp?: { readonly ms: number; readonly pair: string };
-  /** How long after the fault the connection was there again, in milliseconds. */
+  /** Time from the fault to the new connection, in milliseconds. */
   readonly healedMs?: number;
-  /** What `p2p doctor` said, where it was asked. */
+  /** The verdict of `p2p doctor`, if it was asked. */
   readonly doctor?: string;
   readonly seconds: number;
-  /** Of the runtimes, when something was objected. */
+  /** Logs of the runtimes, if there are objections. */
   readonly logs?: Readonly<Record<string, string>>;
 }
 
@@ -29,22 +29,22 @@ interface Connection {
   readonly pair?: { readonly local: string; readonly remote: string };
 }
 
-/** How long a scenario may take, in milliseconds. */
+/** Maximum duration of a scenario, in milliseconds. */
 const LIMIT_MS = 180_000;
 
 const pairOf = ({ pair }: Connection): string => (pair === undefined ? '' : `${pair.local} - ${pair.remote}`);
 
-/** The live connection from a to b. */
+/** Returns the live connection from a to b. */
 const liveConnection = async (parties: Parties): Promise<Connection | undefined> => {
   const { code, stdout } = await parties.run('a', ['p2p', 'list', '--json']);
   return code === 0 ? (JSON.parse(stdout) as Connection[]).find(({ status }) => status === 'live') : undefined;
 };
 
-/** Which way a live connection goes; a relay is named in its pair. */
+/** Returns the path of a live connection; a relay is named in its pair. */
 const pathOf = (connection: Connection | undefined): Path =>
   connection === undefined ? 'msg-node' : / relay\b/.test(pairOf(connection)) ? 'relay' : 'direct';
 
-/** What `p2p doctor` says. */
+/** Returns the verdict of `p2p doctor`. */
 const askDoctor = async (parties: Parties): Promise<string> => {
   const { stdout, stderr } = await parties.run('a', ['p2p', 'doctor', `${USER.b}/in`, '--json']);
   const { verdict } = JSON.parse(stdout || '{}') as { verdict?: string };
@@ -66,7 +66,7 @@ const judgeTally = (tally: Tally, { standStillMs, path, traffic, mayRepeat = 0 }
   ];
 };
 
-/** What the whole of a scenario needs; the rest is its own. */
+/** The notes of a running scenario. */
 interface Notes {
   readonly objections: string[];
   tallies: Tally[];
@@ -75,7 +75,7 @@ interface Notes {
   doctor?: string;
 }
 
-/** Before anything breaks: the connection, and what the doctor says. */
+/** Examines the state before the fault: the connection, and the doctor's verdict. */
 const examine = async ({ parties }: World, scenario: Scenario, notes: Notes): Promise<void> => {
   if (scenario.path !== 'msg-node') {
     const { code, stdout, stderr } = await parties.run('a', ['p2p', 'connect', `${USER.b}/in`, '--timeout', '25s', '--json']);
@@ -89,11 +89,11 @@ const examine = async ({ parties }: World, scenario: Scenario, notes: Notes): Pr
   if (notes.doctor !== scenario.doctor) notes.objections.push(`the doctor says ${notes.doctor}, not ${scenario.doctor}`);
 };
 
-/** What a scenario takes part in. */
+/** The signals of a running scenario. */
 interface Course {
-  /** Aborts when the scenario is over, whether it was played to its end or not. */
+  /** Aborts when the scenario is over, even if it ended early. */
   readonly over: AbortSignal;
-  /** Is called when all has been sent and has come, and only copies are waited for. */
+  /** Called when everything has been sent and received, and only copies may still come. */
   readonly onQuiet: () => void;
 }
 
@@ -102,12 +102,12 @@ const play = async (world: World, scenario: Scenario, notes: Notes, { over, onQu
   await parties.startTurn();
   await parties.startDomain(world.turn);
   await Promise.all([parties.startRuntime('a'), parties.startRuntime('b')]);
-  // Where there can be no connection, messages needn't wait for that to be found out.
+  // If no connection is possible, messages needn't wait for that result.
   const examined = examine(world, scenario, notes);
   if (scenario.path !== 'msg-node') await examined;
   const flows = (scenario.both === true ? SIDES : SIDES.slice(0, 1)).map((from) => new Traffic({ parties, signal: over }, { from, spec: scenario.traffic }));
   const running = Promise.all(flows.map((flow) => flow.run()));
-  // What comes first ends the scenario; nobody waits for the other then.
+  // The first failure ends the scenario; then nobody awaits the other promise.
   for (const waiting of [examined, running]) waiting.catch(() => undefined);
   if (scenario.fault !== undefined) {
     await flows[0]!.reached(scenario.traffic.count / 4);
@@ -126,8 +126,9 @@ const play = async (world: World, scenario: Scenario, notes: Notes, { over, onQu
 };
 
 /**
- * Plays one scenario in a world of its own, of which nothing is left when this settles. Never rejects.
- * @param onQuiet is called when all has been sent and has come, and only copies are waited for: another may begin
+ * Plays one scenario in a world of its own, and removes the world before it settles. Never rejects.
+ * @param onQuiet called when everything has been sent and received, and only copies may still come: another
+ *   scenario may begin
  */
 export const runScenario = async (scenario: Scenario, interrupted: AbortSignal, onQuiet: () => void): Promise<Result> => {
   const started = Date.now();
@@ -147,9 +148,9 @@ export const runScenario = async (scenario: Scenario, interrupted: AbortSignal, 
   } catch (error) {
     notes.objections.push((error as Error).message);
   }
-  // No traffic begins anything in what is being removed.
+  // Stops the traffic, so that it starts nothing in a world that is being removed.
   ended.abort();
-  // Each step for itself: what one leaves behind the next may still remove.
+  // Runs each step on its own: a step may remove what a failed one left.
   const last = async (step: () => Promise<void> | void): Promise<void> => {
     try {
       await step();

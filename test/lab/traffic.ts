@@ -5,17 +5,17 @@ import type { Side } from './network.js';
 import { USER, type Parties } from './parties.js';
 
 export interface TrafficSpec {
-  /** How many numbered messages. */
+  /** Number of messages. */
   readonly count: number;
-  /** In how much time they are handed to the sender, in milliseconds. */
+  /** Time in which they are handed to the sender, in milliseconds. */
   readonly spanMs: number;
-  /** What each message holds besides its number, in bytes. @default 0 */
+  /** Size of a message besides its number, in bytes. @default 0 */
   readonly padding?: number;
-  /** The reader takes 64 KiB and then rests for so long, in milliseconds. @default 0 */
+  /** Pause of the reader after each 64 KiB, in milliseconds. @default 0 */
   readonly restMs?: number;
-  /** A sender that ends early is started again with what it has no receipt for. @default false */
+  /** Restarts a sender that ends early, with the messages that have no receipt. @default false */
   readonly retry?: boolean;
-  /** Sends with `--store`: what is kept on disk counts as acknowledged. @default false */
+  /** Sends with `--store`: messages kept on disk count as acknowledged. @default false */
   readonly store?: boolean;
 }
 
@@ -23,16 +23,16 @@ export interface Tally extends Counts {
   /** The longest time between two receipts, in milliseconds. */
   readonly stoodStillMs: number;
   readonly seconds: number;
-  /** The ways that messages took, one after the other. */
+  /** The paths that messages took, one after the other. */
   readonly stretches: readonly { readonly via: string; readonly count: number }[];
-  /** What the senders said when they ended with something else than 0. */
+  /** Errors of senders that ended with an exit code other than 0. */
   readonly senderErrors: readonly string[];
 }
 
-/** How long messages may take that have receipts and are not read yet, in milliseconds; those on somebody's disk longest. */
+/** Maximum time until messages with receipts are read, in milliseconds. Those on a disk take longest. */
 const DELIVERED_MS = 60_000;
 
-/** Calls back for each whole line of a child's stdout. @param restMs after each piece that was read */
+/** Calls back for each whole line of a child's stdout. @param restMs pause after each chunk, in milliseconds */
 const eachLine = (child: ChildProcess, onLine: (line: string) => void, restMs = 0): void => {
   let rest = '';
   const stdout = child.stdout!.setEncoding('utf8');
@@ -46,7 +46,7 @@ const eachLine = (child: ChildProcess, onLine: (line: string) => void, restMs = 
   });
 };
 
-/** Numbered messages from one site to the other, through pipes of the real program, and what became of them. */
+/** Sends numbered messages from one site to the other through pipes of the real program, and records their fate. */
 export class Traffic {
   readonly #parties: Parties;
   readonly #from: Side;
@@ -56,7 +56,7 @@ export class Traffic {
   readonly #senderErrors: string[] = [];
   readonly #waiting: { readonly receipts: number; readonly resolve: () => void }[] = [];
   readonly #started = Date.now();
-  /** Rejects when the scenario is over before its time. */
+  /** Rejects if the scenario ends early. */
   readonly #interrupted: Promise<never>;
   #lastReceipt: number | undefined;
   #lastReceived = 0;
@@ -84,17 +84,20 @@ export class Traffic {
     return this.#longestGap;
   }
 
-  /** Sends it all. Resolves when all was received, or nothing more is to be expected. @throws Error only when interrupted */
+  /** Sends everything. Resolves when all was received, or nothing more can be expected. @throws Error only if interrupted */
   run(): Promise<void> {
     return Promise.race([this.#run(), this.#interrupted]);
   }
 
-  /** Reads on until nothing has come for `quietMs`, and ends the reader. Call it after `run`. @throws Error only when interrupted */
+  /**
+   * Reads on until nothing has come for `quietMs`, then ends the reader. Call it after `run`.
+   * @throws Error only if interrupted
+   */
   settle(quietMs: number): Promise<Tally> {
     return Promise.race([this.#settle(quietMs), this.#interrupted]);
   }
 
-  /** Resolves when so many receipts have come, or the traffic has ended. */
+  /** Resolves after `receipts` receipts, or when the traffic has ended. */
   reached(receipts: number): Promise<void> {
     return new Promise((resolve) => {
       if (this.#closed || this.#ledger.acknowledged >= receipts) resolve();
@@ -129,7 +132,7 @@ export class Traffic {
     };
   }
 
-  /** Reads at the other site; a reader whose runtime ended begins anew. */
+  /** Reads at the other site. Restarts a reader whose runtime has ended. */
   async #read(): Promise<void> {
     for (let attempt = 0; !this.#closed && attempt < 200; attempt += 1) {
       const reader = this.#reader = this.#parties.start(this.#to, ['msg', 'tail', 'in', '--raw']);

@@ -1,19 +1,19 @@
 /**
- * A long and bad cable, as a process of its own: takes the datagrams in which two tunnel ends pack their Ethernet
- * frames, loses some, and hands the others on later, in their order. Its argument says which socket leads where; a line
- * of stdin how bad it is from then on.
+ * A long and lossy cable, as a process of its own. It takes the datagrams in which two tunnel ends pack their
+ * Ethernet frames, drops some, and forwards the others later, in order. Its argument says which socket leads
+ * where. Each line of stdin sets a new quality.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { createInterface } from 'node:readline';
 
 export interface WireQuality {
   readonly delayMs: number;
-  /** Share of the frames that are lost, each way. */
+  /** Share of frames lost, in each direction. */
   readonly loss: number;
 }
 
 export interface WireEnd {
-  /** Where this end's frames come in. */
+  /** Local address for this end's frames. */
   readonly address: string;
   readonly port: number;
   /** The tunnel end that it leads to. */

@@ -22,13 +22,13 @@ export interface Frame {
   readonly body?: { readonly code?: number; readonly value?: unknown; readonly [field: string]: unknown };
 }
 
-/** A program of somebody else's: it knows docs/control.md, a unix socket and JSON, and nothing of protofly's code. */
+/** A third-party program, written from docs/control.md without any of protofly's code: a unix socket and JSON. */
 export class Program {
   readonly #socket: Socket;
   readonly #pending = new Map<string, (answer: Answer) => void>();
   readonly #prefix = Math.random().toString(36).slice(2);
   #next = 1;
-  /** What isn't an answer to a question of this program. */
+  /** Called with frames other than answers to this program's requests. */
   onMessage: (frame: Frame) => void = () => undefined;
   address = 'mn:/client';
   runtime = '';
@@ -39,7 +39,7 @@ export class Program {
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop()!;
-      // An empty line says that the runtime closes the link.
+      // An empty line announces that the runtime closes the link.
       for (const line of lines) if (line !== '') this.#take(JSON.parse(line) as Frame);
     });
     socket.on('error', () => undefined).on('close', () => {
@@ -84,7 +84,7 @@ const dial = (path: string): Promise<Socket> =>
     const socket = connect(path, () => { socket.off('error', reject); resolve(socket); }).once('error', reject);
   });
 
-/** A socket to a path, connected; tries again while more wait at the path than the kernel lets. */
+/** Connects to a socket path. Retries while the socket's backlog is full. */
 export const connected = async (path: string): Promise<Socket> => {
   for (;;) {
     try {
@@ -120,7 +120,7 @@ export interface Stub {
   readonly status: string;
 }
 
-/** The runtime of a profile, as any program can ask it. */
+/** The runtime of a profile, as seen by any program. */
 export class Peer {
   #path: string | undefined;
 
@@ -131,7 +131,7 @@ export class Peer {
     return this.#path;
   }
 
-  /** Asks one thing of one of the runtime's own addresses. @throws Error when the answer is no success */
+  /** Sends a request to one of the runtime's own addresses. @throws Error unless the answer is a success */
   async ask<T>(component: 'ua' | 'registry', type: string, body: Record<string, unknown>): Promise<T> {
     const program = await Program.open(await this.socket());
     try {
@@ -167,7 +167,7 @@ export class Peer {
     return (await this.stubs()).find((stub) => stub.kind === kind)!.pid;
   }
 
-  /** The runtime's process and its sandboxes. */
+  /** Returns the ids of the runtime's process and its sandboxes. */
   async pids(): Promise<number[]> {
     const [{ pid }, stubs] = await Promise.all([this.status(), this.stubs()]);
     return [...new Set([pid, ...stubs.map((stub) => stub.pid)])];
@@ -193,7 +193,7 @@ export class Peer {
 export const untilAnswered = (what: string, holds: () => Promise<boolean>, ms?: number): Promise<void> =>
   until(what, () => holds().catch(() => false), ms);
 
-/** A command whose stdin the test feeds; it doesn't outlive the test. */
+/** Starts a command whose stdin the test feeds; killed after the test. */
 export const startFed = (t: Test, home: Home, profile: string, args: readonly string[]): ChildProcess => {
   const child = spawn(process.execPath, [BIN, ...args], {
     env: { PATH: process.env['PATH'] ?? '', PROTOFLY_HOME: home.path, PROTOFLY_PROFILE: profile }, stdio: ['pipe', 'pipe', 'pipe'],
@@ -203,7 +203,7 @@ export const startFed = (t: Test, home: Home, profile: string, args: readonly st
   return child;
 };
 
-/** What a child prints, line by line. */
+/** Collects a child's output line by line. */
 export class Lines {
   readonly all: string[] = [];
   readonly ended: Promise<number | null>;
@@ -237,7 +237,7 @@ export class Lines {
     return this.#stderr;
   }
 
-  /** Resolves when so many lines have come. */
+  /** Resolves when `count` lines have come. */
   reached(count: number): Promise<void> {
     const reached = new Promise<void>((resolve, reject) => { this.#waiting.push({ count, resolve, reject }); });
     reached.catch(() => undefined);
@@ -245,10 +245,10 @@ export class Lines {
   }
 }
 
-/** `seq FIRST LAST`. */
+/** Returns the output of `seq FIRST LAST`. */
 export const seq = (last: number, first = 1): string => Array.from({ length: last - first + 1 }, (_, index) => `${String(first + index)}\n`).join('');
 
-/** What is wrong with lines that should be `seq`: nothing, or in words what was lost, repeated or reordered. */
+/** Compares lines with the output of `seq`. Describes what was lost, repeated or reordered; empty if nothing was. */
 export const faultsIn = (lines: readonly string[], last: number): string[] => {
   const numbers = lines.map(Number);
   const seen = new Set(numbers);
@@ -263,12 +263,12 @@ export const faultsIn = (lines: readonly string[], last: number): string[] => {
 
 export const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
 
-/** What the kernel says of a process. */
+/** Figures of a process from the kernel. */
 export const rssOf = (pid: number): number => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))![1]) * 1024;
 export const threadsOf = (pid: number): number => readdirSync(`/proc/${String(pid)}/task`).length;
 export const descriptorsOf = (pid: number): number => readdirSync(`/proc/${String(pid)}/fd`).length;
 
-/** Kills a process the hard way and waits until the kernel has forgotten it. */
+/** Kills a process with SIGKILL and waits until it is gone. */
 export const murder = async (pid: number): Promise<void> => {
   process.kill(pid, 'SIGKILL');
   await until(`process ${String(pid)} is gone`, () => {
@@ -286,7 +286,7 @@ export interface World {
   readonly bob: Peer;
 }
 
-/** A domain and two runtimes in it, all live; alice has the hyperty `out`. */
+/** Starts a domain and two live runtimes in it; alice has the hyperty `out`. */
 export const withWorld = async (home: Home): Promise<World> => {
   const url = await home.domain();
   await Promise.all([home.runtime('alice', url), home.runtime('bob', url)]);

@@ -1,6 +1,6 @@
 /**
- * tap has every node process that a test starts load a module of its own. A sandbox's permissions refuse that, and a
- * command line under test is to be as it is. Importing this leaves the processes that a test starts alone.
+ * Stops tap from loading a module of its own into each node process that a test starts. A sandbox's permissions
+ * would refuse that module, and a command line under test must stay unchanged. Importing this file is enough.
  */
 const state = (globalThis as Record<symbol, unknown>)[Symbol.for('process-on-spawn@*:singletonId')] as { readonly listeners: unknown[] } | undefined;
 if (state !== undefined) state.listeners.length = 0;

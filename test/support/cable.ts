@@ -2,14 +2,14 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { Test } from 'tap';
 
-/** What lies between a server and clients that connect to `url` instead. */
+/** A breakable connection between a server and clients that connect to `url` instead. */
 export interface Cable {
   readonly url: string;
-  /** From now on nothing comes through, and nobody is told. */
+  /** Drops everything from now on, without closing anything. */
   cut(): void;
 }
 
-/** A cable to the server at `url`; it goes with the test. */
+/** Creates a cable to the server at `url`; removed after the test. */
 export const cableTo = async (t: Test, url: string): Promise<Cable> => {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (near) => {

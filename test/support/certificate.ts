@@ -1,4 +1,4 @@
-/** A certificate for localhost and 127.0.0.1 that signs itself, valid for a hundred years, and its key. For tests alone. */
+/** A self-signed certificate for localhost and 127.0.0.1, valid for a hundred years, and its key. For tests only. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBnDCCAUGgAwIBAgIUF2H71r5IiavfwCl/VGUNQ6gb+yMwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODIzNDYyN1oYDzIxMjYxMTA0

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 
-/** The command line as its users have it: the real program, as a child process, in a home of its own. */
+/** Path of the real program, as its users run it. */
 export const BIN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 const DEV = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
 
@@ -19,7 +19,7 @@ export interface Ran {
 
 export interface RunInit {
   readonly profile?: string;
-  /** What stdin holds. @default nothing */
+  /** Content of stdin. @default nothing */
   readonly input?: string | Buffer;
   readonly env?: Readonly<Record<string, string>>;
   /** Runs bin/dev.js, which takes no short cuts. */
@@ -38,7 +38,7 @@ export interface Home {
   runtime(profile: string, url: string, ...flags: readonly string[]): Promise<void>;
 }
 
-/** Everything that is printed by a child, and how it ended. */
+/** Resolves with a child's output and exit code when it has ended. */
 export const ended = (child: ChildProcess): Promise<Ran> =>
   new Promise((resolve, reject) => {
     let stdout = '';
@@ -48,7 +48,7 @@ export const ended = (child: ChildProcess): Promise<Ran> =>
     child.once('error', reject).once('close', (code) => { resolve({ code, stdout, stderr }); });
   });
 
-/** Resolves when a condition holds that nobody tells of; fails after ten seconds. */
+/** Polls until a condition holds; fails after ten seconds. */
 export const eventually = async (holds: () => boolean | Promise<boolean>): Promise<void> => {
   for (const end = Date.now() + 10_000; !(await holds()); ) {
     if (Date.now() > end) throw new Error('it did not come true within 10 s');
@@ -56,7 +56,10 @@ export const eventually = async (holds: () => boolean | Promise<boolean>): Promi
   }
 };
 
-/** A home of its own, in which nothing runs when the test has ended. @param bin the program @default that of this working copy */
+/**
+ * Creates a home folder for one test, and ends everything in it after the test.
+ * @param bin the program; @default that of this working copy
+ */
 export const withHome = (t: Test, bin: string = BIN): Home => {
   const path = mkdtempSync(join(tmpdir(), 'pf-'));
   const running = new Set<ChildProcess>();

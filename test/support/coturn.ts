@@ -7,11 +7,11 @@ import type { Test } from 'tap';
 import { systemClock } from '../../src/protocol/index.js';
 import { StunSocket } from '../../src/runtime/p2p/stun/index.js';
 
-/** Why tests with a TURN server are left out here, or false. */
+/** Returns the reason to skip tests that need a TURN server, or false. */
 export const withoutCoturn = (): string | false =>
   spawnSync('turnserver', ['--version']).error === undefined ? false : 'coturn (turnserver) is not installed';
 
-/** Not the address of the peers: what one lets in at its relay it lets in by address, and then theirs would be among them. */
+/** Differs from the peers' address: relays admit senders by address, so a shared address would admit the peers themselves. */
 const HOST = '127.0.0.2';
 
 export interface Coturn {
@@ -30,7 +30,7 @@ const freePort = (): Promise<number> =>
     });
   });
 
-/** A real STUN and TURN server on a loopback port, which takes credentials made with `secret`; ended with the test. */
+/** A real STUN and TURN server on a loopback port. It accepts credentials made with `secret`. Stopped after the test. */
 export const startCoturn = async (t: Test, secret = 'test-secret'): Promise<Coturn> => {
   const folder = mkdtempSync(join(tmpdir(), 'pf-turn-'));
   const port = await freePort();

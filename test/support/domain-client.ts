@@ -1,6 +1,6 @@
 import { WebSocket } from 'ws';
 
-/** A frame as it came: nothing of ours has looked at it. */
+/** A frame as received, without any of our parsing. */
 export interface Frame {
   readonly id: number | string;
   readonly type: string;
@@ -9,13 +9,13 @@ export interface Frame {
   readonly body?: Record<string, unknown> & { readonly code?: number };
 }
 
-/** How a client's connection, or its session over HTTP, ended. */
+/** The end of a client's connection, or of its session over HTTP. */
 export interface Ended {
   readonly code: number;
   readonly reason: string;
 }
 
-/** A program that nobody here wrote, whatever it speaks: what it sent, asked and received. */
+/** A third-party client over any protocol: records what it sent, asked and received. */
 export abstract class Client {
   readonly runtime: string;
   readonly received: Frame[] = [];
@@ -36,9 +36,9 @@ export abstract class Client {
     return this.#ended !== undefined;
   }
 
-  /** Sends a frame, or what isn't one. */
+  /** Sends a frame, or any other value. */
   abstract send(frame: unknown): void;
-  /** Drops the connection without a word. */
+  /** Drops the connection without a goodbye. */
   abstract vanish(): Promise<void>;
 
   protected take(frame: Frame): void {
@@ -60,7 +60,7 @@ export abstract class Client {
     this.#wake();
   }
 
-  /** Opens a session on what is connected. */
+  /** Opens a session on the connection. */
   async openSession(): Promise<this> {
     const answer = await this.ask('open', 'mn:/session');
     if (answer.body?.code !== 200) throw new Error(`open: ${JSON.stringify(answer)}`);
@@ -76,12 +76,12 @@ export abstract class Client {
     return answer;
   }
 
-  /** The code of the response. */
+  /** Sends a request and returns the code of its response. */
   async code(type: string, to: string | string[], body?: unknown, from = this.runtime): Promise<number | undefined> {
     return (await this.ask(type, to, body, from)).body?.code;
   }
 
-  /** Takes the first frame that fits, now or when it comes. */
+  /** Removes and returns the first frame that fits, now or when it comes. */
   async next(fits: (frame: Frame) => boolean): Promise<Frame> {
     for (;;) {
       const at = this.received.findIndex(fits);
@@ -103,7 +103,7 @@ export abstract class Client {
 
 const domainOf = (runtime: string): string => runtime.split('/')[2] ?? '';
 
-/** A WebSocket and JSON. */
+/** A client over a WebSocket with JSON. */
 export class DomainClient extends Client {
   readonly ws: WebSocket;
 

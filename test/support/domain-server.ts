@@ -13,7 +13,7 @@ export const temporaryFolder = (t: Test): string => {
   return path;
 };
 
-/** A domain server `a.example` on a free port, which ends with the test. */
+/** Starts a domain server `a.example` on a free port; closed after the test. */
 export const startServer = async (t: Test, init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store; logged: string[] }> => {
   const logged: string[] = [];
   const server = new DomainServer({ store, clock: systemClock, log: (text, details) => { if (details?.['error'] !== undefined) logged.push(`${text}: ${String(details['error'])}`); } }, { name: 'a.example', ...init });

@@ -20,11 +20,11 @@ export interface Figures {
 
 export const show = ({ count, p50, p99, worst }: Figures): string => `${String(count)} requests, p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, worst ${worst.toFixed(1)} ms`;
 
-/** A daemon's bus with two clients on it, whose requests are what an attack may disturb. */
+/** A daemon's bus with two clients. An attack may disturb the requests between them. */
 export class Scene {
   readonly bus = new MessageBus({ clock: systemClock }, { maxWaiting: 100 });
   readonly lines: string[] = [];
-  /** What came from stubs, by receiver. */
+  /** Messages from stubs, by receiver. */
   readonly heard = new Map<string, Message[]>();
   readonly #waiting = new Set<() => void>();
   #asker: ReturnType<typeof memoryPair<Message>>[0];
@@ -47,7 +47,7 @@ export class Scene {
     this.#asker = asker;
   }
 
-  /** A sandbox process whose log is kept. */
+  /** Starts a sandbox process whose log is kept. */
   async sandbox(t: Test, name: string): Promise<Sandbox> {
     const sandbox = await processSandbox({
       log: (level, text) => { this.lines.push(`${level} ${text}`); this.#wake(); },
@@ -62,7 +62,7 @@ export class Scene {
     const source = await readFile(new URL(`./hostile-stubs/${file}.js`, import.meta.url), 'utf8');
     const config = { runtimeURL: RUNTIME, carriedFrom: CARRIED_FROM, carriedTo: CARRIED_TO, forgedFrom: FORGED_FROM, own };
     const stub = await sandbox.deploy({ url, source, config, capabilities: ['websocket', 'http', 'tcp'], servers: [own] });
-    // As a registry does: what a stub says in the name of a program that is here is refused, and held against it.
+    // As a registry does: refuses messages in the name of a local program, and counts them as violations.
     stub.link.receive((message) => {
       if (message.from === FORGED_FROM) stub.misbehaved('forges senders');
       else if (!isWithin(message.from, url) && message.from !== CARRIED_FROM) stub.misbehaved('speaks for strangers');
@@ -73,7 +73,7 @@ export class Scene {
     return stub;
   }
 
-  /** Requests from one client to the other, one after the other, until `end` settles, and for 300 at least. */
+  /** Measures requests between the clients, one after the other, until `end` settles, and at least 300. */
   async measure(end: Promise<unknown>): Promise<Figures> {
     const times: number[] = [];
     let going = true;
@@ -93,7 +93,7 @@ export class Scene {
     return { count: times.length, p50: at(0.5), p99: at(0.99), worst: at(1) };
   }
 
-  /** Waits until `look` says so; looks again whenever something was heard or logged. */
+  /** Waits until `look` returns true. Checks again whenever a message or a log line comes. */
   async until(look: () => boolean): Promise<void> {
     while (!look()) await new Promise<void>((resolve) => { this.#waiting.add(resolve); });
   }
@@ -102,7 +102,7 @@ export class Scene {
     return this.heard.get(address)?.length ?? 0;
   }
 
-  /** How many logged lines hold this. */
+  /** Returns the number of logged lines that contain `part`. */
   logged(part: string): number {
     return this.lines.filter((line) => line.includes(part)).length;
   }

@@ -1,10 +1,10 @@
 import type { Clock } from '../../src/protocol/index.js';
 
-/** A clock that stands still until it is told to go on. */
+/** A clock that a test advances by hand. */
 export class ManualClock implements Clock {
   #now = 1_000_000;
   #next = 1;
-  /** How far the date is ahead of steady time. */
+  /** Offset of the date from steady time, in milliseconds. */
   #ahead = 0;
   readonly #timers = new Map<number, { readonly at: number; readonly run: () => void }>();
 
@@ -16,7 +16,7 @@ export class ManualClock implements Clock {
     return this.#now + this.#ahead;
   }
 
-  /** Somebody sets the machine's clock forward, or back. */
+  /** Moves the machine's date forward or back. */
   setBy(milliseconds: number): void {
     this.#ahead += milliseconds;
   }
@@ -31,12 +31,12 @@ export class ManualClock implements Clock {
     return { cancel: () => { this.#timers.delete(id); } };
   }
 
-  /** Time passes, and nothing runs: what fell due meanwhile is late. */
+  /** Advances the time without running timers: those that fall due are late. */
   stall(milliseconds: number): void {
     this.#now += milliseconds;
   }
 
-  /** Lets time pass; what falls due runs in its order. */
+  /** Advances the time and runs due timers in order. */
   advance(milliseconds: number): void {
     const end = this.#now + milliseconds;
     for (;;) {
@@ -50,7 +50,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Lets everything run that waits for nothing but its turn. */
+/** Lets everything run that needs only turns of the event loop. */
 export const turns = async (count = 20): Promise<void> => {
   for (let turn = 0; turn < count; turn += 1) await new Promise<void>((resolve) => { setImmediate(resolve); });
 };

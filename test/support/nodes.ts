@@ -10,7 +10,7 @@ import { Node } from '../../src/library/index.js';
 import { processSandbox, Runtime, type RuntimeComponents, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 
-/** A domain server on a free port, with the stubs of this package in its catalogue; closed with the test. */
+/** Starts a domain server on a free port, with the stubs of this package in its catalogue; closed after the test. */
 export const startDomain = async (t: Test, name = 'localhost', init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
   const server = new DomainServer({ store, clock: systemClock }, { name, ...init });
   const url = await server.start();
@@ -22,15 +22,15 @@ export interface TestRuntime {
   readonly runtime: Runtime;
   readonly node: Node;
   readonly store: Store;
-  /** What it logged, one text an entry. */
+  /** Its log entries, one text each. */
   readonly log: readonly string[];
-  /** What a program can ask of the runtime. */
+  /** The runtime as its programs see it. */
   readonly view: RuntimeView;
-  /** Another program of the same runtime. */
+  /** Creates another program of the same runtime. */
   readonly program: () => Promise<Node>;
 }
 
-/** A runtime in this process, with sandboxes that are processes; live, and stopped with the test. */
+/** Starts a live runtime in this process, whose sandboxes are processes; stopped after the test. */
 export const startTestRuntime = async (
   t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Partial<Pick<RuntimeComponents, 'interfaces' | 'log'>> = {},
 ): Promise<TestRuntime> => {

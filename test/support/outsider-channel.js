@@ -1,5 +1,5 @@
-// The WebRTC end of an outsider (outsider.ts), in a process of its own: the library may crash when it is unloaded, and
-// this process ends without unloading it. Talks to its parent in IPC messages.
+// The WebRTC end of an outsider (outsider.ts), in a process of its own: the library may crash when it is
+// unloaded, and this process ends without unloading it. Talks to its parent in IPC messages.
 import nodeDataChannel from 'node-datachannel';
 
 const peer = new nodeDataChannel.PeerConnection('outsider', { iceServers: [], bindAddress: '127.0.0.1', disableFingerprintVerification: true });
@@ -25,14 +25,14 @@ process.on('message', ({ what, value }) => {
     else if (what === 'text') channel.sendMessage(value);
     else if (what === 'bytes') channel.sendMessageBinary(Buffer.from(value, 'base64'));
     else if (what === 'close') {
-      // The channel's end has to be acknowledged before the library is gone.
+      // The channel's end must be acknowledged before the library is gone.
       channel.onClosed(() => { peer.close(); });
       peer.onStateChange((state) => { if (state === 'closed') setTimeout(end, 100); });
       channel.close();
       setTimeout(end, 1000);
     }
   } catch {
-    // The other side has closed the channel, which is its right.
+    // The other side may close the channel at any time.
     tell('refused');
   }
 });

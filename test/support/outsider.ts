@@ -7,15 +7,15 @@ import type { Answer, Frame } from './acceptance.js';
 type Draft = Omit<Frame, 'id'> & { readonly id?: number | string };
 
 /**
- * A runtime of somebody else's, as docs/protocol.md describes one: a session with the message node over a plain
- * WebSocket, and a WebRTC library. Nothing of protofly's code.
+ * A third-party runtime, written from docs/protocol.md without any of protofly's code: a session with the
+ * message node over a plain WebSocket, and a WebRTC library.
  */
 export class Outsider {
   readonly runtime: string;
   readonly #socket: WebSocket;
   readonly #pending = new Map<string, (answer: Answer) => void>();
   #next = 1;
-  /** Requests that come through the message node. */
+  /** Called with requests that come through the message node. */
   onRequest: (frame: Frame) => void = () => undefined;
 
   private constructor(socket: WebSocket, runtime: string) {
@@ -55,13 +55,13 @@ export class Outsider {
     this.post({ id, type: 'response', from: to, to: from, body: { ...body, code } });
   }
 
-  /** The P2P handler of a user's runtime, as the domain registry has it. */
+  /** Returns the P2P handler of a user's runtime, from the domain registry. */
   async handlerOf(user: string): Promise<string> {
     const { value } = await this.ask('domain://registry.localhost', 'read', { resource: `user://localhost/${user}` });
     return (Object.values(value as Record<string, { p2pHandler?: string }>).find(({ p2pHandler }) => p2pHandler !== undefined))!.p2pHandler!;
   }
 
-  /** Sets up a connection as a requester does. @throws Error when it is refused */
+  /** Sets up a connection as a requester does. @throws Error if it is refused */
   async connect(handler: string, fields: Record<string, unknown> = {}): Promise<OutsideConnection> {
     const stub = `${this.runtime}/p2prequester/${String(this.#next++)}`;
     const connection = new OutsideConnection();
@@ -78,7 +78,7 @@ export class Outsider {
     }
   }
 
-  /** P2P-1 to P2P-4 with whatever object. @returns the SDP of the handler's answer @throws Error when it is refused */
+  /** Runs P2P-1 to P2P-4 with any object. @returns the SDP of the handler's answer @throws Error if it is refused */
   async negotiate(stub: string, handler: string, value: unknown): Promise<string> {
     const allocated = await this.ask('domain://msg-node.localhost/address-allocation', 'create', { scheme: 'connection', value: { number: 1 } });
     const [url] = (allocated.value as { allocated: string[] }).allocated;
@@ -112,9 +112,9 @@ export class OutsideConnection {
   readonly #pending = new Map<string, (frame: Frame) => void>();
   readonly offer: Promise<string>;
   #next = 1;
-  /** Is told of each frame that isn't text. */
+  /** Called with each binary frame. */
   onBytes: (frame: Buffer) => void = () => undefined;
-  /** Requests that come over it in `rethink/1` frames. */
+  /** Called with requests that come over the channel in `rethink/1` frames. */
   onRequest: (frame: Frame) => void = () => undefined;
 
   constructor() {

@@ -11,7 +11,7 @@ export interface PackageInit {
   readonly version?: string;
   readonly source?: string;
   readonly encoding?: 'utf-8' | 'base64';
-  /** Over what the descriptor says otherwise, before it is signed. */
+  /** Overrides fields of the descriptor before it is signed. */
   readonly change?: Partial<Descriptor>;
 }
 
@@ -24,7 +24,7 @@ export interface SignedPackage {
 export const DOMAIN = 'a.example';
 export const stubAddress = (name = 'default', domain = DOMAIN): Address => catalogueAddress(domain, 'protocolstub', name);
 
-/** A package as a domain's publisher signs it. */
+/** Creates a package signed by a domain's publisher. */
 export const signedPackage = async (key: PublisherKey, { domain = DOMAIN, name = 'default', version = '1', source = 'export default () => ({});', encoding = 'utf-8', change = {} }: PackageInit = {}): Promise<SignedPackage> => {
   const code = parseSourcePackage({ sourceCodeClassname: name, sourceCode: encoding === 'base64' ? Buffer.from(source).toString('base64') : source, encoding });
   const hash = contentHash(sourceBytes(code));
@@ -35,7 +35,7 @@ export const signedPackage = async (key: PublisherKey, { domain = DOMAIN, name =
   return { descriptor: await signDescriptor(descriptor, key), source: await signSource(code, key), hash };
 };
 
-/** What a domain says of itself that has these keys, each endorsed by the one that follows it in the list. */
+/** Creates the description of a domain with these keys. Each key is endorsed by the one after it in the list. */
 export const infoOf = async (keys: readonly PublisherKey[], { domain = DOMAIN, endorsed = true }: { readonly domain?: string; readonly endorsed?: boolean } = {}): Promise<DomainInfo> => {
   const [current] = keys;
   const publisherKeys = await Promise.all(keys.map(async (key, at) => {
@@ -48,22 +48,22 @@ export const infoOf = async (keys: readonly PublisherKey[], { domain = DOMAIN, e
 export interface Shop {
   readonly url: string;
   key: PublisherKey;
-  /** What `/.well-known/protofly` says. */
+  /** The content of `/.well-known/protofly`. */
   info: DomainInfo;
-  /** Paths that were asked for, in their order. */
+  /** Requested paths, in order. */
   readonly asked: string[];
-  /** By path below `/.well-known/`; what isn't a string is sent as JSON. */
+  /** Files by path below `/.well-known/`; values other than strings are sent as JSON. */
   readonly files: Map<string, unknown>;
-  /** Answers a request itself by returning true. */
+  /** Handles a request itself if it returns true. */
   answer: ((path: string, request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
   /** Offers a package. */
   offer(made: SignedPackage): void;
-  /** Takes no more requests, or takes them again at the same address. */
+  /** `shut` takes no more requests; `open` takes them again at the same address. */
   shut(): Promise<void>;
   open(): Promise<void>;
 }
 
-/** A catalogue that serves whatever it is told to, over real HTTP; closed with the test. */
+/** A scripted catalogue over real HTTP; closed after the test. */
 export const openShop = async (t: Test): Promise<Shop> => {
   const server = createServer((request, response) => {
     const path = (request.url ?? '').replace('/.well-known/', '');

@@ -1,4 +1,4 @@
-/** Runs in place of a sandbox's entry: tells what a process with the permissions of a sandbox may do. */
+/** Runs in place of a sandbox's entry point. Reports what a process with a sandbox's permissions may do. */
 const attempt = async (name, run) => {
   try {
     await run();

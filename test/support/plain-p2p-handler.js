@@ -1,7 +1,7 @@
 /**
- * A P2P handler stub in the manner of stubs that know nothing of protofly: it reports of a connection `value` and
- * `resource` and no more, has no ports, speaks `rethink/1`, and tells its connections apart by `body.peer`.
- * `manner` in its configuration: `plain`; `mute`, which never reports a connection; `deaf`, which drops what comes.
+ * A P2P handler stub that knows nothing of protofly. It reports only `value` and `resource` of a connection,
+ * has no ports, speaks `rethink/1`, and distinguishes its connections by `body.peer`. `manner` in its
+ * configuration: `plain`; `mute`, which never reports a connection; `deaf`, which drops received messages.
  */
 class PlainHandler {
   constructor(url, bus, config, sandbox) {

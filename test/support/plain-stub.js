@@ -1,6 +1,6 @@
 /**
- * A message-node stub in the manner of stubs that know nothing of protofly: a class, the global WebSocket, timers and
- * console, and `activate(url, bus, config)`.
+ * A message-node stub that knows nothing of protofly: a class, the global WebSocket, timers, console, and
+ * `activate(url, bus, config)`.
  */
 class PlainProtoStub {
   constructor(url, bus, config) {

@@ -2,15 +2,15 @@ import type { Test } from 'tap';
 import { DomainClient, type Client } from './domain-client.js';
 import { RestClient } from './rest-client.js';
 
-/** A way in which clients speak to a message node. */
+/** A protocol between clients and a message node. */
 export interface Protocol {
   readonly name: string;
-  /** Without a session. */
+  /** Connects without a session. */
   connect(url: string, runtime: string): Promise<Client>;
   open(url: string, runtime: string): Promise<Client>;
-  /** Whether a session lives on one connection, so that a second one with its token ends that. */
+  /** True if a session lives on one connection, so that a second connection with its token ends the first. */
   readonly connected: boolean;
-  /** What a client sees when the node ends its connection for this reason. */
+  /** Returns the client's view of its end, if the node ends its connection for this reason. */
   ended(reason: RegExp): { readonly code: number; readonly reason?: RegExp };
 }
 
@@ -34,10 +34,10 @@ export const PROTOCOLS: readonly Protocol[] = [
   rest('REST with an event stream', 'stream'),
 ];
 
-/** For servers in tests with clients that vanish: over HTTP that shows by their silence. */
+/** Server settings for tests with clients that vanish: over HTTP, only silence shows that. */
 export const SOON_AWAY = { rest: { idleMs: 500 } } as const;
 
-/** One test for each protocol. */
+/** Declares one test for each protocol. */
 export const forEachProtocol = (t: Test, title: string, run: (t: Test, protocol: Protocol) => Promise<void>): void => {
   for (const protocol of PROTOCOLS) void t.test(`${title} (${protocol.name})`, (t) => run(t, protocol));
 };

@@ -2,7 +2,7 @@ import { Client, type Frame } from './domain-client.js';
 
 type Receiving = 'poll' | 'stream';
 
-/** What an event stream's bytes say, event by event. */
+/** Parses the events of an event stream. */
 export async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<{ readonly id: number; readonly data: string }[]> {
   let rest = '';
   for await (const text of body.pipeThrough(new TextDecoderStream())) {
@@ -21,7 +21,7 @@ const isSessionRequest = (frame: unknown): frame is Frame => {
   return to === 'mn:/session' && typeof type === 'string' && SESSION_TYPES.has(type.toLowerCase());
 };
 
-/** HTTP requests and JSON: `fetch` and nothing else. It acknowledges what it gets, and numbers its POSTs. */
+/** A client with plain HTTP requests and JSON, using only `fetch`. It acknowledges received messages and numbers its POSTs. */
 export class RestClient extends Client {
   readonly #url: string;
   readonly #receiving: Receiving;
@@ -40,7 +40,7 @@ export class RestClient extends Client {
     this.#receiving = receiving;
   }
 
-  /** Nothing happens before its first request. */
+  /** Creates a client. It sends nothing before its first request. */
   static connect(url: string, runtime: string, receiving: Receiving): RestClient {
     return new RestClient(url, runtime, receiving);
   }
@@ -65,7 +65,7 @@ export class RestClient extends Client {
     return fetch(`${this.#url}/rest/${path}`, { ...init, headers: { ...authorization, ...init.headers }, signal: this.#abort.signal });
   }
 
-  /** One POST after the other, with whatever has gathered. */
+  /** Posts gathered messages, one POST after the other. */
   async #post(): Promise<void> {
     if (this.#posting) return;
     this.#posting = true;
@@ -94,7 +94,7 @@ export class RestClient extends Client {
     const type = frame.type.toLowerCase();
     if (response.status === 200 && type !== 'close') {
       this.token = type === 'open' ? String(answer.body['runtimeToken']) : frame.from.slice(frame.from.lastIndexOf('/') + 1);
-      // What a token's messages and POSTs are numbered with begins with it.
+      // The numbers of messages and POSTs start anew with each token.
       if (type === 'open') [this.#cursor, this.#acknowledged, this.#batch] = [0, 0, 0];
       else this.#batch = Math.max(this.#batch, Number(answer.body['batch']));
     }
@@ -142,7 +142,7 @@ export class RestClient extends Client {
     }
   }
 
-  /** Beside the POST that may be under way: that may be held back until something is acknowledged. */
+  /** Acknowledges without waiting for a running POST: the node may hold back its answer until something is acknowledged. */
   async #acknowledge(): Promise<void> {
     if (this.#acknowledging) return;
     this.#acknowledging = true;
@@ -151,7 +151,7 @@ export class RestClient extends Client {
         const cursor = this.#cursor;
         const response = await this.#fetch(`messages?after=${String(cursor)}`, { method: 'POST', body: '[]' });
         await response.arrayBuffer();
-        // Whether the session has gone is found out by who receives.
+        // The receiving side finds out whether the session has ended.
         if (response.status !== 202) return;
         this.#acknowledged = cursor;
       }

@@ -16,7 +16,10 @@ export interface Post {
   readonly frames: readonly Frame[];
 }
 
-/** What becomes of a POST of messages: taken and answered, taken and its answer lost, answered with a status, or left without an answer. */
+/**
+ * The node's reaction to a POST of messages: take and answer, take and lose the answer, never answer, or answer
+ * with a status.
+ */
 type Fate = 'take' | 'lose' | 'hang' | number;
 
 const bodyOf = async (request: IncomingMessage): Promise<string> => {
@@ -25,22 +28,22 @@ const bodyOf = async (request: IncomingMessage): Promise<string> => {
   return text;
 };
 
-/** The REST side of a message node that does what a test says, on real HTTP. */
+/** The REST side of a scripted message node, on real HTTP. */
 export class RestNode {
   readonly watch = new Watch();
-  /** Said to the session manager. */
+  /** Requests to the session manager. */
   readonly asked: Frame[] = [];
-  /** Every POST of messages that came, repeated ones included. */
+  /** All POSTs of messages, repeated ones included. */
   readonly posts: Post[] = [];
-  /** What was taken, each once. */
+  /** The messages taken, each once. */
   readonly taken: Frame[] = [];
   readonly gets: { readonly after: number; readonly stream: boolean }[] = [];
-  /** The code and body with which session requests are answered; undefined: not at all. */
+  /** Code and body of the answers to session requests; undefined: no answer. */
   answer: (frame: Frame) => Record<string, unknown> | undefined = () => ({ code: 200, runtimeToken: 'token' });
   fate: (post: Post) => Fate = () => 'take';
-  /** How streams are answered: they flow; they come to nothing before their end, as behind a proxy that buffers; or a status. */
+  /** The answer to stream requests: `flow`; `buffered`, with nothing before the end, as behind a buffering proxy; or a status. */
   streams: 'flow' | 'buffered' | number = 'flow';
-  /** Whether the token counts. */
+  /** True if the token is valid. */
   known = true;
   acknowledged = 0;
   stream: ServerResponse | undefined;
@@ -85,14 +88,14 @@ export class RestNode {
     return this.taken.filter((frame) => frame.to === to).map(({ body }) => body?.['value']);
   }
 
-  /** Holds back the answers to POSTs. @returns what lets them go */
+  /** Holds back the answers to POSTs. @returns a function that releases them */
   hold(): () => void {
     let release = (): void => undefined;
     this.#hold = new Promise((resolve) => { release = resolve; });
     return () => { this.#hold = undefined; release(); };
   }
 
-  /** A message for the client. */
+  /** Sends messages to the client. */
   give(...messages: unknown[]): void {
     for (const message of messages) this.#unacknowledged.push({ number: ++this.#given, text: typeof message === 'string' ? message : JSON.stringify(message) });
     const fresh = this.#unacknowledged.slice(-messages.length);
@@ -100,7 +103,7 @@ export class RestNode {
     else this.#answerPoll();
   }
 
-  /** The connections break; who comes back finds everything as it was. */
+  /** Breaks all connections. A client that reconnects finds the session unchanged. */
   breakConnections(): void {
     this.stream = undefined;
     for (const socket of this.#sockets) socket.destroy();

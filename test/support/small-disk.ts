@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 
-/** A mount namespace of its own, so that nothing outside of it sees the disk, and nothing is left of it. */
+/** A mount namespace of its own: nothing outside sees the disk, and nothing of it is left behind. */
 const UNSHARE = ['--mount', '--propagation', 'private', ...(process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'])];
 const PAGE = 4096;
 
-/** Why tests with a disk of their own are left out here, or false. */
+/** Returns the reason to skip tests that need a disk of their own, or false. */
 export const withoutSmallDisk = (): string | false => {
   if (process.platform !== 'linux') return 'mount namespaces need Linux';
   const { error, status, stderr } = spawnSync('unshare', [...UNSHARE, 'mount', '-t', 'tmpfs', 'none', '/mnt'], { encoding: 'utf8' });
@@ -18,13 +18,13 @@ export const withoutSmallDisk = (): string | false => {
 
 export interface SmallDisk {
   readonly path: string;
-  /** Fills it, but for so many bytes. */
+  /** Fills the disk, except for `left` bytes. */
   fill(left?: number): void;
-  /** Removes what filled it. */
+  /** Removes the filler. */
   free(): void;
 }
 
-/** A tmpfs of so many MiB; gone with the test. */
+/** Mounts a tmpfs of some MiB; removed after the test. */
 export const smallDisk = async (t: Test, mebibytes: number): Promise<SmallDisk> => {
   const folder = mkdtempSync(join(tmpdir(), 'pd-'));
   const script = 'mount -t tmpfs -o "size=$1m" none "$0" && chmod 700 "$0" && echo mounted && exec cat';

@@ -1,7 +1,7 @@
 /**
- * Writes and deletes entries of three collections, in transactions, until it is killed. Prints what it finds at its
- * start, what it tries, what was acknowledged and what was refused, one a line.
- * Arguments: the store's folder, a seed, and above which number this life counts.
+ * Writes and deletes entries of three collections in transactions until it is killed. Prints, one per line: the
+ * entries found at its start, each attempt, each acknowledgement and each refusal.
+ * Arguments: the store's folder, a seed, and the number above which this run counts.
  */
 import { createHash } from 'node:crypto';
 import { writeSync } from 'node:fs';
@@ -22,7 +22,7 @@ const say = (lines: readonly string[]): void => {
   try {
     writeSync(1, `${lines.join('\n')}\n`);
   } catch {
-    // Nobody listens any more.
+    // The reader has gone.
     process.exit(1);
   }
 };

@@ -1,4 +1,4 @@
-/** Writes pairs of entries until it is killed, and prints each when it has been acknowledged. Arguments: folder, name of the round. */
+/** Writes pairs of entries until it is killed, and prints each acknowledged pair. Arguments: folder, name of the round. */
 import { writeSync } from 'node:fs';
 import { openLmdbStore } from '../../dist/store/lmdb/index.js';
 

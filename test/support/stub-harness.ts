@@ -1,6 +1,6 @@
 /**
- * What a stub sees of the world, in memory: a bus that records what the stub posts, and a syncher network in which
- * data objects reach their observers at once. The data channels of tests are real; only the signalling is this.
+ * A stub's surroundings in memory: a bus that records posted messages, and a syncher network in which data
+ * objects reach their observers at once. Data channels in tests are real; only the signalling is simulated.
  */
 import {
   child, isResponse, parseAddress, respond, systemClock, ProtoflyError,
@@ -10,7 +10,7 @@ import {
 
 type Listener = (message: Message) => Backpressure;
 
-/** Waits until `check` gives something; looks again after each `poke`. */
+/** Waits until `check` returns a value. Checks again after each `poke`. */
 export class Watch {
   readonly #waiting = new Set<() => void>();
 
@@ -46,12 +46,12 @@ export interface Status {
 export class TestBus implements StubBus {
   readonly watch = new Watch();
   readonly statuses: Status[] = [];
-  /** What the stub handed to the runtime, apart from reports. */
+  /** Messages that the stub handed to the runtime, without reports. */
   readonly posted: Message[] = [];
   readonly ports = new Map<Address, { listener: Listener | undefined; readonly received: Message[]; closed: boolean }>();
-  /** What the runtime says to an announcement; undefined: nothing. */
+  /** The runtime's answer to an announcement; undefined: no answer. */
   announce: ((request: Request) => Response | undefined) | undefined = (request) => respond(request, 200);
-  /** Takes the place of recording, for measurements and for backpressure. */
+  /** Replaces recording, for measurements and backpressure. */
   onPost: ((message: Message) => Backpressure) | undefined;
   readonly #listeners = new Map<string, Listener>();
   #id = 0;
@@ -93,7 +93,7 @@ export class TestBus implements StubBus {
     };
   }
 
-  /** The runtime gives the stub a message: to carry, or to the stub itself. */
+  /** Gives the stub a message from the runtime, to carry or for the stub itself. */
   give(message: Message): Backpressure {
     const listener = this.#listeners.get(String(message.to)) ?? this.#listeners.get('*');
     return listener?.(message);
@@ -112,7 +112,7 @@ interface Shared {
   version: number;
 }
 
-/** All sync managers of a test. Everything goes through JSON, as it would on the wire. */
+/** All sync managers of a test. Everything goes through JSON, as on the wire. */
 export class SyncherNetwork {
   readonly #owners = new Map<Address, (invitation: Invitation) => void>();
   readonly objects = new Map<Address, Shared>();
@@ -193,6 +193,6 @@ export const HANDLER = child(RUNTIME_B, 'p2phandler/1');
 export const ALICE = parseAddress('hyperty://localhost/alice');
 export const BOB = parseAddress('hyperty://localhost/bob');
 export const clock = systemClock;
-/** `PROTOFLY_TEST_LOG=1` shows what the stubs log. */
+/** With `PROTOFLY_TEST_LOG=1`, prints what the stubs log. */
 export const log = (level: string, text: string): void => { if (process.env['PROTOFLY_TEST_LOG'] === '1') console.error(level, text); };
 export const quiet = (): void => undefined;

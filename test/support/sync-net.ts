@@ -9,13 +9,13 @@ import { SyncClient, SyncManager, type SyncBus, type SyncClientInit, type SyncMa
 
 type Fate = 'pass' | 'drop' | 'hold' | 'twice';
 
-/** A message node in memory: subscriptions and prefix routing; delivers later, in order, and only what JSON carries. */
+/** A message node in memory: subscriptions and prefix routing. Delivers later, in order, and only what JSON can carry. */
 export class MemoryNode {
   readonly sessions = new Map<Address, (message: Message) => void>();
   readonly subscriptions = new Map<Address, Set<Address>>();
-  /** Where hyperties live. */
+  /** The runtime of each hyperty. */
   readonly hosts = new Map<Address, Address>();
-  /** Everything that went over the wire. */
+  /** All messages that went over the wire. */
   readonly trace: Message[] = [];
   readonly held: (() => void)[] = [];
   fate: (message: Message, receiver: Address) => Fate = () => 'pass';
@@ -71,7 +71,7 @@ export class MemoryNode {
   }
 }
 
-/** A runtime as far as data objects need it. */
+/** The part of a runtime that data objects need. */
 export class SyncRuntime {
   readonly address: Address;
   readonly bus: MessageBus;
@@ -79,7 +79,7 @@ export class SyncRuntime {
   readonly manager: SyncManager;
   readonly routes: SyncRoutes;
   readonly warnings: string[] = [];
-  /** Set by a test that wants the domain's functions to hang or fail. */
+  /** Set by a test to make the domain's functions hang or fail. */
   gate: () => Promise<void> = () => turn();
   readonly #node: MemoryNode;
   readonly #clock: ManualClock;
@@ -122,12 +122,12 @@ export class SyncRuntime {
     this.#node.sessions.set(this.address, (message) => { void this.bus.post(message, this.origin); });
   }
 
-  /** As when the machine loses its power. */
+  /** Simulates a power failure of the machine. */
   vanish(): void {
     this.#node.sessions.delete(this.address);
   }
 
-  /** A program of this runtime: its address, its bus, and what it heard that isn't for its syncher. */
+  /** Creates a program of this runtime: its bus, and the messages it gets that aren't for its syncher. */
   program(address: Address): { readonly bus: SyncBus; readonly heard: Message[] } {
     const origin: Origin = { name: address };
     const pending = new Map<unknown, (response: Response) => void>();

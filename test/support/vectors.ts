@@ -1,17 +1,17 @@
 /**
- * The wire format as a table: what a frame means, and what it looks like when it goes out again. Rule ids are those of
- * docs/protocol.md. Whoever writes another implementation can run the same table.
+ * The wire format as a table: the meaning of each frame, and its encoding when it is sent on. Rule ids are
+ * those of docs/protocol.md. Other implementations can run the same table.
  */
 
-/** A frame that is understood. */
+/** A valid frame. */
 export interface GoodVector {
   readonly rule: string;
   readonly title: string;
   /** The text of the incoming frame. */
   readonly text: string;
-  /** What it means, in canonical form. */
+  /** The frame's meaning, in canonical form. */
   readonly means: Readonly<Record<string, unknown>>;
-  /** The text of the outgoing frame; absent where that is `text` itself. */
+  /** The text of the outgoing frame; absent if it equals `text`. */
   readonly encoded?: string;
 }
 
@@ -21,7 +21,7 @@ export interface BadVector {
   readonly title: string;
   readonly text: string;
   readonly code: 'E_MESSAGE' | 'E_ADDRESS';
-  /** Who gets the 400: the id to answer to and the address that answers; absent where nobody can be answered. */
+  /** Fields of the 400: the id it answers, its sender and its receiver; absent if nobody can be answered. */
   readonly answered?: { readonly id: unknown; readonly from: string; readonly to: string };
 }
 
@@ -97,7 +97,7 @@ export const BAD_MESSAGES: readonly BadVector[] = [
   { rule: 'MSG-9', title: 'a million levels too deep', text: nested(1_000_000), code: 'E_MESSAGE', answered },
 ];
 
-/** What is read as an address, and what it is then; parts where they are worth telling. */
+/** Valid addresses with their canonical form, and their parts where those are of interest. */
 export const GOOD_ADDRESSES: readonly (readonly [text: string, canonical: string, parts?: readonly [scheme: string, domain: string, path: string]])[] = [
   ['hyperty://example.com/alice', 'hyperty://example.com/alice', ['hyperty', 'example.com', 'alice']],
   ['HYPERTY://EXAMPLE.com/Alice', 'hyperty://example.com/Alice', ['hyperty', 'example.com', 'Alice']],

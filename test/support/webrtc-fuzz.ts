@@ -1,6 +1,6 @@
 /**
- * Gives the WebRTC engine everything that a hostile remote could: mutilated descriptions, odd candidates, frames that
- * break the framing. Run as a process of its own, because what goes wrong here takes the process with it.
+ * Feeds the WebRTC engine everything that a hostile remote could send: mutilated descriptions, odd candidates,
+ * frames that break the framing. Runs in a process of its own, because a crash here ends the process.
  */
 import { createWebRtcEngine } from '../../src/sandbox/inside/webrtc/index.js';
 import { ConnectionController } from '../../src/protostubs/p2p/index.js';
@@ -35,7 +35,7 @@ const mutilate = (sdp: string): string => {
   return lines.join(pick(['\r\n', '\r\n', '\n']));
 };
 
-/** Nothing but a ProtoflyError may come out. */
+/** Runs work that may throw only a ProtoflyError. */
 const only = async (work: () => unknown): Promise<void> => {
   try {
     await work();
@@ -63,7 +63,7 @@ for (let round = 0; round < 150; round++) {
 
 const valueOf = (type: 'offer' | 'answer', sdp: string): ConnectionValue => ({ name: '', runtime: '', status: '', connectionDescription: { type, sdp }, iceCandidates: [], framings: FRAMINGS });
 
-/** A peer that connects in order and then sends garbage: the controller ends, with a reason. */
+/** A peer connects in order and then sends garbage. Returns true if the controller ends with a reason. */
 const garbage = async (): Promise<boolean> => {
   let end: (reason: string) => void = quiet;
   const ended = new Promise<string>((resolve) => { end = resolve; });

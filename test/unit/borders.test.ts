@@ -8,7 +8,7 @@ import ts from 'typescript';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const RULE = 'protofly/borders';
 
-/** The borders alone, on files that needn't exist. */
+/** Only the import borders, for files that needn't exist. */
 const eslint = new ESLint({
   cwd: ROOT,
   ruleFilter: ({ ruleId }) => ruleId === RULE,
@@ -20,7 +20,7 @@ const complaints = async (file: string, text: string): Promise<readonly string[]
   return results.flatMap(({ messages }) => messages.map(({ ruleId, severity, message }) => (ruleId === RULE && severity === 2 ? RULE : `${String(ruleId)}: ${message}`)));
 };
 
-/** Every file may have every depth. */
+/** Forbidden imports, at various depths. */
 const FORBIDDEN: readonly (readonly [file: string, imported: string])[] = [
   ['src/commands/send.ts', '../runtime/index.js'],
   ['src/commands/msg/send.ts', '../../runtime/runtime.js'],
@@ -146,7 +146,7 @@ t.test('a border holds however the import is written', async (t) => {
   t.strictSame(await complaints('src/commands/msg/send.ts', "export const x = 'lmdb';\n// import 'lmdb';\n"), [], 'a word is no import');
 });
 
-/** Files by what they import, types included, all of them below one folder. */
+/** Returns the imports of each file within a folder, types included. */
 const importGraph = (folder: string, read: (file: string) => string, files: readonly string[]): Map<string, string[]> => {
   const known = new Set(files);
   return new Map(files.map((file) => {
@@ -155,7 +155,7 @@ const importGraph = (folder: string, read: (file: string) => string, files: read
   }));
 };
 
-/** One cycle of a graph, from a file to itself; undefined where there is none. */
+/** Finds a cycle in a graph, from a file to itself; undefined if there is none. */
 const findCycle = (graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined => {
   const done = new Set<string>();
   const visit = (file: string, path: readonly string[]): readonly string[] | undefined => {

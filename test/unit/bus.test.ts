@@ -2,7 +2,7 @@ import t from 'tap';
 import { MessageBus, type BusInit, type Listener, type Origin, type Resolver } from '../../src/bus/index.js';
 import { parseAddress, parseMessage, ProtoflyError, refuse, respond, responseError, type Address, type Clock, type Message, type Request, type Response } from '../../src/protocol/index.js';
 
-/** A clock whose time passes by hand. */
+/** A clock that a test advances by hand. */
 class HandClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ at: number; run: () => void }>();
@@ -23,7 +23,7 @@ class HandClock implements Clock {
   }
 }
 
-/** A promise that is settled from outside. */
+/** Creates a promise that is settled from outside. */
 const gate = <T = void>(): { promise: Promise<T>; open: (value: T) => void; fail: (reason: unknown) => void } => {
   let open: (value: T) => void = () => undefined;
   let fail: (reason: unknown) => void = () => undefined;
@@ -31,7 +31,7 @@ const gate = <T = void>(): { promise: Promise<T>; open: (value: T) => void; fail
   return { promise, open, fail };
 };
 
-/** Lets everything run that waits for nothing but its turn. */
+/** Lets everything run that needs only a turn of the event loop. */
 const settled = (): Promise<void> => new Promise((resolve) => { setImmediate(resolve); });
 
 const address = (text: string): Address => parseAddress(text);
@@ -361,7 +361,7 @@ t.test('the order is kept when each message has its way looked for, when ways fa
   await settled();
   ways[2]!.open(bob.listener);
   await settled();
-  // From here on there is a listener here: it isn't looked for any more.
+  // From here on there is a local listener, so the address isn't looked up any more.
   bus.addListener(BOB, bob.listener);
   const last = bus.post(message(BOB, { body: { value: 6 } }));
   t.strictSame(bob.received.map(valueOf), [1, 3], 'what comes meanwhile stays behind');
@@ -377,7 +377,7 @@ t.test('the order is kept when a listener makes its sender post again', async (t
   const order: unknown[] = [];
   const take: Listener = (one) => {
     order.push(valueOf(one));
-    // Whoever hears of an odd message posts another at once.
+    // A listener that gets a number posts another message at once.
     if (typeof valueOf(one) === 'number') void bus.post(message(BOB, { body: { value: `after ${String(valueOf(one))}` } }));
   };
   const { bus } = busWith({ resolve: () => { if (lookedFor) return take; lookedFor = true; return found.promise; } });
@@ -422,7 +422,7 @@ t.test('a delivery takes as many look-ups with 100,000 listeners as with 10', as
     const { get, has, forEach, values, entries, keys } = Map.prototype;
     const original = { get, has, forEach, values, entries, keys, [Symbol.iterator]: Map.prototype[Symbol.iterator] };
     let count = 0;
-    // For the length of four posts.
+    // Counts only during four posts.
     Object.assign(Map.prototype, {
       get(this: Map<unknown, unknown>, key: unknown) { count += 1; return original.get.call(this, key); },
       has(this: Map<unknown, unknown>, key: unknown) { count += 1; return original.has.call(this, key); },

@@ -111,7 +111,7 @@ const changeArbitrary: fc.Arbitrary<Change> = fc.record({
   value: json,
 }, { requiredKeys: ['attribute'] });
 
-/** Applies what can be applied, and gives what was. */
+/** Applies all applicable changes, and returns them. */
 const run = (start: DataObject, changes: readonly Change[]): { object: DataObject; applied: Change[] } => {
   const applied: Change[] = [];
   let object = start;

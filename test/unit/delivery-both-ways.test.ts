@@ -9,7 +9,7 @@ import { ManualClock, turns } from '../support/manual-clock.js';
 const ALICE = parseAddress('hyperty://example.com/alice');
 const BOB = parseAddress('hyperty://example.com/bob');
 
-/** One direction of one way. */
+/** One direction of one path. */
 class Lane implements Carrier {
   isAway = false;
   readonly address;
@@ -22,14 +22,14 @@ class Lane implements Carrier {
   }
 }
 
-/** A runtime with one hyperty, as far as delivery goes. */
+/** The delivery parts of a runtime with one hyperty. */
 class Side {
   readonly clock: ManualClock;
   readonly lanes = { p2p: new Lane('p2p'), 'msg-node': new Lane('msg-node') };
   /** Values in the order in which the program got them. */
   readonly taken: number[] = [];
   readonly acknowledged: number[] = [];
-  /** How many messages took a receipt along. */
+  /** Number of messages that carried a receipt along. */
   carried = 0;
   sent = 0;
   way: 'p2p' | 'msg-node' = 'p2p';
@@ -53,13 +53,13 @@ class Side {
     }, { address: own });
     this.#attachment = this.inbox.attach({ window: 1000, deliver: ({ body }) => {
       this.taken.push(body?.value as number);
-      // A program that answers does so before it declares the question taken.
+      // A program answers a request before it declares the request taken.
       if (this.#answers) this.send(1);
       queueMicrotask(() => { this.#attachment.taken(this.taken.length); });
     } });
   }
 
-  /** From now on each message is answered with one, or none is. */
+  /** Turns answers to messages on or off. */
   answers(does: boolean): void {
     this.#answers = does;
   }
@@ -71,7 +71,7 @@ class Side {
     }
   }
 
-  /** What has come over a lane of the other side's. */
+  /** Accepts a message from a lane of the other side. */
   accept(message: Message, path: 'p2p' | 'msg-node'): void {
     if (isResponse(message)) { this.#settle(message); return; }
     const receipt = receiptIn(message);
@@ -175,7 +175,7 @@ t.test('FLW-9 both ways at once: every message is taken once, in order, and ackn
   t.ok(carried > 1000, `${String(carried)} messages took a receipt along`);
 });
 
-/** Alice has sent Bob a message, who has taken it and answered with one. */
+/** Alice has sent bob a message; bob has taken it and answered with one. */
 const asked = async (): Promise<World> => {
   const world = new World();
   world.bob.answers(true);

@@ -24,18 +24,18 @@ class Lane implements Carrier {
 
 type Heard = 'taken' | 'refused' | 'unknown';
 
-/** A sender with two ways to a receiver, all of which may fail; what the sender hears, and what became of its messages. */
+/** A sender with two routes to a receiver, both of which may fail. Records the sender's answers and the fate of its messages. */
 class World {
   readonly clock = new ManualClock();
   readonly lanes = [new Lane('one'), new Lane('other')] as const;
   readonly taken = new Set<number>();
-  /** What it hears first: it waits for no more. */
+  /** The first final answer per message; the sender expects no more. */
   readonly heard = new Map<number, Heard>();
   readonly #incoming = new Incoming<Request>({ sizeOf: () => 1 });
   readonly #receipts: Response[] = [];
   readonly #outgoing = new Outgoing({ clock: this.clock, route: () => this.#way(), reply: (response) => { this.#hear(response); } }, { epoch: 'e' });
   current: 0 | 1 = 0;
-  /** Whether there is a way at all. */
+  /** True if there is any route. */
   reachable = true;
   sent = 0;
 
@@ -66,7 +66,7 @@ class World {
     if (receipt !== undefined && !isLost) this.#settle(receipt);
   }
 
-  /** What carries it, or stands behind that, says that it went no further. */
+  /** The carrier, or a hop behind it, refuses the next message. */
   turnAway(lane: Lane, code: ErrorCode): void {
     const message = lane.queue.shift();
     if (message !== undefined) this.#settle(refuse(message as Request, new ProtoflyError(code, 'not passed on')));
@@ -85,7 +85,7 @@ class World {
     }
   }
 
-  /** Whatever is on its way still arrives. */
+  /** Lets messages in flight arrive. */
   async end(): Promise<void> {
     await turns(2);
     for (const lane of this.lanes) while (lane.queue.length > 0) this.arrive(lane);
@@ -104,7 +104,7 @@ class World {
 
   #hear(response: Response): void {
     const what: Heard = isSuccess(response) ? 'taken' : response.body['uncertain'] === true ? 'unknown' : 'refused';
-    // The refusal of a batch that nobody waits for any more names none of its messages.
+    // The refusal of a batch may name ids of messages that have their answer already.
     for (const id of idsOf(response)) if (typeof id === 'number' && !this.heard.has(id)) this.heard.set(id, what);
   }
 }

@@ -6,7 +6,7 @@ import { Player } from '../support/histories/player.js';
 const player = new Player();
 t.teardown(() => player.close());
 
-/** As much of what happened as fits on a few screens. */
+/** Maximum number of trace lines: a few screens. */
 const MAX_LINES = 100;
 
 for (const { name, history } of KNOWN) {

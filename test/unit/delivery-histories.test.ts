@@ -7,13 +7,13 @@ import { Player } from '../support/histories/player.js';
 const player = new Player();
 t.teardown(() => player.close());
 
-/** How many histories are played, of all themes together: some 20 s of a quiet core, or as many as somebody wants. */
+/** Number of histories, for all themes together: some 20 s on an idle core by default. */
 const RUNS = Number(process.env['PROTOFLY_HISTORIES'] ?? 420);
-/** The same histories each time, so that a commit is judged by what it changes; another seed is for whoever looks for more. */
+/** The same histories each time, so that a commit is judged by its changes. Set another seed to search for more faults. */
 const SEED = Number(process.env['FAST_CHECK_SEED'] ?? 20_261_128);
-/** A history takes some 30 ms on a quiet core. */
+/** Upper bound for one history, in milliseconds. A history takes some 30 ms on an idle core. */
 const SLOWEST_MS = 1000;
-/** As much of what happened as fits on a few screens. */
+/** Maximum number of trace lines: a few screens. */
 const MAX_LINES = 200;
 
 for (const theme of THEMES) {

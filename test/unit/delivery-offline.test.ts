@@ -15,7 +15,7 @@ const runtime = parseAddress('hyperty-runtime://example.com/a');
 const POSITION_MS = 50;
 const message = (id: number, to = bob, body: Record<string, unknown> = {}): Request => ({ id, type: 'create', from: alice, to, body: { value: id, expect: 'receipt', store: true, ...body } });
 
-/** A clock whose timers end with the life that it was made for. */
+/** A clock whose timers end with its process. */
 class LifeClock {
   readonly #clock: ManualClock;
   readonly #timers: { cancel(): void }[] = [];
@@ -50,7 +50,7 @@ class Lane implements Carrier {
   }
 }
 
-/** Alice's outbox, a message node with its mailbox, bob's inbox, and a connection between the two runtimes that comes and goes. */
+/** Alice's outbox, a message node with its mailbox, bob's inbox, and a connection between the runtimes that comes and goes. */
 class World {
   readonly clock = new ManualClock();
   readonly aliceStore = memoryStore();
@@ -70,7 +70,7 @@ class World {
   readonly taken: number[] = [];
   readonly answered = new Map<number, number[]>();
   readonly excused = new Set<number>();
-  /** The first value of alice's present life. */
+  /** The first value of alice's current process. */
   #first = 1;
   #recent: { value: number; at: number }[] = [];
   #aliceClock = new LifeClock(this.clock);
@@ -122,7 +122,7 @@ class World {
 
   alice(from: Response[]): void {
     const next = from.shift();
-    // A program of an earlier life hears nothing any more.
+    // A program of an earlier process gets no more answers.
     for (const heard of (next && this.outbox.settle(next)) ?? []) if ((heard.id as number) >= this.#first) this.#answer(heard);
   }
 

@@ -33,7 +33,7 @@ class Lane implements Carrier {
   }
 }
 
-/** A store whose writes a test lets through, or fails. */
+/** A store whose writes the test completes or fails. */
 const heldStore = () => {
   const store = memoryStore();
   const waiting: { readonly done: () => void; readonly fail: (error: Error) => void }[] = [];
@@ -294,7 +294,8 @@ void t.test('FLW-3 a carrier that is lost while messages move loses none of them
 void t.test('FLW-3 a message that is sent in the moment when others have moved leaves at once', async (t) => {
   const lanes = [new Lane('one'), new Lane('two')] as const;
   const outgoing = new Outgoing({ clock: new ManualClock(), route: () => lanes[1], reply: () => undefined }, { epoch: 'e' });
-  // Each number of microtasks after the move begins is tried: one of them is the moment between its last message and its end.
+  // Tries every number of microtasks after the move begins. One of them hits the moment between its last
+  // message and its end.
   for (let microtasks = 0; microtasks < 12; microtasks += 1) {
     const [before, id] = [lanes[1].sent.length, 10 * (microtasks + 1)];
     void outgoing.send(message(id), bob, lanes[0]);

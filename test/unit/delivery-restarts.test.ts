@@ -10,7 +10,7 @@ const alice = parseAddress('hyperty://example.com/alice');
 const bob = parseAddress('hyperty://example.com/bob');
 const POSITION_MS = 50;
 
-/** A way between two runtimes, each direction let go by hand. */
+/** A connection between two runtimes; the test moves the messages of each direction. */
 class Lane implements Carrier {
   isAway = false;
   readonly address;
@@ -24,7 +24,10 @@ class Lane implements Carrier {
   }
 }
 
-/** A sender's runtime and a receiver's, either of which may die; a message node, which doesn't; and a connection, which does with each of them. */
+/**
+ * A sender's and a receiver's runtime, either of which may be killed. The message node survives; the connection
+ * ends with either runtime.
+ */
 class World {
   readonly clock = new ManualClock();
   readonly store = memoryStore();
@@ -36,12 +39,12 @@ class World {
   /** Values in the order in which the program got them. */
   readonly taken: number[] = [];
   readonly acknowledged = new Set<number>();
-  /** What may come twice: taken shortly before the receiver was killed. */
+  /** Messages that may come twice: taken shortly before the receiver was killed. */
   readonly excused = new Set<number>();
-  /** Of the receiver's present life. */
+  /** Timers of the receiver's current process. */
   readonly #timers: { cancel(): void }[] = [];
   #recent: { value: number; at: number }[] = [];
-  /** The first value of each life of the sender. */
+  /** The first value of each process of the sender. */
   readonly lives: number[] = [1];
   outgoing = this.#startSender();
   inbox = this.#startReceiver();
@@ -65,7 +68,7 @@ class World {
     if (heard !== undefined) for (const id of idsOf(heard)) this.acknowledged.add(id as number);
   }
 
-  /** The connection ends, with what was on it; messages take the other way. */
+  /** Ends the connection with the messages in flight on it; further messages take the other path. */
   cut(): void {
     this.lanes.p2p.messages = [];
     this.lanes.p2p.receipts = [];
@@ -118,7 +121,7 @@ class World {
     }
   }
 
-  /** What is wrong with the history, if anything. */
+  /** Describes the first fault of the history, if any. */
   fault(): string | undefined {
     const counts = new Map<number, number>();
     for (const value of this.taken) counts.set(value, (counts.get(value) ?? 0) + 1);
@@ -156,7 +159,7 @@ class World {
       },
     };
     const reply = (response: Response): void => {
-      // A life that is over says nothing any more.
+      // An earlier process sends nothing any more.
       if (life === this.receiverLife) this.lanes[response.body['path'] === 'p2p' ? 'p2p' : 'msg-node'].receipts.push(response);
     };
     return new Inbox({
@@ -182,7 +185,7 @@ const run = async (acts: readonly Act[]): Promise<string | undefined> => {
       case 'arrive msg-node': world.arrive('msg-node'); break;
       case 'receipt p2p': world.receipt('p2p'); break;
       case 'receipt msg-node': world.receipt('msg-node'); break;
-      // The connection is live while messages are under way through the node: nothing waits for them.
+      // The connection is live while messages are in flight through the node; nothing waits for them.
       case 'upward': world.way = 'p2p'; break;
       case 'cut': world.cut(); break;
       case 'lose': world.lanes['msg-node'].messages.shift(); break;
@@ -202,7 +205,7 @@ const run = async (acts: readonly Act[]): Promise<string | undefined> => {
   return world.fault() ?? (world.clock.pending > 0 ? 'a timer is left' : undefined);
 };
 
-/** An act of each kind, by weight, as many as there are. */
+/** Generates acts of each kind by weight. */
 const acts = fc.array(fc.oneof(...Object.entries(WEIGHTS).map(([act, weight]) => ({ weight, arbitrary: fc.constant(act as Act) }))), { maxLength: 100, size: 'max' });
 
 t.test('EXP-1 FLW-2 FLW-5 FLW-8 what was acknowledged was taken: once, but for what was taken just before a receiver was killed; and in order', async (t) => {

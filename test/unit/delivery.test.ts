@@ -11,7 +11,7 @@ const message = (id: number): Request => ({ id, type: 'create', from: alice, to:
 
 const unexpected = (refusal: Response): void => { throw new Error(`refused: ${JSON.stringify(refusal)}`); };
 
-/** A carrier whose other end is let go by hand. */
+/** A carrier whose messages arrive when the test says so. */
 class Lane implements Carrier {
   isAway = false;
   readonly address;
@@ -26,7 +26,7 @@ class Lane implements Carrier {
   }
 }
 
-/** Two runtimes' delivery halves with two lanes between them. */
+/** The delivery parts of two runtimes, with two lanes between them. */
 class Pair {
   readonly clock = new ManualClock();
   readonly lanes = [new Lane('msg-node', 'node'), new Lane('p2p', 'direct')] as const;
@@ -79,7 +79,7 @@ class Pair {
     if (heard !== undefined) this.acknowledged.push(...idsOf(heard) as number[]);
   }
 
-  /** Everything that is under way arrives, and time passes, until nothing moves any more. */
+  /** Lets everything in flight arrive and time pass, until nothing moves any more. */
   async settle(): Promise<void> {
     for (const lane of this.lanes) lane.up = true;
     for (let round = 0; round < 200; round += 1) {
@@ -143,7 +143,7 @@ void t.test('whatever happens on the way, every message is taken once and in ord
     if (pair.acknowledged.length !== pair.sent || new Set(pair.acknowledged).size !== pair.sent) throw new Error(`acknowledged ${JSON.stringify(pair.acknowledged)}`);
     if (pair.clock.pending > 0) throw new Error('a timer is left');
   });
-  // fast-check prints the seed of what fails.
+  // fast-check prints the seed of a failure.
   await fc.assert(property, { numRuns: 300 });
   t.pass('300 histories');
 });
@@ -315,7 +315,7 @@ void t.test('FLW-7 one receipt stands for many: their senders hear of each, once
 });
 
 const BATCHED = { batches: true };
-/** The ids of what is in a lane, those of a batch together. */
+/** Returns the ids of a lane's messages; those of a batch are grouped. */
 const idsIn = (lane: Lane): unknown[] => lane.queue.map((sent) => (isBatch(sent) ? unbatched(sent as Request).map(({ id }) => id) : sent.id));
 
 void t.test('FLW-8 what is sent in one turn leaves as one, and is what it was', async (t) => {
@@ -519,7 +519,7 @@ void t.test('each waits as long as it may: that one is refused is no reason to h
   const began = clock.now();
   const hear = (response: Response | undefined): void => { if (response !== undefined) refused.push([response.id, Math.round((clock.now() - began) / 1000), response.body['uncertain']]); };
   const outgoing = new Outgoing({ clock, reply: hear, route: () => lane }, { epoch: 'e' });
-  /** Like a stub that isn't connected: it keeps what it is given for ten seconds. */
+  /** Like a stub that isn't connected: it keeps messages for ten seconds. */
   let kept: readonly { readonly message: Message; readonly until: number }[] = [];
   let given = 0;
   for (let second = 0; second < 30; second += 1) {

@@ -7,7 +7,7 @@ import { ManualClock } from '../support/manual-clock.js';
 
 const RUNTIME = 'hyperty-runtime://a.example/r' as Address;
 
-/** A carrier whose congestion and end are made by hand. */
+/** A carrier whose backpressure and end the test controls. */
 const handCarrier = (): { link: Link<Message>; taken: () => number; sent: Message[]; moved: number; jam(): void; drain(): void; end(): void } => {
   const sent: Message[] = [];
   let jammed: { promise: Promise<void>; settle: () => void } | undefined;

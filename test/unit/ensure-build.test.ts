@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 
-/** What tap loads before each test file, in a project of its own. */
+/** Tests the module that tap loads before each test file, in a project of its own. */
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const GUARD = 'scripts/build/ensure.js';
 const STOCK = 'scripts/build/stock.js';
@@ -29,7 +29,7 @@ const project = (t: Test) => {
   write('package.json', '{"type": "module"}');
   write('scripts/build.js', BUILD);
   write('src/protostubs/README', '');
-  /** Runs a test file in it. @returns its exit code, and what it and the build have printed */
+  /** Runs a test file in the project. @returns its exit code, and the output of it and the build */
   const run = (): readonly [number | null, string] => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [`--import=./${GUARD}`, '-e', 'console.log("tested")'], { cwd: folder, encoding: 'utf8' });
     return [status, stderr + stdout];

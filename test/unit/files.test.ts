@@ -10,7 +10,7 @@ import { parseAddress, ProtoflyError, type Request, type Response } from '../../
 const SENDER = parseAddress('hyperty-runtime://a.example/r1/client/3');
 const IN = parseAddress('hyperty://b.example/in');
 
-// The system clock's timers keep no process alive; a program's link does, and there is none here.
+// Timers of the system clock keep no process alive. A program's link would, but there is none here.
 const alive = setInterval(() => undefined, 1000);
 t.teardown(() => { clearInterval(alive); });
 
@@ -30,11 +30,11 @@ const shown = (folder: string): string[] => readdirSync(folder).filter((name) =>
 const hidden = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith('.')).sort();
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-/** What happens to one message on its way: how often it arrives, after how many others, and whether its answer does. */
+/** The fate of one message: how often it arrives, after how many others, and whether its answer arrives. */
 interface Fate { readonly copies: number; readonly late: number; readonly answered: boolean }
 const FINE: Fate = { copies: 1, late: 0, answered: true };
 
-/** A program that saves files, at the end of a way on which things happen. */
+/** A program that saves files, behind an unreliable connection. */
 class World {
   readonly saved: SavedFile[] = [];
   readonly failures: string[] = [];
@@ -45,14 +45,14 @@ class World {
   #waiting: { left: number; run: () => void }[] = [];
   readonly #pending = new Map<string, (response: Response) => void>();
   fate: (message: Request) => Fate = () => FINE;
-  /** Is told of each message before it arrives. */
+  /** Called with each message before it arrives. */
   before: (message: Request, count: number) => Promise<void> = () => Promise.resolve();
 
   constructor(readonly folder: string, readonly maxTransfers = 64) {
     this.receiver = this.#make();
   }
 
-  /** Another program takes the place of the one that there was. */
+  /** Replaces the program by another one. */
   restart(): Promise<void> {
     this.#restarting = this.#restarting.then(async () => {
       await this.receiver.close();
@@ -89,7 +89,7 @@ class World {
     await this.receiver.take(message, IN);
   }
 
-  /** Whatever is late comes when others have overtaken it, or when nothing else comes. */
+  /** Delivers late messages after others have overtaken them, or when nothing else comes. */
   #move(): void {
     const now = this.#waiting.filter(({ left }) => left <= 0);
     this.#waiting = this.#waiting.filter(({ left }) => left > 0);
@@ -186,14 +186,15 @@ t.test('FIL-4, FIL-5: whatever is lost, repeated or overtaken on the way, and wh
       const world = new World(folderOf(t));
       const content = randomBytes(size);
       world.fate = (message) => {
-        // An answer to the end that is lost again and again leaves a second copy (FIL-6): everything else may be lost.
+        // If the answer to the end is lost repeatedly, a second copy is left (FIL-6). Everything else may be
+        // lost.
         const { file } = message.body?.value as { file: { end?: true } };
         const own = fates[Number(String(message.id).slice(1)) - 1] ?? FINE;
         return file.end === true ? { ...own, answered: true } : own;
       };
       world.before = async (_, count) => { if (restarts.includes(count)) await world.restart(); };
       const source = asStream ? streamSource((async function* () { await Promise.resolve(); yield content; })(), { name: 'data.bin' }) : await fileSource(fileWith(t, content));
-      // Shorter, a busy machine's answer to the end would count as lost.
+      // With a shorter time, a busy machine's answer to the end would count as lost.
       await world.sender(source, { timeoutMs: 10_000, stallMs: 150 }).send();
       await Promise.all([source.close(), world.receiver.close()]);
       if (!readFileSync(join(world.folder, 'data.bin')).equals(content)) throw new Error('not what was sent');
@@ -211,7 +212,7 @@ t.test('FIL-5: an attempt that was given up is gone on with, by another sender a
   await world.restart();
   t.same(hidden(world.folder), ['.data.bin.protofly-part', '.data.bin.protofly-part.json']);
   t.equal(statSync(join(world.folder, '.data.bin.protofly-part')).mode & 0o777, 0o600, 'nobody else reads what isn\'t complete');
-  // What is cut off in the middle of a chunk is gone on with from there.
+  // After a cut within a chunk, the transfer resumes there.
   truncateSync(join(world.folder, '.data.bin.protofly-part'), 700_001);
   const { resumedFrom } = await sendPath(world, path);
   t.equal(resumedFrom, 700_001);
@@ -350,11 +351,14 @@ t.test('FIL-3: an offer takes no place, no name and no file: its sender may choo
   t.same(readdirSync(world.folder), ['n']);
 });
 
-/** Two programs that save files in one folder, each of which gets everything. The sender takes the answer of the one that it prefers, if there is one. */
+/**
+ * Two programs that save files in one folder, each of which gets everything. The sender prefers the answer of
+ * one of them, if there is one.
+ */
 class Twins {
   readonly saved: SavedFile[][] = [[], []];
   prefers = 0;
-  /** While it is true only the first program is there. */
+  /** True while only the first program is there. */
   isAlone = false;
   #next = 1;
   readonly #receivers: FileReceiver[];
@@ -384,7 +388,7 @@ t.test('FIL-3: two programs that save in one folder don\'t touch each other\'s f
     return fileOf(await twins.ask({ file: { id, name: 'n' } })).transfer;
   };
   const written = async (transfer: string, text: string): Promise<void> => { t.match(await twins.ask({ file: { transfer, offset: 0 }, content: base64(text) }), { code: 200 }); };
-  // The second program comes later: both would begin at the same name.
+  // The second program comes later: otherwise both would begin with the same name.
   twins.isAlone = true;
   const first = await offered('x', 0);
   twins.isAlone = false;

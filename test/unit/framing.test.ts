@@ -21,15 +21,15 @@ interface Side {
   readonly ends: string[];
   readonly leaving: string[];
   readonly health: string[];
-  /** What the runtime says to a message. */
+  /** The runtime's reaction to a message. */
   take: (message: Message) => void | Promise<void>;
-  /** The channel takes no frames. */
+  /** True while the channel takes no frames. */
   full: boolean;
-  /** What is sent doesn't arrive. */
+  /** True while sent frames don't arrive. */
   cut: boolean;
 }
 
-/** Two framings and the channel between them; frames are copied, as the channel does. */
+/** Two framings and the channel between them. Frames are copied, as in a real channel. */
 const pair = (make: (components: FramingComponents) => Framing, maxFrame = 64 * 1024) => {
   const clock = new ManualClock();
   const sides: [Side, Side] = [0, 1].map((): Partial<Side> => ({ received: [], frames: [], ends: [], leaving: [], health: [], take: () => undefined, full: false, cut: false })) as [Side, Side];
@@ -228,7 +228,7 @@ await t.test('silence makes a connection suspect after 2 s and ends it after 10 
 
 await t.test('who sends many messages over a slow path and hears no answer sees that they arrive', async (t) => {
   const { a, b, clock, settle, stop } = pair(protofly);
-  // The questions of `a` are stuck behind its messages: only those reach the other side.
+  // The pings of `a` are stuck behind its messages: only the messages reach the other side.
   const writer = new FrameWriter(1024);
   a.cut = true;
   for (let n = 0; n < 40; n++) {

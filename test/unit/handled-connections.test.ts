@@ -20,13 +20,13 @@ const BOB = parseAddress('hyperty://localhost/bob');
 const port = (n: number): Address => parseAddress(`${HANDLER}/${String(n)}`);
 const quiet = (): void => undefined;
 
-/** Bob's runtime as far as the connections of its handler stub go. The stub is told by hand what to report and bring. */
+/** The part of bob's runtime that handles the connections of its handler stub. The test plays the stub. */
 const world = () => {
   const clock = new ManualClock();
   const log: string[] = [];
   const accepted: { readonly value: unknown; readonly by: string }[] = [];
   const faults: string[] = [];
-  /** What the stub was given to carry over its main channel. */
+  /** Messages given to the stub on its main channel. */
   const carried: Message[] = [];
   const hostOf = (address: Address): Promise<Address | undefined> => Promise.resolve(address === ALICE ? A : address === CAROL ? C : undefined);
   const isOwn = (address: Address): boolean => isWithin(address, B) || address === BOB;
@@ -47,7 +47,7 @@ const world = () => {
   return { clock, log, accepted, faults, carried, admission, stub, list, handled, message, report, states };
 };
 
-/** A port: the end that the stub has, and what came to it. */
+/** Opens a port: both ends, and the messages that came to the stub's end. */
 const open = (): { readonly near: Link<Message>; readonly far: Link<Message>; readonly came: Message[] } => {
   const [near, far] = memoryPair<Message>();
   const came: Message[] = [];

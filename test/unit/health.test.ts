@@ -43,14 +43,14 @@ t.test('health: whatever happens, only silence that was asked about makes it wor
   t.end();
 });
 
-/** A monitor, and an other side that answers while `there`. */
+/** A monitor, and another side that answers while `there`. */
 const watched = (init = {}) => {
   const clock = new ManualClock();
   const reports: HealthReport[] = [];
   const dead: string[] = [];
   const state = { there: true, asked: 0, lateMs: 0 };
   const monitor = new HealthMonitor({
-    // Timers that run late, as in a process that gets no turn.
+    // Timers that run late, as in a suspended process.
     clock: { now: () => clock.now(), date: () => clock.date(), setTimeout: (run, milliseconds) => clock.setTimeout(run, milliseconds + state.lateMs) },
     ask: (nonce) => {
       state.asked += 1;

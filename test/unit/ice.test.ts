@@ -38,7 +38,9 @@ t.test('a domain offers nothing that can\'t work', (t) => {
   for (const init of [{ servers: ['turn:a'] }, { servers: ['turns:a'], turnSecret: 's' }, { ttlS: 0 }, { servers: Array.from({ length: 21 }, () => 'stun:a') }]) {
     t.throws(() => new IceOffer({ clock }, init), { code: 'E_USAGE' });
   }
-  // The figures are of `printf 4600:r1 | openssl dgst -sha1 -hmac secret -binary | base64`.
+  // The expected values are from `printf 4600:r1
+  // openssl dgst -sha1 -hmac secret -binary
+  // base64`.
   const [stun, turn] = new IceOffer({ clock }, { servers: ['turn:t', 'stun:s'], turnSecret: 'secret' }).for('hyperty-runtime://a.example/r1' as Address);
   t.same(stun, { urls: ['stun:s'] });
   t.same(turn, { urls: ['turn:t'], username: '4600:r1', credential: '88ErX24JRAG8Sfjewbzva2Wc67s=' });

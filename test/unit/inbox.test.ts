@@ -17,7 +17,7 @@ const setUp = (init: Partial<InboxInit> = {}, store: Store = memoryStore()) => {
   return { clock, inbox, store, codes: () => replies.map(({ id, body }) => [id, body.code]), replies };
 };
 
-/** A program that takes what it gets, as far as its window goes. */
+/** A program that takes messages up to its window. */
 const program = (window?: number): Program & { readonly got: unknown[] } => {
   const got: unknown[] = [];
   return { got, deliver: (message: Message) => { got.push(message.body?.value); }, ...(window === undefined ? {} : { window }) };
@@ -66,7 +66,7 @@ void t.test('EXP-2 what a program answers tells how the question came, once it i
   t.end();
 });
 
-/** A hyperty with several programs, each of which has been asked `id`. */
+/** A hyperty with several programs, each of which got the request `id`. */
 const asked = (...programs: readonly Program[]) => {
   const world = setUp();
   const attachments = programs.map((each) => world.inbox.attach(each));

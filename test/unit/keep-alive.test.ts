@@ -46,8 +46,8 @@ t.test('SES-7: every arrow', (t) => {
 });
 
 /**
- * A path with a speed and buffers of its own, and an other side that answers pings, and messages if it is made to: what
- * a `KeepAlive` looks at of a WebSocket and its socket.
+ * A network path with a speed and buffers, and another side that answers pings, and messages on request. It
+ * implements the parts of a WebSocket and its socket that `KeepAlive` uses.
  */
 class Path extends EventEmitter {
   readonly clock = new ManualClock();
@@ -65,7 +65,7 @@ class Path extends EventEmitter {
   #arrived = 0;
   #queue: { readonly upTo: number; readonly bytesBack: number; readonly isPing: boolean }[] = [];
 
-  /** @param speed in bytes a millisecond @param buffers in bytes */
+  /** @param speed in bytes per millisecond @param buffers in bytes */
   constructor(speed = 10 * KIB, buffers = 4 * MIB) {
     super();
     this.#speed = speed;
@@ -169,7 +169,7 @@ t.test('SES-7: a slow link with much under way isn\'t taken for a dead one', (t)
   let ms = 0;
   for (; !path.isEmpty; ms += 1000) path.pass(1000);
   t.ok(ms >= 160_000);
-  // Large messages that are answered, small ones behind them.
+  // Large messages that are answered, with small ones behind them.
   for (let n = 0; n < 4; n += 1) path.send(MIB, { answered: true });
   for (let n = 0; n < 60; n += 1) {
     path.send(100);

@@ -3,10 +3,10 @@ import { copiesMs } from '../lab/copies.js';
 import { Ledger } from '../lab/ledger.js';
 import { SCENARIOS } from '../lab/scenarios/index.js';
 
-/** What the fault lab counts, and for how long it goes on counting. */
+/** Tests the counts of the fault lab, and how long it waits for copies. */
 const NOTHING = { lost: 0, repeated: 0, reordered: 0, refused: 0, refusedAndReceived: 0 };
 
-/** A ledger of messages 1 to `count`, sent once. */
+/** Creates a ledger of messages 1 to `count`, each sent once. */
 const ledgerOf = (count: number, store = false): Ledger => {
   const ledger = new Ledger({ count, store });
   ledger.sending(ledger.unacknowledged);

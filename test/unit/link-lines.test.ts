@@ -57,7 +57,7 @@ t.test('a line of the greatest size in 16384 pieces costs time in proportion to 
   lines.push(Buffer.from('\n'));
   const [line] = take();
   t.equal(line?.length, 16 * 1024 * 1024);
-  // Copying all that came before with each piece would be 128 GiB.
+  // Copying all earlier chunks with each new one would be 128 GiB.
   t.ok(performance.now() - start < 5000);
   t.end();
 });

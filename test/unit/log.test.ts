@@ -28,7 +28,7 @@ t.test('a log without room ends nothing: what fits waits, the rest is counted', 
   t.match(texts.at(-2), /^\d+ lines are missing here: there was no room for them$/);
   const missing = Number.parseInt(texts.at(-2) ?? '', 10);
   t.ok(missing > 100);
-  // One line less is the one that tells.
+  // One line less: that one reports the number.
   t.equal(entries.length - 1 + missing, 3002, 'every line is there or counted');
   t.same(texts.slice(1, 3), ['full 0 ', 'full 1 '].map((text) => text + 'x'.repeat(200)), 'in order');
 });

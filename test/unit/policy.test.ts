@@ -10,7 +10,7 @@ import { ManualClock } from '../support/manual-clock.js';
 const keys = (count: number): Promise<PublisherKey[]> => Promise.all(Array.from({ length: count }, generatePublisherKey));
 const idsOf = (found: readonly { readonly kid: string }[]): string[] => found.map(({ kid }) => kid).sort();
 
-/** Publishers over a store, and a domain that says what it is told to. */
+/** Publishers over a store, and a domain with scripted answers. */
 const setUp = (_t: Test, store: Store = memoryStore()): { publishers: Publishers; clock: ManualClock; store: Store; says: { info: DomainInfo | undefined } } => {
   const clock = new ManualClock();
   const says: { info: DomainInfo | undefined } = { info: undefined };
@@ -68,7 +68,7 @@ t.test('a chain of endorsements is followed from whatever is known of it, in wha
   t.equal((await whole.keysFor(info)).length, 4);
   const mixed = setUp(t).publishers;
   await mixed.keysFor(await infoOf([one!]));
-  // The first key is known though it isn't listed any more.
+  // The first key is known, though it isn't listed any more.
   const listed = [...info.publisherKeys!].filter(({ key }) => key.kid !== one!.kid).reverse();
   t.same(idsOf(await mixed.keysFor({ ...info, publisherKeys: listed })), idsOf([two!, three!, four!]));
   const broken = setUp(t).publishers;

@@ -19,7 +19,7 @@ const WHY = 'acknowledges nothing, though the message node does';
 const record: RegistryRecord = { url: BOB, runtime: B, delivery: DELIVERY, dataSchemes: [], resources: [], status: 'live', expires: 3600 };
 const quiet = (): void => undefined;
 
-/** The message node, as a carrier; what it is given arrives, unless it is deaf. */
+/** The message node as a carrier. Its messages arrive, unless it is deaf. */
 class Node implements Carrier {
   readonly kind = 'msg-node';
   readonly address = parseAddress('hyperty-runtime://localhost/a/protostub/localhost');
@@ -34,20 +34,20 @@ class Node implements Carrier {
 }
 
 /**
- * Alice's runtime as far as delivery and routes go, with its connections; and bob's inbox. A connection is `good`, drops
- * what it is given (`deaf`), or has it refused as belonging to no connection (`unknown`).
+ * Alice's delivery, routes and connections, and bob's inbox. A connection is `good`, drops its messages
+ * (`deaf`), or has them refused as belonging to no connection (`unknown`).
  */
 class World {
   readonly clock = new ManualClock();
   readonly taken: unknown[] = [];
-  /** What alice's programs heard: id and path, or code. */
+  /** Answers to alice's programs: id and path, or code. */
   readonly heard: string[] = [];
   readonly changes: string[] = [];
   readonly pings: string[] = [];
   over: 'good' | 'deaf' | 'unknown' = 'deaf';
-  /** Whether bob's runtime answers pings that arrive. */
+  /** True if bob's runtime answers pings. */
   answersPings = true;
-  /** Whether bob's program takes what comes. */
+  /** True if bob's program takes messages. */
   takes = true;
   readonly #receipts = new Receipts({ reply: (receipt) => { this.#toAlice(receipt); } });
   readonly #inbox = new Inbox({ stored: memoryStore().collection<Stored>('inbox'), clock: this.clock, receipts: this.#receipts, reply: (refusal) => { this.#toAlice(refusal); }, log: quiet }, { address: BOB });
@@ -85,7 +85,7 @@ class World {
 
   readonly router: Router;
 
-  /** A connection, as its stub reports it. */
+  /** Adds a connection, as its stub reports it. */
   connect(generation = 1, health?: 'good'): P2pConnection {
     this.#added += 1;
     const address = parseAddress(`${A}/p2prequester/${String(this.#added)}`);
@@ -104,7 +104,7 @@ class World {
     await turns(3);
   }
 
-  /** Lets time pass, a little at a time. */
+  /** Lets time pass in small steps. */
   async pass(milliseconds: number): Promise<void> {
     for (let passed = 0; passed < milliseconds; passed += 100) {
       this.clock.advance(100);
@@ -112,7 +112,7 @@ class World {
     }
   }
 
-  /** Bob's program takes what has been delivered to it, and what will be. */
+  /** Bob's program takes delivered messages, and further ones. */
   async take(): Promise<void> {
     this.takes = true;
     this.#attachment.taken(this.#delivered);

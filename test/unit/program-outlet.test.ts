@@ -7,7 +7,7 @@ const alice = parseAddress('hyperty://example.com/alice');
 const bob = parseAddress('hyperty://example.com/bob');
 const message = (id: number): Message => ({ id, type: 'create', from: alice, to: bob, body: { value: id } });
 
-/** A link that is congested from every third message on, until it is relieved. */
+/** A link with backpressure from every third message on, until it is released. */
 const congested = () => {
   const sent: unknown[] = [];
   let relieve: (() => void) | undefined;

@@ -17,7 +17,7 @@ const codeOf = (run: () => unknown): string => {
   return 'nothing was thrown';
 };
 
-/** Printable wherever titles go. */
+/** Formats a value so that it can be printed in a title. */
 const shownAs = (value: unknown): string =>
   (JSON.stringify(value) ?? typeof value).replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).slice(0, 120);
 

@@ -3,7 +3,7 @@ import { ProtoflyError } from '../../src/protocol/index.js';
 import { RetryUntilDone } from '../../src/kit/retry-until-done.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
-/** A renewal whose attempts are ended by hand. */
+/** A renewal whose attempts the test ends by hand. */
 const withAttempts = () => {
   const clock = new ManualClock();
   const attempts: { readonly done: () => void; readonly fail: () => void }[] = [];

@@ -12,7 +12,7 @@ const record: RegistryRecord = { url: parseAddress('hyperty://localhost/in'), ru
 const quiet = (): void => undefined;
 const link = { stats: { sent: 0, received: 0 }, send: quiet } as unknown as Link<Message>;
 
-/** A list of connections and what repairs them; set-ups and renewals end as the test says. */
+/** A list of connections and their reconnector. The test decides the result of set-ups and renewals. */
 const world = () => {
   const clock = new ManualClock();
   const lost: string[] = [];

@@ -28,7 +28,7 @@ t.test('the headings that comments point to exist', async (t) => {
   t.ok(pointers.length > 5, `${String(pointers.length)} pointers`);
   const missing = pointers.filter(({ name, heading }) => {
     const text = read(`docs/${name}.md`);
-    // A heading, or a paragraph that begins with its name in bold.
+    // Finds a heading, or a paragraph that begins with its name in bold.
     return !new RegExp(`^(#+ ${heading}$|\\*\\*${heading}\\.\\*\\*)`, 'm').test(text);
   });
   t.strictSame(missing, []);

@@ -8,7 +8,7 @@ import { signedPackage } from '../support/packages.js';
 
 const CODES = new Set(['E_DESCRIPTOR', 'E_UNSIGNED', 'E_PUBLISHER', 'E_SIGNATURE']);
 
-/** What is accepted; undefined for what is refused in one of the ways that a package may be. */
+/** Returns the accepted value; undefined if it was refused with a known code. */
 const accepted = async <T>(run: Promise<T>): Promise<T | undefined> => {
   try {
     return await run;
@@ -18,7 +18,7 @@ const accepted = async <T>(run: Promise<T>): Promise<T | undefined> => {
   }
 };
 
-/** A value in whose JSON text one bit is another; undefined where that isn't JSON any more. */
+/** Flips one bit in a value's JSON text; undefined if the result isn't JSON. */
 const withByteFlipped = (value: unknown, at: number, bit: number): unknown => {
   const text = JSON.stringify(value);
   const index = at % text.length;
@@ -47,7 +47,7 @@ t.test('any change of any byte of a descriptor, of its code or of a signature is
   const { descriptor, source } = await signedPackage(key, { source: 'export default (url) => ({ name: url });', change: { configuration: { url: 'ws://a.example/ws' }, extra: { kept: [1, 2.5, null] } } as never });
   const flips = [fc.nat(), fc.constantFrom(1, 2, 4, 8, 16, 32, 64)] as const;
   let refused = 0;
-  // A document can be written in more than one way (spare bits of base64url, a default that is left out): what counts is what is read.
+  // A document has several encodings (spare bits of base64url, an omitted default): the parsed value counts.
   await fc.assert(fc.asyncProperty(...flips, async (at, bits) => {
     const found = await accepted(checkDescriptor(withByteFlipped(descriptor, at, bits), keys, 'it'));
     if (found === undefined) refused += 1;

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Pair } from '../../scripts/soak/traffic.js';
 
-/** What the soak counts of one direction between two hyperties. */
+/** Creates a pair with these counts, for one direction between two hyperties. */
 const pairOf = ({ acknowledged = [], refused = [], unknown = [], arrived = [] }: Readonly<Partial<Record<'acknowledged' | 'refused' | 'unknown' | 'arrived', readonly number[]>>>) => {
   const pair = new Pair({ sender: undefined, receiver: undefined, from: 'alice/out', to: 'bob/in', p2p: undefined });
   for (const number of acknowledged) pair.acknowledged.add(number);

@@ -8,7 +8,7 @@ import { memoryStore } from '../../src/store/index.js';
 import { startServer } from '../support/domain-server.js';
 import { clock, log, TestBus } from '../support/stub-harness.js';
 
-/** The ways to speak to one message node. */
+/** The protocols of one message node. */
 const WAYS = {
   'WebSocket': { activate: websocket, path: '/ws', scheme: 'ws', config: {} },
   'REST with an event stream': { activate: rest, path: '/rest', scheme: 'http', config: { receive: 'stream' } },
@@ -23,7 +23,7 @@ class Peer {
   readonly bus = new TestBus();
   readonly runtime: Address;
   readonly instance: StubInstance;
-  /** Values of what came, in order. */
+  /** Values of received messages, in order. */
   readonly came: unknown[] = [];
   #ids = 0;
 

@@ -15,12 +15,12 @@ interface Frame {
   readonly body?: Record<string, unknown>;
 }
 
-/** A message node that does what a test says. */
+/** A scripted message node. */
 class ScriptedNode {
   readonly watch = new Watch();
   readonly frames: Frame[] = [];
   readonly sockets: Socket[] = [];
-  /** The code and body with which session requests are answered; undefined: not at all. */
+  /** Code and body of the answers to session requests; undefined: no answer. */
   answer: (frame: Frame) => Record<string, unknown> | undefined = () => ({ code: 200, runtimeToken: 'token' });
   readonly #server: WebSocketServer;
 
@@ -249,7 +249,7 @@ await t.test('a node that answers pings and then falls silent is dropped; one th
   }
 });
 
-/** A stub with a session, whose time stands still until it is told to go on. */
+/** Starts a stub with a session, under a manual clock. */
 const startTimed = async (t: { teardown(run: () => Promise<void>): void }) => {
   const time = new ManualClock();
   const server = await new ScriptedNode().listening();
@@ -261,20 +261,20 @@ const startTimed = async (t: { teardown(run: () => Promise<void>): void }) => {
   });
   const pings = (): number => server.types().filter((type) => type === 'ping').length;
   const ask = (value: unknown): void => { void bus.give({ ...note(value), body: { value, expect: 'receipt' } }); };
-  /** Time passes, and what was written to sockets arrives. */
+  /** Lets time pass, and data written to sockets arrive. */
   const pass = async (milliseconds: number): Promise<void> => {
     for (let passed = 0; passed < milliseconds; passed += 500) {
       time.advance(500);
       await turns(30);
     }
   };
-  /** So many pings have come. */
+  /** Resolves when `count` pings have come. */
   const pinged = (count: number): Promise<unknown> => server.watch.until(() => pings() >= count, `ping ${String(count)}`);
   ask('first');
   await bus.status('live');
   await pass(500);
   await pinged(1);
-  // Its answer is read in a turn of its own.
+  // The answer is read in a turn of its own.
   await turns(200);
   return { server, bus, time, pings, ask, pass, pinged };
 };

@@ -17,7 +17,7 @@ const URL_1 = parseAddress('connection://y.example/1');
 const outcome = async (promise: Promise<unknown>): Promise<string> =>
   promise.then(() => 'done', (error: unknown) => (error instanceof ProtoflyError ? error.code : String(error)));
 
-/** A client whose runtime is played by the test. */
+/** A client; the test plays its runtime. */
 class Stage {
   readonly clock = new ManualClock();
   readonly sent: Message[] = [];

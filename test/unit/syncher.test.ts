@@ -30,7 +30,7 @@ const world = (poolSize = 0): World => {
   return { clock, node, a: new SyncRuntime('a', { node, clock }, { poolSize }), b: new SyncRuntime('b', { node, clock }) };
 };
 
-/** Closes both managers. Nothing may be left of what there was. */
+/** Closes both managers and checks that nothing is left. */
 const finish = async ({ clock, node, a, b }: World): Promise<void> => {
   node.release();
   await Promise.all([a.manager.close(), b.manager.close()]);
@@ -58,7 +58,7 @@ interface Pair {
 const accepting = (client: SyncClient): Promise<DataObserver> =>
   new Promise((resolve, reject) => { client.onInvitation((invitation) => { invitation.accept().then(resolve, reject); }); });
 
-/** A requester at A that is observed by a handler at B. */
+/** Creates an object of a requester at A, observed by a handler at B. */
 const pair = async ({ a, b }: World, value: Record<string, unknown> = { name: 'x', iceCandidates: [] }): Promise<Pair> => {
   const requester = a.client('p2prequester/1');
   const handler = b.client('p2phandler/1');
@@ -382,7 +382,7 @@ scenario('plain reTHINK programs: updates without version, answers without value
   await until('the condition holds', () => changes.length === 3);
   t.strictSame(observer.data, { status: 'off', list: [2] });
 
-  // An observer without a sync manager, that takes long to answer.
+  // An observer without a sync manager, which answers late.
   const invited: Request[] = [];
   plain.bus.addListener(reporter, (message) => { if (!isResponse(message) && message.type === 'create') invited.push(message); });
   const answers: number[] = [];

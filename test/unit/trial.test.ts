@@ -11,7 +11,7 @@ const record: RegistryRecord = { url: parseAddress('hyperty://localhost/in'), ru
 const quiet = (): void => undefined;
 const SETUP_MS = 15_000;
 
-/** The registry's list of connections and its waiting for one; what becomes of set-ups is the test's. */
+/** The registry's list of connections, and its wait for one. The test decides the result of set-ups. */
 const world = () => {
   const clock = new ManualClock();
   const list = new ConnectionList({ clock, log: quiet, onLost: quiet, onOver: quiet });

@@ -12,13 +12,16 @@ interface Held<T> {
 
 type State =
   | { readonly at: 'open' }
-  /** Closed here; the other side still takes what was sent. */
+  /** Closed here; the other side still takes sent items. */
   | { readonly at: 'flushing'; readonly end: LinkEnd; readonly timer: Timer }
-  /** Closed there; what was sent before is still being given to the receiver. */
+  /** Closed by the other side; received items are still being given to the receiver. */
   | { readonly at: 'draining'; readonly end: LinkEnd }
   | { readonly at: 'ended'; readonly end: LinkEnd };
 
-/** One end of a pair. What is sent waits at the other end; it is given out in a microtask, never from within `send`. */
+/**
+ * One end of a pair. Sent items wait at the other end. They are given out in a microtask, never from within
+ * `send`.
+ */
 class MemoryEnd<T> implements Link<T> {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
@@ -26,7 +29,7 @@ class MemoryEnd<T> implements Link<T> {
   readonly #init: LinkInit;
   readonly #inlet: FrameReader<T>;
   readonly #held = new Fifo<Held<T>>();
-  /** Frees the other end's sender. */
+  /** Releases the other end's sender. */
   readonly #relief = new DrainSignal();
   #heldBytes = 0;
   #scheduled = false;
@@ -88,7 +91,7 @@ class MemoryEnd<T> implements Link<T> {
   }
 
   #take(item: T, size: number): Backpressure {
-    // An end that is closing reads on and drops, so that the other side isn't stopped.
+    // An end that is closing drops further items, so that the other side can go on.
     if (this.#state.at !== 'open') return undefined;
     this.#held.push({ item, size });
     this.#heldBytes += size;
@@ -113,7 +116,7 @@ class MemoryEnd<T> implements Link<T> {
     return held.item;
   }
 
-  /** All that the other side sent has been taken. */
+  /** Called when all items from the other side have been taken. */
   #emptied(): void {
     if (this.#state.at === 'draining') this.#end(this.#state.end);
   }
@@ -154,7 +157,7 @@ class MemoryEnd<T> implements Link<T> {
 }
 
 /**
- * Two links that lead to each other, within one process. Items are handed over as they are, not copied: who sends one
- * doesn't change it afterwards. Sizes are those that the items would roughly have as JSON.
+ * Creates two links within one process that lead to each other. Items are handed over uncopied, so a sender
+ * must not change them afterwards. An item's size is roughly its size as JSON.
  */
 export const memoryPair = <T>(init: LinkInit = {}): [Link<T>, Link<T>] => MemoryEnd.pair<T>(init);

@@ -6,15 +6,15 @@ import type { Codec, Link, LinkEnd, LinkStats } from '../link.js';
 import { DrainSignal } from '../../kit/drain-signal.js';
 import { closeFrame, creditFrame, MAX_CREDIT, messagePrefix } from './frames.js';
 
-/** What a channel needs of its mux. */
+/** The methods of a mux that its channels use. */
 export interface ChannelHost {
-  /** The link below takes no more for now. */
+  /** Pending while the link below exerts backpressure. */
   readonly congestion: Promise<void> | undefined;
-  /** @throws ProtoflyError when the link below has ended */
+  /** @throws ProtoflyError if the link below has ended */
   write(frame: string): void;
-  /** Calls `channel.flushOne` when the link below takes more, again and again while that says that there is more. */
+  /** Calls `channel.flushOne` when the link below has room, and repeats it while that returns true. */
   park(channel: Channel): void;
-  /** The channel has ended. */
+  /** Removes a channel that has ended. */
   forget(channel: Channel): void;
 }
 
@@ -31,32 +31,35 @@ export interface ChannelInit {
 
 type State =
   | { readonly at: 'open' }
-  /** Closed there; what came before is still being given to the receiver. */
+  /** Closed by the other side; received messages are still being given to the receiver. */
   | { readonly at: 'draining'; readonly end: LinkEnd }
-  /** Closed here; what was accepted waits for credit. */
+  /** Closed here; accepted messages wait for credit. */
   | { readonly at: 'flushing'; readonly end: LinkEnd; readonly timer: Timer }
   | { readonly at: 'ended'; readonly end: LinkEnd };
 
-/** One channel of a mux. It sends as long as the other side has granted credit, and once beyond: so any message fits. */
+/**
+ * One channel of a mux. It may send while it has credit. The last message may exceed the credit, so any message
+ * fits.
+ */
 export class Channel implements Link<Message> {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
-  /** Its number as this side writes it. */
+  /** The channel's number as this side writes it. */
   readonly key: number;
   readonly #host: ChannelHost;
   readonly #init: ChannelInit;
   readonly #prefix: string;
   readonly #inlet: FrameReader<Message>;
-  /** Sent, but the other side or the link below doesn't take it yet. */
+  /** Send queue: messages that wait for credit or for the link below. */
   readonly #queue = new Fifo<string>();
   readonly #relief = new DrainSignal();
   #queued = 0;
-  /** How much the other side still takes. */
+  /** Remaining credit: how much the other side still takes, in code units. */
   #credit: number;
-  /** Received, not given to the receiver yet. */
+  /** Received messages that the receiver hasn't been given yet. */
   readonly #held = new Fifo<string>();
-  /** How much the other side may still send. */
+  /** Receive window left: code units that the other side may still send. */
   #allowance: number;
   #inHand = 0;
   #taken = 0;
@@ -110,7 +113,7 @@ export class Channel implements Link<Message> {
     await this.closed;
   }
 
-  /** Writes one queued message. @returns whether another could follow */
+  /** Writes one queued message. @returns true if another can follow */
   flushOne(): boolean {
     if (this.#credit <= 0) return false;
     const json = this.#queue.shift();
@@ -131,7 +134,7 @@ export class Channel implements Link<Message> {
     return false;
   }
 
-  /** A message came. */
+  /** Handles an incoming message. */
   onMessage(json: string): void {
     if (this.#allowance <= 0) {
       this.fail('more was sent than there was credit for');
@@ -139,7 +142,8 @@ export class Channel implements Link<Message> {
     }
     this.#allowance -= json.length;
     if (this.#state.at !== 'open') {
-      // On the way when we closed: dropped, and granted anew, so that the other side isn't stopped while we flush.
+      // Messages in flight when we closed are dropped. Their credit is granted again, so the other side can go
+      // on.
       this.#take(json.length);
       return;
     }
@@ -147,27 +151,27 @@ export class Channel implements Link<Message> {
     this.#inlet.pump();
   }
 
-  /** The other side takes more. */
+  /** Adds credit that the other side granted. */
   onCredit(amount: number): void {
     this.#credit += amount;
     if (this.#credit > MAX_CREDIT) this.fail('more credit was granted than there is');
     if (this.#queue.length > 0) this.#host.park(this);
   }
 
-  /** The other side closed the channel. */
+  /** Handles the other side's close. */
   onClose(reason: string): void {
     if (this.#state.at === 'flushing') this.end(this.#state.end);
     if (this.#state.at !== 'open') return;
     this.#drain({ how: 'closed', reason });
   }
 
-  /** There is no link any more: what came over it is still given to the receiver. */
+  /** Handles the end of the link below. Messages already received are still given to the receiver. */
   onLinkEnd(end: LinkEnd): void {
     if (this.#state.at === 'open') this.#drain(end);
     else if (this.#state.at !== 'draining') this.end(this.#state.at === 'flushing' && this.#queue.length === 0 ? this.#state.end : end);
   }
 
-  /** The channel did what it mustn't: tells the other side, and ends. */
+  /** Ends the channel after a violation, and tells the other side. */
   fail(reason: string): void {
     this.#tell(closeFrame(this.key, reason));
     this.end({ how: 'gone', reason });
@@ -213,7 +217,7 @@ export class Channel implements Link<Message> {
     return undefined;
   }
 
-  /** Grants what was taken anew, in large pieces. */
+  /** Grants credit for messages that were taken, in large pieces. */
   #take(amount: number): void {
     this.#taken += amount;
     if (this.#taken * 2 < this.#init.window || this.#state.at === 'ended' || this.#state.at === 'draining') return;
@@ -242,7 +246,7 @@ export class Channel implements Link<Message> {
     this.#dropQueue();
   }
 
-  /** Writes a frame that needs no credit. When the link below has ended there is nobody to tell, and `onLinkEnd` follows. */
+  /** Writes a frame that needs no credit. Ignores a link that has ended: `onLinkEnd` follows. */
   #tell(frame: string): void {
     try {
       this.#host.write(frame);

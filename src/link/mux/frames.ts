@@ -15,7 +15,7 @@ export type MuxFrame =
   | { readonly kind: 'credit'; readonly channel: number; readonly amount: number }
   | { readonly kind: 'close'; readonly channel: number; readonly reason: string };
 
-/** More than any window; numbers above it are nonsense or an attack. */
+/** Larger than any window. A higher number is nonsense or an attack. */
 export const MAX_CREDIT = 2 ** 40;
 const MAX_CHANNEL = 2 ** 48;
 const MAX_REASON = 300;
@@ -26,7 +26,7 @@ const MESSAGE = 0x6d;
 
 const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `broken mux frame: ${why}`);
 
-/** A whole number written in digits that end at `end`, or NaN. */
+/** Parses the decimal digits up to `end`; NaN if they are no number or exceed `max`. */
 const digits = (text: string, start: number, end: number, max: number): number => {
   if (end <= start || end - start > 16) return NaN;
   let value = 0;
@@ -40,7 +40,7 @@ const digits = (text: string, start: number, end: number, max: number): number =
 
 export const isMessageFrame = (frame: string): boolean => frame.charCodeAt(0) === MESSAGE;
 
-/** Where the channel's number ends. @throws ProtoflyError `E_MESSAGE` */
+/** Index at which the channel's number ends. @throws ProtoflyError `E_MESSAGE` */
 export const channelEnd = (frame: string): number => {
   const end = frame.indexOf(' ', 2);
   if (frame.charCodeAt(1) !== SPACE || end < 0) throw bad('no channel');
@@ -61,7 +61,7 @@ const amountOf = (text: string, start: number, end: number): number => {
   return amount;
 };
 
-/** Reads a frame that isn't a message. @throws ProtoflyError `E_MESSAGE` */
+/** Parses a control frame (any frame but a message). @throws ProtoflyError `E_MESSAGE` */
 export const parseControl = (frame: string): MuxFrame => {
   const end = channelEnd(frame);
   const channel = channelOf(frame, end);

@@ -5,24 +5,27 @@ import { LINK_DEFAULTS, type Codec, type Link, type LinkEnd, type LinkInit } fro
 import { Channel, type ChannelHost, type ChannelInit } from './channel.js';
 import { channelEnd, channelOf, closeFrame, creditFrame, isChannelName, isMessageFrame, openFrame, parseControl, type MuxFrame } from './frames.js';
 
-/** Settings of each channel, and of the mux. `highWater` and `maxBuffered` bound what waits in one channel. */
+/** Settings of the mux and of each channel. `highWater` and `maxBuffered` bound the send queue of one channel. */
 export interface MuxInit extends Omit<LinkInit, 'name'> {
-  /** How much of one channel may be under way that its receiver here hasn't taken, in code units of JSON. @default 1 MiB */
+  /**
+   * Receive window of one channel: sent by the other side and not taken here yet, in code units of JSON.
+   * @default 1 MiB
+   */
   readonly window?: number;
-  /** How messages become text. @default messageCodec */
+  /** Encodes and decodes messages. @default messageCodec */
   readonly codec?: Codec<Message>;
-  /** How many channels each side may have open. @default 1024 */
+  /** Maximum number of open channels for each side. @default 1024 */
   readonly maxChannels?: number;
 }
 
 export type OnChannel = (name: string, link: Link<Message>) => void;
 
 /**
- * Many links on one. Each channel has a flow control of its own, so one that isn't read doesn't stop another; what the
- * link below takes is shared out message by message.
+ * Many links on one. Each channel has flow control of its own, so a channel that isn't read doesn't stop
+ * another. Channels share the link below message by message.
  */
 export class Mux {
-  /** Resolves once, when the mux and with it every channel has ended. */
+  /** Resolves once, when the mux and all its channels have ended. */
   readonly closed: Promise<LinkEnd>;
   readonly #link: Link<string>;
   readonly #init: ChannelInit;
@@ -32,7 +35,7 @@ export class Mux {
   readonly #isParked = new Set<Channel>();
   readonly #host: ChannelHost;
   #congestion: Promise<void> | undefined;
-  /** The highest numbers used so far, here and there. */
+  /** The highest channel numbers used so far: opened here, and accepted from the other side. */
   #opened = 0;
   #accepted = 0;
   #openHere = 0;
@@ -41,7 +44,7 @@ export class Mux {
   #end: LinkEnd | undefined;
   #closing: Promise<void> | undefined;
 
-  /** @param link owned from now on; its `maxFrame` must hold a message and 64 bytes more */
+  /** @param link owned by the mux from now on; its `maxFrame` must hold a message plus 64 bytes */
   constructor(link: Link<string>, init: MuxInit = {}) {
     this.#link = link;
     this.#maxChannels = init.maxChannels ?? 1024;
@@ -60,14 +63,15 @@ export class Mux {
     link.receive((frame) => { this.#onFrame(frame); });
   }
 
-  /** How many channels are open. */
+  /** Number of open channels. */
   get size(): number {
     return this.#channels.size;
   }
 
   /**
-   * Opens a channel. It can be used at once; when the other side refuses it, it ends with the reason.
-   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_MANY`, `E_USAGE` for a name that is empty, too long or has control characters
+   * Opens a channel. It can be used at once. If the other side refuses it, it ends with the reason.
+   * @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_MANY`, `E_USAGE` for a name that is empty, too long or has
+   *   control characters
    */
   open(name: string): Link<Message> {
     if (!isChannelName(name)) throw new ProtoflyError('E_USAGE', 'a channel\'s name is 1 to 2048 characters without control characters');
@@ -79,7 +83,10 @@ export class Mux {
     return this.#add(key, name, 0);
   }
 
-  /** Sets who gets the channels that the other side opens; without one they are refused. What it throws refuses the channel. */
+  /**
+   * Sets the handler for channels that the other side opens. Without a handler they are refused. A channel is
+   * also refused if the handler throws.
+   */
   onChannel(handler: OnChannel): void {
     this.#onChannel = handler;
   }
@@ -135,7 +142,7 @@ export class Mux {
     if (this.#congestion === undefined) this.#drain();
   }
 
-  /** One message of each waiting channel after the other, as long as the link takes them. */
+  /** Writes one message of each parked channel in turn, until the link below exerts backpressure. */
   #drain(): void {
     while (this.#congestion === undefined) {
       const channel = this.#parked.shift();
@@ -173,8 +180,9 @@ export class Mux {
   }
 
   /**
-   * The channel that the other side means; undefined for one that has ended, whose last frames may still be on the way.
-   * @throws ProtoflyError `E_MESSAGE` for one that never was
+   * Finds the channel that the other side's number refers to. Returns undefined for a channel that has ended:
+   * frames in flight may still refer to it.
+   * @throws ProtoflyError `E_MESSAGE` for a number that was never used
    */
   #find(number: number): Channel | undefined {
     const channel = this.#channels.get(-number);
@@ -203,7 +211,7 @@ export class Mux {
     }
   }
 
-  /** The other side broke the framing, or the link below broke: everything ends. */
+  /** Ends everything, after the other side broke the framing or the link below broke. */
   #fail(error: ProtoflyError): void {
     this.#endAll({ how: 'gone', reason: error.message });
     void this.#link.close(error.message);

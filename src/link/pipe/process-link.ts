@@ -5,12 +5,12 @@ import { MAX_MESSAGE_BYTES, ProtoflyError } from '../../protocol/index.js';
 import type { Codec, Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
 
-/** The descriptor that the link takes in the child: stdout and stderr stay free for what a program prints by accident. */
+/** The link's file descriptor in the child. stdout and stderr stay free for accidental output. */
 export const LINK_FD = 3;
-/** For `spawn`: what makes the link's pipe. */
+/** The `stdio` option for `spawn` that creates the link's pipe. */
 export const LINK_STDIO = ['ignore', 'pipe', 'pipe', 'pipe'] as const;
 
-/** A message of the greatest size, and what a mux puts before it. */
+/** The largest message plus the mux's prefix. */
 const MAX_FRAME = MAX_MESSAGE_BYTES + 64;
 
 const explain = (child: ChildProcess): string | undefined => {
@@ -19,9 +19,9 @@ const explain = (child: ChildProcess): string | undefined => {
 };
 
 /**
- * The parent's side of the pipe to a child started with `stdio: LINK_STDIO`. Ending the link doesn't end the child,
- * but the child's end ends the link.
- * @throws ProtoflyError `E_USAGE` when the child has no such pipe
+ * Creates the parent's side of the pipe to a child started with `stdio: LINK_STDIO`. Ending the link doesn't
+ * end the child, but the child's end ends the link.
+ * @throws ProtoflyError `E_USAGE` if the child has no such pipe
  */
 export const processLink = <T>(child: ChildProcess, codec: Codec<T>, init: LinkInit = {}): Link<T> => {
   const stream = child.stdio[LINK_FD];
@@ -31,8 +31,8 @@ export const processLink = <T>(child: ChildProcess, codec: Codec<T>, init: LinkI
 };
 
 /**
- * The child's own side. It keeps the process alive until the link has ended; call it once.
- * @throws ProtoflyError `E_USAGE` in a process that wasn't started for it
+ * Creates the child's side of the pipe. It keeps the process alive until the link has ended. Call it once.
+ * @throws ProtoflyError `E_USAGE` in a process that wasn't started with such a pipe
  */
 export const parentLink = <T>(codec: Codec<T>, init: LinkInit = {}): Link<T> => {
   try {

@@ -2,17 +2,20 @@ import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-/** How often a socket is asked whether its reader is there, in milliseconds. */
+/** Interval at which a socket's reader is checked, in milliseconds. */
 const PROBE_MS = 100;
 
-/** The part of a TCP socket that Node keeps to itself. */
+/** A private part of Node's TCP sockets. */
 interface TcpHandle {
   open(fd: number): number;
 }
 
-/** @returns a socket that owns and reads a descriptor of any kind. @throws where Node's inside isn't what it was from 20 to 26 */
+/**
+ * @returns a socket that owns and reads a descriptor of any kind. @throws if Node's internals differ from those
+ *   of versions 20 to 26
+ */
 const readAsTcp = (fd: number): Socket => {
-  // It has a handle from here on, and would connect in the next turn only.
+  // `connect` creates the handle at once; it would connect only in the next turn.
   const first = new Socket().connect({ host: '127.0.0.1', port: 1 });
   const { _handle } = first as unknown as { readonly _handle: { readonly constructor: new (kind: number) => TcpHandle } };
   first.destroy();
@@ -22,14 +25,14 @@ const readAsTcp = (fd: number): Socket => {
 };
 
 /**
- * Waits for an error on a pipe's write end, which is how the kernel tells that the last reader has gone. Node watches
- * descriptors only to read them, and refuses that for one that is open for writing; as a TCP socket it doesn't look.
- * The read then fails with EBADF.
+ * Waits for an error on a pipe's write end: the kernel's sign that the last reader has gone. Node only watches
+ * descriptors that it reads, and refuses to read one opened for writing. It doesn't check TCP sockets, so the
+ * descriptor is opened as one. The read then fails with EBADF.
  */
 const watchPipe = (fd: number, onLeft: () => void): (() => void) => {
   let own: number;
   try {
-    // Another descriptor of the same pipe: `fd` itself is watched for room.
+    // Opens another descriptor of the same pipe: libuv watches `fd` itself for room.
     own = openSync(`/proc/self/fd/${String(fd)}`, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENXIO') setImmediate(onLeft);
@@ -45,7 +48,10 @@ const watchPipe = (fd: number, onLeft: () => void): (() => void) => {
   }
 };
 
-/** A write of nothing fails when there is nobody to read; otherwise it does nothing. Reading would take what others are to get. */
+/**
+ * Writes nothing at regular intervals: that fails if the reader has gone, and has no effect otherwise. Reading
+ * would steal bytes from other readers.
+ */
 const watchSocket = (fd: number, onLeft: () => void): (() => void) => {
   const nothing = Buffer.alloc(0);
   const timer = setInterval(() => {
@@ -62,9 +68,9 @@ const watchSocket = (fd: number, onLeft: () => void): (() => void) => {
 };
 
 /**
- * Calls back once when the reader of a pipe, FIFO or stream socket has gone, without writing to it. On Linux only, and
- * not for a pipe that belongs to another user: elsewhere the next write tells.
- * @returns ends it; idempotent
+ * Calls back once when the reader of a pipe, FIFO or stream socket has gone, without writing to it. Works only
+ * on Linux, and not for another user's pipe; elsewhere the next write fails.
+ * @returns a function that stops watching; idempotent
  */
 export const watchReader = (stream: Writable & { readonly isTTY?: boolean; readonly fd?: number }, onLeft: () => void): (() => void) => {
   const { fd, isTTY } = stream;

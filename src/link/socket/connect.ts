@@ -18,7 +18,10 @@ const connectError = (path: string, cause: NodeJS.ErrnoException): ProtoflyError
   return new ProtoflyError(code, `can't connect to ${path}: ${cause.message}`, { cause });
 };
 
-/** How long, and how often, it is tried again while more connections wait at a socket than the system keeps, in milliseconds. */
+/**
+ * While the socket's backlog is full, connecting is retried: for this long and at this interval, in
+ * milliseconds.
+ */
 const CROWDED_MS = 5000;
 const AGAIN_MS = 10;
 
@@ -31,7 +34,7 @@ export const openSocket = async (path: string, signal?: AbortSignal): Promise<So
       const { code } = (thrown as { readonly cause?: NodeJS.ErrnoException }).cause ?? {};
       if (code !== 'EAGAIN' || systemClock.now() >= end) throw thrown;
     }
-    // Not the clock's: nothing else may keep the process alive meanwhile.
+    // Not the clock's timer: during this pause nothing else may keep the process alive.
     await pause(AGAIN_MS);
   }
 };
@@ -61,7 +64,7 @@ const openOnce = (path: string, signal?: AbortSignal): Promise<Socket> => {
 
 /**
  * Connects to a local socket.
- * @throws ProtoflyError `E_NOT_RUNNING` when nobody listens there, `E_REFUSED`, `E_UNREACHABLE`, `E_ABORTED`,
+ * @throws ProtoflyError `E_NOT_RUNNING` if nobody listens there, `E_REFUSED`, `E_UNREACHABLE`, `E_ABORTED`,
  *   `E_USAGE` for a path that is too long
  */
 export const connectSocket = async (path: string, init: ConnectInit = {}): Promise<Link<Message>> => {

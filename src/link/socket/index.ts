@@ -1,6 +1,6 @@
 /**
- * Links over a local socket: a unix socket of mode 0600, on Windows a named pipe; one JSON message a line. It asks
- * nobody who they are: whoever may open the socket is the user, and what a link may say is its owner's business.
+ * Links over a local socket, one JSON message per line: a Unix socket of mode 0600, or a named pipe on Windows.
+ * There is no authentication: only this user can open the socket. The link's owner decides what a link may say.
  */
 export { connectSocket, type ConnectInit } from './connect.js';
 export { listenSocket, type ListenInit, type SocketServer } from './listen.js';

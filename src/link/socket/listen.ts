@@ -8,7 +8,7 @@ import { openSocket } from './connect.js';
 import { socketAddress } from './path.js';
 
 export interface ListenInit extends LinkInit {
-  /** Is told of what `onLink` threw and of connections that couldn't be accepted. */
+  /** Called with errors thrown by `onLink` and with connections that couldn't be accepted. */
   readonly onError?: (error: ProtoflyError) => void;
 }
 
@@ -16,11 +16,11 @@ export interface SocketServer {
   readonly path: string;
   /** The links that are open now. */
   readonly links: ReadonlySet<Link<Message>>;
-  /** Takes no more connections, closes every link, and removes the socket. Idempotent. */
+  /** Accepts no more connections, closes every link, and removes the socket. Idempotent. */
   close(reason?: string): Promise<void>;
 }
 
-/** Stands for a frame that doesn't show what it was. */
+/** Stands in for a frame that can't be parsed. */
 const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
 
 const isResponseFrame = (text: string): boolean => {
@@ -33,13 +33,13 @@ const isResponseFrame = (text: string): boolean => {
   }
 };
 
-/** Answers a frame that isn't a message, as far as it can be answered: a program's author wants to know. */
+/** Answers a malformed frame where possible, so that the program's author sees the mistake. */
 const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string | undefined): void => {
   if (text !== undefined && isResponseFrame(text)) return;
   try {
     void link.send(refuse((text === undefined ? undefined : answerable(text)) ?? NAMELESS, error));
   } catch (thrown) {
-    // The link has ended: there is nobody to tell.
+    // The link has ended: nobody to answer.
     if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;
   }
 };
@@ -57,12 +57,12 @@ const isAnswered = async (path: string): Promise<boolean> => {
   }
 };
 
-/** A lock older than this was left behind: what is done under it takes milliseconds. */
+/** Age in milliseconds after which a lock counts as abandoned. The work under it takes milliseconds. */
 const LOCK_MS = 10_000;
 
 /**
- * Replaces a socket that nobody listens at any more. Only who holds the lock removes a socket: without it, one of two
- * that repair at once could remove what the other has just made.
+ * Replaces a socket on which nobody listens any more. Only the holder of the lock removes a socket. Otherwise
+ * one of two processes that repair at once could remove the socket that the other has just made.
  * @throws ProtoflyError `E_CONFLICT`
  */
 const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): Promise<void> => {
@@ -87,7 +87,7 @@ const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): 
   }
 };
 
-/** Binds with mode 0600 from the first moment: the socket is made within this call, while the umask says so. */
+/** Binds with mode 0600 from the first moment: the socket is created within this call, under the changed umask. */
 const bind = (server: Server, address: string): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -122,10 +122,11 @@ const bindOrRepair = async (server: Server, path: string, clock: Clock): Promise
 };
 
 /**
- * Listens at a local socket that only this user can reach. A socket left behind by a process that is gone is replaced.
- * Frames that aren't messages are answered with what is wrong with them.
- * @param onLink gets each new link; nothing is read from it before it calls `receive`
- * @throws ProtoflyError `E_CONFLICT` when somebody listens there already, `E_USAGE` for a path that is too long, `E_PLATFORM`
+ * Listens on a local socket that only this user can reach. Replaces a socket left behind by a process that is
+ * gone. Answers malformed frames with an error.
+ * @param onLink gets each new link; nothing is read from it until it calls `receive`
+ * @throws ProtoflyError `E_CONFLICT` if another process listens there, `E_USAGE` for a path that is too long,
+ *   `E_PLATFORM`
  */
 export const listenSocket = async (path: string, onLink: (link: Link<Message>) => void, init: ListenInit = {}): Promise<SocketServer> => {
   const links = new Set<Link<Message>>();

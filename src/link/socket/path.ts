@@ -1,11 +1,11 @@
 import { ProtoflyError } from '../../protocol/index.js';
 
-/** What a socket address holds on the tightest of the systems we run on (104 bytes with the final zero on macOS). */
+/** The longest socket path that all supported systems allow, in bytes (104 with the final zero on macOS). */
 const MAX_PATH_BYTES = 103;
 
 /**
- * Where the system wants a local socket: the path itself, or on Windows the named pipe that stands for it.
- * @throws ProtoflyError `E_USAGE` when the path is longer than a socket's may be
+ * Returns the address of a local socket: the path itself, or the matching named pipe on Windows.
+ * @throws ProtoflyError `E_USAGE` if the path is longer than a socket's may be
  */
 export const socketAddress = (path: string, platform: NodeJS.Platform = process.platform): string => {
   if (platform === 'win32') return `\\\\.\\pipe\\${path.replaceAll(/[\\/:]+/g, '-').replace(/^-/, '')}`;

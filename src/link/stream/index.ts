@@ -1,5 +1,5 @@
 /**
- * Links over byte streams: one frame a line. What `socket/` and `pipe/` share. It neither opens streams nor knows
- * where they lead.
+ * Links over byte streams, one frame per line: the common part of `socket/` and `pipe/`. It opens no streams
+ * and doesn't know where they lead.
  */
 export { streamLink, type StreamEnds } from './stream-link.js';

@@ -5,21 +5,21 @@ import { Fifo } from '../../kit/fifo.js';
 const FEED = 0x0a;
 
 export interface LinesInit {
-  /** The longest line, in bytes, without its line feed. */
+  /** Maximum length of a line without its line feed, in bytes. */
   readonly maxLine: number;
   readonly onReject: (error: ProtoflyError, text?: string) => void;
 }
 
 /**
- * Cuts a byte stream into lines. A line that is too long or isn't UTF-8 costs that line. Each byte is copied a
- * bounded number of times, however small the pieces that a line comes in, and no more than one unfinished line is kept.
+ * Splits a byte stream into lines. Drops a line that is too long or isn't UTF-8. Copies each byte a bounded
+ * number of times, however small the chunks. Keeps at most one unfinished line.
  */
 export class LineSplitter {
   readonly #maxLine: number;
   readonly #onReject: LinesInit['onReject'];
   /** Whole lines, undecoded. */
   readonly #blocks = new Fifo<Buffer>();
-  /** Whole lines, decoded, of which those before `#at` have been given out. */
+  /** Whole decoded lines; those before `#at` have been returned. */
   #text = '';
   #at = 0;
   #partial: Buffer | undefined;
@@ -32,7 +32,7 @@ export class LineSplitter {
     this.#onReject = onReject;
   }
 
-  /** Whether the last thing given was an empty line: how an orderly end looks. */
+  /** True if the stream ended with an empty line, which marks an orderly end. */
   get endedInOrder(): boolean {
     return this.#ended && this.#used === 0 && this.#state === 'reading';
   }
@@ -57,7 +57,7 @@ export class LineSplitter {
     if (start < chunk.length) this.#continue(chunk.subarray(start));
   }
 
-  /** The next whole line that isn't empty. */
+  /** Returns the next whole line that isn't empty. */
   next(): string | undefined {
     for (;;) {
       while (this.#at < this.#text.length) {
@@ -75,7 +75,7 @@ export class LineSplitter {
     }
   }
 
-  /** To be called when the stream has ended: an unfinished line is refused. */
+  /** Call when the stream has ended. Rejects an unfinished line. */
   end(): void {
     if (this.#used > 0) {
       this.#ended = false;
@@ -104,7 +104,7 @@ export class LineSplitter {
     this.#used = needed;
   }
 
-  /** The unfinished line is complete. */
+  /** Completes the unfinished line. */
   #finish(): void {
     this.#ended = false;
     this.#state = 'reading';

@@ -8,11 +8,11 @@ export interface StreamEnds {
   readonly readable: Readable;
   /** The same object as `readable` for a duplex stream. */
   readonly writable: Writable;
-  /** Why the stream may have ended, when more is known than that it did. */
+  /** Explains why the stream ended, if more is known than the end itself. */
   readonly explain?: () => string | undefined;
 }
 
-/** One frame a line. An empty line before the end says that the end is meant. */
+/** One frame per line. An empty line before the end marks an orderly end. */
 class StreamTransport implements FrameTransport {
   readonly #ends: StreamEnds;
   readonly #lines: LineSplitter;
@@ -40,7 +40,7 @@ class StreamTransport implements FrameTransport {
     readable.pause();
     readable.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
     if (writable !== (readable as unknown)) writable.on('error', onError).on('close', onClose);
-    // A stream that has ended already tells nobody any more.
+    // A stream that has already ended emits no further event.
     if (readable.destroyed || readable.readableEnded || writable.destroyed) queueMicrotask(onClose);
     this.#detach = () => {
       readable.off('data', onData).off('end', onEnd).off('close', onClose);
@@ -79,8 +79,8 @@ class StreamTransport implements FrameTransport {
 }
 
 /**
- * A link over a byte stream, one frame a line. Owns the stream from now on. A duplex stream must be able to stay
- * half open (`allowHalfOpen`).
+ * Creates a link over a byte stream, one frame per line. The link owns the stream from now on. A duplex stream
+ * must be able to stay half open (`allowHalfOpen`).
  */
 export const streamLink = <T>(ends: StreamEnds, codec: Codec<T>, init: LinkInit = {}): Link<T> => {
   if (ends.readable.readableObjectMode || ends.writable.writableObjectMode) throw new ProtoflyError('E_USAGE', 'a link needs a stream of bytes');

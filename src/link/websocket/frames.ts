@@ -3,7 +3,10 @@ const headerSize = (length: number): number => (length < 126 ? 2 : length < 65_5
 
 const FINAL_TEXT = 0x81;
 
-/** Text frames as a server sends them: unmasked, whole, uncompressed, one after the other (RFC 6455, 5.2). */
+/**
+ * Encodes text frames as a server sends them: unmasked, whole, uncompressed, one after the other (RFC 6455,
+ * 5.2).
+ */
 export const serverFrames = (texts: readonly string[]): Buffer => {
   let room = 0;
   for (const text of texts) room += 10 + 3 * text.length;
@@ -11,7 +14,8 @@ export const serverFrames = (texts: readonly string[]): Buffer => {
   const buffer = Buffer.allocUnsafe(room);
   let at = 0;
   for (const text of texts) {
-    // The header's size is guessed from the text's length, which is right unless characters beyond ASCII lift it over a bound.
+    // Guesses the header's size from the text's length. The guess fails only if non-ASCII characters exceed a
+    // size bound.
     const guessed = headerSize(text.length);
     let length = buffer.write(text, at + guessed, 'utf8');
     if (headerSize(length) !== guessed) length = buffer.write(text, at + headerSize(length), 'utf8');

@@ -4,28 +4,28 @@ import type { Clock, Timer } from '../../protocol/index.js';
 import { ThroughputEstimator } from '../throughput.js';
 import { takenFrom } from '../throughput.js';
 
-/** In milliseconds. */
+/** Durations in milliseconds. */
 export interface KeepAliveTimes {
-  /** Between pings while nothing is sent. */
+  /** Interval between pings while nothing is sent. */
   readonly everyMs: number;
-  /** How long nothing may come after something was sent, before the other side is asked. */
+  /** Time without incoming bytes after a send, before a ping. */
   readonly waitMs: number;
-  /** How long the answer may take then, beside what is under way before the question. */
+  /** Time for the answer to that ping, in addition to the time for bytes already in flight. */
   readonly answerMs: number;
 }
 
 export type Vigil =
-  /** Nothing was sent since something was heard. `missed`: pings since then. */
+  /** Nothing was sent since the last incoming bytes. `missed`: number of pings since then. */
   | { readonly name: 'calm'; readonly read: number; readonly missed: number }
-  /** Something was sent, and nothing was heard since; asked: nor since a ping. Silence counts from `since`. */
+  /** Nothing has come since the last send (`waiting`) or since the ping (`asked`). The silence began at `since`. */
   | { readonly name: 'waiting' | 'asked'; readonly since: number; readonly read: number; readonly taken: number }
   | { readonly name: 'gone' };
 
 interface Seen {
   readonly now: number;
-  /** Bytes that have come. */
+  /** Total of bytes received. */
   readonly read: number;
-  /** Bytes that the system has taken. */
+  /** Total of bytes that the system has taken from the socket. */
   readonly taken: number;
 }
 
@@ -33,35 +33,35 @@ export type VigilEvent =
   | { readonly kind: 'sent' } & Seen
   | {
     readonly kind: 'look';
-    /** How much later than it was due. */
+    /** Delay of the timer, in milliseconds. */
     readonly lateMs: number;
-    /** Whether this side reads what comes. */
+    /** True if this side reads incoming data. */
     readonly reading: boolean;
-    /** Whether the system has yet to take something. */
+    /** True if the system hasn't taken all bytes yet. */
     readonly pending: boolean;
-    /** How long what is under way may take. */
+    /** Estimated time for the bytes in flight, in milliseconds. */
     readonly underWayMs: number;
   } & Seen;
 
 export interface VigilStep {
   readonly vigil: Vigil;
   readonly ping?: boolean;
-  /** When to look again; absent: as it was. */
+  /** Delay until the next check, in milliseconds; absent: unchanged. */
   readonly lookMs?: number;
 }
 
 const MAX_MISSED = 2;
-/** A timer that is so much later than it was due says that this process itself stood still. */
+/** A timer delayed by more than this means that this process itself was suspended, in milliseconds. */
 const LATE_MS = 50;
-/** How often time is looked at while an answer is awaited. */
+/** Number of checks while an answer is awaited. */
 const TICKS = 4;
-/** From here on it is worth a ping to learn how much of what is under way has arrived. */
+/** Above this estimate of bytes in flight, a ping is sent to learn how many have arrived, in milliseconds. */
 const MUCH_MS = 1000;
 
 /**
- * What follows from what was seen of a connection. Silence counts while something was sent that nothing came after, while
- * this side reads, and while the system takes nothing of what waits for it: it has room again only when the other side's
- * system has taken something.
+ * Computes the next state from what was observed. Silence counts only while nothing has come since the last
+ * send, this side reads, and the system takes no pending bytes. The system takes more only if the other side's
+ * system has taken some.
  */
 export const nextVigil = (vigil: Vigil, event: VigilEvent, { everyMs, waitMs, answerMs }: KeepAliveTimes): VigilStep => {
   if (vigil.name === 'gone') return { vigil };
@@ -90,16 +90,16 @@ export const nextVigil = (vigil: Vigil, event: VigilEvent, { everyMs, waitMs, an
 
 export interface KeepAliveComponents {
   readonly ws: WebSocket;
-  /** Below `ws`. */
+  /** The TCP socket below `ws`. */
   readonly socket: Socket;
   readonly clock: Clock;
-  /** The other side is gone. Called once, and nothing after it. */
+  /** Called once, and last, when the other side is gone. */
   readonly onSilence: () => void;
 }
 
 /**
- * Whether the other side of a WebSocket is there. It is pinged now and then, and asked within seconds when something was
- * sent that nothing comes after. Whatever comes from it counts as an answer, pieces of frames included.
+ * Detects that the other side of a WebSocket has gone. Pings it at intervals, and within seconds if nothing
+ * arrives after a send. Any incoming bytes count as an answer, even parts of frames.
  */
 export class KeepAlive {
   readonly #components: KeepAliveComponents;
@@ -109,7 +109,7 @@ export class KeepAlive {
   #vigil: Vigil;
   #timer: Timer | undefined;
   #due = 0;
-  /** How much had been sent before the ping that isn't answered yet. */
+  /** Bytes sent before the ping that isn't answered yet. */
   #asked: number | undefined;
 
   constructor(components: KeepAliveComponents, times: KeepAliveTimes) {
@@ -122,7 +122,7 @@ export class KeepAlive {
     ws.on('pong', this.#onPong);
   }
 
-  /** Something was sent that isn't a ping. */
+  /** Call after sending anything but a ping. */
   sent(): void {
     const { socket, clock } = this.#components;
     const vigil = this.#vigil;
@@ -170,7 +170,7 @@ export class KeepAlive {
     if (lookMs !== undefined) this.#arm(lookMs);
   }
 
-  /** One at a time: so its pong tells what has arrived. */
+  /** Sends a ping unless one is unanswered. One at a time, so that its pong tells which bytes have arrived. */
   #ping(): void {
     const { ws, socket } = this.#components;
     if (ws.readyState !== ws.OPEN || this.#asked !== undefined) return;
@@ -178,7 +178,7 @@ export class KeepAlive {
     ws.ping();
   }
 
-  /** What went before the ping has arrived. */
+  /** Records that all bytes sent before the ping have arrived. */
   #ponged(): void {
     if (this.#asked === undefined) return;
     this.#pace.arrived(this.#asked, this.#components.clock.now());

@@ -9,29 +9,36 @@ import type { Codec, Link, LinkEnd, LinkInit } from '../link.js';
 import { serverFrames } from './frames.js';
 import { KeepAlive } from './keep-alive.js';
 
-/** What both `WebSocketServer` and `new WebSocket` are to be made with. Messages are small: compression costs more than it saves, and memory. */
+/**
+ * Options for both `WebSocketServer` and `new WebSocket`. No compression: messages are small, so it costs more
+ * time and memory than it saves.
+ */
 export const WEBSOCKET_OPTIONS = { maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false } as const;
 export const KEEP_ALIVE_MS = 30_000;
-/** How long nothing may come after something was sent, before the other side is asked, and how long its answer may take. */
+/**
+ * Time without incoming bytes after a send, before a ping, and time for the pong to arrive, both in
+ * milliseconds.
+ */
 const WAIT_MS = 3000;
 const ANSWER_MS = 2000;
 
 export interface WebsocketInit extends LinkInit {
   /**
-   * Pings this often; a side that misses two pongs is gone. One that is sent something and from which nothing comes is
-   * asked sooner, after 3 s at most, and gone 2 s later. 0: never. @default KEEP_ALIVE_MS
+   * Interval between pings, in milliseconds; a side that misses two pongs is gone. If nothing arrives after a
+   * send, the ping comes sooner: after 3 s at most, and the side is gone 2 s later. 0 disables pings.
+   * @default KEEP_ALIVE_MS
    */
   readonly keepAliveMs?: number;
   /**
-   * On the server's side: the socket below (`request.socket`). With it, what is sent in one turn leaves in one write.
-   * From then on nobody else may send on `ws`.
+   * On the server's side: the socket below (`request.socket`). With it, all frames of one turn leave in one
+   * write. From then on nobody else may send on `ws`.
    */
   readonly serverSocket?: Socket;
 }
 
 const MAX_REASON_BYTES = 123;
 
-/** As much of a reason as a close frame holds. */
+/** Shortens a reason to fit into a close frame. */
 const shortened = (reason: string): string => {
   let text = reason.toWellFormed().slice(0, MAX_REASON_BYTES);
   while (Buffer.byteLength(text) > MAX_REASON_BYTES) text = text.slice(0, -1).toWellFormed();
@@ -40,7 +47,7 @@ const shortened = (reason: string): string => {
 
 const asBuffer = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data));
 
-/** Codes with which somebody closes on purpose: normal, going away, none given, and those left to applications. */
+/** True for deliberate closes: normal, going away, no code, and the codes reserved for applications. */
 const isOrderly = (code: number): boolean => code === 1000 || code === 1001 || code === 1005 || (code >= 3000 && code <= 4999);
 
 class WebsocketTransport implements FrameTransport {
@@ -115,7 +122,7 @@ class WebsocketTransport implements FrameTransport {
   }
 
   end(reason: string): void {
-    // Nothing tells any more of the end of what has closed already.
+    // A WebSocket that has already closed emits no further event.
     if (this.#ws.readyState === this.#ws.CLOSED) queueMicrotask(() => { this.#events.onGone('closed'); });
     else this.#ws.close(1000, shortened(reason));
   }
@@ -128,13 +135,13 @@ class WebsocketTransport implements FrameTransport {
 }
 
 /**
- * A link over an open WebSocket of either side, one message a text frame. Owns the socket from now on. To be called in
- * the turn in which it opened, else its first frames are lost.
- * @throws ProtoflyError `E_USAGE` when it isn't open
+ * Creates a link over an open WebSocket of either side, one message per text frame. The link owns the socket
+ * from now on. Call this in the turn in which the socket opened, or its first frames are lost.
+ * @throws ProtoflyError `E_USAGE` if the socket isn't open
  */
 export const websocketLink = (ws: WebSocket, init: WebsocketInit = {}): Link<Message> => websocketFrameLink(ws, messageCodec, init);
 
-/** The same for items of another kind. */
+/** The same for items of another type. */
 export const websocketFrameLink = <T>(ws: WebSocket, codec: Codec<T>, init: WebsocketInit = {}): Link<T> => {
   if (ws.readyState !== ws.OPEN) throw new ProtoflyError('E_USAGE', 'the WebSocket isn\'t open');
   return new FrameLink({ transport: (events) => new WebsocketTransport(ws, events, init), codec }, { name: 'websocket', ...init });

@@ -5,14 +5,14 @@ export interface StreamEvent {
   readonly data: string;
 }
 
-/** Reads an event stream (`text/event-stream`) chunk by chunk. Comments, and fields other than `id` and `data`, are passed over. */
+/** Parses an event stream (`text/event-stream`) chunk by chunk. Ignores comments, and fields other than `id` and `data`. */
 export class EventLines {
   #parts: string[] = [];
   #size = 0;
   #id: number | undefined;
   #data: string | undefined;
 
-  /** @throws ProtoflyError `E_TOO_LARGE` when a line has no end. */
+  /** @throws ProtoflyError `E_TOO_LARGE` for an endless line or event */
   *feed(chunk: string): Generator<StreamEvent> {
     let start = 0;
     for (let end = chunk.indexOf('\n'); end >= 0; end = chunk.indexOf('\n', start)) {
@@ -47,7 +47,7 @@ export class EventLines {
   }
 }
 
-/** The number of a message, as it stands in a header or an event. */
+/** Parses a message number from a header or an event. */
 export const numberOf = (text: string | null): number | undefined => {
   const number = text !== null && /^\d{1,16}$/.test(text) ? Number(text) : NaN;
   return Number.isSafeInteger(number) ? number : undefined;

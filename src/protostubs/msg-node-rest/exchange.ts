@@ -5,15 +5,15 @@ export interface ExchangeComponents {
   readonly clock: Clock;
 }
 
-/** How long something may still take. */
+/** The deadline of a running request. */
 export interface Deadline {
-  /** From now on, in milliseconds; undefined: for ever. */
+  /** Sets the time left from now on, in milliseconds; undefined: no limit. */
   set(milliseconds: number | undefined): void;
 }
 
 export interface Asked {
   readonly method: 'GET' | 'POST';
-  /** Below the base URL. */
+  /** Relative to the base URL. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
@@ -25,7 +25,7 @@ export interface Answer {
   readonly text: string;
 }
 
-/** The HTTP requests of one connection. Each is given up when its time is over, whether or not `fetch` heeds its signal. */
+/** The HTTP requests of one connection. A request is given up at its deadline, even if `fetch` ignores its signal. */
 export class Exchange {
   readonly #components: ExchangeComponents;
   readonly #url: string;
@@ -42,12 +42,12 @@ export class Exchange {
     return this.#closed;
   }
 
-  /** What requests show from now on. */
+  /** Sets the token that requests carry from now on. */
   authorise(token: string | undefined): void {
     this.#token = token;
   }
 
-  /** Does something with an end. @throws ProtoflyError `E_TIMEOUT`, `E_ABORTED` when closed meanwhile, and what the work throws */
+  /** Runs work with a deadline. @throws ProtoflyError `E_TIMEOUT`, `E_ABORTED` if closed meanwhile, and errors of the work */
   run<T>(milliseconds: number, work: (signal: AbortSignal, deadline: Deadline) => Promise<T>): Promise<T> {
     const controller = new AbortController();
     let timer: Timer | undefined;
@@ -75,14 +75,14 @@ export class Exchange {
     });
   }
 
-  /** Waits. @throws ProtoflyError `E_ABORTED` */
+  /** Waits for some milliseconds. @throws ProtoflyError `E_ABORTED` */
   async pause(milliseconds: number): Promise<void> {
     await this.run(milliseconds, () => new Promise<never>(() => undefined)).catch((thrown: unknown) => {
       if (!(thrown instanceof ProtoflyError) || thrown.code !== 'E_TIMEOUT') throw thrown;
     });
   }
 
-  /** One request and its whole answer. @throws ProtoflyError as `run`; `E_UNREACHABLE`; `E_TOO_LARGE` */
+  /** Sends one request and reads the whole answer. @throws ProtoflyError as `run`; `E_UNREACHABLE`; `E_TOO_LARGE` */
   ask(asked: Asked, { timeoutMs, maxBytes }: { readonly timeoutMs: number; readonly maxBytes: number }): Promise<Answer> {
     return this.run(timeoutMs, async (signal) => {
       const response = await this.fetch(asked, signal);
@@ -104,14 +104,14 @@ export class Exchange {
     });
   }
 
-  /** Gives up whatever is under way. Idempotent. */
+  /** Aborts all running requests. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const giveUp of [...this.#running]) giveUp(new ProtoflyError('E_ABORTED', 'the connection was closed'));
   }
 }
 
-/** Reads a body to its end, within a limit. */
+/** Reads a whole body, up to a limit. */
 const textOf = async (response: Response, maxBytes: number): Promise<string> => {
   if (response.body === null) return '';
   const reader = response.body.getReader();
@@ -130,7 +130,7 @@ const textOf = async (response: Response, maxBytes: number): Promise<string> => 
   }
 };
 
-/** `fetch` tells in the cause what went wrong. */
+/** Converts an error of `fetch`, which has the reason in its cause. */
 const troubleOf = (thrown: unknown): ProtoflyError => {
   if (thrown instanceof ProtoflyError) return thrown;
   const { message, cause } = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as { readonly message?: unknown; readonly cause?: { readonly message?: unknown; readonly code?: unknown } };
@@ -138,13 +138,13 @@ const troubleOf = (thrown: unknown): ProtoflyError => {
   return new ProtoflyError('E_UNREACHABLE', typeof words === 'string' ? words : 'the message node could not be reached', { cause: thrown });
 };
 
-/** What a refusal says, as far as it says anything. */
+/** Returns the description in a refusal, or a generic one. */
 export const wordsOf = ({ status, text }: Pick<Answer, 'status' | 'text'>): string => {
   try {
     const { description } = JSON.parse(text) as { readonly description?: unknown };
     if (typeof description === 'string') return description.slice(0, 500);
   } catch {
-    // Not from the message node, then.
+    // Not JSON, so not from the message node.
   }
   return `the message node answered ${String(status)}`;
 };

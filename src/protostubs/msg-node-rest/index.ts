@@ -1,7 +1,7 @@
 /**
- * The message-node stub for REST over HTTP: keeps one session with a message node, posts messages in batches and receives
- * them over an event stream, or by long polling where something between holds the stream back. It connects when the first
- * message comes, and again whenever the node stops answering. It knows nothing of what the messages mean.
+ * The message-node stub for REST over HTTP. Keeps one session with a message node, posts messages in batches,
+ * and receives them over an event stream. It uses long polling if an intermediary holds the stream back. It
+ * connects at the first message, and again whenever the node stops answering. It doesn't interpret messages.
  */
 import { ProtoflyError, systemClock, type Activate, type StubSandbox } from '../../protocol/index.js';
 import { MessageNodeStub } from '../msg-node/index.js';

@@ -1,23 +1,23 @@
 import type { Item } from '../msg-node/index.js';
 
-/** Messages that are posted together, under one number, until the message node has said that it took them. */
+/** Messages that are posted together under one number, until the message node has confirmed them. */
 export interface Batch {
   readonly items: readonly Item[];
-  /** An attempt ended without an answer: nobody knows whether the batch was taken. */
+  /** True if an attempt ended without an answer: the node may or may not have taken the batch. */
   readonly uncertain: boolean;
 }
 
-/** How far a session has got in both directions. It outlives the connections. */
+/** The progress of a session in both directions. It outlives connections. */
 export interface Progress {
-  /** The number of the last message that the runtime was given. */
+  /** The number of the last message given to the runtime. */
   cursor: number;
-  /** The `cursor` that the message node knows of. */
+  /** The last `cursor` acknowledged to the message node. */
   told: number;
-  /** What was received and is still being handed to the runtime; it never rejects. */
+  /** Settles when received messages have been handed to the runtime; never rejects. */
   handing: Promise<void>;
-  /** How many batches were taken. */
+  /** Number of batches taken by the node. */
   batches: number;
-  /** The batch that is under way. */
+  /** The batch in flight. */
   batch: Batch | undefined;
 }
 

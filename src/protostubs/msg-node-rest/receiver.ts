@@ -3,7 +3,7 @@ import { EventLines, numberOf } from './event-lines.js';
 import { wordsOf, type Deadline, type Exchange } from './exchange.js';
 import type { Progress } from './progress.js';
 
-/** How messages come: over an event stream, or by long polling. */
+/** The way of receiving messages: over an event stream, or by long polling. */
 export type Receive = 'stream' | 'poll';
 
 export interface ReceiverComponents {
@@ -15,41 +15,44 @@ export interface ReceiverComponents {
 
 export interface ReceiverEvents {
   onMessage(message: Message): Backpressure;
-  /** A message of so many UTF-16 units was handed on and is to be acknowledged; polling does that by itself. */
+  /**
+   * A message of `size` UTF-16 code units was handed on and must be acknowledged. Not called when polling,
+   * which acknowledges by itself.
+   */
   onReceived(size: number): void;
-  /** Polling works where the stream brought nothing. */
+  /** Polling works although the stream brought nothing. */
   onFallBack(): void;
   onFailed(why: string): void;
 }
 
-/** An event stream begins with a comment: what shows nothing for so long is being held back on the way. */
+/** An event stream begins with a comment. If nothing comes within this time, an intermediary holds it back. In milliseconds. */
 const FIRST_MS = 3000;
-/** A comment comes every 15 s. */
+/** In milliseconds. A comment comes every 15 s. */
 const SILENCE_MS = 30_000;
-/** A stream that ended sooner counts as a connection that failed; one that lasted is asked for again. */
+/** A stream that ended sooner counts as a failed connection; a longer one is reopened. In milliseconds. */
 const STEADY_MS = 5000;
 const POLL_S = 25;
 const POLL_GRACE_MS = 10_000;
-/** How often a node may be asked that answers at once with nothing. */
+/** Minimum interval between polls while the node answers at once with nothing, in milliseconds. */
 const EMPTY_MS = 1000;
-/** The most that a node gives without an acknowledgement, and some. */
+/** More than a node sends without an acknowledgement, in bytes. */
 const MAX_LIST_BYTES = 2 * MAX_MESSAGE_BYTES;
 const REFUSALS_OF_STREAMS = [400, 404, 405, 406, 415, 501];
 
-/** Receives messages, in order, as fast as the runtime takes them. */
+/** Receives messages in order, as fast as the runtime takes them. */
 export class EventReceiver {
   readonly #components: ReceiverComponents;
   readonly #events: ReceiverEvents;
   readonly #receive: Receive | undefined;
 
-  /** @param receive undefined: a stream, or polling where streams don't come through */
+  /** @param receive undefined: a stream, or polling if streams don't get through */
   constructor(components: ReceiverComponents, events: ReceiverEvents, { receive }: { readonly receive: Receive | undefined }) {
     this.#components = components;
     this.#events = events;
     this.#receive = receive;
   }
 
-  /** Receives until the exchange is closed, or `onFailed`. */
+  /** Receives until the exchange is closed, or until `onFailed`. */
   start(): void {
     this.#run().catch((thrown: unknown) => {
       if (!this.#components.exchange.closed) this.#events.onFailed(asProtoflyError(thrown).message);
@@ -71,7 +74,7 @@ export class EventReceiver {
 
   // --- event stream ---------------------------------------------------------------------------------------------
 
-  /** @returns false when streams don't come through */
+  /** @returns false if streams don't get through */
   async #stream(): Promise<boolean> {
     const { exchange, clock } = this.#components;
     const since = clock.now();
@@ -93,7 +96,7 @@ export class EventReceiver {
     return true;
   }
 
-  /** @returns undefined when the node has no event streams @throws ProtoflyError `E_UNREACHABLE` when it refuses us */
+  /** @returns undefined if the node has no event streams @throws ProtoflyError `E_UNREACHABLE` if the node refuses */
   async #openStream(signal: AbortSignal): Promise<ReadableStream<Uint8Array> | undefined> {
     const { exchange, progress } = this.#components;
     const after = String(progress.cursor);
@@ -123,7 +126,7 @@ export class EventReceiver {
         const backpressure = this.#hand(() => decodeToPassOn(data));
         this.#events.onReceived(data.length);
         if (backpressure === undefined) continue;
-        // Whoever isn't read can't be blamed for silence.
+        // No deadline while we don't read: then silence isn't the node's fault.
         deadline.set(undefined);
         await backpressure;
         if (signal.aborted) return;
@@ -149,7 +152,7 @@ export class EventReceiver {
       return;
     }
     if (last === undefined || last < list.length) throw new ProtoflyError('E_MESSAGE', 'the message node gave messages without their numbers');
-    // From here on they are ours, whatever becomes of the connection.
+    // From here on these messages are ours, even if the connection ends.
     progress.cursor = last;
     progress.handing = this.#handAll(list);
     await progress.handing;

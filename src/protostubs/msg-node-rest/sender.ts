@@ -11,37 +11,37 @@ export interface SenderComponents {
 }
 
 export interface SenderEvents {
-  /** A message that the node will not take. */
+  /** The node refused a message. */
   onRefused(message: Message, error: ProtoflyError): void;
-  /** Posting makes no sense any more. */
+  /** Posting can't continue. */
   onFailed(why: string): void;
 }
 
 const BATCH_MESSAGES = 1000;
-/** In UTF-16 units. A larger message goes alone. */
+/** In UTF-16 code units. A larger message is posted alone. */
 const BATCH_SIZE = 1024 * 1024;
-/** What may wait before the runtime is told to, and below which it may go on. Sizes are in UTF-16 units. */
+/** Queue limits for backpressure: above the high ones it begins, at the low ones it ends. Sizes are in UTF-16 code units. */
 const HIGH_MESSAGES = 2000;
 const HIGH_SIZE = 1024 * 1024;
 const LOW_MESSAGES = 500;
 const LOW_SIZE = 256 * 1024;
-/** What is refused whether or not the runtime waits when it is told to. */
+/** Queue limits above which messages are refused, for a runtime that ignores backpressure. */
 const MAX_MESSAGES = 20_000;
 const MAX_SIZE = 2 * MAX_MESSAGE_BYTES;
-/** The message node may hold its answer back for about a minute while receivers are slow. */
+/** In milliseconds. The message node may delay its answer for about a minute while receivers are slow. */
 const POST_MS = 75_000;
-/** What was received is acknowledged after so much, or so long. */
+/** Received messages are acknowledged after this many, this much, or this long. */
 const ACKNOWLEDGE_MESSAGES = 250;
 const ACKNOWLEDGE_SIZE = 2 * 1024 * 1024;
 const ACKNOWLEDGE_MS = 500;
 const ACKNOWLEDGE_TIMEOUT_MS = 10_000;
-/** Acknowledgements that may be without an answer. */
+/** Maximum number of acknowledgements without an answer. */
 const MAX_ACKNOWLEDGING = 4;
 const ANSWER_BYTES = 64 * 1024;
 
 const isSuccess = ({ status }: Answer): boolean => status >= 200 && status < 300;
 
-/** Posts messages in batches, one at a time, and acknowledges what was received, with a batch where there is one. */
+/** Posts messages in batches, one at a time. Acknowledges received messages, along with a batch if there is one. */
 export class BatchSender {
   readonly #components: SenderComponents;
   readonly #events: SenderEvents;
@@ -59,7 +59,10 @@ export class BatchSender {
     this.#events = events;
   }
 
-  /** The session is open. What was under way when the last connection ended goes first, as far as that can be told. */
+  /**
+   * Starts posting, because the session is open. A batch in flight when the last connection ended goes first,
+   * unless a new session makes its fate uncertain; then it is refused.
+   */
   begin(how: 'new' | 'resumed'): void {
     const { progress } = this.#components;
     const { batch } = progress;
@@ -80,7 +83,7 @@ export class BatchSender {
     return this.#queue.length > HIGH_MESSAGES || this.#size > HIGH_SIZE ? this.#drained.wait() : this.#drained.pending;
   }
 
-  /** Something was received: the message node will be told. */
+  /** Records a received message, so that it will be acknowledged. */
   received(size: number): void {
     const received = this.#received;
     received.messages += 1;
@@ -89,7 +92,7 @@ export class BatchSender {
     else this.#timer ??= this.#components.clock.setTimeout(() => { this.#acknowledge(); }, ACKNOWLEDGE_MS);
   }
 
-  /** Settles when nothing is left to post, or it never will be posted. */
+  /** Settles when nothing is left to post, or when posting has ended for good. */
   flush(): Promise<void> {
     return new Promise((resolve) => {
       this.#onIdle.push(resolve);
@@ -97,7 +100,7 @@ export class BatchSender {
     });
   }
 
-  /** @returns what hasn't been posted. A batch keeps its number, so it stays with the progress. */
+  /** @returns the items that weren't posted, without the current batch: that keeps its number in the progress */
   close(): readonly Item[] {
     this.#state = 'closed';
     this.#timer?.cancel();
@@ -108,7 +111,7 @@ export class BatchSender {
 
   // --- batches --------------------------------------------------------------------------------------------------
 
-  /** Begins at the end of the turn, so that what comes at once goes at once. */
+  /** Starts at the end of the turn, so that messages sent in one turn are posted together. */
   #wake(): void {
     if (this.#state !== 'idle') return;
     this.#state = 'posting';
@@ -145,7 +148,7 @@ export class BatchSender {
     return { items, uncertain: false };
   }
 
-  /** A batch whose answer was lost is posted once more, under its number; after that the connection counts as lost. */
+  /** Posts a batch. If the answer is lost, posts it once more under its number; then the connection counts as lost. */
   async #post({ items, uncertain }: Batch): Promise<void> {
     const { progress } = this.#components;
     progress.batch = { items, uncertain: true };
@@ -162,7 +165,7 @@ export class BatchSender {
       progress.batch = undefined;
       return;
     }
-    // Only what the node itself refuses was surely not taken; whatever else answers, nobody knows what it did before.
+    // Only the node's own refusal proves that the batch wasn't taken. With any other answer that is uncertain.
     progress.batch = { items, uncertain: uncertain || answer.status >= 500 };
     if (answer.status !== 400 && answer.status !== 413) throw new ProtoflyError('E_UNREACHABLE', wordsOf(answer));
     progress.batch = undefined;
@@ -180,7 +183,7 @@ export class BatchSender {
     return answer;
   }
 
-  /** The node can't read it, or it is too much at once: what is wrong with one message shouldn't cost the others. */
+  /** Handles a refused batch: it was malformed or too large. Splits it, so that one bad message doesn't cost the others. */
   #refused(items: readonly Item[], answer: Answer): void {
     const [first] = items;
     if (items.length === 1 && first !== undefined) {
@@ -196,7 +199,7 @@ export class BatchSender {
 
   // --- acknowledgements -----------------------------------------------------------------------------------------
 
-  /** What a request acknowledges. */
+  /** Returns the cursor to acknowledge with the next request. */
   #notice(): number {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -205,8 +208,8 @@ export class BatchSender {
   }
 
   /**
-   * Acknowledges with an empty list. It doesn't wait for the answer to a batch, nor for answers to earlier ones: those may
-   * be held back until receivers have acknowledged, and one of them may be this one.
+   * Acknowledges with an empty list. It doesn't wait for the answers to batches or earlier acknowledgements.
+   * Those may be delayed until receivers have acknowledged, and this stub may be one of them.
    */
   #acknowledge(): void {
     const { exchange, progress } = this.#components;
@@ -221,7 +224,7 @@ export class BatchSender {
     );
   }
 
-  /** @param answer undefined: there was none. Whether the node is gone is found out by who receives. */
+  /** @param answer undefined if there was none; the receiver finds out whether the node is gone */
   #acknowledged(cursor: number, answer: Answer | undefined): void {
     const { clock, progress } = this.#components;
     this.#acknowledging -= 1;

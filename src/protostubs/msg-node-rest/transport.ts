@@ -17,7 +17,7 @@ export interface RestComponents {
 export interface RestInit {
   /** `http(s)://host:port/rest` */
   readonly url: string;
-  /** @default undefined: a stream, or polling where streams don't come through */
+  /** @default undefined: a stream, or polling if streams don't get through */
   readonly receive: Receive | undefined;
 }
 
@@ -52,7 +52,7 @@ export class RestTransport implements Transport {
   }
 }
 
-/** HTTP knows no connection: this is what stands for one, the requests between a session's opening and the first that fails. */
+/** Stands in for a connection, which HTTP doesn't have: all requests from a session's opening to the first failed one. */
 class RestConnection implements Connection {
   readonly #progress: Progress;
   readonly #events: ConnectionEvents;
@@ -71,7 +71,7 @@ class RestConnection implements Connection {
       { onMessage: events.onMessage, onReceived: (size) => { this.#sender.received(size); }, onFallBack: events.onFallBack, onFailed },
       init,
     );
-    // Nothing has to be there before the first request.
+    // The first request needs no preparation.
     queueMicrotask(() => { if (!this.#exchange.closed) events.onOpen(); });
   }
 
@@ -108,7 +108,10 @@ class RestConnection implements Connection {
   }
 }
 
-/** The answer to a request to the session manager; a refusal may come without a message. Undefined: that is no message node, or none that can answer. */
+/**
+ * Converts an HTTP answer to the session manager's response; a refusal may lack a message. Returns undefined if
+ * the answer is not from a message node, or from one that can't answer.
+ */
 const responseOf = (request: Request, { status, text }: Answer): Message | undefined => {
   try {
     const message = decodeMessage(text);

@@ -11,9 +11,9 @@ export interface WebSocketComponents {
   readonly WebSocket: typeof WebSocketLike;
 }
 
-/** After so long without a frame the message node is asked whether it is there. */
+/** Time without a frame after which the message node gets a ping, in milliseconds. */
 const QUIET_MS = 20_000;
-/** Bytes in the socket's buffer above which the runtime is told to wait, and below which it may go on. */
+/** Bytes in the socket's buffer above which backpressure begins, and at which it ends. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = 256 * 1024;
 const POLL_MS = 5;
@@ -31,7 +31,7 @@ export class WebSocketTransport implements Transport {
     return new WebSocketConnection({ ...this.#components, inbox: this.#inbox, socket: new this.#components.WebSocket(this.#url) }, events);
   }
 
-  /** What was in a socket that dropped is lost without a trace. */
+  /** Returns nothing: the content of a dropped socket's buffer is unknown. */
   abandon(): readonly Message[] {
     return [];
   }
@@ -83,7 +83,7 @@ class WebSocketConnection implements Connection {
     return this.#relief;
   }
 
-  /** A socket that is closed lets out what it was given. */
+  /** Nothing to wait for: closing a socket still sends its buffered frames. */
   flush(): Promise<void> {
     return Promise.resolve();
   }
@@ -102,7 +102,7 @@ class WebSocketConnection implements Connection {
     return [];
   }
 
-  /** Settles when the socket's buffer is low again. The web standard has no event for that. */
+  /** Settles when the socket's buffer is low again. The web standard has no event for that, so it polls. */
   #relieved(): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
@@ -117,7 +117,10 @@ class WebSocketConnection implements Connection {
     });
   }
 
-  /** The web standard's WebSocket shows no pongs: a node that is quiet for long is asked in a message, once it is known to answer. */
+  /**
+   * Detects a silent node by a ping message, because the web standard's WebSocket shows no pongs. Silence
+   * counts only after the node has answered a ping once.
+   */
   #listenForSilence(): void {
     this.#silence = this.#components.clock.setTimeout(() => {
       const quiet = this.#components.clock.now() - this.#lastHeard;

@@ -1,17 +1,17 @@
 import { MAX_MESSAGE_BYTES, type Backpressure } from '../../protocol/index.js';
 
-/** What may wait here for a congested runtime, in UTF-16 units, where the socket can't be told to stop reading. */
+/** Maximum size of the queue, in UTF-16 code units. It can fill if the runtime is slow and the socket can't pause reading. */
 const MAX_SIZE = 2 * MAX_MESSAGE_BYTES;
 
-/** A socket that can be told to stop reading; the web standard has no such thing. */
+/** A socket that can pause reading; the web standard has no such thing. */
 export interface Pausable {
   pause?(): void;
   resume?(): void;
 }
 
 /**
- * Frames on their way to the runtime, in order. It outlives the sockets: what came over one that dropped is handed on
- * before what comes over the next.
+ * Receive queue of frames for the runtime, in order. It outlives sockets: frames of a dropped socket are handed
+ * on before those of the next.
  */
 export class SocketReceiveQueue {
   readonly #waiting: { readonly text: string; readonly deliver: (text: string) => Backpressure }[] = [];
@@ -19,7 +19,7 @@ export class SocketReceiveQueue {
   #size = 0;
   #busy = false;
 
-  /** @returns whether there was a place for it */
+  /** @returns false if the queue is full */
   take(text: string, deliver: (text: string) => Backpressure, socket: Pausable): boolean {
     if (!this.#busy) {
       const backpressure = deliver(text);

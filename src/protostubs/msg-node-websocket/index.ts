@@ -1,7 +1,7 @@
 /**
- * The message-node stub for JSON over WebSocket: keeps one session with a message node and carries messages to and from
- * it. It connects when the first message comes, and again whenever the connection drops. It knows nothing of what the
- * messages mean.
+ * The message-node stub for JSON over WebSocket. Keeps one session with a message node and carries messages to
+ * and from it. It connects at the first message, and again whenever the connection drops. It doesn't interpret
+ * messages.
  */
 import { ProtoflyError, systemClock, type Activate, type StubSandbox, type WebSocketLike } from '../../protocol/index.js';
 import { MessageNodeStub } from '../msg-node/index.js';

@@ -1,7 +1,7 @@
 /**
- * What the stubs of a message node have in common, whatever they speak: the session, what waits for it, and the stub that
- * keeps both alive over one connection after the other. It isn't a stub itself and touches no network: each stub brings
- * its transport.
+ * The common part of all message-node stubs: the session, the send queue, and the stub that keeps the session
+ * alive over successive connections. It isn't a stub itself and does no networking: each stub brings its
+ * transport.
  */
 export * from './session.js';
 export * from './silence.js';

@@ -3,55 +3,58 @@ import {
   type Address, type Message, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 
-/** What became of a session's opening. */
+/** The result of opening a session. */
 export type Opened =
   | { readonly how: 'new' | 'resumed' }
-  /** The token isn't known any more: open anew. */
+  /** The node doesn't know the token any more: open a new session. */
   | { readonly how: 'forgotten' }
-  /** `final`: trying again without a change won't help. */
+  /** `final`: retrying without a change won't help. */
   | { readonly how: 'refused'; readonly error: ProtoflyError; readonly final: boolean };
 
-/** A node that answers no pings isn't waited for. */
+/** Maximum number of remembered pings without an answer; some nodes never answer pings. */
 const MAX_OVERTAKEN = 16;
 
-/** The session with the message node: what is said to `mn:/session`, and the token. @see docs/protocol.md, "Message-node session" */
+/**
+ * The session with the message node: its requests to `mn:/session`, and its token.
+ * @see docs/protocol.md, "Message-node session"
+ */
 export class NodeSession {
   readonly #runtime: Address;
   #counter = 0;
   #token: string | undefined;
   #asked: { readonly request: Request; readonly settle: (response: Response) => void } | undefined;
-  /** What was asked before that, and isn't answered yet. */
+  /** Ids of earlier requests that aren't answered yet. */
   readonly #overtaken = new Set<MessageId>();
 
   constructor(runtime: Address) {
     this.#runtime = runtime;
   }
 
-  /** What later requests show; undefined before there is a session. */
+  /** The token that later requests carry; undefined until the session is open. */
   get token(): string | undefined {
     return this.#token;
   }
 
-  /** The request that opens the session or resumes it. @param onOpened is told when it is answered */
+  /** Creates the request that opens or resumes the session. @param onOpened called with the result of the answer */
   open(onOpened: (opened: Opened) => void): Request {
     const resuming = this.#token !== undefined;
     const from = this.#token === undefined ? this.#runtime : child(this.#runtime, this.#token);
     return this.#ask(resuming ? 're-open' : 'open', from, (response) => { onOpened(this.#judge(response, resuming)); });
   }
 
-  /** The request that gives the session up, with everything allocated in it. */
+  /** Creates the request that gives up the session and everything allocated in it. */
   close(onClosed: () => void): Request {
     const from = this.#token === undefined ? this.#runtime : child(this.#runtime, this.#token);
     this.#token = undefined;
     return this.#ask('close', from, onClosed);
   }
 
-  /** A request by whose answer the message node shows that it is alive. */
+  /** Creates a request whose answer shows that the message node is alive. */
   ping(onAnswer: () => void): Request {
     return this.#ask('ping', this.#runtime, onAnswer);
   }
 
-  /** @returns whether the message was the answer that the session waits for, which isn't the runtime's business */
+  /** @returns true if the message answers a request of the session, so the runtime must not get it */
   take(message: Message): boolean {
     const asked = this.#asked;
     if (!isResponse(message) || message.from !== SESSION) return false;
@@ -62,7 +65,7 @@ export class NodeSession {
     return true;
   }
 
-  /** The connection is gone: nothing that was asked over it will be answered. */
+  /** Forgets pending requests, because their connection has ended. */
   dropped(): void {
     this.#asked = undefined;
     this.#overtaken.clear();

@@ -2,41 +2,44 @@ import type { Clock, Timer } from '../../protocol/index.js';
 
 export interface SilenceComponents {
   readonly clock: Clock;
-  /** Asks the message node whether it is there. */
+  /** Sends the message node a ping. */
   readonly ask: () => void;
-  /** It is not: the connection is of no use any more. */
+  /** Called when the node doesn't answer: the connection can't be used any more. */
   readonly onSilent: (why: string) => void;
 }
 
 export interface SilenceInit {
-  /** How long nothing may come after something was sent that wants an answer, before the node is asked, in milliseconds. @default 3000 */
+  /** Time without an answer, after a message that wants one, before a ping is sent, in milliseconds. @default 3000 */
   readonly waitMs?: number;
-  /** How long its answer may take then. @default 2000 */
+  /** Time for the node to answer the ping, in milliseconds. @default 2000 */
   readonly answerMs?: number;
 }
 
 type State =
-  /** Nothing is wanted of the node. */
+  /** No answer is expected. */
   | { readonly name: 'calm' }
   | { readonly name: 'waiting'; readonly since: number }
-  /** `final`: no answer is an answer, even of a node that has never given one. */
+  /** `final`: silence ends the connection, even if the node has never answered a ping. */
   | { readonly name: 'asked'; readonly since: number; readonly patienceMs: number; readonly final: boolean };
 
-/** How often time is looked at while something is awaited. */
+/** Interval between checks while an answer is expected, in milliseconds. */
 const TICK_MS = 500;
-/** A timer that is so much later than it was due says that this process itself stood still. */
+/** A timer delayed by more than this means that this process itself was suspended, in milliseconds. */
 const LATE_MS = 50;
-/** How long after something was sent an answer may still be outstanding. */
+/** Time after a send in which an answer may still be pending, in milliseconds. */
 const RECENT_MS = 10_000;
-/** Who was dropped for silence lately is given more time, up to so many times as much: a node that holds a sender up doesn't read its questions either. */
+/**
+ * After a recent drop for silence, the node gets more time, up to `MOST_PATIENT` times as much. A node under
+ * backpressure doesn't read pings either.
+ */
 const LATELY_MS = 60_000;
 const MOST_PATIENT = 8;
-/** Not every message node answers pings: it is tried so often whether this one does. Until then its silence proves nothing. */
+/** Number of trial pings. Not every message node answers pings; until one is answered, silence proves nothing. */
 const TRIALS = 3;
 
 /**
- * Whether a message node still answers: watched only while there is something to answer, and while neither side is held up.
- * It goes from one connection of a session to the next.
+ * Detects that a message node has stopped answering. Watches only while an answer is expected and neither side
+ * is under backpressure. One instance serves all connections of a session.
  */
 export class Silence {
   readonly #components: SilenceComponents;
@@ -59,7 +62,7 @@ export class Silence {
     this.#answerMs = init.answerMs ?? 2000;
   }
 
-  /** Something was sent that wants an answer. */
+  /** Records that a message that wants an answer was sent. */
   sent(): void {
     const now = this.#components.clock.now();
     this.#sentAt = now;
@@ -74,13 +77,13 @@ export class Silence {
     this.#state = now - this.#sentAt < RECENT_MS ? { name: 'waiting', since: now } : { name: 'calm' };
   }
 
-  /** It has answered what it was asked. */
+  /** Records that the node has answered a ping. */
   answered(): void {
     this.#answers = true;
     this.heard();
   }
 
-  /** Until the promise settles one of the sides is congested: silence says nothing. */
+  /** Suspends the watch until the promise settles: under backpressure, silence proves nothing. */
   heldUp(backpressure: Promise<void>): void {
     this.#heldUp += 1;
     void backpressure.then(() => {
@@ -89,7 +92,7 @@ export class Silence {
     });
   }
 
-  /** There is reason to doubt: asks at once. */
+  /** Sends a ping at once, because there is reason to doubt the connection. */
   probe(patienceMs: number): void {
     const now = this.#components.clock.now();
     this.#state = { name: 'asked', since: now, patienceMs, final: true };
@@ -97,7 +100,7 @@ export class Silence {
     this.#arm(now, Math.min(TICK_MS, patienceMs));
   }
 
-  /** The connection has ended. */
+  /** Stops watching, because the connection has ended. */
   stop(): void {
     this.#timer?.cancel();
     this.#state = { name: 'calm' };
@@ -119,7 +122,7 @@ export class Silence {
     if (state.name === 'waiting') {
       const isTrial = !this.#answers;
       if (isTrial && this.#trials >= TRIALS) {
-        // Its silence will never say anything.
+        // The node never answers pings, so its silence proves nothing.
         this.#state = { name: 'calm' };
         return;
       }

@@ -15,28 +15,28 @@ export interface StubComponents {
 }
 
 export interface StubInit extends StubConfig {
-  /** The stub's own. */
+  /** The stub's own address. */
   readonly address: Address;
-  /** Of the message node. */
+  /** URL of the message node. */
   readonly url: string;
-  /** Whether the session is given up when the stub is closed: the runtime stops for good. @default false */
+  /** True if closing the stub also gives up the session, because the runtime stops for good. @default false */
   readonly release?: unknown;
-  /** Spreads reconnections. @default Math.random */
+  /** Random source for the jitter of reconnections. @default Math.random */
   readonly random?: () => number;
 }
 
 const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
-/** A node that was away for so long is found again before another half of that has passed. */
+/** Growth of the pauses: after an outage, a node is found again within half of the outage's length. */
 const BACKOFF_GROWTH = 1.5;
-/** A connection that was live for less than this counts as one that failed. */
+/** A connection that was live for less than this counts as failed, in milliseconds. */
 const STEADY_MS = 5000;
-/** How long opening may take, the connection and the session each. */
+/** Maximum time for opening the connection, and for opening the session, in milliseconds. */
 const OPEN_MS = 10_000;
 const CLOSE_MS = 1000;
-/** How long a refusal that is final is believed. */
+/** Time for which a final refusal is remembered, in milliseconds. */
 const REFUSED_MS = 5000;
-/** How long the node may take to answer when the network has changed. */
+/** Maximum time for the node's answer after a network change, in milliseconds. */
 const PROBE_MS = 1000;
 
 type State =
@@ -48,7 +48,7 @@ type State =
   | { readonly name: 'closing'; readonly connection: Connection; readonly done: () => void }
   | { readonly name: 'closed' };
 
-/** Keeps one session with a message node over one connection after the other, and carries messages in it. */
+/** Keeps one session with a message node over successive connections, and carries messages in it. */
 export class MessageNodeStub implements StubInstance {
   readonly #components: StubComponents;
   readonly #init: StubInit;
@@ -85,7 +85,7 @@ export class MessageNodeStub implements StubInstance {
     const state = this.#state;
     switch (state.name) {
       case 'live':
-        // What waited goes first.
+        // Queued messages go first.
         if (this.#waiting.isEmpty) return this.#send(state.connection, item);
         this.#waiting.add(item);
         return this.#held;
@@ -120,7 +120,7 @@ export class MessageNodeStub implements StubInstance {
     }
   }
 
-  /** Sends what waits, as fast as the connection takes it. */
+  /** Sends queued messages, as fast as the connection takes them. */
   #release(connection: Connection): void {
     while (this.#held === undefined && this.#isCurrent(connection)) {
       const item = this.#waiting.take();
@@ -137,7 +137,7 @@ export class MessageNodeStub implements StubInstance {
     else void this.#post(refuse(message, error));
   }
 
-  /** Hands a message to the runtime. A runtime that is gone takes nothing, and its stub with it. */
+  /** Hands a message to the runtime. Failures are only logged: if the runtime is gone, so is its stub. */
   #post(message: Message | StubRequest): Backpressure {
     const failed = (thrown: unknown): void => { this.#components.log('warn', `the runtime did not take a message: ${asProtoflyError(thrown).message}`); };
     try {
@@ -148,7 +148,7 @@ export class MessageNodeStub implements StubInstance {
     }
   }
 
-  /** What has left, and nobody has confirmed, may have arrived. */
+  /** Refuses messages that were sent but not confirmed, as uncertain: they may have arrived. */
   #abandon(why: string): void {
     for (const message of this.#components.transport.abandon()) this.#refuse(message, new ProtoflyError('E_UNREACHABLE', why, { uncertain: true }));
   }
@@ -205,7 +205,7 @@ export class MessageNodeStub implements StubInstance {
       case 'resumed':
         this.#timer?.cancel();
         this.#state = { name: 'live', connection, since: this.#components.clock.now() };
-        // The runtime has to know whether its subscriptions are still there before it is given anything.
+        // The runtime must know whether its subscriptions still exist before it gets messages.
         this.#report('live', { session: opened.how });
         connection.begin(opened.how, this.#session.token);
         this.#release(connection);
@@ -216,7 +216,7 @@ export class MessageNodeStub implements StubInstance {
     if (this.#state.name === 'live') this.#state.connection.say(this.#session.ping(() => { this.#silence.answered(); }));
   }
 
-  /** What the runtime asks of the stub: `execute` `/probe`, because the network has changed. */
+  /** Handles the runtime's commands: only `execute` `/probe`, after a network change. */
   #command(message: Message): void {
     if (isResponse(message)) return;
     if (message.type !== 'execute' || message.body?.resource !== '/probe') {
@@ -227,7 +227,7 @@ export class MessageNodeStub implements StubInstance {
     void this.#post(respond(message, 200));
   }
 
-  /** Makes sure that the connection still leads to the node; one that was being tried, or waited for, is tried anew at once. */
+  /** Checks that a live connection still reaches the node. Restarts a connection attempt, or a wait for the next one, at once. */
   #probe(): void {
     const state = this.#state;
     if (state.name === 'live') {
@@ -293,7 +293,7 @@ export class MessageNodeStub implements StubInstance {
     this.#report('disconnected', { description: 'closed by this runtime' });
   }
 
-  /** Lets out what was sent and gives the session up where that is wanted; but not for long. */
+  /** Flushes sent messages, and gives the session up if `release` is set. Takes at most `CLOSE_MS`. */
   #takeLeave(connection: Connection): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.#components.clock.setTimeout(resolve, CLOSE_MS);
@@ -315,6 +315,6 @@ export class MessageNodeStub implements StubInstance {
   }
 }
 
-/** Whether something will come back if the message node is there: its functions answer, and so do those who are asked to. */
+/** True if a reachable message node leads to an answer: from the domain's functions, or because the sender expects one. */
 const wantsAnswer = (message: Message): boolean =>
   !isResponse(message) && (expectationOf(message) !== undefined || recipientsOf(message).some((to) => partsOf(to).scheme === 'domain'));

@@ -1,42 +1,42 @@
 import type { Message, Backpressure, ProtoflyError, Request } from '../../protocol/index.js';
 
-/** A message on its way out, with its encoding. */
+/** An outgoing message with its encoding. */
 export interface Item {
   readonly message: Message;
   readonly text: string;
 }
 
-/** How a message node is reached. What outlives a connection is kept here. */
+/** Connects to a message node. Keeps the state that outlives a connection. */
 export interface Transport {
-  /** Begins a connection; there is one at a time. @throws when that can't even be tried */
+  /** Starts a connection; only one at a time. @throws if it can't even be tried */
   connect(events: ConnectionEvents): Connection;
-  /** Gives up what was under way when the last connection ended and is kept for the next one, for when there will be none. */
+  /** Gives up messages that were in flight when the last connection ended. Call it if no further connection follows. */
   abandon(): readonly Message[];
 }
 
-/** A connection to a message node. After `close` it only hands on messages that it had taken already. */
+/** A connection to a message node. After `close` it only hands on messages that it had already taken. */
 export interface Connection {
-  /** Says something to the session manager. The answer comes as `onMessage`. */
+  /** Sends a request to the session manager. The answer comes as `onMessage`. */
   say(request: Request): void;
-  /** The session is open: messages are carried from now on. `token` is the session's. */
+  /** Starts carrying messages, because the session is open. `token` is the session's. */
   begin(how: 'new' | 'resumed', token: string | undefined): void;
-  /** Sends a message, in order. @throws ProtoflyError when it never will be sent */
+  /** Sends a message, in order. @throws ProtoflyError if it will never be sent */
   send(item: Item): Backpressure;
-  /** Settles when everything that was sent has left, or the connection has ended. It never rejects. */
+  /** Settles when everything sent has left, or the connection has ended. Never rejects. */
   flush(): Promise<void>;
-  /** Ends it at once. Idempotent. @returns what never left and may be sent over another */
+  /** Ends the connection at once. Idempotent. @returns items that never left and may be sent over another connection */
   close(): readonly Item[];
 }
 
 export interface ConnectionEvents {
-  /** The session may be opened. Not called from inside `connect`. */
+  /** The session may be opened. Never called from within `connect`. */
   onOpen(): void;
-  /** @returns backpressure while no more should come */
+  /** @returns backpressure, pending while no more messages should come */
   onMessage(message: Message): Backpressure;
-  /** A message that was sent will not be taken. */
+  /** A sent message will not be taken. */
   onRefused(message: Message, error: ProtoflyError): void;
-  /** Asks the message node whether it is there. */
+  /** Sends the message node a ping. */
   ping(onAnswer: () => void): void;
-  /** The connection is of no use any more: it will be closed. */
+  /** The connection can't be used any more; the stub will close it. */
   onDropped(why: string): void;
 }

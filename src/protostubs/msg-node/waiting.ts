@@ -8,15 +8,15 @@ interface Waiter extends Item {
 export interface WaitingInit {
   /** @default 1000 */
   readonly maxMessages?: number;
-  /** In UTF-16 units. @default 4 MiB */
+  /** In UTF-16 code units. @default 4 MiB */
   readonly maxSize?: number;
   /** In milliseconds. @default 10_000 */
   readonly maxAge?: number;
-  /** A message that has waited too long, or that there was no place for. */
+  /** Called with a message that waited too long or didn't fit. */
   readonly onRefused: (message: Message, why: string) => void;
 }
 
-/** Messages that wait for a connection: so many, so large, so long, and no more. */
+/** Send queue of messages that wait for a connection. Bounded in number, size and time. */
 export class SendQueue {
   readonly #clock: Clock;
   readonly #init: WaitingInit;
@@ -44,7 +44,7 @@ export class SendQueue {
     if (this.#items.length === 1) this.#watch();
   }
 
-  /** Puts what was taken before everything else again, in its order; there is always a place for that. */
+  /** Puts taken items back at the front, in order. Ignores the limits. */
   putBack(items: readonly Item[]): void {
     if (items.length === 0) return;
     const until = this.#until();
@@ -53,14 +53,14 @@ export class SendQueue {
     this.#watch();
   }
 
-  /** @returns the oldest one */
+  /** @returns the oldest item */
   take(): Item | undefined {
     const item = this.#items.shift();
     if (item !== undefined) this.#size -= item.text.length;
     return item;
   }
 
-  /** Refuses everything. */
+  /** Refuses all queued messages. */
   refuseAll(why: string): void {
     this.#timer?.cancel();
     this.#size = 0;

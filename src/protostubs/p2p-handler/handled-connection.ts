@@ -14,7 +14,7 @@ export interface HandledComponents {
 }
 
 export interface HandledInit {
-  /** Of the connection: its port. */
+  /** The connection's address: that of its port. */
   readonly address: Address;
   readonly remote: Address;
   readonly runtime: Address;
@@ -35,7 +35,7 @@ export class HandledConnection {
   readonly #port: StubPort;
   #wasLive = false;
   #inProgress = false;
-  /** The runtime has objected: it needs no report of the end. */
+  /** True if the runtime refused the connection: then it needs no report of the end. */
   #silent = false;
 
   constructor(components: HandledComponents, init: HandledInit) {
@@ -80,7 +80,7 @@ export class HandledConnection {
     return this.#init.remote;
   }
 
-  /** The Connection object of the other side. */
+  /** Address of the other side's Connection object. */
   get source(): Address {
     return this.#init.invitation.url;
   }
@@ -89,7 +89,7 @@ export class HandledConnection {
     return this.#wasLive;
   }
 
-  /** What every report of this connection says. */
+  /** The fields that every report of this connection has. */
   get fields(): Body {
     return { resource: this.#init.remote, connection: this.#init.address };
   }
@@ -109,7 +109,7 @@ export class HandledConnection {
       return;
     }
     try {
-      // The answer needn't wait for the newest version of the offer: only candidates can have come to it.
+      // The answer needn't wait for the newest version of the offer: only candidates can have been added since.
       const observed = this.#signalling.observe(this.#init.invitation);
       await this.#signalling.publish('answer', sdp);
       if (!this.#controller.hasEnded) this.#progress();
@@ -119,14 +119,14 @@ export class HandledConnection {
     }
   }
 
-  /** Told once, and in any case before `live`: that the answer has been made may be heard later. */
+  /** Reports `in-progress` once, and always before `live`: confirmation of the published answer may come after `live`. */
   #progress(): void {
     if (this.#inProgress) return;
     this.#inProgress = true;
     this.#components.report('in-progress', this.fields);
   }
 
-  /** The runtime doesn't want it. */
+  /** Refuses the connection on behalf of the runtime. */
   refuse(code: number, reason: string): void {
     this.#silent = true;
     this.#init.invitation.refuse(code, reason);

@@ -1,6 +1,7 @@
 /**
- * The P2P handler stub: deployed once when a runtime starts, it answers the set-ups of other runtimes and carries
- * messages over the connections that come of them, a port each. It never starts a set-up; that is the requester's part.
+ * The P2P handler stub, deployed once when a runtime starts. It answers the set-ups of other runtimes, and
+ * carries messages over the resulting connections, one port each. It never starts a set-up; that is the
+ * requester's part.
  */
 import { ProtoflyError, type Activate } from '../../protocol/index.js';
 import { P2pHandlerStub } from './handler.js';

@@ -19,7 +19,7 @@ export interface AttemptInit {
   readonly eager: boolean;
   readonly setupMs?: number;
   readonly deliver: (message: Message) => Backpressure;
-  /** Our object has been made: the set-up is under way. */
+  /** Our Connection object exists: the set-up has started. */
   readonly onInProgress: () => void;
   readonly onLive: (details: LiveDetails) => void;
   readonly onHealth: (report: HealthReport) => void;
@@ -27,7 +27,7 @@ export interface AttemptInit {
   readonly onUnsent: (message: Message, reason: string) => void;
 }
 
-/** Within how many milliseconds of the answer an eager attempt fails, if it does because it was eager. */
+/** A failure within this time after the answer is blamed on the attempt's eagerness, in milliseconds. */
 const TOO_EAGER_MS = 2000;
 
 /** One generation of the connection, from the offer to its end. */
@@ -36,7 +36,7 @@ export class Attempt {
   readonly #controller: ConnectionController;
   readonly #signalling: Signalling;
   readonly #clock: Clock;
-  /** When the answer came. */
+  /** Time at which the answer came, in milliseconds. */
   #answeredAt: number | undefined;
   #refusedWith: number | undefined;
 
@@ -82,17 +82,17 @@ export class Attempt {
     return this.#controller.hasEnded;
   }
 
-  /** The code with which the other side refused it, if it did. */
+  /** The code with which the other side refused, if it did. */
   get refusedWith(): number | undefined {
     return this.#refusedWith;
   }
 
-  /** Whether it was eager, and failed as eager attempts do: soon after the other side had agreed. */
+  /** True if the attempt was eager and failed soon after the answer, as eager attempts do. */
   get wasTooEager(): boolean {
     return this.#init.eager && this.#answeredAt !== undefined && this.#clock.now() - this.#answeredAt < TOO_EAGER_MS;
   }
 
-  /** Offers. Whatever goes wrong is told by `onEnd`. */
+  /** Sends the offer. All failures are reported by `onEnd`. */
   async start(): Promise<void> {
     try {
       const sdp = await this.#controller.offer();
@@ -104,7 +104,7 @@ export class Attempt {
     }
   }
 
-  /** Takes the invitation to the handler's object, if it is the answer to this offer. */
+  /** Takes the invitation to the handler's object if it answers this offer. Returns false if it doesn't. */
   take(invitation: Invitation): boolean {
     if (this.#answeredAt !== undefined || this.hasEnded) return false;
     let answer;
@@ -115,7 +115,7 @@ export class Attempt {
       this.#controller.fail(asProtoflyError(thrown).message);
       return true;
     }
-    // A handler that knows no generations answers the newest offer.
+    // A handler without generations always answers the newest offer.
     if (answer.generation !== undefined && answer.generation !== this.#init.generation) return false;
     this.#answeredAt = this.#clock.now();
     this.#controller.setAnswer(answer);
@@ -124,7 +124,7 @@ export class Attempt {
     return true;
   }
 
-  /** @throws ProtoflyError as the controller's `send` */
+  /** @throws ProtoflyError as `send` of the controller */
   send(message: Message): Backpressure {
     return this.#controller.send(message);
   }

@@ -1,5 +1,5 @@
 /**
- * The P2P requester stub: deployed on demand for one other runtime, it sets up a connection with that runtime's
+ * The P2P requester stub, deployed on demand for one other runtime. It sets up a connection with that runtime's
  * P2P handler and carries messages over it. It never answers set-ups; that is the handler's part.
  */
 import { ProtoflyError, type Activate } from '../../protocol/index.js';

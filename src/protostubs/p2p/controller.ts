@@ -14,72 +14,72 @@ export interface ControllerComponents {
   readonly log: Log;
 }
 
-/** What is known of a connection when it becomes live. */
+/** Facts about a connection that becomes live. */
 export interface LiveDetails {
   readonly pair?: CandidatePair;
   readonly setupMs: number;
   readonly generation: number;
   readonly framing: FramingName;
-  /** Absent where the framing has no pings. */
+  /** Absent if the framing has no pings. */
   readonly health?: HealthReport['health'];
 }
 
 export interface ConnectionEnd {
-  /** It has never been live. */
+  /** True if it was never live. */
   readonly failed: boolean;
-  /** One of the sides said goodbye: it was meant. */
+  /** True if one side said goodbye. */
   readonly orderly: boolean;
   readonly reason: string;
-  /** Settles when everything that came over it has been taken. */
+  /** Settles when all messages that came over it have been taken. */
   readonly delivered: Promise<void>;
 }
 
 export interface ControllerInit {
   readonly iceServers: readonly IceServer[];
   readonly generation: number;
-  /** Whether to offer eagerly. @default false */
+  /** True to offer eagerly. @default false */
   readonly eager?: boolean;
   /** @default 15_000 */
   readonly setupMs?: number;
-  /** How long an orderly close may take. @default 2000 */
+  /** Maximum time for an orderly close, in milliseconds. @default 2000 */
   readonly lingerMs?: number;
   readonly deliver: (message: Message) => Backpressure;
-  /** A local candidate that isn't in the description. */
+  /** Called with a local candidate that isn't in the description. */
   readonly onCandidate: (candidate: IceCandidate) => void;
   readonly onLive: (details: LiveDetails) => void;
-  /** While it is live: how the other side is. */
+  /** Called with changes of the other side's health while the connection is live. */
   readonly onHealth: (report: HealthReport) => void;
-  /** Once: it carries nothing more. */
+  /** Called once, when the connection carries nothing more. */
   readonly onEnd: (end: ConnectionEnd) => void;
-  /** A message that was accepted and could not be sent. */
+  /** Called with an accepted message that couldn't be sent. */
   readonly onUnsent: (message: Message, reason: string) => void;
 }
 
-/** The frame in which control records and the smallest batch fit; a peer that takes less isn't one of ours. */
+/** Minimum frame size, in bytes: control records and the smallest batch fit. A peer that takes less isn't one of ours. */
 const MIN_FRAME = 1024;
 
 type State =
   | { readonly name: 'setting-up' }
   | { readonly name: 'live'; readonly framing: Framing }
-  /** We said goodbye; `done` when the other side has everything. */
+  /** We said goodbye; `done` settles when the other side has everything. */
   | { readonly name: 'closing'; readonly framing: Framing; readonly reason: string; readonly done: Promise<void> }
-  /** The other side said goodbye: our end has been told already. */
+  /** The other side said goodbye; `onEnd` has been called. `told` resolves its `delivered`. */
   | { readonly name: 'leaving'; readonly framing: Framing; readonly told: () => void }
   | { readonly name: 'ended' };
 
-/** The best framing that both sides know. A side that names none speaks the oldest. */
+/** Chooses the best framing that both sides support. A side that names none uses the oldest. */
 export const chooseFraming = (offered: readonly string[] | undefined): FramingName => FRAMINGS.find((name) => offered?.includes(name)) ?? 'rethink/1';
 
-/** The candidates that a description holds, as a Connection object lists them. */
+/** Returns the candidates in a description, in the form of a Connection object. */
 export const candidatesIn = (sdp: string): IceCandidate[] => {
   const sdpMid = /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0';
   return [...sdp.matchAll(/^a=(candidate:[^\r\n]+)/gm)].map(([, candidate = '']) => ({ candidate, sdpMid, sdpMLineIndex: 0 }));
 };
 
 /**
- * One P2P connection from the first description to its end: a peer, a framing on its channel, and the rules of set-up
- * and goodbye. How descriptions get to the other side is the stub's business. A controller is used once: what comes
- * after its end is another one, with a higher generation.
+ * One P2P connection from the first description to its end: a peer, a framing on its channel, and the rules of
+ * set-up and goodbye. The stub carries the descriptions to the other side. A controller is used once: after its
+ * end, a new one with a higher generation follows.
  */
 export class ConnectionController {
   readonly #components: ControllerComponents;
@@ -107,7 +107,7 @@ export class ConnectionController {
     return this.#state.name === 'live';
   }
 
-  /** Nothing has been heard of the other side for too long. */
+  /** True if the other side has been silent for too long. */
   get isSuspect(): boolean {
     return this.#health === 'suspect';
   }
@@ -121,7 +121,7 @@ export class ConnectionController {
     return this.#make(() => this.#components.engine.offer({ iceServers: this.#init.iceServers, label: CHANNEL_LABEL, eager: this.#init.eager ?? false }, this.#events));
   }
 
-  /** @returns the answer's description @throws ProtoflyError `E_MESSAGE` when the offer can't be used */
+  /** @returns the answer's description @throws ProtoflyError `E_MESSAGE` if the offer can't be used */
   answer(offer: ConnectionValue): Promise<string> {
     if (offer.connectionDescription.type !== 'offer') throw new ProtoflyError('E_MESSAGE', 'not an offer');
     this.#framing = chooseFraming(offer.framings);
@@ -129,7 +129,7 @@ export class ConnectionController {
     return this.#make(() => this.#components.engine.answer({ iceServers: this.#init.iceServers, sdp: offer.connectionDescription.sdp }, this.#events));
   }
 
-  /** Takes the answer to our offer; a bad one ends the set-up. */
+  /** Applies the answer to our offer. A bad answer ends the set-up. */
   setAnswer(answer: ConnectionValue): void {
     if (this.#state.name !== 'setting-up' || this.#framing !== undefined) return;
     if (answer.connectionDescription.type !== 'answer') {
@@ -145,33 +145,33 @@ export class ConnectionController {
     }
   }
 
-  /** The other side has our answer. Idempotent. */
+  /** Continues the set-up, because the other side has our answer. Idempotent. */
   proceed(): void {
     this.#proceeds = true;
     if (this.#state.name === 'setting-up') this.#peer?.proceed();
   }
 
-  /** Takes what came as candidates; what isn't a candidate is left out. */
+  /** Adds received candidates, and ignores invalid ones. */
   addCandidates(candidates: unknown): void {
     if (!Array.isArray(candidates) || this.#state.name !== 'setting-up') return;
     const good = candidates.slice(0, 200).filter(isIceCandidate);
     if (this.#peer === undefined) this.#early.push(...good.slice(0, Math.max(0, 200 - this.#early.length)));
-    // A candidate without a mid belongs to the only section there is.
+    // A candidate without a mid belongs to the only section.
     else for (const { candidate, sdpMid } of good) this.#peer.addCandidate({ candidate, sdpMid: (sdpMid as string | undefined) ?? '0' });
   }
 
-  /** @throws ProtoflyError `E_LINK_CLOSED` when it isn't live, `E_TOO_LARGE`, `E_TOO_MANY` */
+  /** @throws ProtoflyError `E_LINK_CLOSED` if the connection isn't live, `E_TOO_LARGE`, `E_TOO_MANY` */
   send(message: Message): Backpressure {
     if (this.#state.name !== 'live') throw new ProtoflyError('E_LINK_CLOSED', 'the P2P connection is not live');
     return this.#state.framing.send(message);
   }
 
-  /** Asks the other side for a sign of life now: there is reason to doubt. What comes of it is told by `onHealth`. */
+  /** Pings the other side at once, because there is reason to doubt. `onHealth` reports the result. */
   probe(patienceMs: number): void {
     if (this.#state.name === 'live') this.#state.framing.probe(patienceMs);
   }
 
-  /** Ends it in order: what was accepted arrives, as far as possible. Idempotent. */
+  /** Closes in order: accepted messages still arrive, as far as possible. Idempotent. */
   async close(reason: string): Promise<void> {
     const state = this.#state;
     if (state.name === 'closing') return state.done;
@@ -190,15 +190,16 @@ export class ConnectionController {
   }
 
   /**
-   * The other side has ended its Connection object. With the framing of ours it says goodbye first: without one its
-   * stub is gone. A framing without a goodbye has no other way to say that it is meant.
+   * Handles the end of the other side's Connection object. With `protofly/1`, an orderly end begins with a
+   * goodbye, so without one the other stub is gone. With `rethink/1`, which has no goodbye, the end counts as
+   * orderly.
    */
   abandoned(reason: string): void {
     if (this.#state.name === 'live' && this.#framing === 'rethink/1') void this.close(reason);
     else if (this.#state.name === 'live' || this.#state.name === 'setting-up') this.#end(reason);
   }
 
-  /** Ends it at once. Idempotent. */
+  /** Ends the connection at once. Idempotent. */
   fail(reason: string): void {
     this.#end(reason);
   }
@@ -264,7 +265,7 @@ export class ConnectionController {
     this.#init.onLive({ ...(pair === undefined ? {} : { pair }), setupMs: clock.now() - this.#started, generation: this.#init.generation, framing, ...(framing === 'protofly/1' ? { health: 'good' } : {}) });
   }
 
-  /** The other side closes in order: nothing more is to be sent this way, but what was accepted still is. */
+  /** Handles the other side's goodbye: no new messages are sent, but accepted ones still are. */
   #leave(reason: string): void {
     if (this.#state.name !== 'live') return;
     let told: () => void = () => undefined;

@@ -4,28 +4,31 @@ import type { HealthReport } from './health.js';
 
 export type Log = (level: 'debug' | 'info' | 'warn', text: string) => void;
 
-/** What a framing works with. */
+/** The surroundings of a framing. */
 export interface FramingComponents {
   readonly clock: Clock;
   readonly log: Log;
-  /** Sends one frame; the bytes may be used again when it returns. False: no more until `drained`. It may throw when the channel is gone. */
+  /**
+   * Sends one frame; its bytes may be reused when it returns. False: send no more until `drained`. May throw if
+   * the channel is gone.
+   */
   readonly sendFrame: (frame: string | Uint8Array) => boolean;
-  /** The largest frame that the other side takes, in bytes. */
+  /** Maximum size of a frame that the other side takes, in bytes. */
   readonly maxFrame: number;
-  /** Hands a message that came in to the runtime. */
+  /** Hands a received message to the runtime. */
   readonly deliver: (message: Message) => Backpressure;
-  /** Once: the other side has said goodbye. Nothing more can be sent; what was accepted still is. */
+  /** Called once, when the other side has said goodbye. No new messages can be sent; accepted ones still are. */
   readonly onLeaving: (reason: string) => void;
-  /** How the other side is, by its signs of life: when that changes, and when the round trip does. */
+  /** Called when the other side's health or the round trip changes. */
   readonly onHealth: (report: HealthReport) => void;
-  /** Once: the framing is of no more use, because the other side broke its rules, fell silent, or has gone. */
+  /** Called once, when the framing has ended: the other side broke its rules, fell silent, or has gone. */
   readonly onEnd: (reason: string) => void;
 }
 
 export interface FramingStats {
   sent: number;
   received: number;
-  /** Incoming messages that were dropped because they are malformed. */
+  /** Malformed incoming messages that were dropped. */
   rejected: number;
 }
 
@@ -34,33 +37,33 @@ export interface Stopped {
   readonly delivered: Promise<void>;
 }
 
-/** Messages over the frames of one data channel. */
+/** Carries messages over the frames of one data channel. */
 export interface Framing {
   /**
    * Sends one message. Messages with the same sender and receiver stay in order.
-   * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` when the sender doesn't heed the backpressure
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_LINK_CLOSED`, `E_TOO_MANY` if the sender ignores backpressure
    */
   send(message: Message): Backpressure;
-  /** A frame came. Never throws. */
+  /** Handles a received frame. Never throws. */
   receive(frame: string | Uint8Array): void;
   /** The channel takes frames again. */
   drained(): void;
-  /** Asks the other side at once for a sign of life; a framing without pings has none. */
+  /** Pings the other side at once; does nothing in a framing without pings. */
   probe(patienceMs: number): void;
   /**
-   * Sends what was accepted and makes sure that it has arrived, as far as that works within `lingerMs`.
-   * Resolves with whether the other side has everything. Idempotent.
+   * Sends accepted messages and confirms their arrival, as far as possible within `lingerMs`. Idempotent.
+   * @returns true if the other side has everything
    */
   finish(lingerMs: number): Promise<boolean>;
-  /** Stops. @returns the messages that were accepted and not sent, and a promise for when all that has come is delivered */
+  /** Stops. @returns accepted messages that weren't sent, and a promise that resolves when all received ones are delivered */
   stop(): Stopped;
   readonly stats: Readonly<FramingStats>;
 }
 
-/** How many bytes of accepted messages may wait before `send` tells of backpressure, and below which that is over. */
+/** Accepted bytes above which backpressure begins, and at which it ends. */
 export const HIGH_WATER = 256 * 1024;
 export const LOW_WATER = 64 * 1024;
-/** What a sender that doesn't heed the backpressure may pile up at most, in bytes. */
+/** Maximum of queued bytes, for a sender that ignores backpressure. */
 export const MAX_QUEUED = 64 * 1024 * 1024;
 
 /** Backpressure of a channel's send queue, by the bytes that are queued. */
@@ -72,7 +75,7 @@ export class QueueBackpressure {
     return queued < HIGH_WATER ? undefined : this.#drained.wait();
   }
 
-  /** Ends the backpressure if `queued` is little again. */
+  /** Ends the backpressure when `queued` is low again. */
   release(queued: number): void {
     if (queued <= LOW_WATER) this.#drained.release();
   }

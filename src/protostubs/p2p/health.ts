@@ -1,32 +1,32 @@
 import { LruMap } from '../../kit/lru-map.js';
 import type { Clock, Timer } from '../../protocol/index.js';
 
-/** What is known of the other side of a connection by asking it. Whoever is `asked` counts as good until it has been silent for too long. */
+/** The health of a connection, judged by the other side's answers. `asked` counts as good until the silence lasts too long. */
 export type Health =
   | { readonly name: 'good' }
-  /** `since`: of the first question without any sign since. */
+  /** `since`: time of the first ping after the last sign of life. */
   | { readonly name: 'asked'; readonly since: number; readonly patienceMs: number }
   | { readonly name: 'suspect'; readonly since: number }
   | { readonly name: 'dead'; readonly since: number };
 
 export type HealthEvent =
-  /** Anything came. */
+  /** Anything was received. */
   | { readonly kind: 'heard' }
   | { readonly kind: 'asked'; readonly at: number }
-  /** Asked, and an answer is wanted sooner than usual. */
+  /** Asked, with a shorter patience than usual. */
   | { readonly kind: 'probed'; readonly at: number; readonly patienceMs: number }
   | { readonly kind: 'time'; readonly at: number }
-  /** This side stood still for so long: that says nothing of the other. */
+  /** This side was suspended for that time, which says nothing about the other. */
   | { readonly kind: 'stood-still'; readonly forMs: number };
 
 export interface HealthLimits {
-  /** How long a side that is asked may be silent, in milliseconds. */
+  /** Maximum silence after a ping before the other side is suspect, in milliseconds. */
   readonly suspectMs: number;
-  /** After how long it is given up. */
+  /** Silence after which the other side counts as dead, in milliseconds. */
   readonly deadMs: number;
 }
 
-/** The state after an event; the same one where it changes nothing. */
+/** Returns the state after an event; the same object if nothing changes. */
 export const nextHealth = (now: Health, event: HealthEvent, { suspectMs, deadMs }: HealthLimits): Health => {
   if (now.name === 'dead') return now;
   switch (event.kind) {
@@ -49,47 +49,47 @@ export const nextHealth = (now: Health, event: HealthEvent, { suspectMs, deadMs 
   }
 };
 
-/** What is told of a live connection. */
+/** The reported health of a live connection. */
 export interface HealthReport {
   readonly health: 'good' | 'suspect';
   readonly reason?: string;
-  /** Of the last round trip. */
+  /** Duration of the last round trip. */
   readonly rttMs?: number;
 }
 
 export interface HealthMonitorInit extends Partial<HealthLimits> {
-  /** How long nothing may come before the other side is asked, in milliseconds. @default 500 */
+  /** Time without incoming frames before a ping, in milliseconds. @default 500 */
   readonly pingMs?: number;
-  /** The same while no messages flow. @default 5000 */
+  /** The same for an idle connection. @default 5000 */
   readonly idlePingMs?: number;
-  /** After how long without messages that is. @default 60_000 */
+  /** Time without messages after which a connection is idle, in milliseconds. @default 60_000 */
   readonly idleAfterMs?: number;
 }
 
 export interface HealthMonitorComponents {
   readonly clock: Clock;
-  /** Asks the other side; the answer comes as `answered`. */
+  /** Sends a ping; the answer comes as `answered`. */
   readonly ask: (nonce: number) => void;
-  /** Called every now and then, at least every `pingMs` while messages flow. */
+  /** Called at intervals, at least every `pingMs` while messages flow. */
   readonly onTick: () => void;
   readonly onReport: (report: HealthReport) => void;
-  /** Once: it was silent for too long. */
+  /** Called once, when the other side was silent for too long. */
   readonly onDead: (reason: string) => void;
 }
 
-/** While it is suspect the other side is asked this often; 16 questions at once are more than a peer puts up with. */
+/** Ping interval while the other side is suspect, in milliseconds. A peer tolerates at most 16 pings at once. */
 const SUSPECT_PING_MS = 1000;
-/** How much later than it was due a timer may run without this side counting as having stood still. */
+/** Maximum delay of a timer before this side counts as suspended, in milliseconds. */
 const LATE_MS = 50;
-/** A busy connection is asked this often, for the length of the round trip. */
+/** Ping interval on a busy connection, to measure the round trip, in milliseconds. */
 const MEASURE_MS = 10_000;
-/** Round trips are told of when they have changed by half, and not more often than this. */
+/** Minimum interval between reports of the round trip, in milliseconds. Only changes by more than half are reported. */
 const TELL_MS = 5000;
 const MAX_QUESTIONS = 16;
 
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(1)} s`;
 
-/** Asks the other side when nothing comes from it, and says how it is. */
+/** Pings the other side when nothing comes from it, and reports its health. */
 export class HealthMonitor {
   readonly #components: HealthMonitorComponents;
   readonly #limits: HealthLimits;
@@ -127,7 +127,7 @@ export class HealthMonitor {
     if (this.#health.name !== 'good') this.#step({ kind: 'heard' });
   }
 
-  /** A message is carried, either way: a path that was left alone for long is asked at once whether it still leads anywhere. */
+  /** Records that a message was sent or received. After an idle time, pings at once to check the connection. */
   used(): void {
     const now = this.#components.clock.now();
     const wasIdle = this.#isIdle(now);
@@ -140,7 +140,7 @@ export class HealthMonitor {
   answered(nonce: number): void {
     const asked = this.#questions.get(nonce);
     if (asked === undefined) return;
-    // What was asked before it needs no answer any more.
+    // Earlier pings need no answer any more.
     for (const earlier of [...this.#questions.keys()]) if (earlier <= nonce) this.#questions.delete(earlier);
     const now = this.#components.clock.now();
     this.#measuredAt = now;
@@ -150,7 +150,7 @@ export class HealthMonitor {
     if (change > 1 && change > rttMs / 2 && now - at >= TELL_MS) this.#report();
   }
 
-  /** Asks at once: there is reason to doubt. Silent for `patienceMs` is suspect. */
+  /** Pings at once, because there is reason to doubt. After `patienceMs` of silence the other side is suspect. */
   probe(patienceMs: number): void {
     if (this.#stopped) return;
     this.#step({ kind: 'probed', at: this.#components.clock.now(), patienceMs });
@@ -196,7 +196,7 @@ export class HealthMonitor {
   #tick(): void {
     const now = this.#components.clock.now();
     const late = now - this.#due;
-    // Late, or the clock was set: none of that is the other side's silence.
+    // A late timer, or a clock that was set, isn't the other side's silence.
     if (Math.abs(late) > LATE_MS) this.#step({ kind: 'stood-still', forMs: late });
     this.#step({ kind: 'time', at: now });
     if (this.#stopped) return;

@@ -7,7 +7,7 @@ export interface InboxComponents {
   readonly deliver: (message: Message) => Backpressure;
   readonly log: Log;
   readonly stats: FramingStats;
-  /** Credit is due; called again and again until it is taken. */
+  /** Credit is due. Called repeatedly until `takeDue`. */
   readonly onCredit: () => void;
 }
 
@@ -25,8 +25,8 @@ interface Stream {
 }
 
 /**
- * What has come: puts chunks together, hands messages to the runtime one after the other as fast as it takes them, and
- * counts the credit that is due for what was consumed. It keeps at most the two credits, and one frame.
+ * The receive queue of a channel. Joins chunks, hands messages to the runtime one after the other as fast as it
+ * takes them, and counts the credit for consumed messages. It holds at most both credits and one frame.
  */
 export class ChannelReceiveQueue {
   readonly #components: InboxComponents;
@@ -66,14 +66,14 @@ export class ChannelReceiveQueue {
     }
   }
 
-  /** The credit that is to be given back now. */
+  /** Returns the credit to give back now, and resets it. */
   takeDue(): { readonly window: number; readonly bulk: number } {
     const due = { window: this.#dueWindow, bulk: this.#dueBulk };
     this.#dueWindow = this.#dueBulk = 0;
     return due;
   }
 
-  /** Forgets half-received messages. @returns when what is complete has been delivered */
+  /** Drops incomplete messages. @returns a promise that resolves when complete ones have been delivered */
   stop(): Promise<void> {
     this.#streams.clear();
     return this.#busy ? new Promise((resolve) => { this.#onEmpty = resolve; }) : Promise.resolve();
@@ -84,7 +84,7 @@ export class ChannelReceiveQueue {
     if (stream === undefined) throw new FramingViolation('a chunk of no stream');
     stream.received += payload.length;
     if (stream.received > stream.total) throw new FramingViolation('a message longer than it was said to be');
-    // The frame's memory is the library's; copying keeps one small chunk from holding a large frame.
+    // The library owns the frame's memory; copying keeps a small chunk from retaining a large frame.
     stream.parts.push(payload.slice());
     if (stream.parts.length > 1024 && stream.received < stream.parts.length * 256) throw new FramingViolation('chunks too small to be meant');
     if (stream.received < stream.total) return;
@@ -116,7 +116,7 @@ export class ChannelReceiveQueue {
     this.#onEmpty?.();
   }
 
-  /** Goes on when the runtime takes more. */
+  /** Continues when the runtime takes more. */
   async #slowly(parcel: Parcel, { at, backpressure }: { at: number; backpressure: Promise<void> }): Promise<void> {
     await backpressure;
     for (let rest = this.#open(parcel, at); rest !== undefined; rest = this.#open(parcel, rest.at)) await rest.backpressure;
@@ -124,7 +124,7 @@ export class ChannelReceiveQueue {
     this.#pump();
   }
 
-  /** Delivers the messages of a parcel from `at` on. @returns where to go on and when, under backpressure */
+  /** Delivers the messages of a parcel from index `from` on. @returns the next index and the promise, under backpressure */
   #open(parcel: Parcel, from: number): { at: number; backpressure: Promise<void> } | undefined {
     const { text } = parcel;
     for (let at = from; at < text.length;) {

@@ -1,6 +1,6 @@
 /**
- * What both P2P stubs share: the controller of one connection, its signalling through Connection objects, and the
- * framings of its data channel. It decides nothing about which connections there are; that is the stubs' business.
+ * The common part of both P2P stubs: the controller of one connection, its signalling through Connection
+ * objects, and the framings of its data channel. The stubs decide which connections exist.
  */
 export { ConnectionController, chooseFraming, type ConnectionEnd, type ControllerComponents, type ControllerInit, type LiveDetails } from './controller.js';
 export type { Framing, FramingComponents, Log } from './framing.js';

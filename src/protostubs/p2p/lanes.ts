@@ -1,19 +1,19 @@
 /**
- * What the messages of one sender to one receiver have in common travels once. A line of MESSAGES is one of
+ * Compression: the text that messages of one sender to one receiver share travels once. Each line of MESSAGES is one of
  *
  *     {…}                       a message as it is
- *     =<lane> TAB <middle>      from now on the lane of that number has this middle
+ *     =<lane> TAB <middle>      defines the middle of the lane with that number
  *     <lane> TAB <id> TAB <rest>    the message `{"id":` + id + middle + rest
  *
- * A text is cut behind its id and before its body; whatever stands in between (type, sender, receiver) is the middle. So
- * what is put together again is the text that it was, to the letter.
+ * A text is cut after its id and before its body. The middle is the part in between (type, sender, receiver). So the
+ * restored text equals the original exactly.
  */
 
-/** How many lanes there are; to define one anew is to forget what it was. */
+/** Number of lanes. Defining a lane again replaces its middle. */
 export const MAX_LANES = 256;
-/** The longest middle, in UTF-16 units: two addresses of the greatest length, and what is around them. */
+/** Maximum length of a middle, in UTF-16 code units: two addresses of the maximum length, and the text around them. */
 const MAX_MIDDLE = 8192;
-/** What a lane can make of a text in addition to it, in UTF-16 units, when it is defined. */
+/** Maximum growth of a text by the definition of a lane, in UTF-16 code units. */
 export const LANE_OVERHEAD = 16;
 
 const START = '{"id":';
@@ -29,7 +29,7 @@ interface Cut {
   readonly rest: string;
 }
 
-/** Undefined for what doesn't look like a message of ours: that goes as it is. */
+/** Cuts a text into its parts. Returns undefined for an unusual text, which travels as it is. */
 const cut = (text: string): Cut | undefined => {
   if (!text.startsWith(START)) return undefined;
   const end = text.charCodeAt(START.length) === QUOTE ? text.indexOf('"', START.length + 1) + 1 : text.indexOf(',', START.length);
@@ -41,13 +41,13 @@ const cut = (text: string): Cut | undefined => {
   return at < end || at - end > MAX_MIDDLE ? undefined : { id, middle: text.slice(end, at), rest: text.slice(at) };
 };
 
-/** Shortens texts, one after the other. */
+/** Compresses texts, one after the other. */
 export class LaneWriter {
   readonly #numbers = new Map<string, number>();
   readonly #middles: string[] = [];
   #next = 0;
 
-  /** @returns a line, or two where a lane begins; at most `LANE_OVERHEAD` longer than the text */
+  /** @returns one line, or two if it defines a lane; at most `LANE_OVERHEAD` longer than the text */
   shorten(text: string): string {
     const parts = cut(text);
     if (parts === undefined) return text;
@@ -69,13 +69,13 @@ export class LaneWriter {
   }
 }
 
-/** Puts texts together again, line by line. */
+/** Restores texts line by line. */
 export class LaneReader {
   readonly #middles: string[] = [];
 
   /**
-   * @returns the text of a message; undefined when the line is none
-   * @throws Error for a lane that there isn't, or that nobody may have
+   * @returns the text of a message; undefined if the line defines a lane
+   * @throws Error for an undefined or invalid lane
    */
   read(line: string): string | undefined {
     const first = line.charCodeAt(0);

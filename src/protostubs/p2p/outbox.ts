@@ -3,9 +3,9 @@ import { QueueBackpressure, MAX_QUEUED } from './framing.js';
 import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
 import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
 
-/** How many UTF-16 units go in one batch, unless its first message alone is longer. */
+/** Size of a batch in UTF-16 code units, unless its first message alone is longer. */
 const BATCH = 16 * 1024;
-/** Bytes of a message that go in one frame, so that others get in between. */
+/** Bytes of one message per frame, so that other messages can interleave. */
 const CHUNK = 16 * 1024;
 
 interface Item {
@@ -14,7 +14,7 @@ interface Item {
 }
 
 interface Large extends Item {
-  /** How many small messages are to be sent before it. */
+  /** Number of small messages to be sent before it. */
   readonly after: number;
 }
 
@@ -29,26 +29,27 @@ interface Stream {
 const wayOf = (message: Message): string => `${message.from} ${String(message.to)}`;
 
 /**
- * What waits to be sent. Small messages go in batches; large ones in chunks, which take turns with each other and with
- * batches. Behind a large message what goes the same way (same sender, same receiver) waits, so that order is kept.
+ * The send queue of a channel. Small messages go in batches. Large messages go in chunks, which alternate with
+ * each other and with batches. Messages of the same sender and receiver wait behind a large one, which keeps
+ * their order.
  */
 export class ChannelSendQueue {
   readonly #backpressure = new QueueBackpressure();
   readonly #encoder = new TextEncoder();
-  /** What travels in one piece, in UTF-16 units; longer messages go in chunks. */
+  /** Maximum length of a message sent in one piece, in UTF-16 code units; longer ones go in chunks. */
   readonly #whole: number;
   readonly #chunk: number;
   #small: Item[] = [];
   #head = 0;
   #smallAdded = 0;
   #smallSent = 0;
-  /** Large messages that wait for the small ones before them and for bulk credit, oldest first. */
+  /** Large messages that wait for earlier small ones and for bulk credit, oldest first. */
   readonly #large: Large[] = [];
   readonly #streams: Stream[] = [];
-  /** What waits behind a large message. */
+  /** Messages that wait behind a large one, by sender and receiver. */
   readonly #behind = new Map<string, Item[]>();
   readonly #lanes = new LaneWriter();
-  /** The first small message as it travels, where that is known already. */
+  /** The compressed line of the first small message, if already known. */
   #line: string | undefined;
   #queued = 0;
   #window = WINDOW;
@@ -57,7 +58,7 @@ export class ChannelSendQueue {
   #chunkNext = false;
 
   constructor(maxFrame: number) {
-    // A text of n UTF-16 units takes up to 3n bytes.
+    // A text of n UTF-16 code units takes up to 3n bytes.
     this.#whole = Math.floor((maxFrame - MESSAGES_HEADER) / 3) - LANE_OVERHEAD;
     this.#chunk = Math.min(CHUNK, maxFrame - CHUNK_HEADER - BEGIN_SIZE);
   }
@@ -78,14 +79,14 @@ export class ChannelSendQueue {
     return this.#backpressure.check(this.#queued);
   }
 
-  /** The other side took so many bytes more. */
+  /** Adds credit from the other side. @returns false if it exceeds the maximum */
   credit(window: number, bulk: number): boolean {
     this.#window += window;
     this.#bulk += bulk;
     return this.#window <= WINDOW && this.#bulk <= BULK;
   }
 
-  /** Writes what may go in the next frame; nothing when nothing waits or the credit is used up. */
+  /** Writes the next frame. Writes nothing if the queue is empty or the credit is used up. */
   write(writer: FrameWriter): void {
     this.#startStreams();
     const chunkFirst = this.#chunkNext && this.#streams.length > 0;
@@ -94,7 +95,7 @@ export class ChannelSendQueue {
     this.#backpressure.release(this.#queued);
   }
 
-  /** Empties it. @returns what wasn't sent, or not completely, oldest first within each way */
+  /** Empties the queue. @returns messages not sent completely, oldest first for each sender and receiver */
   clear(): Message[] {
     const items = [
       ...this.#streams.map(({ item }) => item), ...this.#large, ...this.#small.slice(this.#head), ...[...this.#behind.values()].flat(),
@@ -125,7 +126,8 @@ export class ChannelSendQueue {
 
   #startStreams(): void {
     for (let item = this.#large[0]; item !== undefined && this.#streams.length < MAX_STREAMS; item = this.#large[0]) {
-      // UTF-8 takes at least a byte a unit: what can't fit needn't be encoded to know it.
+      // UTF-8 takes at least one byte per code unit, so some texts needn't be encoded to see that they don't
+      // fit.
       if (item.after > this.#smallSent || item.text.length > this.#bulk) return;
       const bytes = this.#encoder.encode(item.text);
       if (bytes.length > this.#bulk) return;

@@ -1,30 +1,30 @@
 /**
- * `protofly/1`: what a frame of the data channel holds. Every frame is binary and a sequence of whole records. A record
- * is a kind (one byte) and the fields below, integers big-endian:
+ * `protofly/1`: the content of a data channel's frames. Every frame is binary and a sequence of whole records. A record
+ * is a kind (one byte) and the fields below, with big-endian integers:
  *
  * | kind | record | fields |
  * |---|---|---|
- * | 1 | MESSAGES | length u32, then that many bytes: lines of UTF-8, separated by LF, of which each is a message as JSON, or what `lanes.ts` says |
+ * | 1 | MESSAGES | length u32, then that many bytes: lines of UTF-8, separated by LF; each is a message as JSON, or a line as in `lanes.ts` |
  * | 2 | BEGIN | stream u16, total u32: a message of `total` bytes follows in chunks |
  * | 3 | CHUNK | stream u16, length u32, then that many bytes of it; the stream ends when `total` is reached |
- * | 4 | CREDIT | window u32, bulk u32: so many bytes more may be sent |
+ * | 4 | CREDIT | window u32, bulk u32: how many more bytes may be sent |
  * | 5 | PING | nonce u32 |
  * | 6 | PONG | nonce u32 |
- * | 7 | FIN | I shall send no more messages |
- * | 8 | FIN-ACK | everything before your FIN has come, and I shall send no more either |
+ * | 7 | FIN | the sender will send no more messages |
+ * | 8 | FIN-ACK | everything before the FIN was received, and the sender will send no more either |
  *
- * Two credits bound what a receiver keeps: MESSAGES cost their length of the *window*, and may overdraw it by one frame;
- * BEGIN costs its total of the *bulk* credit, chunks are free. Both are given back when the messages were consumed.
+ * Two credits bound a receiver's memory. MESSAGES cost their length of the *window*, and may overdraw it by one frame.
+ * BEGIN costs its total of the *bulk* credit; chunks are free. Both are given back when the messages have been consumed.
  */
 export const KIND = { messages: 1, begin: 2, chunk: 3, credit: 4, ping: 5, pong: 6, fin: 7, finAck: 8 } as const;
 
-/** What a receiver may have unconsumed in MESSAGES at the start, in bytes. */
+/** Initial window: maximum of unconsumed bytes in MESSAGES. */
 export const WINDOW = 1024 * 1024;
-/** What it may have unconsumed in messages that come in chunks, in bytes: one message of the largest size. */
+/** Initial bulk credit: maximum of unconsumed bytes in chunked messages. One message of the largest size fits. */
 export const BULK = 16 * 1024 * 1024;
-/** How many messages may be under way in chunks at once. */
+/** Maximum number of messages sent in chunks at once. */
 export const MAX_STREAMS = 16;
-/** The largest frame that is taken. */
+/** Maximum size of an accepted frame, in bytes. */
 export const MAX_FRAME = 256 * 1024;
 
 export type FrameRecord =
@@ -35,12 +35,12 @@ export type FrameRecord =
   | { readonly kind: 'ping' | 'pong'; readonly nonce: number }
   | { readonly kind: 'fin' | 'fin-ack' };
 
-/** Bytes before the payload. */
+/** Sizes of record headers, in bytes. */
 export const MESSAGES_HEADER = 5;
 export const CHUNK_HEADER = 7;
 export const BEGIN_SIZE = 7;
 
-/** The other side broke the rules: the text says how. */
+/** The other side broke the protocol; the text says how. */
 export class FramingViolation extends Error {}
 
 const u32 = (bytes: Uint8Array, at: number): number => {
@@ -58,7 +58,7 @@ const span = (bytes: Uint8Array, at: number, length: number): Uint8Array => {
   return bytes.subarray(at, at + length);
 };
 
-/** Reads a frame record by record. @throws FramingViolation */
+/** Parses a frame record by record. @throws FramingViolation */
 export function* readFrame(bytes: Uint8Array): Generator<FrameRecord> {
   if (bytes.length === 0 || bytes.length > MAX_FRAME) throw new FramingViolation('an empty frame, or a huge one');
   for (let at = 0; at < bytes.length;) {
@@ -102,7 +102,7 @@ export function* readFrame(bytes: Uint8Array): Generator<FrameRecord> {
   }
 }
 
-/** Writes records into one frame after the other. The frame is only good until the next one is begun. */
+/** Writes records into successive frames. A frame is valid only until the next one is begun. */
 export class FrameWriter {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -114,12 +114,12 @@ export class FrameWriter {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
-  /** How many bytes still fit. */
+  /** Bytes that still fit into the frame. */
   get room(): number {
     return this.#bytes.length - this.#length;
   }
 
-  /** The frame; the next record begins a new one. Undefined when nothing was written. */
+  /** Returns the frame, or undefined if nothing was written. The next record begins a new frame. */
   take(): Uint8Array | undefined {
     if (this.#length === 0) return undefined;
     const frame = this.#bytes.subarray(0, this.#length);
@@ -127,7 +127,7 @@ export class FrameWriter {
     return frame;
   }
 
-  /** @returns the bytes that the texts take. They must fit, three bytes for each UTF-16 unit. */
+  /** @returns the size of the texts in bytes. They must fit, at three bytes per UTF-16 code unit. */
   messages(texts: readonly string[]): number {
     const start = this.#length + MESSAGES_HEADER;
     const { written } = this.#encoder.encodeInto(texts.length === 1 ? texts[0]! : texts.join('\n'), this.#bytes.subarray(start));

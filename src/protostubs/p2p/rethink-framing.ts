@@ -1,9 +1,9 @@
 import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Backpressure } from '../../protocol/index.js';
 import { QueueBackpressure, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
 
-/** Content travels in pieces of this many UTF-16 units (or bytes, when it is binary). */
+/** Size of a content piece, in UTF-16 code units (in bytes for binary content). */
 const PIECE = 16_384;
-/** Length of a uuid, and of the UTF-16LE in front of a binary piece. */
+/** Length of a uuid in characters, and in bytes as the UTF-16LE prefix of a binary piece. */
 const UUID_UNITS = 12;
 const UUID_BYTES = UUID_UNITS * 2;
 const MAX_OPEN = 16;
@@ -23,7 +23,7 @@ interface Open {
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The content of a message, where it is text. */
+/** Returns the content of a message, if it is text. */
 const contentOf = (message: Message): { readonly value: Record<string, unknown>; readonly content: string } | undefined => {
   const value = message.body?.value;
   return isObject(value) && typeof value['content'] === 'string' ? { value, content: value['content'] } : undefined;
@@ -36,9 +36,10 @@ const base64 = (pieces: readonly Uint8Array[]): string => {
 };
 
 /**
- * The framing `rethink/1`: text frames `{"uuid", "data": {"uuid", "sendingTime", "dataSize", "textMessage"}}`, and
- * content that is too large for one frame in pieces behind it. It has no credits, no pings and no goodbye; a receiver
- * that can't follow ends the connection. Binary content is handed on as base64, with `encoding: "base64"` beside it.
+ * The framing `rethink/1`: text frames `{"uuid", "data": {"uuid", "sendingTime", "dataSize", "textMessage"}}`.
+ * Content that is too large for one frame follows in pieces. There are no credits, no pings and no goodbye; an
+ * overloaded receiver ends the connection. Binary content is handed on as base64, with `encoding: "base64"`
+ * beside it.
  */
 export class RethinkFraming implements Framing {
   readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
@@ -82,7 +83,7 @@ export class RethinkFraming implements Framing {
       this.stats.rejected += 1;
       this.#components.log('info', `dropped a message: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
     }
-    // There are no credits: who is sent more than it can keep must end it.
+    // There are no credits, so an overloaded receiver must end the connection.
     if (this.#held > 2 * MAX_MESSAGE_BYTES) this.#components.onEnd('the other side sends more than can be taken');
   }
 
@@ -91,7 +92,7 @@ export class RethinkFraming implements Framing {
     this.#flush();
   }
 
-  /** There are no pings: what ends such a connection is that WebRTC says so. */
+  /** Does nothing: there are no pings. Only WebRTC can end such a connection. */
   probe(): void {
     this.#components.log('debug', 'rethink/1 cannot ask for a sign of life');
   }
@@ -101,7 +102,7 @@ export class RethinkFraming implements Framing {
       this.#state = this.#state === 'open' ? 'finishing' : this.#state;
       const timer = this.#components.clock.setTimeout(() => { resolve(false); }, lingerMs);
       this.#onEmpty = () => {
-        // Nothing tells that the tail has arrived: it gets a moment.
+        // Nothing confirms that the last frames have arrived: they get a moment.
         timer.cancel();
         this.#components.clock.setTimeout(() => { resolve(false); }, Math.min(lingerMs, 200));
       };

@@ -5,7 +5,7 @@ import {
 import { candidatesIn } from './controller.js';
 import type { Log } from './framing.js';
 
-/** The schema of Connection objects, in a runtime's own domain. */
+/** Returns the schema address of Connection objects, in a runtime's own domain. */
 export const connectionSchema = (runtime: Address): string => catalogueAddress(domainOf(runtime), 'dataschema', 'Connection');
 
 export interface SignallingComponents {
@@ -16,19 +16,17 @@ export interface SignallingComponents {
 export interface SignallingInit {
   readonly runtime: Address;
   readonly generation: number;
-  /** Who is invited to observe our object. */
+  /** The stub that is invited to observe our object. */
   readonly peer: Address;
-  /** Candidates of the other side that came later. */
+  /** Called with later candidates of the other side. */
   readonly onCandidates: (candidates: unknown) => void;
-  /** The other side has our answer. */
+  /** Called when the other side has our answer. */
   readonly onAnswered?: () => void;
-  /** The other side doesn't want the connection, and answered with `code`, or ended its object. */
+  /** Called when the other side refused the connection with `code`, or ended its object. */
   readonly onRefused: (reason: string, code?: number) => void;
 }
 
-/**
- * The two Connection objects of one set-up: ours, which we report, and the other side's, which we observe.
- */
+/** The two Connection objects of one set-up: we report ours and observe the other side's. */
 export class Signalling {
   readonly #components: SignallingComponents;
   readonly #init: SignallingInit;
@@ -43,7 +41,7 @@ export class Signalling {
     this.#init = init;
   }
 
-  /** Makes our object and invites the other side. @throws ProtoflyError as the domain refuses */
+  /** Creates our object and invites the other side. @throws ProtoflyError with the code of the domain's refusal */
   async publish(type: ConnectionDescription['type'], sdp: string): Promise<void> {
     const { runtime, generation, peer } = this.#init;
     const value: ConnectionValue = {
@@ -67,20 +65,20 @@ export class Signalling {
     if (this.#answered) this.tellAnswered();
   }
 
-  /** Tells the other side that we have its answer. */
+  /** Signals to the other side that we have its answer. */
   tellAnswered(): void {
     this.#answered = true;
     if (!this.#closed) this.#reporter?.update({ attribute: 'status', value: 'in-progress' });
   }
 
-  /** Tells the other side of a candidate that was found later. */
+  /** Sends the other side a candidate that was found later. */
   addLocal(candidate: IceCandidate): void {
     if (this.#closed) return;
     if (this.#reporter === undefined) this.#late.push(candidate);
     else this.#reporter.update({ attribute: 'iceCandidates', attributeType: 'array', operation: 'add', value: [candidate] });
   }
 
-  /** Observes the other side's object. Without it the set-up can still succeed, only late candidates are missed. */
+  /** Observes the other side's object. If that fails, the set-up can still succeed; only late candidates are missed. */
   async observe(invitation: Invitation): Promise<void> {
     try {
       const observer = await invitation.accept();
@@ -103,7 +101,7 @@ export class Signalling {
     }
   }
 
-  /** Ends both. Idempotent. */
+  /** Ends both objects. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

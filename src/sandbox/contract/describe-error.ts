@@ -1,6 +1,6 @@
 import { asProtoflyError } from '../../protocol/index.js';
 
-/** The words of whatever a stub threw. Never throws, though what it threw may. */
+/** Describes whatever a stub threw. Never throws, even if the thrown value does when read. */
 export const describeError = (thrown: unknown): string => {
   try {
     return asProtoflyError(thrown).message;

@@ -3,13 +3,13 @@ import type { Clock, StubSandbox } from '../../protocol/index.js';
 export interface LogLimitInit {
   /** @default 20 */
   readonly linesPerSecond?: number;
-  /** How many lines may come at once. @default 100 */
+  /** Maximum number of lines at once. @default 100 */
   readonly burst?: number;
-  /** In UTF-16 code units. @default 1000 */
+  /** Maximum length of a line, in UTF-16 code units. @default 1000 */
   readonly longest?: number;
 }
 
-/** Passes log lines on, as long as they are neither too many nor too long; of those left out it says how many they were. */
+/** Rate limiter for log lines. Cuts long lines, drops lines above the rate, and logs how many were dropped. */
 export class LogLimit {
   readonly #clock: Clock;
   readonly #write: StubSandbox['log'];
@@ -30,7 +30,7 @@ export class LogLimit {
     this.#since = clock.now();
   }
 
-  /** @returns whether the line was passed on */
+  /** @returns true if the line was passed on */
   log(level: Parameters<StubSandbox['log']>[0], text: string): boolean {
     const now = this.#clock.now();
     this.#left = Math.min(this.#burst, this.#left + (Math.max(0, now - this.#since) / 1000) * this.#perSecond);
@@ -50,7 +50,7 @@ export class LogLimit {
     this.#dropped = 0;
   }
 
-  /** One line, as it may be. */
+  /** Cuts a line to the maximum length and replaces control characters. */
   #cut(text: string): string {
     const line = text.slice(0, this.#longest).toWellFormed().replaceAll(/\p{Cc}+/gu, ' ');
     return text.length > this.#longest ? `${line} …` : line;

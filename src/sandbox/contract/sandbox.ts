@@ -2,14 +2,14 @@ import type { Link } from '../../link/index.js';
 import type { Address, Capability, Message, StubConfig } from '../../protocol/index.js';
 
 /**
- * The Sandbox port: a place apart where protostubs run. What a stub may touch is decided at its deployment; what it
- * does costs at most the sandbox.
+ * The Sandbox port: an isolated place where protostubs run. A stub's access is fixed at its deployment. A
+ * stub's failure costs at most its sandbox.
  */
 
 export interface StubDeployment {
   /** The stub's own address. */
   readonly url: Address;
-  /** The source text of its module. */
+  /** The source text of the stub's module. */
   readonly source: string;
   readonly config: StubConfig;
   readonly capabilities: readonly Capability[];
@@ -18,39 +18,40 @@ export interface StubDeployment {
 }
 
 export interface DeployedStub {
-  /** What the stub sends, and what is given to it. Ends when the stub does. */
+  /** Carries messages from and to the stub. Ends when the stub ends. */
   readonly link: Link<Message>;
-  /** Sets who is told of each port that the stub opens. Its address lies below the stub's. */
+  /** Sets the listener for ports that the stub opens. A port's address lies below the stub's. */
   onPort(listener: (address: Address, port: Link<Message>) => void): void;
-  /** Lets the stub close what it has open, then forgets it. Idempotent. */
+  /** Lets the stub close its connections, then forgets it. Idempotent. */
   undeploy(): Promise<void>;
   /**
-   * The stub did what none may, such as sending in another's name. One that keeps on is stopped, and its sandbox with it.
-   * @param reason says what it does: "forges senders"
+   * Records a violation, such as a forged sender. After too many, the stub is stopped together with its
+   * sandbox.
+   * @param reason the violation, as in "forges senders"
    */
   misbehaved(reason: string): void;
 }
 
 export interface Sandbox {
   readonly name: string;
-  /** Of the sandbox's process, where it has one of its own. */
+  /** Id of the sandbox's process, if it has one of its own. */
   readonly pid: number | undefined;
-  /** Resolves with the reason when the sandbox is gone and all its stubs with it. Never rejects. */
+  /** Resolves with the reason when the sandbox and all its stubs have ended. Never rejects. */
   readonly ended: Promise<string>;
-  /** @throws ProtoflyError `E_DESCRIPTOR` when the module can't be activated, `E_UNREACHABLE` when the sandbox is gone */
+  /** @throws ProtoflyError `E_DESCRIPTOR` if the module can't be activated, `E_UNREACHABLE` if the sandbox is gone */
   deploy(stub: StubDeployment): Promise<DeployedStub>;
   /** Undeploys everything and ends. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
- * Makes a sandbox for stubs that are granted no more than these capabilities.
+ * Creates a sandbox whose stubs can be granted at most these capabilities.
  * @param capabilities @default all
- * @throws ProtoflyError `E_UNREACHABLE` when it can't be started
+ * @throws ProtoflyError `E_UNREACHABLE` if the sandbox can't be started
  */
 export type SandboxFactory = (name: string, capabilities?: readonly Capability[]) => Promise<Sandbox>;
 
-/** The channel between a runtime and a sandbox host; the others carry a stub or a port each. */
+/** Name of the channel between a runtime and a sandbox host. Every other channel carries one stub or one port. */
 export const CONTROL_CHANNEL = 'control';
 
 const PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'ws:': '80', 'https:': '443', 'wss:': '443' };

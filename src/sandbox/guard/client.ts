@@ -20,12 +20,12 @@ export interface SandboxClientInit {
   readonly stop: () => Promise<void>;
   /** Ends the sandbox at once; the reason becomes that of its links. */
   readonly kill: (reason: string) => Promise<void>;
-  /** Is told how much memory the sandbox says that it uses, in bytes. */
+  /** Called with the memory use that the sandbox reports, in bytes. */
   readonly onUsage?: (bytes: number) => void;
   readonly conduct?: Omit<ConductInit, 'url'>;
-  /** How often the sandbox is asked for a sign of life, and how long it may take, in milliseconds. @default 5000 */
+  /** Interval between heartbeats, and time for the sandbox to answer one, in milliseconds. @default 5000 */
   readonly heartbeatMs?: number;
-  /** How long a deployment may take, in milliseconds. @default 10_000 */
+  /** Maximum time for a deployment, in milliseconds. @default 10_000 */
   readonly deployMs?: number;
 }
 
@@ -38,7 +38,7 @@ interface Channel {
   onPort: (address: Address, port: Link<Message>) => void;
 }
 
-/** The runtime's side of a sandbox, whichever way its host is reached. */
+/** The runtime's side of a sandbox, for every kind of host. */
 export class SandboxClient implements Sandbox {
   readonly name: string;
   readonly pid: number | undefined;
@@ -63,7 +63,7 @@ export class SandboxClient implements Sandbox {
     this.#bus = new MessageBus({ clock }, { timeoutMs: init.heartbeatMs ?? 5000 });
     const control = mux.open(CONTROL_CHANNEL);
     this.#bus.addListener(HOST, (message) => control.send(message));
-    // A sandbox answers; it asks for nothing.
+    // A sandbox only answers; it sends no requests.
     control.receive((message) => (isResponse(message) ? this.#bus.post(message) : undefined));
     mux.onChannel((name, link) => { this.#onChannel(name, link); });
     this.ended = mux.closed.then(({ reason }) => {
@@ -139,7 +139,7 @@ export class SandboxClient implements Sandbox {
     else void link.close('too many ports');
   }
 
-  /** A sandbox that gives no sign of life is ended. */
+  /** Sends heartbeats, and ends a sandbox that doesn't answer. */
   #beat(): void {
     const heartbeatMs = this.#init.heartbeatMs ?? 5000;
     this.#heartbeat = this.#clock.setTimeout(() => {

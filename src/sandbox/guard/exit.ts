@@ -2,9 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import { finished } from 'node:stream';
 import type { Clock } from '../../protocol/index.js';
 
-/** What Node prints last when the JavaScript heap is full. There is no other sign of it. */
+/** Node's last output when the JavaScript heap is full. There is no other sign of it. */
 const HEAP_FULL = /^FATAL ERROR: .*heap out of memory/;
-/** How long the last of a process's output may take, in milliseconds. */
+/** Maximum wait for the last of a process's output, in milliseconds. */
 const LAST_WORDS_MS = 500;
 
 const wordsOf = (code: number | null, signal: string | null, heapFull: boolean): string => {
@@ -13,10 +13,7 @@ const wordsOf = (code: number | null, signal: string | null, heapFull: boolean):
   return code === 1 ? 'the process ended after an error that nobody handled' : `the process exited with code ${String(code)}`;
 };
 
-/**
- * How a process ended, in words.
- * `onLine` is to be told what the process prints on its standard error.
- */
+/** Describes how a process ended. Call `onLine` with each line of its standard error. */
 export const exitOf = (child: ChildProcess, clock: Clock): { readonly words: Promise<string>; readonly onLine: (line: string) => void } => {
   let heapFull = false;
   const words = new Promise<string>((resolve) => {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Clock, Timer } from '../../protocol/index.js';
 
 const MIB = 1024 * 1024;
-/** How often a process is looked at, in milliseconds, and how often one that uses more than half of what it may. */
+/** Interval between checks, in milliseconds: normally, and above half of the limit. */
 const CALM_MS = 500;
 const WARY_MS = 100;
 const RESIDENT = /^VmRSS:\s*(\d+) kB$/m;
@@ -10,14 +10,11 @@ const RESIDENT = /^VmRSS:\s*(\d+) kB$/m;
 export interface MemoryWatchInit {
   readonly pid: number;
   readonly limitMiB: number;
-  /** Once. */
+  /** Called once. */
   readonly onExceeded: (reason: string) => void;
 }
 
-/**
- * Watches how much memory a process has in use, from outside where the system tells (Linux), otherwise by what the
- * process says of itself.
- */
+/** Watches the memory use of a process: from outside on Linux, elsewhere by the process's own reports. */
 export class MemoryWatch {
   readonly #clock: Clock;
   readonly #init: MemoryWatchInit;
@@ -49,7 +46,7 @@ export class MemoryWatch {
   async #look(): Promise<void> {
     try {
       const [, kibibytes] = RESIDENT.exec(await readFile(`/proc/${String(this.#init.pid)}/status`, 'latin1')) ?? [];
-      // A process that has ended has no memory any more, until it is reaped.
+      // A process that has exited shows no memory until it is reaped.
       if (kibibytes === undefined) return;
       const bytes = Number(kibibytes) * 1024;
       this.judge(bytes);

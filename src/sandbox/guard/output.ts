@@ -2,18 +2,15 @@ import type { Readable } from 'node:stream';
 import type { Clock, StubSandbox } from '../../protocol/index.js';
 import { LogLimit } from '../contract/log-limit.js';
 
-/** Of an unfinished line this much is kept. */
+/** Length to which an unfinished line is cut. */
 const LONGEST = 4000;
-/** How long a stream that says too much isn't read, in milliseconds. */
+/** Pause in reading after too much output, in milliseconds. */
 const PAUSE_MS = 100;
 const LEVEL = /^(debug|info|warn) (.*)$/s;
 
-/**
- * Logs what a sandbox process prints, line by line. It costs little, however much that is: what goes beyond the limit
- * isn't read for a while.
- */
+/** Logs the output of a sandbox process line by line. The cost is bounded: above the rate limit, reading pauses. */
 export const logOutput = (stream: Readable, { clock, write }: { readonly clock: Clock; readonly write: StubSandbox['log'] }, onLine: (line: string) => void): void => {
-  // The process itself keeps to half of that, so that only one that broke out of its limits meets these.
+  // The process limits itself to half of this. Only a process that broke out of its limits reaches these.
   const limit = new LogLimit({ clock, write }, { linesPerSecond: 40, burst: 200 });
   let partial = '';
   const tell = (line: string): boolean => {

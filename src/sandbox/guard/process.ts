@@ -16,27 +16,30 @@ export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs
   readonly log: StubSandbox['log'];
   /** The module that the process runs. @default dist/sandbox/inside/child.js of this package */
   readonly entry?: string;
-  /** File with certificate authorities that are believed besides Node's own, in PEM. @default none */
+  /** File of certificate authorities trusted besides Node's own, in PEM. @default none */
   readonly caFile?: string | undefined;
   /** Largest JavaScript heap of the process, in MiB. @default 256 */
   readonly heapMiB?: number;
-  /** How much memory the process may have in use, buffers and native code included, in MiB. @default 384 */
+  /** Memory limit of the process, including buffers and native code, in MiB. @default 384 */
   readonly memoryMiB?: number;
-  /** How long the process has to end by itself, in milliseconds. @default 2000 */
+  /** Time for the process to end by itself before it is killed, in milliseconds. @default 2000 */
   readonly graceMs?: number;
 }
 
 /** The compiled entry, whether this runs compiled or from source. */
 const defaultEntry = (): string => fileURLToPath(new URL('../../../dist/sandbox/inside/child.js', import.meta.url));
 
-/** The folders that the process has to read: this package, and where its dependencies lie. */
+/** Folders that the process must read: this package and its dependencies. */
 const readable = (): string[] => {
   const root = fileURLToPath(new URL('../../../', import.meta.url));
   const dependency = fileURLToPath(import.meta.resolve('ws'));
   return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
 };
 
-/** Node's permission model: no files but the package's own, no processes, no workers; native addons only where WebRTC needs one. And no code out of strings. */
+/**
+ * Options of Node's permission model: only the package's own files, no processes, no workers, no code from
+ * strings. Native addons only for WebRTC.
+ */
 const permissions = (native: boolean): string[] => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
@@ -53,7 +56,7 @@ const start = async (name: string, native: boolean, { heapMiB = 256, entry = def
   }
 };
 
-/** The link to a process, whose end is known when the process's is: it says why. */
+/** Wraps the link to a process. The wrapper ends once the process has exited, with the reason for that. */
 const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEnd>): Link<string> => {
   const closed = link.closed.then(explain);
   return {
@@ -67,7 +70,7 @@ const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEn
   };
 };
 
-/** Makes sandboxes that are processes: no environment but `caFile`, no standard input; what they print goes to the log. */
+/** Creates sandboxes that are processes. They get no environment but `caFile` and no standard input. Their output is logged. */
 export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
   const { log, graceMs = 2000, memoryMiB = 384 } = init;
   const child = await start(name, capabilities.includes('webrtc'), init);

@@ -4,24 +4,24 @@ import { countOf, isWithin, type Address, type Clock, type Message, type Backpre
 export interface ConductInit {
   /** The stub's own address. */
   readonly url: Address;
-  /** Messages from the stub itself (status, requests, ports that it opens) that are taken in a second. @default 500 */
+  /** Messages per second from the stub itself: status, requests, ports that it opens. @default 500 */
   readonly perSecond?: number;
-  /** How many of them may come at once. @default 2000 */
+  /** Maximum number of such messages at once. @default 2000 */
   readonly burst?: number;
-  /** How long a stub may want more than that, in milliseconds. @default 10_000 */
+  /** Time for which a stub may exceed the rate, in milliseconds. @default 10_000 */
   readonly patienceMs?: number;
-  /** How many faults in `faultMs` are one too many. @default 100 */
+  /** Maximum number of violations within `faultMs`. @default 100 */
   readonly maxFaults?: number;
-  /** @default 10_000 */
+  /** In milliseconds. @default 10_000 */
   readonly faultMs?: number;
-  /** How many messages of one stub are taken before others get their turn. @default 128 */
+  /** Maximum number of messages of one stub per turn of the event loop. @default 128 */
   readonly perTurn?: number;
 }
 
 /**
- * What a runtime puts up with from one stub. Its own messages are taken at a bounded pace: it is made to wait, and
- * stopped when it keeps wanting more. What it carries for others is bounded by the link's flow control alone, and by
- * turns. `onBreach` is told once, when it is to be stopped.
+ * Limits what a runtime takes from one stub. The stub's own messages are slowed down to a rate. A stub that
+ * keeps exceeding the rate is stopped. Messages that it carries for others are limited only by the link's flow
+ * control, and per turn. `onBreach` is called once, when the stub must be stopped.
  */
 export class RateLimiter {
   readonly #clock: Clock;
@@ -29,7 +29,7 @@ export class RateLimiter {
   readonly #init: Required<ConductInit>;
   #tokens: number;
   #refilled: number;
-  /** Since when there has been no reserve. */
+  /** Time since which the burst allowance has been used up. */
   #dry: number | undefined;
   #held: Promise<void> | undefined;
   #faults: number[] = [];
@@ -45,7 +45,7 @@ export class RateLimiter {
     this.#refilled = clock.now();
   }
 
-  /** The same link, whose receiver gets what this allows at the pace that this allows. */
+  /** Wraps the link with the rate limiter. */
   watch(link: Link<Message>): Link<Message> {
     return {
       name: link.name,
@@ -57,7 +57,7 @@ export class RateLimiter {
     };
   }
 
-  /** Whether the stub may open another port now. */
+  /** Returns true if the stub may open another port now. */
   port(): boolean {
     if (this.#spend()) return true;
     this.misbehaved('opens too many ports');
@@ -93,7 +93,7 @@ export class RateLimiter {
     return false;
   }
 
-  /** Until there are tokens again. What is taken meanwhile was on its way. */
+  /** Pending until tokens may be available again. Messages in flight are still taken. */
   #hold(): Promise<void> {
     this.#held ??= new Promise((resolve) => {
       this.#clock.setTimeout(() => {

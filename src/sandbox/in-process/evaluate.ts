@@ -1,7 +1,7 @@
 import { asProtoflyError, ProtoflyError, type Activate } from '../../protocol/index.js';
 import type { Evaluate } from '../contract/evaluate.js';
 
-/** Evaluates a module in this realm, with all that is in reach there. */
+/** Evaluates a module in this realm, with access to everything there. */
 export const evaluateHere: Evaluate = async (source) => {
   try {
     const module = (await import(`data:text/javascript;base64,${Buffer.from(source).toString('base64')}`)) as { readonly default?: unknown };

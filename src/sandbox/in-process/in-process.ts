@@ -7,7 +7,7 @@ import { SandboxHost } from '../inside/host.js';
 import type { SandboxFactory } from '../contract/sandbox.js';
 import { evaluateHere } from './evaluate.js';
 
-/** Makes sandboxes in this process: nothing is contained, nothing has to be started. For embedding and tests. */
+/** Creates sandboxes in this process, for embedding and tests. They start at once and isolate nothing. */
 export const inProcessSandbox = ({ log }: { readonly log: StubSandbox['log'] }): SandboxFactory => (name) => {
   const clock = systemClock;
   const [near, far] = memoryPair<string>({ name });

@@ -3,8 +3,8 @@ import type { CapabilityProvider } from '../contract/evaluate.js';
 import type { createWebRtcEngine } from './webrtc/index.js';
 
 /**
- * Loads what a stub was granted when it is first granted, so that a sandbox without WebRTC holds no native code. What
- * is made for one stub reaches the servers of that stub only.
+ * Loads the code of a capability when it is first granted, so that a sandbox without WebRTC holds no native
+ * code. An object made for one stub reaches only that stub's servers.
  */
 export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): {
   readonly provide: CapabilityProvider<Capability>;

@@ -15,7 +15,7 @@ import { harden, hardenLanguage } from './harden.js';
 const limit = new LogLimit({ clock: systemClock, write: (level, text) => { process.stderr.write(`${level} ${text}\n`); } });
 const log = (level: 'debug' | 'info' | 'warn', text: string): void => { limit.log(level, text); };
 
-// What a stub leaves unhandled costs itself only, where that can be told apart.
+// An unhandled rejection must not end the other stubs.
 process.on('unhandledRejection', (thrown) => { log('warn', `a stub's promise was rejected: ${describeError(thrown)}`); });
 process.on('SIGINT', () => { log('debug', 'left to the runtime: SIGINT'); });
 
@@ -34,7 +34,8 @@ const provide: CapabilityProvider<Capability> = async (capability, stub) => {
 const host = new SandboxHost({ mux: new Mux(link, { codec: passingCodec }), clock: systemClock, provide, evaluate: evaluateApart, log });
 const { how, reason } = await link.closed;
 log('debug', `ends: ${reason}`);
-// Only a runtime that stops has its stubs say goodbye. One that was killed comes back, and finds what waits for it.
+// Stubs say goodbye only if the runtime stops in order. A runtime that was killed comes back and finds its
+// mail.
 if (how === 'closed') await host.close();
 await capabilities.shutdown();
 process.exit(0);

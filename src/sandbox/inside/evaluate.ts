@@ -5,7 +5,7 @@ import { describeError } from '../contract/describe-error.js';
 import { harden } from './harden.js';
 import { createRealm } from './realm.js';
 
-/** How long a module may take to evaluate. */
+/** Maximum time for evaluating a module, in milliseconds. */
 const EVALUATE_MS = 2000;
 
 const within = async (promise: Promise<void>): Promise<void> => {
@@ -16,13 +16,13 @@ const within = async (promise: Promise<void>): Promise<void> => {
   await Promise.race([promise, late]).finally(() => { clearTimeout(timer); });
 };
 
-/** The stub gets what the sandbox's own code works with, but can't change it. */
+/** Freezes the objects that the stub gets: the sandbox's own code uses them too. */
 const given = (activate: Activate): Activate => (url, bus, config, sandbox) => {
   harden(bus, config, sandbox);
   return activate(url, bus, config, sandbox);
 };
 
-/** Evaluates a module in a realm of its own. The process has to run with `--experimental-vm-modules`. */
+/** Evaluates a module in a realm of its own. The process must run with `--experimental-vm-modules`. */
 export const evaluateApart: Evaluate = async (source, stub, globals) => {
   const { context, end } = createRealm(stub, globals);
   const refuseImport = (specifier: string): never => {

@@ -1,6 +1,6 @@
 /**
- * Freezes what stubs can reach of the realm that the sandbox's own code runs in, through the objects that they are
- * handed: whoever could change `Object.prototype` there could have that code call him with its sockets in hand.
+ * Freezes the objects of the sandbox's own realm that stubs can reach through the objects they get. A stub that
+ * could change that realm's `Object.prototype` could get the sandbox's code to call it with its sockets.
  */
 
 const LANGUAGE = [
@@ -11,7 +11,7 @@ const LANGUAGE = [
   'WebAssembly',
 ] as const;
 
-/** What the language has without a name. */
+/** Returns the language's prototypes that have no global name. */
 const nameless = (): object[] => {
   const iterators = [[][Symbol.iterator](), new Map()[Symbol.iterator](), new Set()[Symbol.iterator](), ''[Symbol.iterator](), 'x'.matchAll(/x/g)];
   const functions = [async () => undefined, function* () { yield; }, async function* () { yield; }];
@@ -19,8 +19,8 @@ const nameless = (): object[] => {
 };
 
 /**
- * What is inherited can't be assigned to once it is frozen, though much code does so (`error.name = …`): these become
- * accessors that put an own property on whatever they are assigned to.
+ * Turns inherited properties into accessors that define an own property on assignment. A frozen inherited
+ * property can't be assigned to, though much code does so (`error.name = …`).
  */
 const stayAssignable = (prototype: object, names: readonly string[]): void => {
   for (const name of names) {
@@ -42,8 +42,8 @@ const stayAssignable = (prototype: object, names: readonly string[]): void => {
 const isThing = (value: unknown): value is object => (typeof value === 'object' && value !== null) || typeof value === 'function';
 
 /**
- * Freezes one, property by property. `Object.freeze` would do the same, but once it has been called on a prototype of
- * `Buffer`, writing to any buffer is ten times as slow in Node 20.
+ * Freezes one object, property by property. `Object.freeze` would do the same. But after it was called on a
+ * prototype of `Buffer`, writing to any buffer is ten times as slow in Node 20.
  */
 const freeze = (thing: object): void => {
   Object.preventExtensions(thing);
@@ -53,7 +53,7 @@ const freeze = (thing: object): void => {
   }
 };
 
-/** Freezes the given ones and everything that their properties and prototypes lead to. Getters aren't called. */
+/** Freezes the given objects and everything reachable through their properties and prototypes. Calls no getters. */
 export const harden = (...roots: readonly unknown[]): void => {
   const queue = roots.filter(isThing);
   const seen = new Set<unknown>([globalThis, process]);

@@ -25,8 +25,9 @@ interface Running {
 }
 
 /**
- * The inside of a sandbox: activates the modules that the runtime sends, and gives each a mini bus on a channel of
- * its own. Requests on the control channel: `create` with a deployment, `delete` with a stub's address, `ping`.
+ * The inside of a sandbox: activates the modules that the runtime sends, and gives each a mini bus on a channel
+ * of its own. Requests on the control channel: `create` with a deployment, `delete` with a stub's address,
+ * `ping`.
  */
 export class SandboxHost {
   readonly #components: SandboxHostComponents;
@@ -86,7 +87,7 @@ export class SandboxHost {
     try {
       const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock: guarded(clock, attempt), log }));
       this.#running.set(url, { bus, link, instance, evaluated });
-      // One whose channel broke is of no more use.
+      // A stub whose channel broke can't be used any more.
       void link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { log('warn', `closing failed: ${describeError(thrown)}`); });
       return { name: typeof name === 'string' ? name : '' };
     } catch (cause) {
@@ -123,7 +124,7 @@ const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox[
   return { url, servers, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };
 };
 
-/** What a stub's timers throw is the stub's. */
+/** Wraps the clock, so that errors thrown in a stub's timers are logged as the stub's. */
 const guarded = (clock: Clock, attempt: StubContext['attempt']): Clock => ({
   now: () => clock.now(),
   date: () => clock.date(),
@@ -133,6 +134,6 @@ const guarded = (clock: Clock, attempt: StubContext['attempt']): Clock => ({
   },
 });
 
-/** All properties in one object, getters as they are. */
+/** Merges all properties into one object and keeps getters. */
 const merged = <T extends object>(objects: readonly T[]): T =>
   Object.defineProperties({}, Object.assign({}, ...objects.map((each) => Object.getOwnPropertyDescriptors(each))) as PropertyDescriptorMap) as T;

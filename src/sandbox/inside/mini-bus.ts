@@ -16,7 +16,7 @@ export interface MiniBusComponents {
 
 type Listener = (message: Message) => void | Promise<void>;
 
-/** How many requests of one stub may be without an answer; the oldest is forgotten beyond. */
+/** Maximum number of pending requests of one stub. Above it, the oldest is forgotten. */
 const MAX_PENDING = 10_000;
 
 /** The bus as one stub sees it: its listeners, its requests, and the channel to the runtime's bus. */
@@ -35,12 +35,12 @@ export class MiniBus implements StubBus {
     this.#mux = mux;
     this.#log = log;
     this.#owner = owner;
-    // An id of an earlier life of the same address must not come again.
+    // Ids used before a restart of the same address must not come again.
     this.#nextId = (clock.date() % 1e9) * 1e6;
     link.receive((message) => this.#receive(message));
   }
 
-  /** What the stub is given: the three functions, and nothing behind them. */
+  /** Returns the stub's view: the three functions, without access to the objects behind them. */
   face(): StubBus {
     return Object.freeze<StubBus>({
       postMessage: (message, onResponse) => this.postMessage(message, onResponse),
@@ -86,7 +86,7 @@ export class MiniBus implements StubBus {
       const onResponse = this.#pending.get(key);
       if (onResponse !== undefined) {
         if (!isProvisional(message)) this.#pending.delete(key);
-        // Whoever waits for an answer holds nobody up.
+        // A response handler exerts no backpressure.
         void this.#hand(onResponse as Listener, message);
         return undefined;
       }
@@ -103,7 +103,7 @@ export class MiniBus implements StubBus {
   #hand(listener: Listener, message: Message): void | Promise<void> {
     try {
       const backpressure = listener(message);
-      // Not everybody's promise is one of ours, and a stub may return anything.
+      // A stub may return anything, also promises of another realm.
       return typeof backpressure?.then === 'function' ? Promise.resolve(backpressure).catch((thrown: unknown) => { this.#failed(thrown); }) : undefined;
     } catch (thrown) {
       this.#failed(thrown);

@@ -3,7 +3,7 @@ import vm from 'node:vm';
 import type { StubContext } from '../contract/evaluate.js';
 import { harden } from './harden.js';
 
-/** Of the web platform, without the network. */
+/** Globals of the web platform that need no network. */
 const WEB = [
   'URL', 'URLSearchParams', 'TextEncoder', 'TextDecoder', 'structuredClone', 'btoa', 'atob', 'AbortController', 'AbortSignal', 'Event', 'EventTarget',
   'Headers', 'Request', 'Response', 'FormData', 'Blob', 'DOMException',
@@ -11,7 +11,7 @@ const WEB = [
 
 type Callback = (...parameters: unknown[]) => void;
 
-/** Timers as the web has them: numbers. */
+/** Creates timers like the web's, whose ids are numbers. */
 const createTimers = (attempt: StubContext['attempt']) => {
   const running = new Map<number, NodeJS.Timeout>();
   let last = 0;
@@ -36,7 +36,7 @@ const createTimers = (attempt: StubContext['attempt']) => {
   };
 };
 
-/** Objects are shown without asking them. */
+/** Formats a logged value without calling methods of its own. */
 const show = (thing: unknown): string =>
   typeof thing === 'string' ? thing : inspect(thing, { customInspect: false, depth: 3, maxArrayLength: 20, maxStringLength: 1000, breakLength: Infinity });
 
@@ -45,7 +45,7 @@ const createConsole = (log: StubContext['log']): Readonly<Record<string, unknown
   return { log: at('info'), info: at('info'), debug: at('debug'), trace: at('debug'), warn: at('warn'), error: at('warn') };
 };
 
-/** The web's cryptography; the object itself is not to be had. */
+/** Wraps the web's cryptography, so that the original objects stay out of reach. */
 const createCrypto = (): Readonly<Record<string, unknown>> => {
   const { crypto } = globalThis;
   const subtle = Object.fromEntries(
@@ -60,7 +60,7 @@ const createCrypto = (): Readonly<Record<string, unknown>> => {
   };
 };
 
-/** Makes a global, frozen as far as it leads; one with a getter when it is first asked for. */
+/** Defines a global and freezes everything reachable from it. A global with a getter is created at its first use. */
 const place = (context: vm.Context, name: string, { value, get }: PropertyDescriptor): void => {
   const put = (thing: unknown): unknown => {
     harden(thing);
@@ -72,11 +72,11 @@ const place = (context: vm.Context, name: string, { value, get }: PropertyDescri
 };
 
 /**
- * A realm for one stub: the language, and of the web platform what harms nobody. What is there from the start, and what
- * `globals` adds, can't be changed by the stub where others would notice.
+ * Creates a realm for one stub: the language, and the harmless part of the web platform. A stub can't change
+ * the initial objects, nor those of `globals`, in a way that others would notice.
  */
 export const createRealm = ({ url, log, attempt }: StubContext, globals: Readonly<Record<string, unknown>>): { readonly context: vm.Context; readonly end: () => void } => {
-  // Without interceptors where Node knows how to (20.18): they make each look at a global slow.
+  // Without interceptors where Node supports that (20.18): they slow down each access to a global.
   const bare = (vm.constants as unknown as { readonly DONT_CONTEXTIFY?: vm.Context }).DONT_CONTEXTIFY ?? (Object.create(null) as vm.Context);
   const context = vm.createContext(bare, { name: url, codeGeneration: { strings: false, wasm: false } });
   const timers = createTimers(attempt);
@@ -87,7 +87,7 @@ export const createRealm = ({ url, log, attempt }: StubContext, globals: Readonl
     performance: { now: () => performance.now(), timeOrigin: performance.timeOrigin },
     queueMicrotask: (run: Callback) => { queueMicrotask(() => { attempt(run); }); },
   };
-  // Much of the web platform is loaded when it is first looked at; so it is here.
+  // Node loads much of the web platform at its first use; the getters keep it so.
   for (const name of WEB) Object.defineProperty(own, name, { enumerable: true, get: () => (globalThis as unknown as Record<string, unknown>)[name] });
   harden(own);
   for (const [name, property] of Object.entries({ ...Object.getOwnPropertyDescriptors(own), ...Object.getOwnPropertyDescriptors(globals) })) {

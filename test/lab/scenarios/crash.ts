@@ -4,7 +4,7 @@ const a = { nat: 'port-restricted' } as const;
 const b = { nat: 'port-restricted' } as const;
 const steady = { count: 10_000, spanMs: 8000 } as const;
 
-/** A process ends at once and in the middle of things. */
+/** A process is killed or restarted while messages flow. */
 export const CRASH: readonly Scenario[] = [
   { name: 'crash-sandbox-sender', what: 'kill -9 of the sender\'s P2P sandbox', a, b, traffic: steady, both: true, path: 'direct', fault: { kind: 'kill-sandbox', side: 'a', stub: 'p2p-handler' }, standStillMs: 3000 },
   { name: 'crash-sandbox-receiver', what: 'kill -9 of the receiver\'s P2P sandbox', a, b, traffic: steady, path: 'direct', fault: { kind: 'kill-sandbox', side: 'b', stub: 'p2p-handler' }, standStillMs: 5000 },

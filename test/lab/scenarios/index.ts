@@ -4,5 +4,5 @@ import { CRASH } from './crash.js';
 import { FLOW } from './flow.js';
 import { NAT } from './nat.js';
 
-/** In the order in which they run. */
+/** All scenarios, in the order in which they run. */
 export const SCENARIOS: readonly Scenario[] = [...NAT, ...CABLE, ...CRASH, ...FLOW];

@@ -3,7 +3,7 @@ import type { Scenario } from '../scenario.js';
 const burst = { count: 10_000, spanMs: 1000 } as const;
 const calm = 3000;
 
-/** Who can reach whom, and how. */
+/** Combinations of NATs, and the path that each allows. */
 export const NAT: readonly Scenario[] = [
   { name: 'nat-none', what: 'no NAT', a: { nat: 'none' }, b: { nat: 'none' }, traffic: burst, both: true, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK' },
   { name: 'nat-restricted', what: 'both behind port-restricted NATs', a: { nat: 'port-restricted' }, b: { nat: 'port-restricted' }, traffic: burst, both: true, path: 'direct', standStillMs: calm, doctor: 'DIRECT_OK', quick: true },

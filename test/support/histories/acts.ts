@@ -4,10 +4,10 @@ import type { Wishes } from './runtime.js';
 import type { PartyName, RuntimeName } from './settings.js';
 import type { LaneName, World } from './world.js';
 
-/** Long enough without a message for the next one to begin a stream of its own. */
+/** Time without a message after which the next one begins a new flow, in milliseconds. */
 const QUIET_MS = 1500;
 
-/** All that can happen in a history. */
+/** All possible acts of a history. */
 export class Acts {
   readonly #world: World;
 
@@ -15,13 +15,13 @@ export class Acts {
     this.#world = world;
   }
 
-  /** A program sends so many messages. */
+  /** A program sends `count` messages. */
   send(by: RuntimeName, to: RuntimeName, wishes: Wishes = {}, count = 1): void {
     if (this.#isStopped(by)) return;
     for (let n = 0; n < count; n += 1) this.#world.runtime(by).send(to, wishes);
   }
 
-  /** A program sends a message so many microtasks after the next one of its runtime has left. */
+  /** A program sends a message some microtasks after the next message of its runtime has left. */
   sendAfter(by: RuntimeName, to: RuntimeName, microtasks: number, wishes: Wishes = {}): void {
     const { onGiven } = this.#world;
     const send = async (): Promise<void> => {
@@ -43,7 +43,7 @@ export class Acts {
     for (let n = 0; n < count; n += 1) if (this.#world.lane(lane)?.take() !== undefined) this.#world.ledger.note(() => `${lane} loses one`);
   }
 
-  /** The next of a lane will come late. */
+  /** The next message of a lane will come late. */
   hold(lane: LaneName): void {
     this.#world.hold(lane);
   }
@@ -56,7 +56,7 @@ export class Acts {
     this.#world.lane(lane)?.repeat();
   }
 
-  /** Everything arrives that is on its way. */
+  /** All messages in flight arrive. */
   flow(): Promise<void> {
     return this.#world.flow();
   }
@@ -71,7 +71,7 @@ export class Acts {
     return this.#world.pass(milliseconds, { flowing: true });
   }
 
-  /** One stored message after the other, each after a pause. */
+  /** A program sends stored messages, with a pause after each. */
   async gaps(by: RuntimeName, to: RuntimeName, count: number): Promise<void> {
     for (let n = 0; n < count; n += 1) {
       this.send(by, to, { store: true });
@@ -88,7 +88,7 @@ export class Acts {
     this.#world.cut(x, y, how);
   }
 
-  /** A P2P connection has ended, and nobody was told. */
+  /** A P2P connection ends unnoticed. */
   close(x: RuntimeName, y: RuntimeName): void {
     for (const name of [`${x}-${y}`, `${y}-${x}`] as const) {
       const lane = this.#world.lane(name);
@@ -132,7 +132,7 @@ export class Acts {
     this.#world.party(party).disk.become(state);
   }
 
-  /** Somebody sets a machine's clock. */
+  /** A machine's date is moved. */
   setClock(party: PartyName, by: number): void {
     this.#world.party(party).machine.setBy(by);
     this.#world.ledger.shifted(by);
@@ -156,7 +156,7 @@ export class Acts {
     machine.wake(milliseconds);
   }
 
-  /** Nothing runs anywhere, and time passes. */
+  /** Time passes while nothing runs anywhere. */
   stall(milliseconds: number): void {
     this.#world.clock.stall(milliseconds);
     this.#world.clock.advance(0);
@@ -180,7 +180,7 @@ export class Acts {
   }
 }
 
-/** One thing that happens: a method of `Acts`, and what it is called with. */
+/** One act: the name of a method of `Acts`, and its arguments. */
 export type Act = { readonly [Name in keyof Acts]: readonly [Name, ...Parameters<Acts[Name]>] }[keyof Acts];
 
 export const perform = async (acts: Acts, [name, ...values]: Act): Promise<void> => {

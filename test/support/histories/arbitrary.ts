@@ -6,7 +6,7 @@ import type { Wishes } from './runtime.js';
 import { given, type Limits, type PartyName, type RuntimeName, type Settings } from './settings.js';
 import type { LaneName } from './world.js';
 
-/** What a history dwells on. */
+/** The emphasis of a history. */
 export type Theme = 'everything' | 'traffic' | 'full' | 'mail' | 'streams' | 'time' | 'disks';
 export const THEMES: readonly Theme[] = ['everything', 'traffic', 'full', 'mail', 'streams', 'time', 'disks'];
 
@@ -41,7 +41,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   limits: fc.oneof({ weight: 1, arbitrary: fc.constant({}) }, { weight: 3, arbitrary: limits }),
 }).map(({ world, ...others }) => ({ ...world, ...others }));
 
-/** Acts of one world, by what they are about: `weight` in a theme of its own, less elsewhere. */
+/** Generates acts of one world. Acts of the theme have more weight than others. */
 const actsOf = ({ runtimes, twins }: Pick<Settings, 'runtimes' | 'twins'>, theme: Theme): fc.Arbitrary<Act> => {
   const receivers = runtimes.filter((name) => !name.startsWith('a'));
   const senders = runtimes.filter((name) => name.startsWith('a'));
@@ -54,9 +54,10 @@ const actsOf = ({ runtimes, twins }: Pick<Settings, 'runtimes' | 'twins'>, theme
   const receiver = fc.oneof({ weight: 4, arbitrary: among(...receivers) }, { weight: 1, arbitrary: runtime });
   const party = among<PartyName>(...runtimes, 'node');
   const lane = among<LaneName>(...lanesOf(runtimes, receivers, senders));
-  // The node gives mail once in a session, and relies on it that a connection that loses something ends.
+  // The node gives mail once per session. It relies on lossy connections to end.
   const lossy = among<LaneName>(...lanesOf(runtimes, receivers, senders).filter((name) => !name.startsWith('node')));
-  // A node hears twice only what its sender has sent twice, or a refusal of one copy would say nothing of the other.
+  // A node may hear twice only what its sender sent twice. Otherwise a refusal of one copy would say nothing of
+  // the other.
   const repeating = among<LaneName>(...lanesOf(runtimes, receivers, senders).filter((name) => !name.endsWith('node')));
   const link = fc.tuple(among(...senders), among(...receivers));
   const wishes = wishesOf(theme);
@@ -114,6 +115,6 @@ const wishesOf = (theme: Theme): fc.Arbitrary<Wishes> => fc.record({
   idOf: fc.oneof({ weight: 1, arbitrary: fc.integer({ min: 1, max: 12 }) }, { weight: 11, arbitrary: fc.constant(undefined) }),
 }).map(({ store, ttl, ...others }) => given<Wishes>(store === true ? { store, ttl, ...others } : { ...others, quiet: undefined }));
 
-/** Histories of one theme. */
+/** Generates histories of one theme. */
 export const historiesOf = (theme: Theme, maxActs = 60): fc.Arbitrary<History> =>
   settings.chain((world) => fc.array(actsOf(world, theme), { maxLength: maxActs, size: 'max' }).map((acts) => ({ settings: world, acts })));

@@ -1,13 +1,16 @@
 import type { Answer, Ledger, Sent } from './ledger.js';
 import type { World } from './world.js';
 
-/** When nothing is in its way, a message is answered within so many milliseconds: it may have to be sent again, after 24 s. */
+/** Maximum time for an answer when nothing is in the way, in milliseconds. A resend may take 24 s. */
 const DIRECT_MS = 40_000;
-/** One that is kept may have to wait besides, for the mailbox, and for room at its receiver: 30 s for each that has the same way. */
+/**
+ * The same for a stored message: it may also wait for the mailbox, and for room at its receiver, 30 s for each
+ * message of the same flow.
+ */
 const STORED_MS = 100_000;
 const TURN_MS = 31_000;
 
-/** Says which promises (docs/reliability.md) a history broke. @param healed when everything had been repaired */
+/** Returns the promises (docs/reliability.md) that a history broke. @param healed time at which everything had been repaired */
 export const check = (world: World, healed: number): readonly string[] => {
   const { ledger } = world;
   if (world.isStuck) return [...ledger.faults, 'it goes round in circles: thousands of sends within one turn of the event loop'];
@@ -32,10 +35,10 @@ const grouped = (all: readonly Sent[], nameOf: (sent: Sent) => string): Readonly
 const says = ({ answers }: Sent, ...states: readonly Answer['state'][]): boolean => answers.some(({ state }) => states.includes(state));
 const named = (sent: Sent): string => `#${String(sent.n)} (${sent.by} to ${sent.to}${sent.store ? ', stored' : ''})`;
 
-/** Its time was up before it could be taken. */
+/** True if the message's time was up before it could be taken. */
 const isOver = ({ ledger, clock }: World, { ttl, at }: Sent): boolean => ttl !== undefined && clock.now() - at + ledger.shiftsSince(at) >= ttl * 1000;
 
-/** What is promised of a message. @param shares others have its id, so that nobody can tell its answers from theirs */
+/** Checks the promises for one message. @param shares true if other messages have its id, so that answers are ambiguous */
 const ofOne = (world: World, sent: Sent, shares: boolean): readonly string[] => {
   const faults: string[] = [];
   if (sent.takes.length > 1 && sent.excuse === undefined) faults.push(`${named(sent)} was taken ${String(sent.takes.length)} times`);
@@ -50,7 +53,7 @@ const ofOne = (world: World, sent: Sent, shares: boolean): readonly string[] => 
   return faults;
 };
 
-/** What can be said of messages with one id. */
+/** Checks messages that share one id. */
 const ofSeveral = (group: readonly Sent[]): readonly string[] => {
   const answers = group.flatMap((sent) => sent.answers);
   const count = (state: Answer['state']): number => answers.filter((answer) => answer.state === state).length;
@@ -64,7 +67,7 @@ const ofSeveral = (group: readonly Sent[]): readonly string[] => {
   return faults;
 };
 
-/** Nobody waits for longer than it takes. @param count how many messages there were for its receiver */
+/** Checks that no answer takes too long. @param count number of messages for the same receiver */
 const ofTime = (sent: Sent, healed: number, count: number): readonly string[] => {
   const [first] = sent.answers;
   if (first === undefined) return [];
@@ -73,11 +76,11 @@ const ofTime = (sent: Sent, healed: number, count: number): readonly string[] =>
 };
 
 /**
- * What one runtime sends to one receiver is taken in order: what is stored, and what isn't.
- * @param sharesId whether nobody can tell a message's answers from another's
+ * Checks that messages of one runtime to one receiver are taken in order: stored ones and others separately.
+ * @param sharesId true if a message's answers are ambiguous
  */
 const inOrder = (ledger: Ledger, sharesId: (sent: Sent) => boolean): readonly string[] => {
-  // Of what failed, or may have, and of what its sender never heard of before it was killed, no order is promised.
+  // No order is promised for messages that failed or may have, nor for those orphaned by their sender's end.
   const lives = new Map(ledger.sent.map(({ by, life }) => [by, life]));
   const counted = ledger.sent.filter((sent) => (sent.life === lives.get(sent.by) || !sharesId(sent)) && sent.takes.length > 0 && !sent.isOrphan && !sent.isUnnoted && sent.excuse === undefined && !says(sent, 'failed', 'unknown') && !isLateMail(ledger, sent));
   return [...grouped(counted, ({ by, to, store }) => `${by} to ${to}${store ? ', stored' : ''}`)].flatMap(([name, several]) => {
@@ -87,7 +90,7 @@ const inOrder = (ledger: Ledger, sharesId: (sent: Sent) => boolean): readonly st
   });
 };
 
-/** It was taken after its time: nobody waited for it any more. */
+/** True if the message was taken after its time: then nobody waited for it any more. */
 const isLateMail = (ledger: Ledger, { ttl, at, takes }: Sent): boolean => ttl !== undefined && takes[0]!.at - at + ledger.shiftsSince(at) >= ttl * 1000;
 
 const leftOver = ({ node, runtimes }: World): readonly string[] => [

@@ -3,12 +3,12 @@ import { checkKey, encodeValue, keysIn } from '../../../src/store/entries.js';
 import type { Collection, Range, Store } from '../../../src/store/index.js';
 import { SortedMap } from '../../../src/store/sorted-map.js';
 
-/** `slow`: nothing that is written becomes durable. `failing`: every write fails. */
+/** `slow`: no write becomes durable. `failing`: every write fails. */
 export type DiskState = 'good' | 'slow' | 'failing';
 
 type Collections = Map<string, SortedMap<string>>;
 
-/** What was written in one turn of the event loop: it becomes durable as a whole, or not at all. */
+/** The writes of one turn of the event loop. They become durable together or not at all. */
 interface Batch {
   readonly writes: Map<string, Map<string, string | undefined>>;
   readonly done: Promise<void>;
@@ -21,12 +21,12 @@ const within = (collections: Collections, name: string): SortedMap<string> => {
   return texts;
 };
 
-/** A disk that outlives the processes that write to it. Each of them finds what was durable when the one before was killed. */
+/** A disk that outlives the processes writing to it. Each process finds what was durable when the one before was killed. */
 export class Disk {
   readonly #now: () => number;
   readonly #durable: Collections = new Map();
   #state: DiskState = 'good';
-  /** When it was good. The last of these times goes on while it is. */
+  /** The periods in which the disk was good. The last one has no end while it is good. */
   readonly #good: { readonly from: number; to: number }[];
   #store: DiskStore | undefined;
 
@@ -47,19 +47,19 @@ export class Disk {
     this.#store?.commit();
   }
 
-  /** For how long it was good without a break between two times, at most. */
+  /** Returns the longest period without a break in which the disk was good, between two times. */
   goodFor(from: number, to: number): number {
     return Math.max(...this.#good.map((span) => Math.min(span.to, to) - Math.max(span.from, from)));
   }
 
-  /** The store of a new process. What the process before hasn't made durable is lost. */
+  /** Opens the store for a new process. Writes of the process before that aren't durable are lost. */
   open(): Store {
     this.#store?.die();
     this.#store = new DiskStore({ durable: this.#durable, state: () => this.#state });
     return this.#store;
   }
 
-  /** The process is killed. */
+  /** Ends the store, because its process was killed. */
   lose(): void {
     this.#store?.die();
     this.#store = undefined;
@@ -71,7 +71,7 @@ interface DiskStoreComponents {
   readonly state: () => DiskState;
 }
 
-/** Like the store on a real disk: reads see every write at once, a write that failed is undone. */
+/** A store like that on a real disk: reads see every write at once; a failed write is undone. */
 class DiskStore implements Store {
   readonly #components: DiskStoreComponents;
   readonly #live: Collections = new Map();
@@ -101,13 +101,13 @@ class DiskStore implements Store {
     this.commit();
   }
 
-  /** From now on nothing becomes durable, and nobody is told anything. */
+  /** Ends the store: nothing more becomes durable, and no promise settles. */
   die(): void {
     this.#dead = true;
     this.#batches = [];
   }
 
-  /** Makes durable what was written, or fails to. */
+  /** Makes pending writes durable, or fails them. */
   commit(): void {
     const state = this.#components.state();
     if (this.#dead || state === 'slow') return;
@@ -131,7 +131,7 @@ class DiskStore implements Store {
   #begin(): Batch {
     let settle: Batch['settle'] = () => undefined;
     const done = new Promise<void>((resolve, reject) => { settle = (error) => { if (error === undefined) resolve(); else reject(error); }; });
-    // A write of a transaction has nobody who waits for it by itself.
+    // Nobody awaits a single write of a transaction.
     done.catch(() => undefined);
     const batch: Batch = { writes: new Map(), done, settle };
     this.#batches.push(batch);
@@ -157,7 +157,7 @@ class DiskStore implements Store {
     for (const [name, entries] of writes) {
       const live = within(this.#live, name);
       for (const key of entries.keys()) {
-        // What was written again since stays.
+        // Keeps entries that were written again since.
         if (this.#batches.some((later) => later.writes.get(name)?.has(key))) continue;
         const before = this.#components.durable.get(name)?.get(key);
         if (before === undefined) live.delete(key);

@@ -1,14 +1,17 @@
 import type { RuntimeName } from './settings.js';
 import type { World } from './world.js';
 
-/** When so long nothing was taken every wait is over: for a resend, for a retry of the mailbox, for a flow that is given up. */
+/** Time without a take after which every wait has ended, in milliseconds: for a resend, a mailbox retry, or giving up a flow. */
 const PATIENCE_MS = 400_000;
-/** The node hears of mail whose receipt was lost in its receiver's next session: that comes after so long. */
+/** Time until the next session of a receiver, in milliseconds. Then the node learns of mail whose receipt was lost. */
 const SESSION_MS = 100_000;
-/** As long as a copy of what was answered can still be under way: mail goes again after 30 s, a resend after 24 s. */
+/**
+ * Maximum time for which a copy of an answered message can be in flight, in milliseconds. Mail is offered again
+ * after 30 s, a message is sent again after 24 s.
+ */
 const COPIES_MS = 35_000;
 
-/** Repairs all that is broken, has programs take everything, and waits until nothing moves any more. @returns when it was repaired */
+/** Repairs everything, makes programs take everything, and waits until nothing moves. @returns the time of the repair */
 export const heal = async (world: World): Promise<number> => {
   const { clock, ledger } = world;
   await repair(world);
@@ -58,7 +61,7 @@ const renew = (world: World): void => {
 
 const PEERS: Readonly<Record<RuntimeName, true>> = { a: true, a2: true, b: true, c: true };
 
-/** Everything arrives and is taken, until no more comes of it. */
+/** Lets everything arrive and be taken, until nothing more follows. */
 const settle = async (world: World): Promise<void> => {
   for (let round = 0; round < 20; round += 1) {
     const before = takesOf(world);

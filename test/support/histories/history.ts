@@ -4,16 +4,16 @@ import { heal } from './heal.js';
 import { PLAIN, type Settings } from './settings.js';
 import { World } from './world.js';
 
-/** A world, and what happens in it. */
+/** A world, and the acts in it. */
 export interface History {
   readonly settings: Settings;
   readonly acts: readonly Act[];
 }
 
 /**
- * Plays a history to its end, when everything has been repaired and has had its time.
- * @param onLine is told what happens, line by line, as it happens
- * @returns the promises that were broken
+ * Plays a history to its end: everything has been repaired and has had its time.
+ * @param onLine called with each line of the trace as it happens
+ * @returns the broken promises
  */
 export const play = async ({ settings, acts }: History, onLine?: (line: string) => void): Promise<readonly string[]> => {
   const world = new World(settings, onLine);
@@ -30,7 +30,7 @@ export const play = async ({ settings, acts }: History, onLine?: (line: string) 
   return faults;
 };
 
-/** A history as it can be read, and put into a test. */
+/** Formats a history so that it can be read, and pasted into a test. */
 export const describe = ({ settings, acts }: History): string => {
   const others = Object.fromEntries(Object.entries(settings).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(PLAIN[key as keyof Settings])));
   return [`settings ${JSON.stringify(others)}`, ...acts.map((act) => `  ${JSON.stringify(act)},`)].join('\n');

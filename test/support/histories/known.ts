@@ -10,12 +10,12 @@ export interface Known {
 const known: Known[] = [];
 const at = (name: string, acts: readonly Act[], settings: Partial<Settings> = {}): void => { known.push({ name, history: { settings: { ...PLAIN, ...settings }, acts } }); };
 
-/** Histories in which a promise was broken once. */
+/** Histories that once broke a promise. */
 export const KNOWN: readonly Known[] = known;
 
 const stored = { store: true };
 
-// Ids are the program's: they tell no message from another.
+// Ids belong to the program: two messages may share one.
 at('twenty stored messages of one id, and one more after a pause', [
   ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['send', 'a', 'b', { ...stored, idOf: 1 }, 19], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
 ]);
@@ -23,7 +23,7 @@ at('two messages of one id wait on disk', [
   ['leave', 'a'], ['send', 'a', 'b', stored], ['send', 'a', 'b', { ...stored, idOf: 1 }], ['wait', 2000], ['come', 'a'], ['run', 2500],
 ]);
 
-// What leaves the outbox leaves the window.
+// A message that leaves the outbox leaves the window.
 at('the outbox is full when the receiver of a message in flight leaves', [
   ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['leave', 'a'], ['send', 'a', 'c', stored], ['wait', 2500], ['come', 'a'], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
 ], { runtimes: ['a', 'b', 'c'], limits: { outboxMessages: 1 } });
@@ -31,7 +31,7 @@ at('a message in flight can\'t be written to disk', [
   ['attach', 'b', 'eager'], ['send', 'a', 'b', stored], ['disk', 'a', 'failing'], ['leave', 'a'], ['wait', 2500], ['disk', 'a', 'good'], ['come', 'a'], ['run', 2500], ['send', 'a', 'b', stored], ['run', 5000],
 ]);
 
-// What waits at the domain isn't overtaken, as long as any of it waits.
+// No message overtakes mail, as long as any mail waits at the domain.
 const mailOfTwo: readonly Act[] = [
   ['attach', 'b', 'eager'], ['connect', 'a', 'b'], ['leave', 'b'],
   ['send', 'a', 'b', { ...stored, p2p: false }], ['flow'], ['wait', 700], ['send', 'a', 'b', { ...stored, ttl: 5 }], ['flow'],
@@ -41,7 +41,7 @@ at('mail of which the newest has expired, and a message that is still in flight'
   ...mailOfTwo, ['send', 'a', 'b', stored], ['lose', 'a-node'], ['wait', 8000], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow'],
 ]);
 
-// What a receiver has refused, or holds in memory only, it knows after a restart.
+// After a restart, a receiver knows its refusals and the messages that it held only in memory.
 at('a message waits in memory, one behind it is on disk, and the receiver is killed', [
   ['send', 'a', 'b'], ['send', 'a', 'b', { size: 2500 }], ['run', 10_000], ['send', 'a', 'b'], ['run', 20_500], ['send', 'a', 'b'], ['flow'], ['kill', 'b'], ['come', 'b'], ['run', 10_000],
 ], { limits: { inboxBytes: 2000 } });
@@ -57,7 +57,7 @@ at('a stored message that finds no room isn\'t overtaken', [
   ['leave', 'a'], ['send', 'a', 'b', stored, 3], ['wait', 1000], ['come', 'a'], ['arrive', 'a-node', 3], ['arrive', 'node-b', 2], ['attach', 'b', 'eager'], ['run', 10_000],
 ], { limits: { inboxMessages: 1, inboxStalled: 0 } });
 
-// Durations are steady time.
+// Durations use steady time.
 const lost: readonly Act[] = [['attach', 'b', 'eager'], ['send', 'a', 'b', {}, 2], ['send', 'a', 'b', stored, 2], ['lose', 'a-node', 9]];
 at('a message is lost, and the clock is set back', [...lost, ['setClock', 'a', -3_600_000], ['run', 120_000]]);
 at('a message is lost, and the clock is set forward', [...lost, ['setClock', 'a', 300_000], ['run', 120_000]]);
@@ -81,7 +81,7 @@ at('a session ends whose mail was given and not acknowledged', [
   ['come', 'b'], ['leave', 'b'], ['endSession', 'b'], ['flow'], ['send', 'a', 'b', stored], ['flow'], ['come', 'b'], ['flow'],
 ], { reclaims: true });
 
-// What one flow's messages wish of P2P, and where refusals of mail go.
+// Messages of one flow with different wishes about P2P, and the targets of mail refusals.
 at('an older message for the node alone is refused, a newer one goes directly', [
   ['send', 'a', 'b', { store: true, p2p: false }, 2], ['run', 4000], ['connect', 'a', 'b'], ['send', 'a', 'b', stored], ['run', 31_000],
 ], { limits: { inboxMessages: 1, inboxStallMs: 5000 } });

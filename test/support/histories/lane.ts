@@ -1,16 +1,16 @@
 import { isBatch, parseAddress, ProtoflyError, unbatched, type Message, type Backpressure, type Request } from '../../../src/protocol/index.js';
 import type { Carrier } from '../../../src/runtime/delivery/index.js';
 
-/** Something on its way. */
+/** A message in flight. */
 export interface Transit {
   readonly message: Message;
-  /** When it was sent. */
+  /** Time of sending. */
   readonly at: number;
 }
 
 export interface LaneComponents {
   readonly now: () => number;
-  /** Is told of all that is sent. @throws ProtoflyError when it is too much for one turn of the event loop */
+  /** Called with everything that is sent. @throws ProtoflyError if it is too much for one turn of the event loop */
   readonly onSend: (lane: Lane, message: Message) => void;
 }
 
@@ -18,19 +18,19 @@ export interface LaneInit {
   /** `a-b` leads from runtime a to runtime b directly, `a-node` to the message node. */
   readonly name: string;
   readonly kind: 'p2p' | 'msg-node';
-  /** So many may be on it before its senders are to wait. */
+  /** Number of messages above which senders get backpressure. */
   readonly room: number;
   readonly generation: number;
 }
 
-/** One direction between two parties. What is on it arrives, in order, when a history says so. */
+/** One direction between two parties. Messages arrive in order, when a history says so. */
 export class Lane implements Carrier {
   readonly name: string;
   readonly kind: 'p2p' | 'msg-node';
   readonly address;
   readonly generation: number;
   isAway = false;
-  /** False: it has ended, and its sender wasn't told. */
+  /** False: the lane has ended without its sender's knowledge. */
   up = true;
   readonly #components: LaneComponents;
   readonly #room: number;
@@ -54,7 +54,7 @@ export class Lane implements Carrier {
     return this.#transits.length;
   }
 
-  /** Its senders are to wait. */
+  /** True while senders are under backpressure. */
   get isFull(): boolean {
     return this.#drained !== undefined;
   }
@@ -68,24 +68,24 @@ export class Lane implements Carrier {
     return this.#drained.promise;
   }
 
-  /** What arrives next. */
+  /** Removes and returns the next message. */
   take(): Transit | undefined {
     const next = this.#transits.shift();
     this.#relieve();
     return next;
   }
 
-  /** The first of it goes a second time, behind all. */
+  /** Sends the first message a second time, after all others. */
   repeat(): void {
     this.#transits.push(...this.#transits.slice(0, 1));
   }
 
-  /** Puts what waited elsewhere before all that is here. */
+  /** Puts messages queued elsewhere in front. */
   putFirst(transits: readonly Transit[]): void {
     this.#transits = [...transits, ...this.#transits];
   }
 
-  /** Takes away all that is on it. */
+  /** Removes and returns all messages. */
   clear(): readonly Transit[] {
     const transits = this.#transits.splice(0);
     this.#relieve();
@@ -105,16 +105,16 @@ const drain = (): { readonly promise: Promise<void>; readonly resolve: () => voi
   return { promise, resolve };
 };
 
-/** The value of a message, which is its number in the ledger. */
+/** The value of a message: its number in the ledger. */
 export const numberOf = ({ body }: Message): number => {
   const value = body?.value;
   return typeof value === 'number' ? value : (value as { readonly n: number }).n;
 };
 
-/** The messages that travel as one. */
+/** Returns the messages of a batch, or the message itself. */
 export const apart = (message: Message): readonly Message[] => (isBatch(message) ? unbatched(message as Request) : [message]);
 
-/** A message as a trace shows it: its number in the ledger, and its mark. */
+/** Formats a message for a trace: its number in the ledger, and its flow mark. */
 export const wordsOf = (message: Message): string => {
   if (message.type !== 'response') return apart(message).map((one) => `#${String(numberOf(one))} ${JSON.stringify(one.body?.['flow'])}`).join(' and ');
   const flow = message.body['flow'];

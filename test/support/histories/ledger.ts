@@ -3,71 +3,74 @@ import type { Disk } from './disk.js';
 import type { Machine } from './machine.js';
 import type { RuntimeName } from './settings.js';
 
-/** What a program hears of a message. */
+/** An answer that a program gets to a message. */
 export interface Answer {
   readonly state: Outcome['state'];
   readonly code: number;
   readonly at: number;
 }
 
-/** A program has declared a message taken. */
+/** The moment at which a program declared a message taken. */
 export interface Take {
   readonly at: number;
-  /** Which life of the receiver's runtime that was. */
+  /** Number of the receiver's process. */
   readonly life: number;
-  /** How many takes came before, of all messages. */
+  /** Number of earlier takes, of all messages. */
   readonly place: number;
 }
 
-/** One message that a program has sent, and all that became of it. */
+/** One message that a program has sent, and everything known of it. */
 export interface Sent {
-  /** Its value, and its place among all. */
+  /** Its value, and its position among all. */
   readonly n: number;
   readonly id: MessageId;
   readonly by: RuntimeName;
   readonly to: RuntimeName;
-  /** Which life of the sender's runtime that was. */
+  /** Number of the sender's process. */
   readonly life: number;
   readonly store: boolean;
-  /** Whether its sender wants a receipt. */
+  /** True if its sender wants a receipt. */
   readonly asks: boolean;
   /** In seconds. */
   readonly ttl: number | undefined;
   readonly at: number;
   readonly answers: Answer[];
   readonly takes: Take[];
-  /** When a carrier got it first. */
+  /** Time at which a carrier first got it. */
   givenAt: number | undefined;
-  /** Since when it could have been given to a carrier, and wasn't. */
+  /** Time since which it could have been given to a carrier, and wasn't. */
   idleSince: number | undefined;
-  /** Its sender was killed before it had heard of it. */
+  /** True if its sender was killed before it got an answer. */
   isOrphan: boolean;
-  /** Its sender's runtime was killed, and may not have been able to note that the domain keeps it: the next life may overtake it. */
+  /**
+   * True if its sender's runtime was killed, perhaps before it noted that the domain keeps the message. The
+   * next process may overtake it.
+   */
   isUnnoted: boolean;
-  /** It may be taken again, and why. */
+  /** The reason why it may be taken again, if there is one. */
   excuse: string | undefined;
-  /** How its receiver's runtime refused it. */
+  /** Status codes with which its receiver's runtime refused it. */
   readonly refusals: number[];
 }
 
 export type NewlySent = Pick<Sent, 'id' | 'by' | 'to' | 'life' | 'store' | 'asks' | 'ttl'>;
 
-/** A receiver writes down what was taken up to so many milliseconds late (docs/protocol.md, FLW-5). */
+/** A receiver stores the takes up to this many milliseconds late (docs/protocol.md, FLW-5). */
 export const POSITION_MS = 50;
-/** Within so many milliseconds after a disk works again, what couldn't be written is there. */
+/** Time after a disk's repair within which failed writes are repeated, in milliseconds. */
 const DISK_RETRY_MS = 1000;
 
-/** Keeps the books of a history: what was sent, heard and taken, and what was seen to be wrong at once. */
+/** Records a history: messages sent, answered and taken, and faults that show at once. */
 export class Ledger {
   readonly #now: () => number;
   readonly sent: Sent[] = [];
-  /** What is wrong already. */
+  /** Faults found so far. */
   readonly faults: string[] = [];
-  /** Is told what happens, line by line. */
+  /** Called with each line of the trace. */
   readonly #onLine: ((line: string) => void) | undefined;
   readonly #began: number;
   #takes = 0;
-  /** How far machines' dates were moved, and how long they slept or stopped. */
+  /** Shifts of machines' dates, and times for which they slept or stopped. */
   readonly #shifts: { readonly at: number; readonly by: number }[] = [];
 
   constructor({ now, onLine }: { readonly now: () => number; readonly onLine: ((line: string) => void) | undefined }) {
@@ -76,7 +79,7 @@ export class Ledger {
     this.#began = now();
   }
 
-  /** @param text is asked for only where somebody listens */
+  /** @param text evaluated only if there is a listener */
   note(text: () => string): void {
     this.#onLine?.(`${((this.#now() - this.#began) / 1000).toFixed(2).padStart(9)} s  ${text()}`);
   }
@@ -100,12 +103,12 @@ export class Ledger {
     return typeof n === 'number' ? this.sent[n - 1] : undefined;
   }
 
-  /** A program of one life of a runtime hears a response. It waits for no more when it has heard how its message ended. */
+  /** Records a response that a program of one process gets. It expects no more once it knows its message's final outcome. */
   heard(by: RuntimeName, life: number, to: RuntimeName, response: Response): void {
     const { state } = outcomeOf(response);
     const { code } = response.body;
     for (const id of idsOf(response)) {
-      // Of several with one id nobody can say which is meant.
+      // If several messages share one id, it is unknown which one is meant.
       const waiting = this.sent.filter((one) => one.id === id && one.by === by && one.life === life && one.to === to && one.answers.every((answer) => answer.state === 'queued'));
       const about = state === 'queued' ? waiting.find(({ answers }) => answers.length === 0) : waiting[0];
       this.note(() => `${by} hears of ${about === undefined ? `id ${String(id)}, for which nobody waits` : `#${String(about.n)}`}: ${state} (${String(code)})`);
@@ -113,7 +116,7 @@ export class Ledger {
     }
   }
 
-  /** A receiver's runtime refuses a message. */
+  /** Records a refusal by a receiver's runtime. */
   refused(by: RuntimeName, to: RuntimeName, response: Response): void {
     this.note(() => `${to} refuses id ${String(response.id)}: ${String(response.body.code)}`);
     for (const one of this.sent) if (one.id === response.id && one.by === by && one.to === to) one.refusals.push(response.body.code);
@@ -127,7 +130,7 @@ export class Ledger {
     this.#takes += 1;
   }
 
-  /** A receiver's runtime is killed: what it took just before may be taken again. */
+  /** Records that a receiver's runtime was killed: messages taken just before may be taken again. */
   killed(receiver: RuntimeName, life: number, { disk, machine }: { readonly disk: Disk; readonly machine: Machine }): void {
     const now = this.#now();
     for (const sent of this.sent) {
@@ -141,7 +144,10 @@ export class Ledger {
     }
   }
 
-  /** A sender's runtime is killed: its programs hear nothing more. @param disk what it could note there of mail at the domain is all that its next life knows */
+  /**
+   * Records that a sender's runtime was killed: its programs get no more answers.
+   * @param disk holds all that its next process knows of mail at the domain
+   */
   orphaned(by: RuntimeName, life: number, disk: Disk): void {
     for (const sent of this.sent) {
       if (sent.by !== by || sent.life !== life) continue;
@@ -151,12 +157,12 @@ export class Ledger {
     }
   }
 
-  /** A machine's date was moved, or its time stood still. */
+  /** Records a shift of a machine's date or steady time. */
   shifted(by: number): void {
     this.#shifts.push({ at: this.#now(), by: Math.abs(by) });
   }
 
-  /** By how much machines may differ in how old a message is. */
+  /** Returns by how much machines may disagree on a message's age, in milliseconds. */
   shiftsSince(at: number): number {
     return this.#shifts.reduce((sum, shift) => (shift.at >= at ? sum + shift.by : sum), 0);
   }

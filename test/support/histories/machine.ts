@@ -4,9 +4,9 @@ import type { ManualClock } from '../manual-clock.js';
 /** The time of one machine: its date can be set, it can stop for a while, and it can sleep. */
 export class Machine {
   readonly #clock: ManualClock;
-  /** How far its date is ahead of the world's time. */
+  /** Offset of its date from the world's time, in milliseconds. */
   #ahead = 0;
-  /** How long it has slept: its steady time stood still. */
+  /** Total time slept, in milliseconds; its steady time stood still. */
   #slept = 0;
   #stopped = false;
   #disturbedAt = Number.NEGATIVE_INFINITY;
@@ -20,7 +20,7 @@ export class Machine {
     return this.#stopped;
   }
 
-  /** When it last stopped, slept or went on. */
+  /** Time of the last stop, sleep or resumption. */
   get disturbedAt(): number {
     return this.#disturbedAt;
   }
@@ -34,31 +34,31 @@ export class Machine {
     return this.#clock.now() + this.#ahead;
   }
 
-  /** Somebody sets the machine's clock forward, or back. */
+  /** Moves the machine's date forward or back. */
   setBy(milliseconds: number): void {
     this.#ahead += milliseconds;
   }
 
-  /** From now on its timers are late. */
+  /** Stops the machine: its timers will be late. */
   stop(): void {
     this.#stopped = true;
     this.#disturbedAt = this.#clock.now();
   }
 
-  /** Runs what is late. */
+  /** Resumes the machine and runs late timers. */
   goOn(): void {
     this.#stopped = false;
     this.#disturbedAt = this.#clock.now();
     for (const run of this.#late.splice(0)) run();
   }
 
-  /** Wakes after a sleep of which it knows by its date alone. */
+  /** Wakes the machine; only its date shows how long it slept. */
   wake(slept: number): void {
     this.#slept += slept;
     this.goOn();
   }
 
-  /** A timer that fires when the machine runs and its own time has come. */
+  /** Sets a timer that fires when its time has come and the machine runs. */
   setTimeout(run: () => void, milliseconds: number): Timer {
     const at = this.steady + milliseconds;
     let timer: Timer | undefined;
@@ -73,7 +73,7 @@ export class Machine {
   }
 }
 
-/** The clock of one process. Its timers end with it. */
+/** The clock of one process. Its timers end with the process. */
 export class LifeClock implements Clock {
   readonly #machine: Machine;
   /** The date at which steady time began, as for the clock of a real process. */
@@ -94,7 +94,7 @@ export class LifeClock implements Clock {
     return this.#machine.date;
   }
 
-  /** How many timers are set. */
+  /** Number of pending timers. */
   get pending(): number {
     return this.#timers.size;
   }

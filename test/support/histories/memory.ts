@@ -1,10 +1,10 @@
 /**
- * What a receiver is promised to remember of one sender (docs/protocol.md, FLW-2): so many streams, those used last.
- * Streams beyond may be taken again.
+ * Models what a receiver must remember of one sender (docs/protocol.md, FLW-2): a number of flows, the most
+ * recently used. Messages of other flows may be taken again.
  */
 export class StreamMemory {
   readonly #max: number;
-  /** Those remembered, the one used longest ago first, and whether anything of them was taken. */
+  /** The remembered flows, least recently used first, and whether a message of them was taken. */
   readonly #streams = new Map<string, { taken: boolean }>();
   readonly #forgotten = new Set<string>();
 
@@ -12,7 +12,7 @@ export class StreamMemory {
     this.#max = max;
   }
 
-  /** Something of a stream has come. @returns whether the stream may have been forgotten before */
+  /** Records a message of a flow. @returns true if the flow may have been forgotten before */
   use(epoch: string): boolean {
     const stream = this.#streams.get(epoch) ?? { taken: false };
     this.#streams.delete(epoch);

@@ -13,13 +13,13 @@ export interface NodeComponents {
   readonly disk: Disk;
   readonly ledger: Ledger;
   readonly now: () => number;
-  /** A lane to a runtime, new with each connection. */
+  /** Returns a lane to a runtime; a new one for each connection. */
   readonly laneTo: (name: RuntimeName) => Lane;
 }
 
-/** A session outlives the connection of its runtime for so long. */
+/** Time for which a session outlives its runtime's connection, in milliseconds. */
 const SESSION_MS = 60_000;
-/** A message is given with its time nearly up, and is still on its way then. */
+/** Tolerance for a message that is given shortly before its time is up and is then in flight, in milliseconds. */
 const TTL_SLACK_MS = 2000;
 
 interface Session {
@@ -27,22 +27,22 @@ interface Session {
   readonly runtime: Address;
   state: 'attached' | 'away' | 'ended';
   lane: Lane;
-  /** What waits for the runtime; it may have what was on a connection that has ended. */
+  /** Messages that wait for the runtime. It may already have those that were in flight on an ended connection. */
   waiting: { readonly message: Message; readonly inDoubt: boolean }[];
   timer: Timer | undefined;
 }
 
-/** How the node's refusals look where something of its own went wrong. */
+/** Error codes of the node's refusals for failures of its own. */
 const TOLD: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_LINK_CLOSED', 'E_QUOTA', 'E_UNREACHABLE']);
 
-/** The message node of the domain: sessions as src/domain-server/message-node has them, and the real mailbox. */
+/** The message node of the domain: sessions modelled on src/domain-server/message-node, and the real mailbox. */
 export class Node {
   readonly machine: Machine;
   readonly disk: Disk;
   readonly #components: NodeComponents;
   readonly #settings: Settings;
   readonly #sessions = new Map<RuntimeName, Session>();
-  /** When a message was sent whose copy is in the mailbox. */
+  /** Time already passed when a message got to the mailbox, by its number. */
   readonly #sentAt = new Map<number, number>();
   #lives = 0;
   #clock: LifeClock;
@@ -61,12 +61,12 @@ export class Node {
     [this.#clock, this.#mailbox] = this.#start();
   }
 
-  /** How much mail waits. */
+  /** Number of messages in the mailbox. */
   get mail(): number {
     return this.#mailbox.status.messages;
   }
 
-  /** How much mail its receivers have refused for good. */
+  /** Number of messages that their receivers have refused for good. */
   get refused(): number {
     return this.#refused + this.#mailbox.status.refused;
   }
@@ -75,14 +75,14 @@ export class Node {
     return this.#clock.pending;
   }
 
-  /** Something has come from a runtime. */
+  /** Handles a message from a runtime. */
   receive(name: RuntimeName, { message, at }: Transit): void {
     if (isResponse(message)) {
       for (const heard of this.#mailbox.settle(message)) for (const session of this.#at(heard.to)) this.#hand(session, heard);
     } else this.#pass(name, message, at);
   }
 
-  /** A runtime's connection is there, perhaps of a new life of it. */
+  /** Connects a runtime, perhaps a new process of it. */
   attach(name: RuntimeName): void {
     const session = this.#sessions.get(name)!;
     session.timer?.cancel();
@@ -97,7 +97,7 @@ export class Node {
     for (const { message } of session.waiting.splice(0)) this.#hand(session, message);
   }
 
-  /** A runtime's connection is gone. Its session waits. */
+  /** Ends a runtime's connection. Its session waits. */
   detach(name: RuntimeName): void {
     const session = this.#sessions.get(name)!;
     if (session.state !== 'attached') return;
@@ -107,7 +107,7 @@ export class Node {
     session.timer = this.#clock.setTimeout(() => { this.end(name); }, SESSION_MS);
   }
 
-  /** A runtime's session is over. Whoever waits for an answer from it is told. */
+  /** Ends a runtime's session. Senders that wait for its answer get a refusal. */
   end(name: RuntimeName): void {
     this.detach(name);
     const session = this.#sessions.get(name)!;
@@ -120,7 +120,7 @@ export class Node {
     }
   }
 
-  /** The process dies: connections, and what waited in memory, go with it. */
+  /** Kills the process. Connections and messages in memory are lost. */
   kill(): void {
     this.#refused += this.#mailbox.status.refused;
     this.#clock.end();
@@ -134,7 +134,7 @@ export class Node {
     }
   }
 
-  /** A new process on the same disk. */
+  /** Starts a new process on the same disk. */
   start(): void {
     if (this.isUp) return;
     this.isUp = true;
@@ -190,7 +190,7 @@ export class Node {
     }
   }
 
-  /** Gives mail to the session of its receiver. */
+  /** Gives mail to its receiver's session. */
   #give(message: Message, to: Address): boolean {
     const [session] = this.#at(to);
     if (session?.state !== 'attached' || !this.isUp) return false;
@@ -199,7 +199,7 @@ export class Node {
     return true;
   }
 
-  /** Mail whose time is up isn't given. Time on the way to the domain doesn't count: nobody could know it there. */
+  /** Checks that expired mail isn't given. Time before the mail reached the domain doesn't count: the domain can't know it. */
   #checkTime(n: number): void {
     const { ledger, now } = this.#components;
     const sent = ledger.of(n);
@@ -221,7 +221,7 @@ export class Node {
     if (session.state === 'attached') void session.lane.send(refuse(message, told));
   }
 
-  /** Who has an address; the owner first. */
+  /** Returns the sessions that have an address, the owner first. */
   #at(address: Address): readonly Session[] {
     return [...this.#sessions.values()].filter((session) => session.address === address);
   }

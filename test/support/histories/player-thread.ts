@@ -2,7 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { play } from './history.js';
 import type { Report, Task } from './player.js';
 
-/** Shows the player that this thread runs, turn by turn. */
+/** Shows the player that this thread still takes turns. */
 const beat = (): void => {
   Atomics.add(workerData as Int32Array, 0, 1);
   if (isPlaying) setImmediate(beat);
@@ -12,7 +12,7 @@ const report = (what: Report): void => { parentPort?.postMessage(what); };
 let isPlaying = false;
 let rejected: readonly string[] = [];
 
-// Somebody waits for nothing: in a runtime that would end the process.
+// An unhandled rejection: in a runtime it would end the process.
 process.on('unhandledRejection', (reason) => { rejected = [...rejected, `a rejection was not handled: ${reason instanceof Error ? reason.stack ?? reason.message : String(reason)}`]; });
 
 parentPort?.on('message', ({ history, traced }: Task) => {

@@ -1,26 +1,26 @@
 import { Worker } from 'node:worker_threads';
 import type { History } from './history.js';
 
-/** What a thread is asked to do. */
+/** A task for the thread. */
 export interface Task {
   readonly history: History;
   readonly traced: boolean;
 }
 
-/** What a thread says: a line of the trace as it happens, and at last which promises were broken. */
+/** A message from the thread: a line of the trace as it happens, and finally the broken promises. */
 export type Report = { readonly line: string } | { readonly faults: readonly string[] };
 
 export interface Outcome {
-  /** The promises that were broken. */
+  /** The broken promises. */
   readonly faults: readonly string[];
-  /** What happened, line by line. */
+  /** The trace, line by line. */
   readonly trace: readonly string[];
 }
 
 export interface PlayerInit {
-  /** A history during which nothing else runs for so long has no end, in milliseconds. @default 10_000 */
+  /** Time without a turn after which a history counts as endless, in milliseconds. @default 10_000 */
   readonly patienceMs?: number;
-  /** What the thread runs. @default player-thread.ts */
+  /** The module that the thread runs. @default player-thread.ts */
   readonly thread?: URL;
 }
 
@@ -30,11 +30,11 @@ interface Playing {
   readonly end: (faults: readonly string[]) => void;
 }
 
-/** Plays histories in a thread of its own, which is ended when a history has no end: a loop lets nothing else run there. */
+/** Plays histories in a thread of its own. Ends the thread if a history is endless: a loop lets nothing else run there. */
 export class Player {
   readonly #patienceMs: number;
   readonly #thread: URL;
-  /** How many turns of its event loop the thread has had. */
+  /** Number of turns that the thread's event loop has taken. */
   readonly #turns = new Int32Array(new SharedArrayBuffer(4));
   #worker: Worker | undefined;
   #playing: Playing | undefined;
@@ -44,7 +44,7 @@ export class Player {
     this.#thread = thread;
   }
 
-  /** Plays one history at a time. */
+  /** Plays a history; one at a time. */
   async play(history: History, { traced = false }: { readonly traced?: boolean } = {}): Promise<Outcome> {
     const worker = this.#worker ??= this.#start();
     const trace: string[] = [];

@@ -2,7 +2,10 @@ import type { Message, Backpressure } from '../../../src/protocol/index.js';
 import type { Attachment, Program as Receiver } from '../../../src/runtime/hyperties/inbox/index.js';
 import { numberOf } from './lane.js';
 
-/** `eager` takes all at once. `slow` has a link that takes a message when a history says so. A number is a window: what was delivered is declared taken when a history says so. */
+/**
+ * `eager` takes everything at once. `slow` has a link that takes a message when a history says so. A number is
+ * a window: delivered messages are declared taken when a history says so.
+ */
 export type Pace = 'eager' | 'slow' | number;
 
 export interface ProgramComponents {
@@ -10,7 +13,7 @@ export interface ProgramComponents {
   readonly onTaken: (n: number) => void;
 }
 
-/** A program that is attached to a hyperty. */
+/** A program attached to a hyperty. */
 export class Program implements Receiver {
   readonly window?: number;
   readonly #components: ProgramComponents;
@@ -27,7 +30,7 @@ export class Program implements Receiver {
     if (typeof pace === 'number') this.window = pace;
   }
 
-  /** @param attachment what the inbox gave for this program */
+  /** @param attachment the inbox's attachment of this program */
   attached(attachment: Attachment): void {
     this.#attachment = attachment;
   }
@@ -48,7 +51,7 @@ export class Program implements Receiver {
     });
   }
 
-  /** Takes so many of what it was given. */
+  /** Takes up to `count` delivered messages. */
   take(count: number): void {
     if (this.#gone) return;
     if (this.#pace === 'slow') { this.#swallow?.(); return; }
@@ -58,13 +61,13 @@ export class Program implements Receiver {
     this.#attachment?.taken(this.#taken);
   }
 
-  /** Leaves, or dies, with what it hasn't taken. */
+  /** Detaches the program, leaving messages that it hasn't taken. */
   leave(): void {
     this.#gone = true;
     this.#attachment?.detach();
   }
 
-  /** Its runtime is killed. */
+  /** Ends the program because its runtime was killed. */
   lose(): void {
     this.#gone = true;
   }

@@ -18,13 +18,13 @@ export interface RuntimeComponents {
   readonly disk: Disk;
   readonly ledger: Ledger;
   readonly stub: Stub;
-  /** The lane of a live P2P connection from this runtime to another. */
+  /** Returns the lane of a live P2P connection from this runtime to another. */
   readonly direct: (to: RuntimeName) => Lane | undefined;
-  /** The runtimes that have an address, the owner first. */
+  /** Returns the runtimes that have an address, the owner first. */
   readonly hosts: (address: Address) => readonly RuntimeName[];
 }
 
-/** What lives as long as one process of a runtime. */
+/** The parts that live as long as one process of a runtime. */
 interface Life {
   readonly number: number;
   readonly clock: LifeClock;
@@ -34,22 +34,22 @@ interface Life {
   ended: boolean;
 }
 
-/** How a program wants a message to be sent. */
+/** A program's options for sending a message. */
 export interface Wishes {
   readonly store?: boolean;
   readonly ttl?: number;
   readonly p2p?: false;
-  /** Of its body, in characters. */
+  /** Size of its body, in characters. */
   readonly size?: number;
-  /** With what else is sent in this turn. */
+  /** Batched with other messages of this turn. */
   readonly batches?: boolean;
-  /** Without a receipt; only for what is stored. */
+  /** Without a receipt; only for stored messages. */
   readonly quiet?: boolean;
-  /** The id of an earlier message, by its number in the ledger. */
+  /** Reuses the id of an earlier message, given by its number in the ledger. */
   readonly idOf?: number;
 }
 
-/** A runtime with one hyperty: the real parts of delivery, put together as src/runtime/parts.ts does. */
+/** A runtime with one hyperty: the real parts of delivery, composed as in src/runtime/parts.ts. */
 export class Runtime {
   readonly address: Address;
   readonly #components: RuntimeComponents;
@@ -58,7 +58,7 @@ export class Runtime {
   #life: Life;
   #program: Program | undefined;
   #memories = new Map<Address, StreamMemory>();
-  /** Of lives before this one. */
+  /** Number of messages that earlier processes gave up. */
   #givenUp = 0;
 
   constructor(readonly name: RuntimeName, components: RuntimeComponents, settings: Settings) {
@@ -92,17 +92,17 @@ export class Runtime {
     return this.#program !== undefined;
   }
 
-  /** What waits in its outbox and inbox. */
+  /** Number of messages in its outbox and inbox. */
   get waiting(): number {
     return this.#life.outbox.waiting.messages + this.#life.inbox.waiting.messages;
   }
 
-  /** How many messages its outbox gave up after their senders had been told that they are kept. */
+  /** Number of messages that its outbox gave up after their senders were told that they are kept. */
   get refused(): number {
     return this.#givenUp + this.#life.outbox.givenUp.refused;
   }
 
-  /** A program sends a message, as src/runtime/registry/router.ts resolves it. @returns its number */
+  /** Sends a program's message, resolved as in src/runtime/registry/router.ts. @returns its number */
   send(to: RuntimeName, wishes: Wishes): number {
     const { ledger } = this.#components;
     const { store = false, ttl, p2p, size = 0, quiet = false, idOf } = wishes;
@@ -121,7 +121,7 @@ export class Runtime {
     return sent.n;
   }
 
-  /** Something has come from elsewhere, as src/runtime/entrance.ts takes it in. */
+  /** Accepts a message from elsewhere, as src/runtime/entrance.ts does. */
   accept(message: Message, via: ReceivedVia): void {
     const life = this.#life;
     if (isResponse(message)) { this.#answered(life, message); return; }
@@ -131,7 +131,7 @@ export class Runtime {
     for (const one of isBatch(request) ? unbatched(request) : [request]) this.#receive(life, one, via);
   }
 
-  /** A program attaches; the one before has left. */
+  /** Attaches a program; the previous one leaves first. */
   attach(pace: Pace): void {
     this.detach();
     const { ledger } = this.#components;
@@ -149,24 +149,24 @@ export class Runtime {
     program?.leave();
   }
 
-  /** The program takes what it was given. */
+  /** The program takes delivered messages. */
   take(count: number): void {
     this.#program?.take(count);
   }
 
-  /** A carrier is lost, or leads somewhere again. */
+  /** Handles the loss or the return of a carrier. */
   lost(carrier: Carrier): void {
     this.#life.outgoing.lost(carrier);
     this.#life.outbox.lost(carrier);
   }
 
-  /** There is a way that wasn't there before. */
+  /** Handles a new route. */
   wake(): void {
     this.#life.outgoing.wake();
     this.#life.outbox.wake();
   }
 
-  /** The process is killed, and another begins on its disk. */
+  /** Kills the process and starts another on its disk. */
   kill(): void {
     const { ledger, disk, machine } = this.#components;
     this.#program?.lose();
@@ -182,7 +182,7 @@ export class Runtime {
     this.#life.outbox.start();
   }
 
-  /** Ends the process, and waits for no other. */
+  /** Ends the process without starting another. */
   end(): void {
     this.#life.ended = true;
     this.#life.outgoing.close();
@@ -228,7 +228,7 @@ export class Runtime {
     }
   }
 
-  /** Whoever sends over more streams than its receiver remembers may have its messages taken twice. */
+  /** Tracks flows: a sender with more flows than its receiver remembers may have messages taken twice. */
   #remember(message: Request): void {
     const flow = message.body?.['flow'];
     if (!Array.isArray(flow)) return;
@@ -238,14 +238,14 @@ export class Runtime {
     if (memory.use(String(flow[0])) && sent !== undefined) sent.excuse = 'of a stream that its receiver may have forgotten';
   }
 
-  /** The way of a response. */
+  /** Routes a response. */
   #back(life: Life, response: Response): void {
     if (life.ended) return;
     const { ledger, hosts, direct, stub } = this.#components;
     const names = hosts(response.to);
     if (!isSuccess(response)) for (const name of names) ledger.refused(name, this.name, response);
     const isForNode = response.body['path'] === 'msg-node' && (stub.state === 'live' || !isSuccess(response));
-    // Twins hear of each other's messages.
+    // Twins get answers to each other's messages.
     const lanes = isForNode ? [] : names.flatMap((name) => direct(name) ?? []);
     try {
       for (const lane of lanes) void lane.send(response);

@@ -3,37 +3,37 @@ import { parseAddress, type Address } from '../../../src/protocol/index.js';
 export type RuntimeName = 'a' | 'a2' | 'b' | 'c';
 export type PartyName = RuntimeName | 'node';
 
-/** Bounds of the parts of every runtime and of the domain. Absent: as in production. */
+/** Limits of each runtime's parts and of the domain's. Absent: as in production. */
 export interface Limits {
   readonly inboxMessages?: number;
   readonly inboxBytes?: number;
   readonly inboxStalled?: number;
   readonly inboxStallMs?: number;
-  /** How many streams of one sender a receiver remembers. */
+  /** Number of one sender's flows that a receiver remembers. */
   readonly streams?: number;
   readonly outboxMessages?: number;
   readonly outboxBytes?: number;
   readonly outboxPerPair?: number;
   readonly outboxUnderWay?: number;
-  /** Of what is in flight, in bytes. */
+  /** Maximum in flight, in bytes. */
   readonly window?: number;
   readonly mailPerReceiver?: number;
   readonly mailBytes?: number;
   readonly mailRetryMs?: number;
-  /** How many messages may be on a lane before its senders are to wait. */
+  /** Number of messages on a lane above which its senders get backpressure. */
   readonly laneRoom?: number;
 }
 
-/** A world as it is before anything happens. */
+/** The initial state of a world. */
 export interface Settings {
   readonly runtimes: readonly RuntimeName[];
-  /** Runtime a2 sends in the name of a's hyperty. */
+  /** True if runtime a2 sends in the name of a's hyperty. */
   readonly twins: boolean;
-  /** Routes are looked up: they come later, as a promise. */
+  /** True if routes are looked up, so that they come later as a promise. */
   readonly asks: boolean;
-  /** A node that loses a connection keeps what was on it for the next one. */
+  /** True if a node that loses a connection keeps the messages in flight for the next one. */
   readonly reclaims: boolean;
-  /** A runtime that loses its connection refuses what was on it, rather than saying nothing. */
+  /** True if a runtime that loses its connection refuses the messages in flight on it, rather than saying nothing. */
   readonly abandons: boolean;
   readonly limits: Limits;
 }
@@ -42,10 +42,10 @@ export const PLAIN: Settings = { runtimes: ['a', 'b'], twins: false, asks: false
 
 const HOSTS = { a: 'alice', a2: 'ann', b: 'bob', c: 'carol' } as const;
 
-/** The hyperty of a runtime. */
+/** Returns the address of a runtime's hyperty. */
 export const addressOf = (name: RuntimeName, { twins }: Pick<Settings, 'twins'>): Address =>
   parseAddress(`hyperty://example.com/${HOSTS[name === 'a2' && twins ? 'a' : name]}`);
 
-/** Undefined fields are left out. */
+/** Leaves out undefined fields. */
 export const given = <T extends object>(fields: { [K in keyof T]: T[K] | undefined }): Partial<T> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;

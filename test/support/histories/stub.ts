@@ -2,19 +2,19 @@ import { isResponse, ProtoflyError, refuse, type Message, type Request, type Res
 import type { Lane } from './lane.js';
 
 export interface StubComponents {
-  /** A new lane to the node. */
+  /** Creates a lane to the node. */
   readonly makeLane: () => Lane;
-  /** Runs once in the stub's runtime after so many milliseconds. */
+  /** Runs a callback once in the stub's runtime, after some milliseconds. */
   readonly later: (run: () => void, milliseconds: number) => void;
   readonly now: () => number;
   /** Refuses a message of the stub's runtime. */
   readonly onRefused: (refusal: Response) => void;
 }
 
-/** What a stub is given while it is away waits for so long. */
+/** Maximum wait of a message given to a stub that is away, in milliseconds. */
 const PATIENCE_MS = 10_000;
 
-/** A runtime's way to the message node, as src/protostubs/msg-node has it. */
+/** A runtime's connection to the message node, modelled on src/protostubs/msg-node. */
 export class Stub {
   readonly #components: StubComponents;
   #state: 'live' | 'away' | 'absent' = 'live';
@@ -39,7 +39,7 @@ export class Stub {
     return this.#lane;
   }
 
-  /** Its connection has ended. @param abandons whether it refuses what was on the way, which may have arrived */
+  /** Ends the connection. @param abandons true to refuse the messages in flight, which may have arrived */
   leave(abandons: boolean): void {
     if (this.#state !== 'live') return;
     const left = this.#lane.clear();
@@ -48,21 +48,21 @@ export class Stub {
     if (abandons) for (const { message } of left) this.#refuse(message, true);
   }
 
-  /** It is connected again, and sends what waited. */
+  /** Connects again and sends queued messages. */
   come(): void {
     if (this.#state === 'absent') this.#lane = this.#components.makeLane();
     this.#state = 'live';
     this.#lane.isAway = false;
   }
 
-  /** The stub itself ends, with all that it has. */
+  /** Ends the stub itself, with everything in it. */
   end(): void {
     this.#state = 'absent';
     this.#lane.up = false;
     this.#lane.clear();
   }
 
-  /** It begins anew, away: with the process that it belongs to. */
+  /** Restarts the stub together with its process; it begins in state `away`. */
   restart(): void {
     this.end();
     this.#lane = this.#components.makeLane();
@@ -70,7 +70,7 @@ export class Stub {
     this.#lane.isAway = true;
   }
 
-  /** It was given something: while it is away that waits, and is refused when it has waited too long. */
+  /** Call after giving it a message. While the stub is away the message waits, and is refused when it has waited too long. */
   sent(): void {
     const { later, now } = this.#components;
     const lane = this.#lane;

@@ -12,38 +12,38 @@ import { Stub } from './stub.js';
 /** `a-b` leads from runtime a to runtime b, `a-node` and `node-b` to and from the message node. */
 export type LaneName = `${PartyName}-${PartyName}`;
 
-/** More than any history sends within one turn of the event loop: something goes round in circles. */
+/** More sends than any history makes within one turn of the event loop: above it, something loops. */
 const MAX_SENDS = 5000;
-/** More rounds than it takes until nothing is on its way. */
+/** More rounds than it ever takes until nothing is in flight. */
 const MAX_ROUNDS = 300;
-/** For so long time passes at once, or for this part of a long time. */
+/** Length of one step of time, in milliseconds, and the maximum number of steps for a long time. */
 const STEP_MS = 500;
 const MAX_STEPS = 60;
-/** A message for which there is a good lane is given to it within so many milliseconds. */
+/** Maximum time until a message is given to an available lane, in milliseconds. */
 const IDLE_MS = 2000;
-/** A runtime has no more timers than these and two for each message that waits. */
+/** A runtime may have this many timers, plus two for each waiting message. */
 const MAX_TIMERS = 10;
 
-/** Something that is on its way for longer than the lane that it was on. */
+/** A message in flight that outlives its lane. */
 interface Late {
   readonly name: LaneName;
   readonly transit: Transit;
   readonly lane: Lane;
-  /** Of the process that it is for. */
+  /** Number of the receiving process. */
   readonly life: number;
 }
 
-/** Runtimes, a domain's message node, and what is between them. */
+/** Runtimes, a domain's message node, and the connections between them. */
 export class World {
   readonly clock = new ManualClock();
   readonly ledger: Ledger;
   readonly node: Node;
   readonly runtimes: ReadonlyMap<RuntimeName, Runtime>;
-  /** Runs when a lane is given something. */
+  /** Called when a lane is given a message. */
   readonly onGiven: ((by: string) => void)[] = [];
   readonly #settings: Settings;
   readonly #direct = new Map<LaneName, Lane>();
-  /** From the node, the present one of each runtime. */
+  /** The current lane from the node to each runtime. */
   readonly #down = new Map<RuntimeName, Lane>();
   readonly #late: Late[] = [];
   readonly #ungiven = new Set<Sent>();
@@ -52,7 +52,7 @@ export class World {
   #sends = 0;
   #nodeLives = 1;
 
-  /** @param onLine is told what happens, line by line */
+  /** @param onLine called with each line of the trace */
   constructor(settings: Settings, onLine?: (line: string) => void) {
     this.#settings = settings;
     const now = (): number => this.clock.now();
@@ -62,7 +62,7 @@ export class World {
     this.runtimes = new Map(settings.runtimes.map((name) => [name, this.#makeRuntime(name)]));
   }
 
-  /** Something that can't go on: a loop without end. */
+  /** True if the history can't go on, because of an endless loop. */
   get isStuck(): boolean {
     return this.#sends > MAX_SENDS;
   }
@@ -77,7 +77,7 @@ export class World {
     return name === 'node' ? this.node : this.runtime(name);
   }
 
-  /** The lanes that there are now. */
+  /** The lanes that exist now. */
   get lanes(): readonly LaneName[] {
     return [...this.#direct.keys(), ...this.#settings.runtimes.flatMap((name) => [`${name}-node`, `node-${name}`] as const)];
   }
@@ -88,7 +88,7 @@ export class World {
     return to === 'node' ? this.runtime(from).stub.lane : this.#direct.get(name);
   }
 
-  /** The next on a lane arrives. @returns whether anything did */
+  /** Lets the next message on a lane arrive. @returns true if there was one */
   arrive(name: LaneName): boolean {
     const lane = this.lane(name);
     if (lane === undefined || lane.size === 0 || !this.#reaches(name)) return false;
@@ -96,14 +96,14 @@ export class World {
     return true;
   }
 
-  /** The next on a lane is held up, whatever becomes of the lane. */
+  /** Holds up the next message on a lane; it outlives the lane. */
   hold(name: LaneName): void {
     const lane = this.lane(name);
     const transit = lane?.take();
     if (lane !== undefined && transit !== undefined) this.#holdUp(name, lane, transit);
   }
 
-  /** What was held up longest arrives, unless the process that it is for has ended. @returns whether anything was */
+  /** Lets the message held up longest arrive, unless its receiving process has ended. @returns true if there was one */
   arriveLate(): boolean {
     const [next] = this.#late.splice(0, 1);
     if (next === undefined) return false;
@@ -112,7 +112,7 @@ export class World {
     return true;
   }
 
-  /** Two runtimes have a P2P connection. */
+  /** Connects two runtimes by P2P. */
   connect(x: RuntimeName, y: RuntimeName): void {
     if (x === y || this.#direct.has(`${x}-${y}`)) return;
     this.#generation += 1;
@@ -121,7 +121,7 @@ export class World {
     for (const name of [x, y]) this.runtime(name).wake();
   }
 
-  /** Their connection ends. @param how what becomes of what was on it */
+  /** Ends a P2P connection. @param how fate of the messages in flight on it */
   cut(x: RuntimeName, y: RuntimeName, how: 'lost' | 'late'): void {
     const lanes = ([`${x}-${y}`, `${y}-${x}`] as const).flatMap((name) => {
       const lane = this.#direct.get(name);
@@ -134,7 +134,7 @@ export class World {
     for (const [name, lane] of lanes) this.runtime(name).lost(lane);
   }
 
-  /** A runtime's connection to the node ends. @param how what becomes of what was on it */
+  /** Ends a runtime's connection to the node. @param how fate of the messages in flight on it */
   leave(name: RuntimeName, how: 'lost' | 'late' = 'lost'): void {
     const { stub } = this.runtime(name);
     if (stub.state === 'absent') return;
@@ -144,7 +144,7 @@ export class World {
     this.node.detach(name);
   }
 
-  /** It is there again, if the node is. */
+  /** Connects a runtime to the node again, if the node is up. */
   come(name: RuntimeName): void {
     const runtime = this.runtime(name);
     if (!this.node.isUp || runtime.stub.state === 'live') return;
@@ -155,7 +155,7 @@ export class World {
     if (before !== runtime.stub.lane) runtime.wake();
   }
 
-  /** A runtime is killed, and begins anew on its disk, without connections. */
+  /** Kills a runtime and restarts it on its disk, without connections. */
   kill(name: RuntimeName): void {
     const runtime = this.runtime(name);
     for (const other of this.runtimes.keys()) this.cut(name, other, 'lost');
@@ -178,7 +178,7 @@ export class World {
     this.node.kill();
   }
 
-  /** Whatever is on its way arrives, and what that brings about, until nothing is. */
+  /** Lets all messages in flight arrive, and those that follow from them, until none are left. */
   async flow(): Promise<void> {
     let idle = 0;
     for (let round = 0; idle < 2 && !this.isStuck; round += 1) {
@@ -190,7 +190,7 @@ export class World {
     }
   }
 
-  /** Time passes. */
+  /** Lets time pass. */
   async pass(milliseconds: number, { flowing = false }: { readonly flowing?: boolean } = {}): Promise<void> {
     const step = Math.max(STEP_MS, Math.ceil(milliseconds / MAX_STEPS));
     for (let left = milliseconds; left > 0 && !this.isStuck; left -= step) {
@@ -200,19 +200,19 @@ export class World {
     }
   }
 
-  /** Everything runs that waits for nothing but its turn. */
+  /** Runs everything that needs only a turn of the event loop. */
   async turn(): Promise<void> {
     if (!this.isStuck) this.#sends = 0;
     await turns(1);
     this.#look();
   }
 
-  /** Finds what is wrong at once. */
+  /** Looks for faults that show at once. */
   #look(): void {
     const { ledger } = this;
     for (; this.#seen < ledger.sent.length; this.#seen += 1) this.#ungiven.add(ledger.sent[this.#seen]!);
     for (const sent of this.#ungiven) {
-      // The answer to a message that shares its id counts as that of the first.
+      // The answer to a message that shares its id counts for the first one.
       const isAnswered = ledger.sent.some(({ by, to, id, answers }) => by === sent.by && to === sent.to && id === sent.id && answers.length > 0);
       if (sent.store || sent.givenAt !== undefined || isAnswered || sent.isOrphan) { this.#ungiven.delete(sent); continue; }
       if (!this.#couldGo(sent)) sent.idleSince = undefined;
@@ -225,7 +225,7 @@ export class World {
       if (clock.pending > MAX_TIMERS + 2 * waiting) ledger.fault(`runtime ${name} has more timers than there is use for`);
   }
 
-  /** Whether there is a lane that would take a message. */
+  /** True if a lane would take the message. */
   #couldGo({ by, to }: Sent): boolean {
     const { stub, machine } = this.runtime(by);
     const lanes = [stub.lane, this.#direct.get(`${by}-${to}`)];
@@ -245,7 +245,7 @@ export class World {
 
   readonly #lifeOf = (party: PartyName): number => (party === 'node' ? this.#nodeLives : this.runtime(party).life);
 
-  /** Whether what is on a lane can arrive now. */
+  /** True if messages on a lane can arrive now. */
   #reaches(name: LaneName): boolean {
     const [from, to] = endsOf(name);
     if (this.party(to).machine.isStopped) return false;

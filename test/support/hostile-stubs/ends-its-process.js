@@ -1,4 +1,4 @@
-/** The one way to have the process end that is left to a stub: an exception that nothing of it stands behind. */
+/** Ends its process in the only way left to a stub: an exception from a listener, with none of the stub's frames on the stack. */
 export default function activate() {
   setTimeout(() => {
     const target = new EventTarget();

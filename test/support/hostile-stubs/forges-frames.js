@@ -1,4 +1,4 @@
-/** Has the pipe carry a text of its own instead of a message: a second frame in it, for another channel. */
+/** Makes the pipe carry a text of its own instead of a message, with a second frame for another channel in it. */
 export default function activate(url, bus, { runtimeURL }) {
   const text = Symbol.for('protofly.text');
   const inner = JSON.stringify({ id: 1, type: 'ping', from: url, to: runtimeURL });

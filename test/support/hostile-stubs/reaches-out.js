@@ -1,4 +1,4 @@
-/** Tries every way out of its realm that comes to mind, and reports what it got. An empty list is what should come out. */
+/** Tries many ways out of its realm and reports what it got. The list should be empty. */
 const got = [];
 const attempt = async (name, run) => {
   try {
@@ -42,7 +42,7 @@ export default function activate(url, bus, config, sandbox) {
     });
     await attempt('caller', () => { const found = bus.postMessage.caller ?? bus.postMessage.arguments; return found; });
 
-    // What is shared with the realm of the sandbox's own code can't be changed.
+    // Objects shared with the sandbox's own realm can't be changed.
     for (const root of roots) {
       for (let thing = root; thing !== null && thing !== undefined; thing = Object.getPrototypeOf(thing)) {
         if (thing === Object.prototype || thing === Function.prototype) break;
@@ -58,7 +58,7 @@ export default function activate(url, bus, config, sandbox) {
     await attempt('host array', () => Reflect.set(Object.getPrototypeOf(structuredClone([])), 'push', () => { got.push('push'); }));
     await attempt('host function call', () => Reflect.set(Object.getPrototypeOf(bus.postMessage), 'call', () => { got.push('call'); }));
 
-    // Nothing is behind what it was given.
+    // No internals are reachable from the given objects.
     for (const root of roots) {
       await attempt('hidden', () => Reflect.ownKeys(root).find((key) => /^[_#]|raw|process|handle|link|mux/i.test(String(key))));
     }

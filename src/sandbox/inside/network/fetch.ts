@@ -5,7 +5,7 @@ import { permitted } from './servers.js';
 const MAX_REDIRECTS = 10;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-/** What the web standard makes of a request that is redirected. */
+/** Creates the request that follows a redirect, by the rules of the web standard. */
 const redirected = (request: Request, status: number, to: URL, body: ArrayBuffer | undefined): Request => {
   const asGet = (status === 303 && request.method !== 'HEAD') || ((status === 301 || status === 302) && request.method === 'POST');
   const headers = new Headers(request.headers);
@@ -18,8 +18,8 @@ const redirected = (request: Request, status: number, to: URL, body: ArrayBuffer
 };
 
 /**
- * The web standard's `fetch` for one stub, kept to the servers that it may reach, wherever a server redirects it.
- * It rejects with ProtoflyError `E_REFUSED` for another.
+ * The web standard's `fetch` for one stub, limited to its permitted servers, also after redirects. Rejects with
+ * ProtoflyError `E_REFUSED` for any other server.
  */
 export const confinedFetch = (stub: StubContext): typeof globalThis.fetch => async (input, init) => {
   const asked = new Request(input, init);

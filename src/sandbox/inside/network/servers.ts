@@ -3,9 +3,9 @@ import type { StubContext } from '../../contract/evaluate.js';
 import { serverOf } from '../../contract/sandbox.js';
 
 /**
- * Reads the address of a server that a stub wants to reach.
+ * Parses the address of a server that a stub wants to reach.
  * @param protocols with their colon
- * @throws ProtoflyError `E_USAGE` for what isn't such an address, `E_REFUSED` for a server that this stub may not reach
+ * @throws ProtoflyError `E_USAGE` for an invalid address, `E_REFUSED` for a server that this stub may not reach
  */
 export const permitted = (address: unknown, protocols: readonly string[], { servers, log }: StubContext): URL => {
   const text = String(address);

@@ -5,7 +5,7 @@ import { permitted } from './servers.js';
 
 type Handler<Event = void> = ((event: Event) => void) | null;
 
-/** TCP connections for one stub, to the servers that it may reach. A refused one ends with the reason, as one that failed does. */
+/** TCP connections for one stub, to its permitted servers. A refused connection ends with a reason, like a failed one. */
 export const confinedTcpSocket = (stub: StubContext): NonNullable<StubSandbox['TcpSocket']> =>
   class TcpSocket {
     onopen: Handler = null;

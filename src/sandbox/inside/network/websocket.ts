@@ -15,8 +15,8 @@ const bytesOf = (data: unknown): string | Buffer => {
 };
 
 /**
- * The web standard's WebSocket for one stub, kept to the servers that it may reach. A refused one looks like a
- * connection that failed. Beyond the standard: `pause` and `resume`.
+ * The web standard's WebSocket for one stub, limited to its permitted servers. A refused connection looks like
+ * a failed one. Beyond the standard: `pause` and `resume`.
  */
 export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['WebSocket']> => {
   class WebSocket {
@@ -101,7 +101,7 @@ export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['W
       this.#listeners.get(type)?.delete(listener);
     }
 
-    /** What is sent in one go leaves in one system call. */
+    /** Lets all frames of one turn leave in one system call. */
     #together({ _socket: socket }: Raw & { readonly _socket?: Socket | null }): void {
       if (this.#corked || socket === undefined || socket === null) return;
       this.#corked = true;

@@ -6,7 +6,7 @@ import {
 import { Observation, Report } from './handles.js';
 import { addressIn, parseChange, parseSnapshot, schemaIn } from '../../../protocol/data-object-messages.js';
 
-/** The part of a stub's bus that is needed. */
+/** The part of a stub's bus that a sync client uses. */
 export type SyncBus = Pick<StubBus, 'postMessage' | 'addListener'>;
 
 export interface SyncClientComponents {
@@ -15,19 +15,19 @@ export interface SyncClientComponents {
 }
 
 export interface SyncClientInit {
-  /** Whom it acts for: the stub or hyperty. Messages to this address must reach the bus's listeners. */
+  /** Address of the stub or hyperty that it acts for. Messages to this address must reach the bus's listeners. */
   readonly owner: Address;
   readonly runtime: Address;
-  /** How long the sync manager may take. Longer than what it gives others. @default 30_000 */
+  /** Maximum time for the sync manager's answer, in milliseconds. Must exceed the manager's own timeouts. @default 30_000 */
   readonly timeoutMs?: number;
-  /** After how long an invitation that nobody answered is refused. @default 10_000 */
+  /** Time after which an unanswered invitation is refused, in milliseconds. @default 10_000 */
   readonly invitationTimeoutMs?: number;
-  /** How many invitations may be open; more are refused with 429. @default 100 */
+  /** Maximum number of open invitations; more are refused with 429. @default 100 */
   readonly maxInvitations?: number;
   readonly log?: (level: 'warn', text: string) => void;
 }
 
-/** An invitation that hasn't been answered. */
+/** An invitation without an answer so far. */
 interface OpenInvitation {
   answer(code: number, body?: Body): void;
 }
@@ -38,8 +38,8 @@ const nothing = (): void => undefined;
 const isCode = (code: unknown): code is number => Number.isInteger(code);
 
 /**
- * Data objects for one program or stub, over its bus. It trusts its runtime's sync manager and checks what comes
- * through it from elsewhere.
+ * Data objects for one program or stub, over its bus. It trusts its runtime's sync manager, and checks the data
+ * of others that the manager passes on.
  */
 export class SyncClient implements Syncher {
   readonly #bus: SyncBus;
@@ -54,7 +54,7 @@ export class SyncClient implements Syncher {
   readonly #observations = new Map<Address, Observation>();
   readonly #subscribing = new Map<Address, number>();
   readonly #invitations = new Set<OpenInvitation>();
-  /** Requests without an answer: each entry gives its one up. */
+  /** Aborts the pending requests, one entry each. */
   readonly #waiting = new Set<() => void>();
   #onInvitation: ((invitation: Invitation) => void) | undefined;
   #closing: Promise<void> | undefined;
@@ -103,7 +103,7 @@ export class SyncClient implements Syncher {
         return this.#observationOf(url, response.body.value).open();
       });
     } catch (thrown) {
-      // The manager may still succeed, or have subscribed for a handle that has been given up meanwhile.
+      // The manager may still succeed, or may have subscribed for a handle that has been closed since.
       settle();
       this.#leaveIfUnused(url);
       throw thrown;
@@ -124,7 +124,7 @@ export class SyncClient implements Syncher {
     return observation;
   }
 
-  /** There is one listener; another one replaces it. An invitation that comes while there is none is refused with 408. */
+  /** Sets the only listener; a second call replaces it. Without a listener, invitations are refused with 408. */
   onInvitation(listener: (invitation: Invitation) => void): void {
     this.#onInvitation = listener;
   }
@@ -144,11 +144,12 @@ export class SyncClient implements Syncher {
     await Promise.all(reports.map(({ report }) => report.delete().catch((thrown: unknown) => { this.#failed(`deleting ${report.url}`, thrown); })));
   }
 
-  // --- to the manager -----------------------------------------------------------------------------------------
+  // --- to the manager
+  // -----------------------------------------------------------------------------------------
 
   /**
-   * Asks the manager. `take` runs as the answer comes, before anything that comes after it. An answer that nobody
-   * waits for any more goes to `late`, which undoes what it tells of.
+   * Asks the manager. `take` runs when the response arrives, before any later message is handled. A response
+   * after the request was given up goes to `late`, which undoes its effect.
    */
   #ask<T>(type: Request['type'], body: Body, take: (response: Response) => T, late: (response: Response) => void = nothing): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -191,7 +192,7 @@ export class SyncClient implements Syncher {
     }
   }
 
-  /** Tells the manager that something isn't wanted any more, where nothing can be done if that fails. */
+  /** Tells the manager that an object or subscription isn't needed any more. Ignores failures: nothing can be done. */
   #drop(type: 'delete' | 'unsubscribe', url: Address): void {
     this.#post({ type, from: this.#owner, to: this.#manager, body: { resource: url } }, nothing);
   }

@@ -20,7 +20,7 @@ export class Report implements DataReporter {
     return this.#object.data;
   }
 
-  /** @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` for a bad change, `E_NOT_FOUND` when the object is no more */
+  /** @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` for a bad change, `E_NOT_FOUND` if the object was deleted */
   update(change: Change): void {
     if (this.#ended) throw new ProtoflyError('E_NOT_FOUND', `${this.url} was deleted`);
     checkWritable(change);
@@ -37,7 +37,7 @@ export class Report implements DataReporter {
     return this.#deleting;
   }
 
-  /** The object has been ended elsewhere. */
+  /** Marks the object as deleted elsewhere. */
   end(): void {
     this.#ended = true;
   }
@@ -49,7 +49,7 @@ interface Reader {
 }
 
 export interface ObservationEvents {
-  /** The last handle was given up. */
+  /** The last handle was closed. */
   readonly onUnused: () => void;
   /** A listener threw. */
   readonly onFailure: (thrown: unknown) => void;
@@ -70,8 +70,8 @@ export class Observation {
   }
 
   /**
-   * Another handle. Changes that come before its first `onChange` are in its `data` already: who reads `data` and
-   * calls `onChange` in one turn misses nothing.
+   * Opens another handle. Its `data` already includes changes that come before its first `onChange`. A caller
+   * that reads `data` and calls `onChange` in one turn misses no change.
    */
   open(): DataObserver {
     const reader: Reader = { changes: [], deletions: [] };
@@ -91,20 +91,20 @@ export class Observation {
     };
   }
 
-  /** @throws ProtoflyError when the change doesn't fit */
+  /** @throws ProtoflyError if the change doesn't fit */
   change(change: DataChange): void {
     this.#object = applyChange(this.#object, change);
     for (const { changes } of [...this.#readers]) for (const listener of changes) this.#call(() => { listener(change); });
   }
 
-  /** The object is no more. Idempotent. */
+  /** Calls the deletion listeners, because the object was deleted. Idempotent. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     for (const { deletions } of [...this.#readers]) for (const listener of deletions) this.#call(listener);
   }
 
-  /** The client ends: nobody is told. */
+  /** Ends all handles without calling listeners, because the client closes. */
   close(): void {
     this.#ended = true;
     this.#readers.clear();

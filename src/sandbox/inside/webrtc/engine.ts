@@ -10,26 +10,29 @@ export interface EngineComponents {
 }
 
 export interface EngineInit {
-  /** The one local address to use. @default all of them; 127.0.0.1 on a machine that has no other */
+  /** The only local address to use. @default all; 127.0.0.1 on a machine without any other */
   readonly bindAddress?: string;
-  /** Largest SCTP packet; every path of every connection must carry it. @default the library's, safe everywhere */
+  /**
+   * Largest SCTP packet, in bytes; the network path of every connection must carry it.
+   * @default the library's, safe everywhere
+   */
   readonly mtu?: number;
-  /** How long to wait for a first host candidate. @default 200 */
+  /** Maximum wait for a first host candidate, in milliseconds. @default 200 */
   readonly gatherMs?: number;
-  /** How long a peer that answers an offer that isn't eager keeps its candidates at most, in milliseconds. @default 200 */
+  /** Maximum time for which a peer that answers a non-eager offer holds back its candidates, in milliseconds. @default 200 */
   readonly holdMs?: number;
-  /** How long the answer to an eager offer waits for the first checks to come through, in milliseconds. @default 30 */
+  /** Maximum time for which the answer to an eager offer waits for the first successful checks, in milliseconds. @default 30 */
   readonly checkMs?: number;
 }
 
 export interface NativeWebRtcEngine extends WebRtcEngine {
-  /** How many peers are open. */
+  /** Number of open peers. */
   readonly size: number;
-  /** Closes every peer and ends the library's threads. Blocks; once, when the process ends. Idempotent. */
+  /** Closes every peer and ends the library's threads. Blocks; call it once, when the process ends. Idempotent. */
   shutdown(): void;
 }
 
-/** Servers as the library takes them. It speaks to them over UDP alone. */
+/** Converts servers to the library's form. The library uses UDP only. */
 export const nativeServers = (servers: readonly IceServer[]): (string | NativeIceServer)[] =>
   iceEndpoints(servers).map(({ kind, host, port, username, credential }) => kind === 'turn' && username !== undefined && credential !== undefined
     ? { hostname: host, port, username, password: credential, relayType: 'TurnUdp' }
@@ -43,15 +46,15 @@ interface PeerInit {
 interface Made {
   readonly peer: NativePeer;
   readonly connection: PeerConnection;
-  /** Resolves when host candidates are there. Rejects never. */
+  /** Resolves when host candidates are available, or after `gatherMs`. Never rejects. */
   readonly gathered: Promise<void>;
-  /** Resolves when a pair of candidates works, if that ever happens. */
+  /** Resolves when a pair of candidates works; may stay pending forever. */
   readonly connected: Promise<void>;
-  /** From now on candidates that aren't in `sdp` go to the listener. */
+  /** From now on, reports candidates that aren't in `sdp` to the listener. */
   trickle(sdp: string): void;
 }
 
-/** Loads the library and makes the engine. @throws ProtoflyError `E_PLATFORM` where the library can't be loaded */
+/** Loads the library and creates the engine. @throws ProtoflyError `E_PLATFORM` if the library can't be loaded */
 export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init: EngineInit = {}): Promise<NativeWebRtcEngine> => {
   const library = await import('node-datachannel').catch((cause: unknown) => {
     throw new ProtoflyError('E_PLATFORM', 'WebRTC is not available here: its library cannot be loaded', { cause });
@@ -100,7 +103,7 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     };
   };
 
-  /** The local description, as soon as it holds host candidates. */
+  /** Returns the local description as soon as it holds host candidates. */
   const describe = async ({ connection, gathered }: Made): Promise<string> => {
     const now = connection.localDescription()?.sdp;
     if (now !== undefined && candidatesOf(now).length > 0) return now;
@@ -147,7 +150,8 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
         const eagerly = isEager(clean);
         if (eagerly) made.peer.proceed();
         const sdp = await describe(made);
-        // An eager offerer begins with DTLS when it has the answer: we are to be there by then, or a second is lost.
+        // An eager offerer starts DTLS when it gets the answer. We must be connected by then, or a second is
+        // lost.
         if (eagerly) await within(made.connected, init.checkMs ?? 30);
         clock.setTimeout(() => { made.peer.proceed(); }, init.holdMs ?? 200);
         made.trickle(sdp);

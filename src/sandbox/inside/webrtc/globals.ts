@@ -10,13 +10,13 @@ const NAMES = [
   'RTCSctpTransport', 'RTCDataChannelEvent', 'RTCPeerConnectionIceEvent', 'RTCError',
 ] as const;
 
-/** The web standard's classes, each loaded when it is first looked at: stubs that use the engine needn't pay for them. */
+/** The web standard's classes, loaded at their first use: stubs that use the engine don't pay for them. */
 export const webRtcGlobals = (fixed: { readonly iceTransportPolicy?: IceTransportPolicy } = {}): Readonly<Record<string, unknown>> => {
   let loaded: typeof Polyfill | undefined;
   const load = (): typeof Polyfill => {
     if (loaded !== undefined) return loaded;
     const library = createRequire(import.meta.url)('node-datachannel/polyfill') as typeof Polyfill;
-    // The library hands what it doesn't know to the native one.
+    // The polyfill passes unknown options on to the native library.
     const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
     const RTCPeerConnection = class extends library.RTCPeerConnection {
       constructor(config: ConstructorParameters<typeof library.RTCPeerConnection>[0] = {}) {

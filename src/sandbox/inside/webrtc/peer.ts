@@ -2,10 +2,10 @@ import type { DataChannel, PeerConnection } from 'node-datachannel';
 import { ProtoflyError, type CandidatePair, type WebRtcEvents, type WebRtcPeer } from '../../../protocol/index.js';
 import { candidatesOf, cleanDescription, MAX_REMOTE_CANDIDATES, midOf, usableCandidate, withoutCandidates } from './sdp.js';
 
-/** Bytes that may wait in the library before `send` says that it is enough, and where it says "go on" again. */
+/** Bytes buffered in the library above which `send` returns false, and below which `onDrain` is called. */
 const HIGH_WATER = 512 * 1024;
 const LOW_WATER = 128 * 1024;
-/** What we send in one frame at most, whatever the other side would take. */
+/** Maximum size of a sent frame, even if the other side takes more, in bytes. */
 const MAX_FRAME = 64 * 1024;
 
 type Candidate = Parameters<WebRtcPeer['addCandidate']>[0];
@@ -18,8 +18,8 @@ const formatEnd = ({ address, port, type }: { address: string; port: number; typ
   `${address.includes(':') ? `[${address}]` : address}:${String(port)} ${type}`;
 
 /**
- * A peer connection and its channel. The library closes both when their wrappers are collected, so a peer keeps them,
- * and the engine keeps the peer, until it is closed.
+ * A peer connection and its channel. The library closes both when their wrappers are garbage-collected. So a
+ * peer keeps them, and the engine keeps the peer, until it is closed.
  */
 export class NativePeer implements WebRtcPeer {
   readonly #connection: PeerConnection;
@@ -29,7 +29,7 @@ export class NativePeer implements WebRtcPeer {
   readonly #relayOnly: boolean;
   readonly #early: Candidate[] = [];
   #channel: DataChannel | undefined;
-  /** Whether remote candidates may go to the library. */
+  /** True once remote candidates may go to the library. */
   #described = false;
   readonly #taken = new Set<string>();
   #state: State = 'setting-up';
@@ -37,8 +37,9 @@ export class NativePeer implements WebRtcPeer {
   #full = false;
 
   /**
-   * @param init.onEnd called when nothing of this peer is left in the library
-   * @param init.relayOnly takes only relays of the other side: the library itself keeps but our own addresses from it
+   * @param init.onEnd called when the library has released everything of this peer
+   * @param init.relayOnly accepts only relay candidates of the other side: the library itself filters only our
+   *   own
    */
   constructor(connection: PeerConnection, init: { readonly events: WebRtcEvents; readonly log: Log; readonly relayOnly: boolean; readonly onEnd: () => void }) {
     this.#connection = connection;
@@ -58,19 +59,21 @@ export class NativePeer implements WebRtcPeer {
     });
   }
 
-  /** Makes the channel; the offerer's part. The answerer takes the first one that comes. */
+  /** Creates the channel, on the offerer's side. The answerer adopts the first one that comes. */
   openChannel(label: string): void {
     this.#adopt(this.#connection.createDataChannel(label));
   }
 
   /**
-   * Takes an offer; its candidates wait for `proceed`. The order in which the two sides connect matters to the library:
-   * - When the answerer checks at once (an eager offer), it is connected before the offerer has the answer, and the
-   *   offerer in the moment in which it is given it. Both have their DTLS then, and the offerer, its client, begins.
-   *   That takes milliseconds. But its DTLS thread can have our certificate before the library has kept the answer
-   *   that it is compared with, and then refuses it.
-   * - When the answerer waits for `proceed`, that can't happen; the library then paces its checks, which costs 50 ms.
-   *   The answerer is the DTLS client: otherwise the first packet is lost and repeated after a second.
+   * Applies an offer; its candidates wait for `proceed`. The order in which the two sides connect matters to
+   * the library:
+   * - Eager offer: the answerer checks at once, so it is connected before the offerer has the answer. The
+   *   offerer connects as soon as it gets the answer. Both then have DTLS, and the offerer, as DTLS client,
+   *   begins. That takes milliseconds. But the offerer's DTLS thread may see our certificate before the library
+   *   has stored the answer to compare it with. It then refuses the certificate.
+   * - Other offer: the answerer waits for `proceed`, so this can't happen. The library then paces its checks,
+   *   which costs 50 ms. The answerer is the DTLS client: otherwise the first packet is lost and repeated after
+   *   a second.
    * @throws ProtoflyError `E_MESSAGE`
    */
   setOffer(sdp: string): void {
@@ -83,7 +86,7 @@ export class NativePeer implements WebRtcPeer {
     for (const candidate of this.#early.splice(0)) this.addCandidate(candidate);
   }
 
-  /** Tells of local candidates from now on, apart from those in `known`. */
+  /** Returns a function that reports local candidates, except those in `known`. */
   trickle(known: readonly string[]): (candidate: string, mid: string) => void {
     const said = new Set(known);
     return (candidate, mid) => {
@@ -118,7 +121,7 @@ export class NativePeer implements WebRtcPeer {
     const channel = this.#channel;
     if (this.#state !== 'open' || channel === undefined) throw new ProtoflyError('E_LINK_CLOSED', 'the data channel is not open');
     try {
-      // What this returns is whether the frame was buffered, which is no failure.
+      // The library returns whether the frame was buffered, which is no failure.
       if (typeof frame === 'string') channel.sendMessage(frame);
       else channel.sendMessageBinary(frame);
       this.#full = channel.bufferedAmount() > HIGH_WATER;
@@ -196,7 +199,7 @@ export class NativePeer implements WebRtcPeer {
     }
   }
 
-  /** Calls a listener. Whatever is thrown out of a callback of the library would end the process. */
+  /** Calls a listener. An error thrown out of a callback of the library would end the process. */
   #tell(run: () => void): void {
     if (this.#state !== 'closed') this.#guard(run);
   }

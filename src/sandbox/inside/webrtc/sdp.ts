@@ -2,7 +2,7 @@ import { ProtoflyError } from '../../../protocol/index.js';
 
 const MAX_LINES = 200;
 const MAX_LINE = 1024;
-/** How many candidates of one remote are tried. Each one costs connectivity checks. */
+/** Maximum number of candidates tried per remote. Each one costs connectivity checks. */
 export const MAX_REMOTE_CANDIDATES = 40;
 
 const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad session description: ${why}`);
@@ -10,9 +10,9 @@ const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', `bad 
 const NUMERIC = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$/;
 
 /**
- * A candidate line in the form in which the library takes it, or undefined for one that isn't used: not UDP, or with
- * a host name, which would have a peer's names looked up.
- * @param relayOnly leaves out all but relays: the library checks whatever it is told of from its own address
+ * Converts a candidate line to the library's form. Returns undefined for an unusable one: not UDP, or with a
+ * host name, which would cause a name lookup chosen by the peer.
+ * @param relayOnly accepts only relays: the library checks every candidate it gets from its own address
  */
 export const usableCandidate = (line: string, relayOnly = false): string | undefined => {
   const text = line.trim().replace(/^a=/, '');
@@ -24,16 +24,16 @@ export const usableCandidate = (line: string, relayOnly = false): string | undef
   return text;
 };
 
-/** The candidates of a description, without their `a=`. */
+/** Returns the candidates of a description, without their `a=`. */
 export const candidatesOf = (sdp: string): string[] =>
   sdp.split(/\r?\n/).filter((line) => line.startsWith('a=candidate:')).map((line) => line.slice(2));
 
 export const midOf = (sdp: string): string => /^a=mid:(\S+)/m.exec(sdp)?.[1] ?? '0';
 
 /**
- * A remote description with nothing in it that we don't use: one data channel section, usable candidates. What says
- * that no more candidates come is left out: the library's ICE thread can see it before the candidates that stand beside
- * it, and then gives up at once.
+ * Reduces a remote description to the parts we use: one data channel section and usable candidates. Drops
+ * `end-of-candidates`: the library's ICE thread can see it before the candidates beside it, and then gives up
+ * at once.
  * @throws ProtoflyError `E_MESSAGE`
  */
 export const cleanDescription = (sdp: string, relayOnly = false): string => {
