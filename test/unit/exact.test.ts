@@ -16,6 +16,12 @@ t.test('numbers that a double can\'t hold are found, others aren\'t', (t) => {
   t.end();
 });
 
+t.test('a zero at the end of an integer counts', (t) => {
+  t.match(change('1180591620717411172350'), /more digits/);
+  t.equal(change('1180591620717411172352'), undefined);
+  t.end();
+});
+
 t.test('what a program with doubles writes is taken, an integer that isn\'t a double is not', (t) => {
   fc.assert(fc.property(fc.double({ noNaN: true, noDefaultInfinity: true }), (value) =>
     change(JSON.stringify(value)) === undefined && change(value.toPrecision(17)) === undefined && change(value.toExponential(20)) === undefined));

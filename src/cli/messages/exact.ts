@@ -25,11 +25,13 @@ const decimalOf = (whole: string, fraction: string, exponent: number): Decimal =
   return { digits: digits.replace(/0+$/, ''), exponent: digits === '' ? 0 : exponent + whole.length - (all.length - digits.length) - 1 };
 };
 
-/** True if the double parsed from a number equals it, rounded to as many digits as are written. */
+/** True if the double parsed from a number equals it: an integer exactly, others rounded to as many digits as are written. */
 const isExact = (text: string, whole: string, fraction = '', power = '0'): boolean => {
   const value = Number(text);
   // True for every number that was written by a program with doubles.
   if (String(value) === text) return true;
+  // Every digit of an integer counts, also a zero at its end.
+  if (/^-?\d+$/.test(text)) return Number.isFinite(value) && BigInt(value) === BigInt(text);
   const { digits, exponent } = decimalOf(whole, fraction, Number(power));
   if (digits === '') return true;
   if (value === 0 || !Number.isFinite(value) || digits.length > MOST_DIGITS) return false;
