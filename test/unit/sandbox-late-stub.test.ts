@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { Link } from '../../src/link/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import { Mux } from '../../src/link/mux/index.js';
 import { parseAddress } from '../../src/protocol/index.js';
@@ -53,18 +54,25 @@ t.test('a stub whose sandbox answers too late is ended', async (t) => {
   const evaluated: Evaluated = {
     activate: () => {
       running += 1;
-      // The deployment times out between the channel and the answer.
-      clock.advance(1000);
       return { name: 'x', instance: { close: () => { running -= 1; return Promise.resolve(); } } };
     },
     end: () => undefined,
   };
-  const mux = new Mux(far);
-  new SandboxHost({ mux, clock, log, provide: () => { throw new Error('it asks for nothing'); }, evaluate: () => Promise.resolve(evaluated) });
+  // The stub's channel comes, the answer to its deployment doesn't.
+  const mute: Link<string> = Object.assign(Object.create(far) as Link<string>, {
+    receive: (receiver: Parameters<typeof far.receive>[0]) => { far.receive(receiver); },
+    send: (frame: string) => (frame.includes('response') ? undefined : far.send(frame)),
+    close: (reason: string) => far.close(reason),
+    closed: far.closed,
+  });
+  new SandboxHost({ mux: new Mux(mute), clock, log, provide: () => { throw new Error('it asks for nothing'); }, evaluate: () => Promise.resolve(evaluated) });
   const sandbox = new SandboxClient({ mux: new Mux(near), clock, log }, { name: 'late', kill: () => near.close('killed'), stop: () => near.close('closed'), deployMs: 1000, heartbeatMs: 60_000 });
-  await t.rejects(sandbox.deploy(STUB), { code: 'E_TIMEOUT' });
+  const late = t.rejects(sandbox.deploy(STUB), { code: 'E_TIMEOUT' });
   await turns();
-  await sandbox.close();
+  t.equal(running, 1);
+  clock.advance(1000);
+  await late;
   await turns();
   t.equal(running, 0);
+  await near.close('closed');
 });

@@ -1,7 +1,7 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type Backpressure, type StubStatus, type Timer,
+  type Address, type Clock, type Message, type Backpressure, type StubStatus,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
@@ -42,9 +42,8 @@ export class MessageNodes {
   readonly #nodes = new Map<string, MessageNode>();
   /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
   readonly #visitors = new Map<Address, MessageNode>();
-  /** Stubs of the own domain that are gone, and what they carried not sent again yet. */
+  /** Lost stubs of the own domain whose messages in flight have not been sent again yet. */
   readonly #lost: Protostub[] = [];
-  #again: Timer | undefined;
   #closed = false;
 
   constructor(components: MessageNodesComponents, init: MessageNodesInit) {
@@ -54,50 +53,33 @@ export class MessageNodes {
 
   /** State of the own domain's stub. */
   get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined; readonly refusal: ProtoflyError | undefined } {
-    const { stub, refusal } = this.#node(this.#init.domain);
+    const { stub, failure } = this.#node(this.#init.domain);
     return {
       stub: stub?.address,
-      status: stub?.status ?? (refusal === undefined ? 'disconnected' : 'failed'),
+      status: stub?.status ?? (failure === undefined ? 'disconnected' : 'failed'),
       url: stub?.loaded.config.url,
-      description: stub === undefined ? refusal?.error.message : stub.description,
-      refusal: stub === undefined ? refusal?.error : undefined,
+      description: stub === undefined ? failure?.error.message : stub.description,
+      refusal: stub === undefined ? failure?.error : undefined,
     };
   }
 
-  /** Deploys the own domain's stub and has it connect; tries again, with pauses, for as long as that fails. */
+  /** Deploys the own domain's stub and keeps it deployed. */
   start(): void {
-    const node = this.#node(this.#init.domain);
-    const { bus, onChange, onLost } = this.#components;
-    this.#again?.cancel();
-    if (this.#closed || node.stub !== undefined) return;
-    node.deploy().then(
-      () => {
-        for (const lost of this.#lost.splice(0)) onLost(lost);
-        void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
-      },
-      () => {
-        onChange();
-        this.#startLater(node);
-      },
-    );
+    this.#node(this.#init.domain).start();
   }
 
-  /** What failed is tried again at once: something has changed. */
+  /** Something has changed: failed deployments may be tried again at once, and the own domain's is. */
   retry(): void {
-    for (const node of this.#nodes.values()) node.forgive();
+    for (const node of this.#nodes.values()) node.retry();
     this.start();
   }
 
-  /** Its domain has another version of a stub: one that reaches nobody, or couldn't be deployed, is replaced; others run on. */
+  /** A domain has published another version of a stub: a stub that reaches nobody is replaced; others run on. */
   renew(origin: Address): void {
-    for (const node of this.#nodes.values()) {
-      if (node.origin !== origin) continue;
-      node.supersede();
-      if (node.domain === this.#init.domain) this.start();
-    }
+    for (const node of this.#nodes.values()) if (node.origin === origin) node.supersede();
   }
 
-  /** The network of this machine has changed: every session is looked after, and what was waited with is tried now. */
+  /** The network of this machine has changed: checks every session and ends all pauses. */
   networkChanged(): void {
     for (const node of this.#nodes.values()) node.probe();
     this.retry();
@@ -106,7 +88,7 @@ export class MessageNodes {
   /** The stub that leads to a domain's message node, deployed if need be. @throws ProtoflyError as `Protostubs.deploy` */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
-    return node.stub ?? node.deploy(true);
+    return node.stub ?? node.want();
   }
 
   /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
@@ -183,8 +165,7 @@ export class MessageNodes {
 
   close(): void {
     this.#closed = true;
-    this.#again?.cancel();
-    for (const { renewal } of this.#nodes.values()) renewal.close();
+    for (const node of this.#nodes.values()) node.close();
   }
 
   #node(domain: string): MessageNode {
@@ -192,12 +173,14 @@ export class MessageNodes {
     if (node === undefined) {
       node = new MessageNode({
         ...this.#components,
-        isClosed: () => this.#closed,
         admit: (from, message, stub) => this.#admit(from, message, stub),
         renew: (of) => this.#renew(of),
         onStatus: (of, event) => { this.#status(of, event); },
-        onEnd: (of, lost, pauseMs) => { this.#ended(of, lost, pauseMs); },
-      }, { runtime: this.#init.runtime, domain });
+        onDeployed: (of) => { if (this.#isKept(of)) this.#connect(of); },
+        onFailure: (of) => { if (this.#isKept(of)) this.#components.onChange(); },
+        onLost: (of, lost, pauseMs) => { this.#lostStub(of, lost, pauseMs); },
+      }, { runtime: this.#init.runtime, domain, isKept: domain === this.#init.domain });
+      if (this.#closed) node.close();
       this.#nodes.set(domain, node);
     }
     return node;
@@ -258,21 +241,26 @@ export class MessageNodes {
     }
   }
 
-  #ended(node: MessageNode, lost: Protostub, pauseMs: number): void {
-    const { clock, onLost, onChange } = this.#components;
-    onChange();
-    if (node.domain === this.#init.domain) {
-      this.#lost.push(lost);
-      this.#startLater(node);
-    } else {
-      // What was on its way brings the stub back, if it still has to go there.
-      clock.setTimeout(() => { onLost(lost); }, pauseMs);
-    }
+  #isKept({ domain }: MessageNode): boolean {
+    return domain === this.#init.domain;
   }
 
-  #startLater({ refusal }: MessageNode): void {
-    const { clock } = this.#components;
-    this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
+  /** Sends again what earlier stubs may have lost, and has the new one connect. */
+  #connect({ domain }: MessageNode): void {
+    const { bus, onLost } = this.#components;
+    for (const lost of this.#lost.splice(0)) onLost(lost);
+    void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(domain) });
+  }
+
+  #lostStub(node: MessageNode, lost: Protostub, pauseMs: number): void {
+    const { clock, onLost, onChange } = this.#components;
+    if (this.#isKept(node)) {
+      this.#lost.push(lost);
+      return;
+    }
+    onChange();
+    // Messages in flight bring the stub back, if they still have to go there.
+    clock.setTimeout(() => { onLost(lost); }, pauseMs);
   }
 }
 
