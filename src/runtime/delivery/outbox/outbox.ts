@@ -201,9 +201,9 @@ export class Outbox {
 
   /** Sends what waits, as far as the window goes. */
   #pump(pair: OutboxFlow): void {
-    if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
+    if (pair.isSending || this.#closed || pair.waiting.length === 0) return;
     if (pair.isPausing(this.#components.clock.now())) return;
-    pair.pumping = true;
+    pair.begin();
     void this.#pumpOn(pair).finally(() => {
       if (pair.rest()) this.#pump(pair);
     });
