@@ -18,7 +18,7 @@ export interface RequesterInit extends StubConfig {
   readonly url: Address;
   readonly remote: Address;
   readonly handler: Address;
-  /** Of the first set-up. @default 1 */
+  /** Generation of the first set-up. @default 1 */
   readonly generation?: number;
   /** @default 15_000 */
   readonly setupMs?: number;

@@ -12,12 +12,12 @@ export interface MessageNodesComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly stubs: Protostubs;
-  /** Takes a message in that a stub may bring. */
+  /** Takes a message that a stub may bring. */
   readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly isOwn: (address: Address) => boolean;
-  /** A session was opened anew: the node knows nothing of this runtime but its URL. What rejects is asked for again later. */
+  /** A new session has begun, in which the node knows only the URL of this runtime. A rejection has it called again later. */
   readonly onSession: (domain: string) => Promise<void>;
-  /** What was on its way over this carrier may be lost. */
+  /** Messages in flight over this carrier may be lost. */
   readonly onLost: (carrier: Carrier) => void;
   readonly onChange: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -29,18 +29,18 @@ export interface MessageNodesInit {
   readonly domain: string;
 }
 
-/** Senders of other domains whose way back is remembered. */
+/** Most senders of other domains whose path back is remembered. */
 const MAX_VISITORS = 10_000;
 
 /**
- * The message nodes that this runtime uses, one a domain: keeps the stub of its own domain's deployed, asks them for
- * addresses and for what is sent to them, and brings subscriptions back into a new session.
+ * The message nodes that this runtime uses, one a domain. Keeps the stub of the own domain deployed, gets addresses and
+ * subscriptions from the nodes, and repeats subscriptions in a new session.
  */
 export class MessageNodes {
   readonly #components: MessageNodesComponents;
   readonly #init: MessageNodesInit;
   readonly #nodes = new Map<string, MessageNode>();
-  /** Who came in through the node of a domain that isn't the sender's: answers go back there. */
+  /** Senders whose messages came through the node of another domain than theirs, with that node: answers go back through it. */
   readonly #visitors = new Map<Address, MessageNode>();
   /** Lost stubs of the own domain whose messages in flight have not been sent again yet. */
   readonly #lost: Protostub[] = [];
@@ -91,7 +91,7 @@ export class MessageNodes {
     return node.stub ?? node.want();
   }
 
-  /** The way of an answer to somebody who came in through a message node: back through that one. @throws ProtoflyError as `carrier` */
+  /** The carrier of an answer: the message node through which its receiver's messages came. @throws ProtoflyError as `carrier` */
   wayBack(to: Address): Carrier | Promise<Carrier> {
     return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
   }
@@ -101,12 +101,12 @@ export class MessageNodes {
     return this.#nodes.get(domain)?.stub;
   }
 
-  /** Whether the stub of a domain says that its message node can't be reached. */
+  /** True if the stub of a domain reports that its message node can't be reached. */
   isAway(domain: string): boolean {
     return this.deployed(domain)?.isAway === true;
   }
 
-  /** Whether the message node of a domain was reached in this life of the runtime. */
+  /** True if the message node of a domain was reached since this runtime was started. */
   wasLive(domain: string): boolean {
     return this.#nodes.get(domain)?.wasLive ?? false;
   }
@@ -140,7 +140,7 @@ export class MessageNodes {
     }
   }
 
-  /** Something that the node of a domain has to know may not have come there: it is told all of it again. */
+  /** Tells the node of a domain everything again, because something may not have arrived. */
   refresh(domain: string): void {
     if (!this.#closed) this.#node(domain).renewal.start();
   }
@@ -193,8 +193,8 @@ export class MessageNodes {
   }
 
   /**
-   * What a stub may bring: from its domain. The own domain's message node vouches for strangers, too; nobody's for this
-   * runtime's own.
+   * Takes a message from the stub's own domain. The message node of the own domain vouches for senders of other domains,
+   * too. No message node vouches for addresses of this runtime.
    */
   #admit(node: MessageNode, message: Message, stub: Protostub): Backpressure {
     const { from } = message;
