@@ -16,28 +16,34 @@ export interface PrinterInit {
   readonly folder?: string | undefined;
 }
 
-/** The maximum number of messages in flight from the runtime to this program, per hyperty. */
+/** Most messages of one hyperty that the runtime sends before this program has taken them. */
 const WINDOW = 1024;
-/** Length of queued lines at which reading pauses, in UTF-16 code units. */
+/** Length of the waiting lines from which `receive` tells of backpressure, in UTF-16 code units. */
 const FULL = 64 * 1024;
 
 interface Attached {
   readonly url: Address;
-  /** The number of messages accepted by stdout since attaching. */
+  /** Messages that stdout has accepted since attaching. */
   taken: number;
-  /** The number of messages reported to the runtime as taken. */
+  /** Messages of these that the runtime has been told of. */
   declared: number;
 }
 
-/** A line to be written, and the hyperty whose message it completes. The text is empty for a piece of a file. */
+/** A line to write, and the hyperty that has taken one more message when it is written. A piece of a file has no text. */
 interface Line {
   readonly text: string;
   readonly attached: Attached | undefined;
 }
 
+/** `written` settles when stdout has accepted the lines of this round. */
+type Writing =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'writing'; readonly written: Promise<void> }
+  | { readonly kind: 'stopped'; readonly written: Promise<void> };
+
 const rawLine = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
 
-/** Posts a message and ignores a closed link. Other waits report the end of the link. */
+/** Posts a message, and drops it if the link has ended: whoever waits for that end learns it elsewhere. */
 const postQuietly = (client: Client, message: Message): void => {
   try {
     void client.post(message);
@@ -54,15 +60,14 @@ export class Printer {
   readonly #attached = new Map<string, Attached>();
   readonly #files: FileReceiver | undefined;
   #lines: Line[] = [];
-  /** The length of the queued lines, in UTF-16 code units. */
+  /** Length of the lines that wait. */
   #size = 0;
   #printed = 0;
-  #isStopped = false;
-  #writing: Promise<void> | undefined;
+  #writing: Writing = { kind: 'idle' };
   #declaring: NodeJS.Immediate | undefined;
-  #finish: (() => void) | undefined;
-  #fail: ((error: unknown) => void) | undefined;
-  /** Resolves when `count` messages were taken. Rejects with the error of stdout. */
+  #finish: () => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
+  /** Resolves when `count` messages were taken; rejects with the error of stdout. */
   readonly done = new Promise<void>((resolve, reject) => { this.#finish = resolve; this.#fail = reject; });
 
   constructor(runtime: Runtime, context: Context, init: PrinterInit) {
@@ -93,12 +98,12 @@ export class Printer {
   }
 
   /**
-   * Stops printing. Queued messages return to the inbox when this program detaches.
-   * @returns settles when the runtime has been told which messages stdout has accepted
+   * Prints nothing more. Waiting messages go back to the inbox when this program detaches.
+   * @returns a promise that resolves when the runtime has been told of all that stdout has accepted
    */
   async stop(): Promise<void> {
-    this.#isStopped = true;
-    await this.#writing;
+    const { written } = this.#stopped();
+    await written;
     this.#declare();
   }
 
@@ -107,12 +112,12 @@ export class Printer {
     await Promise.all([...this.#attached.keys()].map((url) => client.ask(uaOf(session.runtime), 'unsubscribe', { resource: url })));
   }
 
-  /** Closes incomplete files. The parts received so far stay on disk. */
+  /** Closes incomplete files; their parts stay on disk. */
   async close(): Promise<void> {
     await this.#files?.close();
   }
 
-  /** Returns the timeout error, with the number of messages received. */
+  /** Returns the error that says that the time is up, and how many messages came. */
   late(): ProtoflyError {
     const { count, timeoutMs = 0 } = this.#init;
     return new ProtoflyError('E_TIMEOUT', `the time is up: ${String(this.#printed)}${count === undefined ? '' : ` of ${String(count)}`} messages came in ${formatDuration(timeoutMs)}`);
@@ -126,8 +131,24 @@ export class Printer {
   #add(line: Line): Promise<void> | undefined {
     this.#lines.push(line);
     this.#size += line.text.length;
-    this.#writing ??= this.#write();
-    return this.#size >= FULL ? this.#writing : undefined;
+    const written = this.#started();
+    return this.#size >= FULL ? written : undefined;
+  }
+
+  get #isStopped(): boolean {
+    return this.#writing.kind === 'stopped';
+  }
+
+  /** Starts writing, unless it goes on or was stopped. */
+  #started(): Promise<void> {
+    if (this.#writing.kind === 'idle') this.#writing = { kind: 'writing', written: this.#write() };
+    return this.#writing.written;
+  }
+
+  #stopped(): Writing & { readonly kind: 'stopped' } {
+    const stopped = { kind: 'stopped', written: this.#writing.kind === 'idle' ? Promise.resolve() : this.#writing.written } as const;
+    this.#writing = stopped;
+    return stopped;
   }
 
   async #part(files: FileReceiver, message: Request, attached: Attached): Promise<void> {
@@ -165,12 +186,12 @@ export class Printer {
     await Promise.resolve();
     try {
       while (this.#lines.length > 0 && !this.#isStopped) await this.#writeAll(this.#lines.splice(0));
-      if (this.#init.count !== undefined && this.#printed >= this.#init.count) this.#finish?.();
+      if (this.#init.count !== undefined && this.#printed >= this.#init.count) this.#finish();
     } catch (error) {
-      this.#isStopped = true;
-      this.#fail?.(error);
+      this.#stopped();
+      this.#fail(error);
     } finally {
-      this.#writing = undefined;
+      if (!this.#isStopped) this.#writing = { kind: 'idle' };
     }
   }
 
@@ -182,7 +203,7 @@ export class Printer {
         if (attached !== undefined) attached.taken += 1;
       }
       next += count;
-      // One report covers all lines that stdout accepts in one turn of the event loop.
+      // One message tells of all lines that stdout accepts in one turn.
       this.#declaring ??= setImmediate(() => { this.#declare(); });
       if (this.#isStopped) return;
     }

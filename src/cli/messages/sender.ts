@@ -2,15 +2,15 @@ import type { Address, Body, Clock, Message, RequestType, Response } from '../..
 import { idsOf, isProvisional, isSuccess, outcomeOf, ProtoflyError, responseError, systemClock, type Outcome } from '../../protocol/index.js';
 import type { Client } from '../../client/client.js';
 
-/** The outcome of one message, as printed by `--receipt`. */
+/** The outcome of one message, as `--receipt` prints it. */
 export interface Receipt {
   readonly id: string;
   readonly state: Outcome['state'];
   readonly via?: string;
   readonly rtt_ms: number;
-  /** Generation of the P2P connection by which the receiver got it. */
+  /** Generation of the P2P connection over which the receiver got it. */
   readonly generation?: number;
-  /** The disk on which it is stored. */
+  /** Owner of the disk on which it is queued. */
   readonly stored?: 'domain' | 'runtime';
   readonly reason?: string;
 }
@@ -27,24 +27,18 @@ export interface SenderInit {
   readonly type: RequestType;
   /** The value of `body.p2p` in each message. */
   readonly p2p?: false | 'require' | undefined;
-  /** True to store messages while their receiver is away. @default false */
+  /** True keeps messages while their receiver is away. @default false */
   readonly store?: boolean;
-  /**
-   * Longest time without a receipt, in milliseconds. If given, the runtime also looks for a route that long.
-   * @default 30_000
-   */
+  /** Longest time without any receipt, in milliseconds; if given, also the time for which the runtime looks for a route. @default 30_000 */
   readonly timeoutMs?: number | undefined;
-  /**
-   * The window, in UTF-16 code units; a single message may exceed it. Each message counts at least 2 KiB.
-   * @default 1 MiB
-   */
+  /** Most that may be in flight, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
   readonly window?: number | undefined;
   readonly signal?: AbortSignal;
-  /** Called for each receipt, in the order of arrival. */
+  /** Called for each receipt, in the order in which they come. */
   readonly onReceipt?: (receipt: Receipt) => void;
 }
 
-/** The least size that a message counts. It limits 1 MiB to 512 messages, however small they are. */
+/** Least size that a message counts: 512 messages fill 1 MiB, however small they are. */
 const LEAST = 2048;
 
 interface Outstanding {
@@ -52,12 +46,18 @@ interface Outstanding {
   readonly sentAt: number;
 }
 
-/** Time in milliseconds with fractions, for measuring round trips. */
+/** `over`: nothing more can come, because the link has ended, the time is up, or the signal has aborted. */
+type Life =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'over'; readonly error: ProtoflyError }
+  | { readonly kind: 'closed'; readonly error: ProtoflyError | undefined };
+
+/** Time for round trips, in fractions of a millisecond. */
 const monotonic = (): number => performance.now();
 
 /**
- * Sends a stream of messages, each with a receipt, and keeps those in flight within its window. To stay fast it
- * allocates only the message and its entry in the window. Callers wait only if `hasRoom` is false.
+ * Sends messages, each with a receipt, and has no more in flight than its window. It allocates nothing per message
+ * but the message itself and its place in the window. Callers wait while `hasRoom` is false.
  */
 export class ProgramSender {
   readonly #client: Client;
@@ -72,14 +72,13 @@ export class ProgramSender {
   #failed = 0;
   #unknown = 0;
   #firstError: ProtoflyError | undefined;
-  /** Why sending has ended early: the link has closed, the time is up, or the signal was aborted. */
-  #over: ProtoflyError | undefined;
+  #life: Life = { kind: 'open' };
+  /** True while the link asks to wait. */
   #pressed = false;
-  #closed = false;
   #wake: (() => void) | undefined;
   #lastProgress: number;
-  #finish: (() => void) | undefined;
-  /** Resolves when sending has ended early: see `over`. Never rejects. */
+  #finish: () => void = () => undefined;
+  /** Resolves when nothing more can come; `over` has the reason. Never rejects. */
   readonly ended = new Promise<void>((resolve) => { this.#finish = resolve; });
 
   constructor({ client, clock = systemClock }: SenderComponents, init: SenderInit) {
@@ -103,28 +102,27 @@ export class ProgramSender {
   /** Number of messages whose outcome is unknown: refused or given up by `close`, but possibly delivered. */
   get unknown(): number { return this.#unknown; }
   get sent(): number { return this.#next - 1; }
-  /** Number of messages in flight. */
+  /** Messages in flight. */
   get outstanding(): number { return this.#outstanding.size; }
-  /** The reason for the first refusal. */
+  /** The error of the first refused message. */
   get firstError(): ProtoflyError | undefined { return this.#firstError; }
-  get over(): ProtoflyError | undefined { return this.#over; }
+  /** The reason why nothing more can come; undefined while receipts may come. */
+  get over(): ProtoflyError | undefined { return this.#life.kind === 'open' ? undefined : this.#life.error; }
 
   /** True if one more message may be sent now. */
   get hasRoom(): boolean {
     return !this.#pressed && this.#size < this.#window;
   }
 
-  /** Resolves at the next change: room in the window, a receipt, or the end. Never rejects. */
+  /** Resolves when there is room, a receipt has come, or nothing more can come. Never rejects. */
   change(): Promise<void> {
     return new Promise((resolve) => { this.#wake = resolve; });
   }
 
-  /**
-   * @param textSize the size of `value`, counted against the window
-   * @throws ProtoflyError why sending has ended, or `E_TOO_LARGE`
-   */
+  /** @param textSize size of `value` in the window. @throws ProtoflyError `over`, or `E_TOO_LARGE` */
   send(value: unknown, textSize: number): void {
-    if (this.#over !== undefined) throw this.#over;
+    const { over } = this;
+    if (over !== undefined) throw over;
     const size = Math.max(textSize, LEAST);
     const { to, from, type, p2p, store, timeoutMs } = this.#init;
     const id = this.#idPrefix + String(this.#next++);
@@ -141,10 +139,11 @@ export class ProgramSender {
     });
   }
 
-  /** Ends sending. Messages in flight count as unknown. Idempotent. */
+  /** Gives up the messages in flight: their outcome is unknown. Idempotent. */
   close(): void {
-    this.#closed = true;
-    const reason = this.#over?.message ?? 'given up';
+    const { over } = this;
+    this.#life = { kind: 'closed', error: over };
+    const reason = over?.message ?? 'given up';
     for (const [id, { sentAt }] of this.#outstanding) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
     this.#outstanding.clear();
     this.#size = 0;
@@ -168,7 +167,7 @@ export class ProgramSender {
   }
 
   #settle(response: Response): void {
-    // Ignore receipts that don't come from the receiver itself.
+    // Only the receiver answers for itself.
     if (isProvisional(response) || response.from !== this.#init.to) return;
     for (const id of idsOf(response)) {
       const entry = this.#forget(id);
@@ -190,21 +189,21 @@ export class ProgramSender {
     this.#init.onReceipt?.(receipt);
   }
 
-  /** Checks the time with one timer for all messages. Sending ends when no receipt has come for `timeoutMs`. */
+  /** One timer for all messages: the time is up when no receipt came for `timeoutMs`. */
   #watch(): void {
-    if (this.#closed) return;
+    if (this.#life.kind === 'closed') return;
     const timeoutMs = this.#init.timeoutMs ?? 30_000;
     const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
     if (left <= 0) {
       this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status', uncertain: true }));
       return;
     }
-    if (this.#over === undefined) this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));
+    if (this.#life.kind === 'open') this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));
   }
 
   #end(error: ProtoflyError): void {
-    this.#over ??= error;
-    this.#finish?.();
+    if (this.over === undefined) this.#life = { kind: this.#life.kind === 'closed' ? 'closed' : 'over', error };
+    this.#finish();
     this.#rouse();
   }
 

@@ -26,6 +26,9 @@ export interface HandledInit {
   readonly onEnd: () => void;
 }
 
+/** The last state that the runtime was told of. `refused`: it has objected and needs no report of the end. */
+type Stage = 'announced' | 'refused' | 'in-progress' | 'live';
+
 /** One connection of the handler, from the invitation to its end. */
 export class HandledConnection {
   readonly #components: HandledComponents;
@@ -33,10 +36,7 @@ export class HandledConnection {
   readonly #controller: ConnectionController;
   readonly #signalling: Signalling;
   readonly #port: StubPort;
-  #wasLive = false;
-  #inProgress = false;
-  /** True if the runtime refused the connection: then it needs no report of the end. */
-  #silent = false;
+  #stage: Stage = 'announced';
 
   constructor(components: HandledComponents, init: HandledInit) {
     this.#components = components;
@@ -61,13 +61,13 @@ export class HandledConnection {
       onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
       onLive: (details) => {
         this.#progress();
-        this.#wasLive = true;
+        this.#stage = 'live';
         components.report('live', { ...this.fields, details });
         init.onLive();
       },
       onHealth: (report) => { components.report('live', { ...this.fields, ...healthFields(report) }); },
       onEnd: ({ failed, orderly, reason, delivered }) => {
-        if (!this.#silent) components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason, ...(orderly ? { details: { orderly } } : {}) });
+        if (this.#stage !== 'refused') components.report(failed ? 'failed' : 'disconnected', { ...this.fields, description: reason, ...(orderly ? { details: { orderly } } : {}) });
         this.#signalling.close();
         void delivered.then(() => { this.#port.close(); });
         init.onEnd();
@@ -85,11 +85,12 @@ export class HandledConnection {
     return this.#init.invitation.url;
   }
 
+  /** True once the connection was live. */
   get wasLive(): boolean {
-    return this.#wasLive;
+    return this.#stage === 'live';
   }
 
-  /** The fields that every report of this connection has. */
+  /** The fields of every report of this connection. */
   get fields(): Body {
     return { resource: this.#init.remote, connection: this.#init.address };
   }
@@ -109,7 +110,7 @@ export class HandledConnection {
       return;
     }
     try {
-      // The answer needn't wait for the newest version of the offer: only candidates can have been added since.
+      // The answer needn't wait for the newest version of the offer, to which only candidates are added.
       const observed = this.#signalling.observe(this.#init.invitation);
       await this.#signalling.publish('answer', sdp);
       if (!this.#controller.hasEnded) this.#progress();
@@ -119,16 +120,16 @@ export class HandledConnection {
     }
   }
 
-  /** Reports `in-progress` once, and always before `live`: confirmation of the published answer may come after `live`. */
+  /** Reports the set-up as in progress: once, and always before `live`. */
   #progress(): void {
-    if (this.#inProgress) return;
-    this.#inProgress = true;
+    if (this.#stage !== 'announced') return;
+    this.#stage = 'in-progress';
     this.#components.report('in-progress', this.fields);
   }
 
-  /** Refuses the connection on behalf of the runtime. */
+  /** Refuses the invitation because the runtime has objected. */
   refuse(code: number, reason: string): void {
-    this.#silent = true;
+    this.#stage = 'refused';
     this.#init.invitation.refuse(code, reason);
     this.#controller.fail(reason);
   }

@@ -18,20 +18,21 @@ export interface HandlerInit extends StubConfig {
   readonly url: Address;
   /** @default 1000 */
   readonly maxConnections?: number;
-  /** Set-ups and connections with one other runtime at once. @default 4 */
+  /** Most set-ups and connections with one other runtime. @default 4 */
   readonly maxPerRuntime?: number;
-  /** How long the runtime has to object to a set-up, in milliseconds. @default 1000 */
+  /** Time for the runtime to object to a set-up, in milliseconds. @default 1000 */
   readonly announceMs?: number;
   /** @default 15_000 */
   readonly setupMs?: number;
 }
 
-/** How long an older connection may go on when a newer one is live, before it is closed from this side. */
+/** Time after which this side closes an older connection when a newer one is live, in milliseconds. */
 const REPLACED_MS = 1000;
 
-/** Codes with which a runtime that is asked says that it wants no connection. Others mean that it doesn't know the question. */
+/** Codes by which a runtime objects to a set-up. Any other code means that it doesn't know the request. */
 const OBJECTIONS: ReadonlySet<number> = new Set([401, 403, 409, 429, 486, 503]);
 
+/** The stub that answers set-ups of other runtimes and carries messages over their connections, each through a port. */
 export class P2pHandlerStub implements StubInstance {
   readonly #components: HandlerComponents;
   readonly #init: HandlerInit;
@@ -110,7 +111,7 @@ export class P2pHandlerStub implements StubInstance {
     return { remote, offer };
   }
 
-  /** Tells the runtime of a set-up. @returns its objection, if it has one in time */
+  /** Announces a set-up to the runtime. @returns the runtime's objection, if one comes in time */
   #announce(connection: HandledConnection): Promise<{ readonly code: number; readonly reason: string } | undefined> {
     const { bus, clock } = this.#components;
     return new Promise((resolve) => {
@@ -125,11 +126,11 @@ export class P2pHandlerStub implements StubInstance {
     });
   }
 
-  /** The newest live connection with a runtime is the one that stays. */
+  /** Closes older connections with the same runtime, after a pause. */
   #replaceOlder(newest: HandledConnection): void {
     const older = [...this.#connections.values()].filter((other) => other !== newest && other.remote === newest.remote && other.wasLive);
     if (older.length === 0) return;
-    // The requester closes the one that it replaces when nothing is under way on it any more.
+    // The requester closes the older one itself when no message is in flight on it.
     const timer = this.#components.clock.setTimeout(() => {
       this.#timers.delete(timer);
       for (const connection of older) void connection.close('replaced by a newer connection');
@@ -137,7 +138,7 @@ export class P2pHandlerStub implements StubInstance {
     this.#timers.add(timer);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect` or `/probe` of the connection in `body.value`, `update` `/ice`. The rest is the syncher's. */
+  /** Handles requests of the own runtime: `execute` `/disconnect` or `/probe` of the connection in `body.value`, `update` `/ice`. Others are the syncher's. */
   #command(message: Message): void {
     this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
     const { bus } = this.#components;

@@ -4,6 +4,7 @@ import {
 } from '../../protocol/index.js';
 import { answerUnsent, commandOf, healthFields, iceServersIn, patienceOf, reportTo, type ConnectionEnd, type LiveDetails, type Log, type Report } from '../p2p/index.js';
 import { Attempt } from './attempt.js';
+import { currentOf, nextGenerations, nextOf, stageOf, type Generations, type GenerationsEvent } from './generations.js';
 
 export interface RequesterComponents {
   readonly bus: StubBus;
@@ -17,32 +18,27 @@ export interface RequesterInit extends StubConfig {
   readonly url: Address;
   readonly remote: Address;
   readonly handler: Address;
-  /** Of the first set-up. @default 1 */
+  /** Generation of the first set-up. @default 1 */
   readonly generation?: number;
   /** @default 15_000 */
   readonly setupMs?: number;
 }
 
-/** How many messages wait for a connection that is being set up or replaced. */
+/** Most messages that may wait for a connection that is being set up or replaced. */
 const MAX_HELD = 1000;
 
 type Settle = (end: ConnectionEnd | 'live') => void;
 
+/** The stub that asks one other runtime for a connection, carries messages over it, and replaces it by newer generations. */
 export class P2pRequesterStub implements StubInstance {
   readonly #components: RequesterComponents;
   readonly #init: RequesterInit;
   readonly #report: Report;
   #generation: number;
   #iceServers: readonly IceServer[];
-  /** The connection that carries. */
-  #current: Attempt | undefined;
-  /** The one that is being set up, beside the current one or instead of it. */
-  #next: Attempt | undefined;
-  /** Settles when messages can go over the new connection. */
-  #switching: Promise<void> | undefined;
+  #state: Generations = { kind: 'down', stage: 'created', draining: undefined };
+  /** Messages that wait for a connection. */
   #held: Message[] = [];
-  #wasLive = false;
-  #inProgress = false;
   #closing: Promise<void> | undefined;
 
   constructor(components: RequesterComponents, init: RequesterInit) {
@@ -71,7 +67,14 @@ export class P2pRequesterStub implements StubInstance {
     return { resource: this.#init.remote, connection: this.#init.url };
   }
 
-  /** Starts a set-up, eagerly first. @param tell is told once: when it is live, or how it ended instead */
+  /** Makes every change of state. @returns the state before */
+  #step(event: GenerationsEvent): Generations {
+    const before = this.#state;
+    this.#state = nextGenerations(before, event);
+    return before;
+  }
+
+  /** Starts a set-up, eagerly first. @param tell is called once: when it is live, or with its end */
   #attempt(tell: Settle, eager = true): void {
     let told = false;
     const settle: Settle = (end) => {
@@ -91,9 +94,9 @@ export class P2pRequesterStub implements StubInstance {
         this.#live(attempt, details);
         settle('live');
       },
-      onHealth: (report) => { if (attempt === this.#current) this.#report('live', { ...this.#fields, ...healthFields(report) }); },
+      onHealth: (report) => { if (attempt === currentOf(this.#state)) this.#report('live', { ...this.#fields, ...healthFields(report) }); },
       onEnd: (end) => {
-        if (end.failed && attempt === this.#next && attempt.wasTooEager && this.#closing === undefined) {
+        if (end.failed && attempt === nextOf(this.#state) && attempt.wasTooEager && this.#closing === undefined) {
           this.#components.log('info', `set up once more, less eagerly: ${end.reason}`);
           this.#attempt(settle, false);
           return;
@@ -103,58 +106,55 @@ export class P2pRequesterStub implements StubInstance {
       },
       onUnsent: (message, reason) => { this.#unsent(message, reason); },
     });
-    this.#next = attempt;
+    this.#step({ kind: 'attempted', attempt });
     void attempt.start();
   }
 
   #invited(invitation: Invitation): void {
     if (!isWithin(invitation.source, this.#init.remote)) invitation.refuse(403, 'not the runtime that was asked');
-    else if (this.#next?.take(invitation) !== true) invitation.refuse(409, 'no set-up waits for that');
-    else if (this.#next !== undefined) this.#progress({ answered: true });
+    else if (nextOf(this.#state)?.take(invitation) !== true) invitation.refuse(409, 'no set-up waits for that');
+    else if (nextOf(this.#state) !== undefined) this.#progress({ answered: true });
   }
 
   #live(attempt: Attempt, details: LiveDetails): void {
     this.#progress();
-    this.#wasLive = true;
-    this.#next = undefined;
-    const replaced = this.#current;
-    this.#current = attempt;
+    const replaced = currentOf(this.#step({ kind: 'live', attempt }));
     this.#report('live', { ...this.#fields, details });
-    if (replaced === undefined) this.#release();
-    else if (replaced.isSuspect) {
-      // Nothing arrives over it: what was sent there goes again, and needn't be waited for.
-      void replaced.close('replaced by a newer connection');
+    // A suspect connection delivers nothing: its messages are sent again and needn't be waited for.
+    if (replaced !== undefined && !replaced.isSuspect) this.#drain(replaced);
+    else {
+      void replaced?.close('replaced by a newer connection');
       this.#release();
-    } else {
-      // What is under way on the old connection arrives before anything goes over the new one.
-      this.#switching = replaced.close('replaced by a newer connection').then(() => {
-        this.#switching = undefined;
-        this.#release();
-      });
     }
+  }
+
+  /** Closes a replaced connection. Messages in flight on it arrive before any goes over the new one. */
+  #drain(replaced: Attempt): void {
+    const draining = Promise.all([this.#state.draining, replaced.close('replaced by a newer connection')]).then(() => {
+      this.#step({ kind: 'drained', draining });
+      this.#release();
+    });
+    this.#step({ kind: 'draining', draining });
   }
 
   #ended(attempt: Attempt, { failed, orderly, reason }: ConnectionEnd): void {
-    if (this.#next === attempt) this.#next = undefined;
-    else if (this.#current === attempt) this.#current = undefined;
-    else return;
-    if (this.#current !== undefined) {
+    const before = this.#step({ kind: 'ended', attempt });
+    if (this.#state === before) return;
+    if (this.#state.kind === 'live') {
       this.#components.log('info', `generation not replaced: ${reason}`);
       return;
     }
-    if (this.#next === undefined) for (const message of this.#held.splice(0)) this.#unsent(message, reason);
-    // A connection that was live once and could not be re-established is what it was: disconnected.
+    if (this.#state.kind === 'down') for (const message of this.#held.splice(0)) this.#unsent(message, reason);
+    // A connection that was live before and can't be set up again is reported as disconnected, not as failed.
     const { refusedWith } = attempt;
-    this.#report(failed && !this.#wasLive ? 'failed' : 'disconnected', { ...this.#fields, description: reason, details: { orderly, ...(refusedWith === undefined ? {} : { refusedWith }) } });
+    this.#report(failed && stageOf(this.#state) !== 'live' ? 'failed' : 'disconnected', { ...this.#fields, description: reason, details: { orderly, ...(refusedWith === undefined ? {} : { refusedWith }) } });
   }
 
-  /**
-   * The first set-up is under way. Told once, and in any case before `live`: that the object has been made may be heard
-   * later; told again with what is known besides.
-   */
+  /** Reports the first set-up as in progress: once, always before `live`, and again for each new detail. */
   #progress(details?: Readonly<Record<string, unknown>>): void {
-    if (this.#wasLive || (this.#inProgress && details === undefined)) return;
-    this.#inProgress = true;
+    const stage = stageOf(this.#state);
+    if (stage === 'live' || (stage === 'in-progress' && details === undefined)) return;
+    this.#step({ kind: 'reported', stage: 'in-progress' });
     this.#report('in-progress', { ...this.#fields, ...(details === undefined ? {} : { details }) });
   }
 
@@ -163,17 +163,18 @@ export class P2pRequesterStub implements StubInstance {
   }
 
   #carry(message: Message): Backpressure {
-    if (this.#switching !== undefined || (this.#current === undefined && this.#next !== undefined)) {
+    const state = this.#state;
+    if (state.draining !== undefined || state.kind === 'settingUp') {
       if (this.#held.length >= MAX_HELD) this.#unsent(message, 'too many messages wait for the connection');
       else this.#held.push(message);
-      return this.#switching;
+      return state.draining;
     }
-    if (this.#current === undefined) {
+    if (state.kind === 'down') {
       this.#unsent(message, 'there is no P2P connection');
       return undefined;
     }
     try {
-      return this.#current.send(message);
+      return state.current.send(message);
     } catch (thrown) {
       this.#unsent(message, asProtoflyError(thrown).message);
       return undefined;
@@ -185,10 +186,10 @@ export class P2pRequesterStub implements StubInstance {
   }
 
   async #disconnect(reason: string): Promise<void> {
-    await Promise.all([this.#next?.close(reason), this.#current?.close(reason)]);
+    await Promise.all([nextOf(this.#state)?.close(reason), currentOf(this.#state)?.close(reason)]);
   }
 
-  /** What the runtime asks of the stub: `execute` `/disconnect`, `/reconnect` for a new generation, or `/probe` for a sign of life; `update` `/ice`. The rest is the syncher's. */
+  /** Handles requests of the own runtime: `execute` `/disconnect`, `/reconnect` for a new generation, or `/probe` for a sign of life; `update` `/ice`. Others are the syncher's. */
   #command(message: Message): void {
     this.#iceServers = iceServersIn(message, this.#init.runtimeURL) ?? this.#iceServers;
     const { bus } = this.#components;
@@ -198,19 +199,19 @@ export class P2pRequesterStub implements StubInstance {
     if (resource === '/disconnect') void this.#disconnect('closed by this runtime').then(() => bus.postMessage(respond(command, 200)));
     else if (resource === '/reconnect') this.#reconnect(command);
     else if (resource === '/probe') {
-      this.#current?.probe(patienceOf(value));
+      currentOf(this.#state)?.probe(patienceOf(value));
       void bus.postMessage(respond(command, 200));
     } else void bus.postMessage(refuse(command, new ProtoflyError('E_MESSAGE', 'this stub understands execute /disconnect, /reconnect and /probe only')));
   }
 
   #reconnect(request: Request): void {
     const { bus } = this.#components;
-    if (this.#next !== undefined || this.#closing !== undefined) {
+    if (nextOf(this.#state) !== undefined || this.#closing !== undefined) {
       void bus.postMessage(refuse(request, new ProtoflyError('E_CONFLICT', this.#closing === undefined ? 'a set-up is under way' : 'the stub is closing')));
       return;
     }
-    this.#inProgress = false;
-    if (!this.#wasLive) this.#report('created', this.#fields);
+    this.#step({ kind: 'reported', stage: 'created' });
+    if (stageOf(this.#state) !== 'live') this.#report('created', this.#fields);
     this.#attempt((end) => {
       void bus.postMessage(end === 'live' ? respond(request, 200) : refuse(request, new ProtoflyError('E_UNREACHABLE', end.reason)));
     });

@@ -7,11 +7,11 @@ export interface InboxComponents {
   readonly deliver: (message: Message) => Backpressure;
   readonly log: Log;
   readonly stats: FramingStats;
-  /** Credit is due. Called repeatedly until `takeDue`. */
+  /** Credit is due. Called again with each message until it is taken. */
   readonly onCredit: () => void;
 }
 
-/** Texts that came together. */
+/** Messages that came in one piece. */
 interface Parcel {
   readonly text: string;
   readonly window: number;
@@ -25,8 +25,8 @@ interface Stream {
 }
 
 /**
- * The receive queue of a channel. Joins chunks, hands messages to the runtime one after the other as fast as it
- * takes them, and counts the credit for consumed messages. It holds at most both credits and one frame.
+ * Messages that have come: joins chunks, delivers messages to the runtime in order, as fast as it takes them, and counts
+ * the credit to give back. It holds at most the two credits and one frame.
  */
 export class ChannelReceiveQueue {
   readonly #components: InboxComponents;
@@ -66,14 +66,15 @@ export class ChannelReceiveQueue {
     }
   }
 
-  /** Returns the credit to give back now, and resets it. */
-  takeDue(): { readonly window: number; readonly bulk: number } {
+  /** Returns the credit to give back now; nothing while that is little. */
+  takeDue(): { readonly window: number; readonly bulk: number } | undefined {
+    if (!this.#isCreditDue) return undefined;
     const due = { window: this.#dueWindow, bulk: this.#dueBulk };
     this.#dueWindow = this.#dueBulk = 0;
     return due;
   }
 
-  /** Drops incomplete messages. @returns a promise that resolves when complete ones have been delivered */
+  /** Drops incomplete messages. @returns a promise that resolves when the complete ones have been delivered */
   stop(): Promise<void> {
     this.#streams.clear();
     return this.#busy ? new Promise((resolve) => { this.#onEmpty = resolve; }) : Promise.resolve();
@@ -116,7 +117,7 @@ export class ChannelReceiveQueue {
     this.#onEmpty?.();
   }
 
-  /** Continues when the runtime takes more. */
+  /** Continues a parcel when the runtime takes more. */
   async #slowly(parcel: Parcel, { at, backpressure }: { at: number; backpressure: Promise<void> }): Promise<void> {
     await backpressure;
     for (let rest = this.#open(parcel, at); rest !== undefined; rest = this.#open(parcel, rest.at)) await rest.backpressure;
@@ -124,7 +125,7 @@ export class ChannelReceiveQueue {
     this.#pump();
   }
 
-  /** Delivers the messages of a parcel from index `from` on. @returns the next index and the promise, under backpressure */
+  /** Delivers the messages of a parcel. @returns under backpressure, the position to continue at and the promise to wait for */
   #open(parcel: Parcel, from: number): { at: number; backpressure: Promise<void> } | undefined {
     const { text } = parcel;
     for (let at = from; at < text.length;) {
@@ -157,6 +158,10 @@ export class ChannelReceiveQueue {
     this.#bulkInUse -= bulk;
     this.#dueWindow += window;
     this.#dueBulk += bulk;
-    if (this.#dueWindow >= WINDOW / 4 || this.#dueBulk > 0) this.#components.onCredit();
+    if (this.#isCreditDue) this.#components.onCredit();
+  }
+
+  get #isCreditDue(): boolean {
+    return this.#dueWindow >= WINDOW / 4 || this.#dueBulk > 0;
   }
 }

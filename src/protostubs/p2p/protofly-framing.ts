@@ -1,24 +1,25 @@
-import { ProtoflyError, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
+import { ProtoflyError, type Message, type Backpressure } from '../../protocol/index.js';
+import { FramePump } from './frame-pump.js';
 import type { Framing, FramingComponents, FramingStats, Stopped } from './framing.js';
+import { Goodbye, isComplete, nextLife, type Life, type LifeEvent } from './goodbye.js';
 import { HealthMonitor, type HealthMonitorInit } from './health.js';
 import { ChannelReceiveQueue } from './inbox.js';
 import { ChannelSendQueue } from './outbox.js';
 import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
 
-/** Whoever takes messages says something at least this often, in milliseconds: who sends many sees that they arrive. */
+/** A side that takes messages sends something at least this often, in milliseconds, so that the sender knows they arrive. */
 const SIGN_MS = 450;
-/** No question has this nonce. */
+/** Nonce of a pong that answers no ping. */
 const SIGN = 0;
-/** How long the side that said goodbye first has to close the channel. */
+/** Time for the side that said goodbye first to close the channel, in milliseconds. */
 const GOODBYE_MS = 1000;
 
-/**
- * `open` → `closing` (we said FIN, or are about to) or `leaving` (the other side did) → `finished` (both have
- * everything) → `stopped`.
- */
-type State = 'open' | 'closing' | 'leaving' | 'finished' | 'stopped';
+/** When this side last sent a frame. `owing`: messages have come since. */
+type Speech =
+  | { readonly kind: 'even'; readonly spokeAt: number }
+  | { readonly kind: 'owing'; readonly spokeAt: number };
 
-/** The framing `protofly/1`; records.ts has its format. */
+/** The framing `protofly/1`. records.ts has its format, goodbye.ts its end. */
 export class ProtoflyFraming implements Framing {
   readonly stats: FramingStats = { sent: 0, received: 0, rejected: 0 };
   readonly #components: FramingComponents;
@@ -26,39 +27,27 @@ export class ProtoflyFraming implements Framing {
   readonly #outbox: ChannelSendQueue;
   readonly #inbox: ChannelReceiveQueue;
   readonly #writer: FrameWriter;
+  readonly #pump: FramePump;
+  /** Nonces to answer. */
   readonly #pongs: number[] = [];
-  #state: State = 'open';
-  #blocked = false;
-  #flushing = false;
-  #scheduled = false;
-  #creditDue = false;
+  /** Nonce to ask with. */
   #ping: number | undefined;
-  /** Messages have come and nothing has been said since. */
-  #owesSign = false;
-  #finSent = false;
-  /** The other side said FIN while we were closing. */
-  #acknowledge = false;
-  #ended = false;
-  #goodbye: Timer | undefined;
-  #lastSent: number;
-  #finishing: { readonly promise: Promise<boolean>; readonly settle: (complete: boolean) => void } | undefined;
+  #life: Life = { kind: 'open' };
+  #speech: Speech;
 
   constructor(components: FramingComponents, init: HealthMonitorInit = {}) {
+    const { clock, log, maxFrame, deliver } = components;
     this.#components = components;
-    this.#outbox = new ChannelSendQueue(components.maxFrame);
-    this.#writer = new FrameWriter(components.maxFrame);
-    this.#inbox = new ChannelReceiveQueue({
-      deliver: components.deliver,
-      log: components.log,
-      stats: this.stats,
-      onCredit: () => { this.#creditDue = true; this.#schedule(); },
-    });
-    this.#lastSent = components.clock.now();
+    this.#outbox = new ChannelSendQueue(maxFrame);
+    this.#writer = new FrameWriter(maxFrame);
+    this.#pump = new FramePump({ next: () => this.#next(), send: (frame) => this.#sendFrame(frame), log });
+    this.#inbox = new ChannelReceiveQueue({ deliver, log, stats: this.stats, onCredit: () => { this.#pump.schedule(); } });
+    this.#speech = { kind: 'even', spokeAt: clock.now() };
     this.#health = new HealthMonitor({
-      clock: components.clock,
+      clock,
       ask: (nonce) => {
         this.#ping = nonce;
-        this.#schedule();
+        this.#pump.schedule();
       },
       onTick: () => { this.#sign(); },
       onReport: components.onHealth,
@@ -67,17 +56,16 @@ export class ProtoflyFraming implements Framing {
   }
 
   send(message: Message): Backpressure {
-    if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
+    if (this.#life.kind !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
     const backpressure = this.#outbox.add(message);
     this.stats.sent += 1;
     this.#health.used();
-    // What is sent in one go travels in one frame.
-    this.#schedule();
+    this.#pump.schedule();
     return backpressure;
   }
 
   receive(frame: string | Uint8Array): void {
-    if (this.#state === 'stopped') return;
+    if (this.#isOver) return;
     this.#health.heard();
     try {
       if (typeof frame === 'string') throw new FramingViolation('a text frame');
@@ -91,116 +79,101 @@ export class ProtoflyFraming implements Framing {
   drained(): void {
     // The channel empties only as far as the other side acknowledges.
     this.#health.heard();
-    this.#blocked = false;
-    this.#flush();
+    this.#pump.drained();
   }
 
   probe(patienceMs: number): void {
-    if (this.#state !== 'stopped') this.#health.probe(patienceMs);
+    if (!this.#isOver) this.#health.probe(patienceMs);
   }
 
   finish(lingerMs: number): Promise<boolean> {
-    if (this.#finishing !== undefined) return this.#finishing.promise;
-    if (this.#state === 'stopped') return Promise.resolve(false);
-    let settle: (complete: boolean) => void = () => undefined;
-    const promise = new Promise<boolean>((resolve) => {
-      const timer = this.#components.clock.setTimeout(() => { resolve(false); }, lingerMs);
-      settle = (complete) => { timer.cancel(); resolve(complete); };
-    });
-    this.#finishing = { promise, settle };
-    if (this.#state === 'finished') settle(true);
-    else if (this.#state === 'open') {
-      this.#state = 'closing';
-      this.#flush();
-    }
-    return promise;
+    const life = this.#life;
+    if ('goodbye' in life && life.goodbye !== undefined) return life.goodbye.promise;
+    if (this.#isOver) return Promise.resolve(false);
+    const goodbye = new Goodbye(this.#components.clock, lingerMs);
+    this.#step({ kind: 'finish', goodbye });
+    return goodbye.promise;
   }
 
   stop(): Stopped {
-    const complete = this.#state === 'finished';
-    this.#state = 'stopped';
-    this.#health.stop();
-    this.#goodbye?.cancel();
-    this.#finishing?.settle(complete);
+    this.#step({ kind: 'stop' });
     return { unsent: this.#outbox.clear(), delivered: this.#inbox.stop() };
   }
 
+  /** True once the framing has ended or was stopped: nothing is sent or taken any more. */
+  get #isOver(): boolean {
+    return this.#life.kind === 'ended' || this.#life.kind === 'stopped';
+  }
+
+  /** Makes every change of state, and what follows from it. */
+  #step(event: LifeEvent): void {
+    const before = this.#life;
+    const life = nextLife(before, event);
+    if (life === before) return;
+    this.#life = life;
+    switch (life.kind) {
+      case 'open':
+        break;
+      case 'closing':
+        if (event.kind === 'finish') this.#pump.flush();
+        break;
+      case 'leaving':
+        if (event.kind === 'fin-came') this.#components.onLeaving('closed by the other side');
+        break;
+      case 'finished':
+        if (event.kind !== 'fin-ack-written') life.goodbye?.settle(true);
+        break;
+      case 'ended':
+      case 'stopped':
+        this.#health.stop();
+        if (before.kind === 'finished') before.timer?.cancel();
+        life.goodbye?.settle(isComplete(before));
+    }
+  }
+
   #take(record: FrameRecord): void {
-    if (this.#state === 'stopped') return;
+    if (this.#isOver) return;
     switch (record.kind) {
       case 'messages':
       case 'begin':
       case 'chunk':
-        this.#owesSign = true;
+        if (this.#speech.kind === 'even') this.#speech = { kind: 'owing', spokeAt: this.#speech.spokeAt };
         this.#health.used();
         this.#inbox.take(record);
         return;
       case 'credit':
         if (!this.#outbox.credit(record.window, record.bulk)) throw new FramingViolation('credit for what was never sent');
-        this.#schedule();
+        this.#pump.schedule();
         return;
       case 'ping':
         if (this.#pongs.length >= 16) throw new FramingViolation('pings without end');
         this.#pongs.push(record.nonce);
-        this.#schedule();
+        this.#pump.schedule();
         return;
       case 'pong':
         this.#health.answered(record.nonce);
         return;
       case 'fin':
-        // Both may say it at once; then each answers the other's as well.
-        if (this.#state === 'closing') this.#acknowledge = true;
-        if (this.#state === 'open') {
-          this.#state = 'leaving';
-          this.#components.onLeaving('closed by the other side');
-        }
-        this.#flush();
+        this.#step({ kind: 'fin-came' });
+        this.#pump.flush();
         return;
       case 'fin-ack':
-        if (this.#state !== 'closing' || !this.#finSent) throw new FramingViolation('FIN-ACK without FIN');
-        this.#state = 'finished';
-        this.#finishing?.settle(true);
+        if (this.#life.kind !== 'closing' || this.#life.fin !== 'said') throw new FramingViolation('FIN-ACK without FIN');
+        this.#step({ kind: 'fin-ack-came' });
     }
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.#blocked || this.#flushing) return;
-    this.#scheduled = true;
-    queueMicrotask(() => {
-      this.#scheduled = false;
-      this.#flush();
-    });
+  #sendFrame(frame: Uint8Array): boolean {
+    this.#speech = { kind: 'even', spokeAt: this.#components.clock.now() };
+    return this.#components.sendFrame(frame);
   }
 
-  /** Sends frames until nothing is left to send or the channel is full. */
-  #flush(): void {
-    if (this.#flushing || this.#blocked || this.#state === 'stopped') return;
-    this.#flushing = true;
-    try {
-      for (let frame = this.#next(); frame !== undefined; frame = this.#next()) {
-        this.#lastSent = this.#components.clock.now();
-        this.#owesSign = false;
-        if (!this.#components.sendFrame(frame)) {
-          this.#blocked = true;
-          break;
-        }
-      }
-    } catch (thrown) {
-      // The channel is gone; whoever owns it is told of that by the channel.
-      this.#blocked = true;
-      this.#components.log('debug', `a frame was not sent: ${String(thrown)}`);
-    } finally {
-      this.#flushing = false;
-    }
-  }
-
+  /** Writes the next frame: credit, pongs and pings first, then messages, then the goodbye. */
   #next(): Uint8Array | undefined {
+    if (this.#isOver) return undefined;
     const writer = this.#writer;
-    if (this.#creditDue) {
-      this.#creditDue = false;
-      const { window, bulk } = this.#inbox.takeDue();
-      if (window + bulk > 0) writer.credit(window, bulk);
-    }
+    const due = this.#inbox.takeDue();
+    if (due !== undefined) writer.credit(due.window, due.bulk);
     for (const nonce of this.#pongs.splice(0)) writer.pingOrPong('pong', nonce);
     if (this.#ping !== undefined) {
       writer.pingOrPong('ping', this.#ping);
@@ -208,35 +181,37 @@ export class ProtoflyFraming implements Framing {
     }
     const control = writer.take();
     if (control !== undefined) return control;
-    if (!this.#outbox.isEmpty) {
-      this.#outbox.write(writer);
-      return writer.take();
-    }
-    if (this.#state === 'closing' && !this.#finSent) {
-      this.#finSent = true;
-      writer.fin(false);
-    } else if (this.#state === 'closing' && this.#acknowledge) {
-      this.#acknowledge = false;
-      writer.fin(true);
-    } else if (this.#state === 'leaving') {
-      this.#state = 'finished';
-      writer.fin(true);
-      // The other side closes the channel when it has this; closing it here would lose it.
-      this.#goodbye = this.#components.clock.setTimeout(() => { this.#end('closed by the other side'); }, GOODBYE_MS);
-    }
+    if (this.#outbox.isEmpty) this.#sayGoodbye(this.#life);
+    else this.#outbox.write(writer);
     return writer.take();
   }
 
-  /** Whoever is told a lot and has nothing to say shows that it listens. */
+  #sayGoodbye(life: Life): void {
+    if (life.kind === 'closing' && life.fin === 'due') {
+      this.#writer.fin(false);
+      this.#step({ kind: 'fin-written' });
+    } else if (life.kind === 'closing' && life.answer === 'due') {
+      this.#writer.fin(true);
+      this.#step({ kind: 'fin-ack-written', timer: undefined });
+    } else if (life.kind === 'leaving') {
+      this.#writer.fin(true);
+      // The other side closes the channel when it has this; closing it here would lose it.
+      const timer = this.#components.clock.setTimeout(() => { this.#end('closed by the other side'); }, GOODBYE_MS);
+      this.#step({ kind: 'fin-ack-written', timer });
+    }
+  }
+
+  /** Sends a pong if messages have come and nothing was sent for a while. */
   #sign(): void {
-    if (!this.#owesSign || this.#pongs.length > 0 || this.#components.clock.now() - this.#lastSent < SIGN_MS) return;
+    const { kind, spokeAt } = this.#speech;
+    if (kind === 'even' || this.#pongs.length > 0 || this.#components.clock.now() - spokeAt < SIGN_MS) return;
     this.#pongs.push(SIGN);
-    this.#schedule();
+    this.#pump.schedule();
   }
 
   #end(reason: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#isOver) return;
+    this.#step({ kind: 'end' });
     this.#components.onEnd(reason);
   }
 }

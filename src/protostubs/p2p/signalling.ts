@@ -18,23 +18,26 @@ export interface SignallingInit {
   readonly generation: number;
   /** The stub that is invited to observe our object. */
   readonly peer: Address;
-  /** Called with later candidates of the other side. */
+  /** Called with candidates of the other side. */
   readonly onCandidates: (candidates: unknown) => void;
   /** Called when the other side has our answer. */
   readonly onAnswered?: () => void;
-  /** Called when the other side refused the connection with `code`, or ended its object. */
+  /** The other side has refused the connection with `code`, or ended its object. */
   readonly onRefused: (reason: string, code?: number) => void;
 }
 
-/** The two Connection objects of one set-up: we report ours and observe the other side's. */
+/** State of our object. What has to go into it waits until it is made. */
+type Own =
+  | { readonly kind: 'unpublished'; readonly candidates: readonly IceCandidate[]; readonly isAnswered: boolean }
+  | { readonly kind: 'published'; readonly reporter: DataReporter }
+  | { readonly kind: 'closed' };
+
+/** The two Connection objects of one set-up: ours, which we report, and the other side's, which we observe. */
 export class Signalling {
   readonly #components: SignallingComponents;
   readonly #init: SignallingInit;
-  #reporter: DataReporter | undefined;
+  #own: Own = { kind: 'unpublished', candidates: [], isAnswered: false };
   #observer: DataObserver | undefined;
-  #late: IceCandidate[] = [];
-  #answered = false;
-  #closed = false;
 
   constructor(components: SignallingComponents, init: SignallingInit) {
     this.#components = components;
@@ -56,33 +59,35 @@ export class Signalling {
     const reporter = await this.#components.syncher.create(connectionSchema(runtime), [peer], { ...value }, (_observer, code, description) => {
       if (code >= 300) this.#init.onRefused(`refused with ${String(code)}${description === undefined ? '' : `: ${description}`}`, code);
     });
-    if (this.#closed) {
+    const own = this.#own;
+    if (own.kind !== 'unpublished') {
       await reporter.delete();
       return;
     }
-    this.#reporter = reporter;
-    for (const candidate of this.#late.splice(0)) this.addLocal(candidate);
-    if (this.#answered) this.tellAnswered();
+    this.#own = { kind: 'published', reporter };
+    for (const candidate of own.candidates) this.addLocal(candidate);
+    if (own.isAnswered) this.tellAnswered();
   }
 
   /** Signals to the other side that we have its answer. */
   tellAnswered(): void {
-    this.#answered = true;
-    if (!this.#closed) this.#reporter?.update({ attribute: 'status', value: 'in-progress' });
+    const own = this.#own;
+    if (own.kind === 'published') own.reporter.update({ attribute: 'status', value: 'in-progress' });
+    else if (own.kind === 'unpublished') this.#own = { ...own, isAnswered: true };
   }
 
   /** Sends the other side a candidate that was found later. */
   addLocal(candidate: IceCandidate): void {
-    if (this.#closed) return;
-    if (this.#reporter === undefined) this.#late.push(candidate);
-    else this.#reporter.update({ attribute: 'iceCandidates', attributeType: 'array', operation: 'add', value: [candidate] });
+    const own = this.#own;
+    if (own.kind === 'unpublished') this.#own = { ...own, candidates: [...own.candidates, candidate] };
+    else if (own.kind === 'published') own.reporter.update({ attribute: 'iceCandidates', attributeType: 'array', operation: 'add', value: [candidate] });
   }
 
-  /** Observes the other side's object. If that fails, the set-up can still succeed; only late candidates are missed. */
+  /** Observes the other side's object. If that fails, the set-up can still succeed without late candidates. */
   async observe(invitation: Invitation): Promise<void> {
     try {
       const observer = await invitation.accept();
-      if (this.#closed) {
+      if (this.#isClosed) {
         observer.unsubscribe();
         return;
       }
@@ -92,7 +97,7 @@ export class Signalling {
         else if (attribute === 'status' && value !== 'created') this.#init.onAnswered?.();
       });
       observer.onDelete(() => {
-        if (!this.#closed) this.#init.onRefused('ended by the other side');
+        if (!this.#isClosed) this.#init.onRefused('ended by the other side');
       });
       this.#init.onCandidates(observer.data['iceCandidates']);
       if (observer.data['status'] !== 'created') this.#init.onAnswered?.();
@@ -103,11 +108,17 @@ export class Signalling {
 
   /** Ends both objects. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    const own = this.#own;
+    this.#own = { kind: 'closed' };
+    if (own.kind === 'closed') return;
     this.#observer?.unsubscribe();
-    this.#reporter?.delete().catch((thrown: unknown) => {
+    if (own.kind === 'unpublished') return;
+    own.reporter.delete().catch((thrown: unknown) => {
       this.#components.log('debug', `the Connection object was not deleted: ${asProtoflyError(thrown).message}`);
     });
+  }
+
+  get #isClosed(): boolean {
+    return this.#own.kind === 'closed';
   }
 }

@@ -1,181 +1,156 @@
 import type { MessageBus } from '../../bus/index.js';
-import { asProtoflyError, catalogueAddress, child, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type StubStatus } from '../../protocol/index.js';
-import { Backoff } from '../../kit/backoff.js';
-import type { Protostub, Protostubs, StatusEvent } from '../stubs/protostubs.js';
+import { asProtoflyError, catalogueAddress, child, type Address, type Clock, type Message, type Backpressure, type StubStatus } from '../../protocol/index.js';
 import { RetryUntilDone } from '../../kit/retry-until-done.js';
+import type { Protostub, Protostubs, StatusEvent, StubInit } from '../stubs/protostubs.js';
+import { StubSupervisor, type StubFailure } from '../stubs/stub-supervisor.js';
 
 export interface MessageNodeComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly stubs: Protostubs;
-  /** Whether the runtime is stopping: nothing is deployed any more. */
-  readonly isClosed: () => boolean;
   readonly admit: (node: MessageNode, message: Message, stub: Protostub) => Backpressure;
-  /** Tells the node what it has to know in a new session. @throws ProtoflyError as it refuses */
+  /** Tells the message node what a new session has to know. @throws ProtoflyError as it refuses */
   readonly renew: (node: MessageNode) => Promise<void>;
   readonly onStatus: (node: MessageNode, event: StatusEvent) => void;
-  /** Its stub has ended without having been told to by the runtime's stopping; it isn't deployed again for so many milliseconds. */
-  readonly onEnd: (node: MessageNode, lost: Protostub, pauseMs: number) => void;
+  /** The stub has been deployed. */
+  readonly onDeployed: (node: MessageNode) => void;
+  /** The stub can't be deployed, or was lost. */
+  readonly onFailure: (node: MessageNode) => void;
+  /** The stub ended unexpectedly; the next one is deployed after `pauseMs` at the earliest. */
+  readonly onLost: (node: MessageNode, lost: Protostub, pauseMs: number) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 export interface MessageNodeInit {
   readonly runtime: Address;
   readonly domain: string;
+  /** True keeps the stub deployed, false deploys it when it is wanted. */
+  readonly isKept: boolean;
 }
 
-/** Why the last deployment failed, or ended (`lost`), and until when it isn't tried again for somebody's message. */
-export interface NodeRefusal {
-  readonly error: ProtoflyError;
-  readonly until: number;
-  readonly lost: boolean;
+/** Facts about the stub that runs or is being deployed; a new deployment begins with new ones. */
+interface StubFacts {
+  /** True if the stub supports `/probe`. */
+  canProbe: boolean;
+  /** True if its domain has published another version since, and the stub has not been live yet. */
+  isOutdated: boolean;
 }
 
-const BACKOFF = { firstMs: 250, maxMs: 10_000 } as const;
-/** Messages wait for a stub that was lost when it is tried again within this, in milliseconds; otherwise they are refused. */
-const SOON_MS = 1000;
-/** A stub that ran for so long has not failed at what it does. */
-const STEADY_MS = 10_000;
-
-/** A message node as this runtime reaches it: by its domain's stub, which is deployed when it is wanted, with growing pauses while that fails. */
+/** A domain's message node as this runtime reaches it: through that domain's message-node stub. */
 export class MessageNode {
   readonly domain: string;
-  /** What its domain calls its message-node stub. */
+  /** Catalogue address of the stub. */
   readonly origin: Address;
-  /** Addresses that this runtime wants to receive for there, and for whom. */
+  /** Addresses for which this runtime wants messages from there, each with the address that asked for it. */
   readonly subscribed = new Map<Address, Address>();
-  /** Of what it has to know in a new session. */
+  /** Repeats what a new session has to know until the message node has taken it. */
   readonly renewal: RetryUntilDone;
   readonly #components: MessageNodeComponents;
   readonly #runtime: Address;
-  readonly #backoff = new Backoff(BACKOFF);
-  #stub: Protostub | undefined;
-  #deploying: Promise<Protostub> | undefined;
-  /** The deployment of a stub that was lost, after its pause. */
-  #soon: Promise<Protostub> | undefined;
-  #refusal: NodeRefusal | undefined;
-  /** Whether its stub says that it can be asked to look after its connection. */
-  #probes = false;
+  readonly #supervisor: StubSupervisor;
+  #facts: StubFacts = { canProbe: false, isOutdated: false };
   #wasLive = false;
-  /** Its domain has had another version since this stub was looked for, and it has not been live yet. */
-  #outdated = false;
 
-  constructor(components: MessageNodeComponents, { runtime, domain }: MessageNodeInit) {
+  constructor(components: MessageNodeComponents, { runtime, domain, isKept }: MessageNodeInit) {
+    const { clock, stubs, log } = components;
     this.#components = components;
     this.#runtime = runtime;
     this.domain = domain;
     this.origin = catalogueAddress(domain, 'protocolstub', 'default');
-    // Without a stub there is nothing to be told: the next one begins another session.
-    const renew = async (): Promise<void> => { if (this.#stub !== undefined) await components.renew(this); };
-    this.renewal = new RetryUntilDone({ clock: components.clock, log: components.log, renew }, { name: `the session at ${domain}` });
+    // Nobody can be told without a stub; the next stub begins a new session.
+    const renew = async (): Promise<void> => { if (this.stub !== undefined) await components.renew(this); };
+    this.renewal = new RetryUntilDone({ clock, log, renew }, { name: `the session at ${domain}` });
+    this.#supervisor = new StubSupervisor({
+      clock, stubs, log,
+      describe: () => this.#describe(),
+      onRunning: () => { components.onDeployed(this); },
+      onBackingOff: ({ error, pauseMs }) => {
+        log('warn', `no message-node stub of ${domain} for ${String(pauseMs)} ms: ${error.message}`);
+        components.onFailure(this);
+      },
+      onEnd: (stub, _reason, failure) => { if (failure !== undefined) components.onLost(this, stub, failure.pauseMs); },
+    }, { isKept, describeLoss: (reason) => `the protostub of ${domain} was lost: ${reason}` });
   }
 
-  /** While it is deployed. */
+  /** The stub, while it is deployed. */
   get stub(): Protostub | undefined {
-    return this.#stub;
+    return this.#supervisor.stub;
   }
 
-  get refusal(): NodeRefusal | undefined {
-    return this.#refusal;
+  /** The reason why there is no stub. */
+  get failure(): StubFailure | undefined {
+    return this.#supervisor.failure;
   }
 
-  /** Whether it was ever reached. */
+  /** True if the message node was reached before. */
   get wasLive(): boolean {
     return this.#wasLive;
   }
 
-  /** What failed may be tried again at once. */
-  forgive(): void {
-    this.#refusal = undefined;
+  /** Deploys the stub now, unless it runs. */
+  start(): void {
+    this.#supervisor.start();
   }
 
-  /** Its domain has another version of the stub: one that can't reach its node is replaced, now or when it says so; others run on. */
+  /** Returns the stub, deployed if need be. @throws ProtoflyError as `StubSupervisor.want` */
+  want(): Promise<Protostub> {
+    return this.#supervisor.want();
+  }
+
+  /** Forgets a failed deployment, so that the next one needn't wait. */
+  retry(): void {
+    this.#supervisor.retry();
+  }
+
+  /** The domain has published another version: a stub that can't reach its message node is replaced; others run on. */
   supersede(): void {
-    this.#refusal = undefined;
-    this.#outdated = this.#stub?.status !== 'live';
-    if (this.#stub !== undefined) this.#replaceStuck(this.#stub.status);
+    this.#facts.isOutdated = this.stub?.status !== 'live';
+    if (this.stub !== undefined) this.#replaceStuck(this.stub.status);
+    this.#supervisor.retry();
   }
 
-  /** Has its stub, if it can, make sure that its connection still leads to the node. */
+  /** Asks the stub to check its connection, if it supports that. */
   probe(): void {
     const { bus, log } = this.#components;
-    const stub = this.#stub;
-    if (stub === undefined || !this.#probes) return;
+    const { stub } = this;
+    if (stub === undefined || !this.#facts.canProbe) return;
     bus.ask({ type: 'execute', from: child(this.#runtime, 'registry'), to: stub.address, body: { resource: '/probe' } })
       .catch((thrown: unknown) => { log('debug', `${stub.address} was not probed: ${asProtoflyError(thrown).message}`); });
   }
 
-  /**
-   * @param patient a deployment that has just failed isn't tried again: its error is thrown. For a lost stub the promise waits, if not for long
-   * @throws ProtoflyError as `Protostubs.deploy`
-   */
-  deploy(patient = false): Promise<Protostub> {
-    const refusal = this.#refusal;
-    const { clock, isClosed } = this.#components;
-    if (isClosed()) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
-    const left = patient && refusal !== undefined ? refusal.until - clock.now() : 0;
-    if (refusal !== undefined && left > 0) {
-      if (!refusal.lost || left > SOON_MS) throw refusal.error;
-      this.#soon ??= new Promise<void>((resolve) => { clock.setTimeout(resolve, left); }).then(() => this.#stub ?? this.deploy()).finally(() => { this.#soon = undefined; });
-      return this.#soon;
-    }
-    this.#deploying ??= this.#deployNow().finally(() => { this.#deploying = undefined; });
-    return this.#deploying;
+  /** Deploys nothing any more. Idempotent. */
+  close(): void {
+    this.#supervisor.close();
+    this.renewal.close();
   }
 
-  async #deployNow(): Promise<Protostub> {
-    const { stubs, admit, onStatus } = this.#components;
-    this.#probes = this.#outdated = false;
-    try {
-      this.#stub = await stubs.deploy({
-        url: child(child(this.#runtime, 'protostub'), this.domain),
-        kind: 'msg-node',
-        domain: this.domain,
-        origin: this.origin,
-        config: { runtimeURL: this.#runtime, release: true },
-        admit: (message, stub) => admit(this, message, stub),
-        onStatus: (event) => {
-          if (event.details['probes'] === true) this.#probes = true;
-          onStatus(this, event);
-          this.#replaceStuck(event.status);
-        },
-        onEnd: (reason) => { this.#ended(reason); },
-      });
-      this.#refusal = undefined;
-      return this.#stub;
-    } catch (thrown) {
-      this.#refuse(asProtoflyError(thrown));
-      throw thrown;
-    }
+  #describe(): Omit<StubInit, 'onEnd'> {
+    const { admit, onStatus } = this.#components;
+    const facts: StubFacts = { canProbe: false, isOutdated: false };
+    this.#facts = facts;
+    return {
+      url: child(child(this.#runtime, 'protostub'), this.domain),
+      kind: 'msg-node',
+      domain: this.domain,
+      origin: this.origin,
+      config: { runtimeURL: this.#runtime, release: true },
+      admit: (message, stub) => admit(this, message, stub),
+      onStatus: (event) => {
+        if (event.details['probes'] === true) facts.canProbe = true;
+        onStatus(this, event);
+        this.#replaceStuck(event.status);
+      },
+    };
   }
 
   #replaceStuck(status: StubStatus): void {
     if (status === 'live') {
-      this.#outdated = false;
+      this.#facts.isOutdated = false;
       this.#wasLive = true;
     }
-    const stub = this.#stub;
-    if (!this.#outdated || stub === undefined || (status !== 'disconnected' && status !== 'failed')) return;
-    this.#outdated = false;
+    const { stub } = this;
+    if (!this.#facts.isOutdated || stub === undefined || (status !== 'disconnected' && status !== 'failed')) return;
+    this.#facts.isOutdated = false;
     void stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
-  }
-
-  /** @returns for how long */
-  #refuse(error: ProtoflyError, lost = false): number {
-    const { clock, log } = this.#components;
-    const pause = this.#backoff.failed();
-    this.#refusal = { error, until: clock.now() + pause, lost };
-    log('warn', `no message-node stub of ${this.domain} for ${String(pause)} ms: ${error.message}`);
-    return pause;
-  }
-
-  #ended(reason: string): void {
-    const { clock, isClosed, onEnd } = this.#components;
-    const lost = this.#stub;
-    this.#stub = undefined;
-    if (lost === undefined || isClosed()) return;
-    if (clock.now() - lost.deployedAt >= STEADY_MS) this.#backoff.reset();
-    const pause = this.#refuse(new ProtoflyError('E_UNREACHABLE', `the protostub of ${this.domain} was lost: ${reason}`), true);
-    onEnd(this, lost, pause);
   }
 }

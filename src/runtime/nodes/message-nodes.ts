@@ -2,7 +2,7 @@ import { LruMap } from '../../kit/lru-map.js';
 import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type Backpressure, type StubStatus, type Timer,
+  type Address, type Clock, type Message, type Backpressure, type StubStatus,
 } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
@@ -13,12 +13,12 @@ export interface MessageNodesComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly stubs: Protostubs;
-  /** Takes in a message that a stub was entitled to bring. */
+  /** Takes a message that a stub may bring. */
   readonly accept: (message: Message, origin: Origin) => Backpressure;
   readonly isOwn: (address: Address) => boolean;
-  /** Called for a new session, in which the node only knows this runtime's URL. Called again later if it rejects. */
+  /** A new session has begun, in which the node knows only the URL of this runtime. A rejection has it called again later. */
   readonly onSession: (domain: string) => Promise<void>;
-  /** Called when messages in flight over a carrier may be lost. */
+  /** Messages in flight over this carrier may be lost. */
   readonly onLost: (carrier: Carrier) => void;
   readonly onChange: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -30,12 +30,12 @@ export interface MessageNodesInit {
   readonly domain: string;
 }
 
-/** Maximum number of remembered senders that came in through another domain's node. */
+/** Most senders of other domains whose path back is remembered. */
 const MAX_VISITORS = 10_000;
 
 /**
- * The message nodes that this runtime uses, one per domain. Keeps the stub of the own domain deployed, allocates and
- * subscribes addresses, and renews subscriptions in a new session.
+ * The message nodes that this runtime uses, one a domain. Keeps the stub of the own domain deployed, gets addresses and
+ * subscriptions from the nodes, and repeats subscriptions in a new session.
  */
 export class MessageNodes {
   readonly #components: MessageNodesComponents;
@@ -45,7 +45,6 @@ export class MessageNodes {
   readonly #visitors = new LruMap<Address, MessageNode>(MAX_VISITORS);
   /** Lost stubs of the own domain, whose messages haven't been sent again yet. */
   readonly #lost: Protostub[] = [];
-  #again: Timer | undefined;
   #closed = false;
 
   constructor(components: MessageNodesComponents, init: MessageNodesInit) {
@@ -55,53 +54,33 @@ export class MessageNodes {
 
   /** State of the own domain's stub. */
   get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined; readonly refusal: ProtoflyError | undefined } {
-    const { stub, refusal } = this.#node(this.#init.domain);
+    const { stub, failure } = this.#node(this.#init.domain);
     return {
       stub: stub?.address,
-      status: stub?.status ?? (refusal === undefined ? 'disconnected' : 'failed'),
+      status: stub?.status ?? (failure === undefined ? 'disconnected' : 'failed'),
       url: stub?.loaded.config.url,
-      description: stub === undefined ? refusal?.error.message : stub.description,
-      refusal: stub === undefined ? refusal?.error : undefined,
+      description: stub === undefined ? failure?.error.message : stub.description,
+      refusal: stub === undefined ? failure?.error : undefined,
     };
   }
 
-  /** Deploys and connects the own domain's stub. Tries again, with pauses, until it succeeds. */
+  /** Deploys the own domain's stub and keeps it deployed. */
   start(): void {
-    const node = this.#node(this.#init.domain);
-    const { bus, onChange, onLost } = this.#components;
-    this.#again?.cancel();
-    if (this.#closed || node.stub !== undefined) return;
-    node.deploy().then(
-      () => {
-        for (const lost of this.#lost.splice(0)) onLost(lost);
-        void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(node.domain) });
-      },
-      () => {
-        onChange();
-        this.#startLater(node);
-      },
-    );
+    this.#node(this.#init.domain).start();
   }
 
-  /** Retries failed deployments at once, because something has changed. */
+  /** Something has changed: failed deployments may be tried again at once, and the own domain's is. */
   retry(): void {
-    for (const node of this.#nodes.values()) node.forgive();
+    for (const node of this.#nodes.values()) node.retry();
     this.start();
   }
 
-  /**
-   * Notes that a domain has another version of a stub. Replaces a stub that reaches no node or couldn't be deployed;
-   * others keep running.
-   */
+  /** A domain has published another version of a stub: a stub that reaches nobody is replaced; others run on. */
   renew(origin: Address): void {
-    for (const node of this.#nodes.values()) {
-      if (node.origin !== origin) continue;
-      node.supersede();
-      if (node.domain === this.#init.domain) this.start();
-    }
+    for (const node of this.#nodes.values()) if (node.origin === origin) node.supersede();
   }
 
-  /** Handles a change of this machine's network: probes all sessions and retries failed deployments at once. */
+  /** The network of this machine has changed: checks every session and ends all pauses. */
   networkChanged(): void {
     for (const node of this.#nodes.values()) node.probe();
     this.retry();
@@ -113,13 +92,10 @@ export class MessageNodes {
    */
   carrier(domain: string): Carrier | Promise<Carrier> {
     const node = this.#node(domain);
-    return node.stub ?? node.deploy(true);
+    return node.stub ?? node.want();
   }
 
-  /**
-   * Returns the carrier of a response: the node through which its receiver came in, or that of its domain.
-   * @throws ProtoflyError as `carrier`
-   */
+  /** The carrier of an answer: the message node through which its receiver's messages came. @throws ProtoflyError as `carrier` */
   wayBack(to: Address): Carrier | Promise<Carrier> {
     return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
   }
@@ -134,7 +110,7 @@ export class MessageNodes {
     return this.deployed(domain)?.isAway === true;
   }
 
-  /** True if the message node of a domain has been reached since the runtime started. */
+  /** True if the message node of a domain was reached since this runtime was started. */
   wasLive(domain: string): boolean {
     return this.#nodes.get(domain)?.wasLive ?? false;
   }
@@ -168,7 +144,7 @@ export class MessageNodes {
     }
   }
 
-  /** Tells the node of a domain everything again, because some of it may have got lost. */
+  /** Tells the node of a domain everything again, because something may not have arrived. */
   refresh(domain: string): void {
     if (!this.#closed) this.#node(domain).renewal.start();
   }
@@ -193,8 +169,7 @@ export class MessageNodes {
 
   close(): void {
     this.#closed = true;
-    this.#again?.cancel();
-    for (const { renewal } of this.#nodes.values()) renewal.close();
+    for (const node of this.#nodes.values()) node.close();
   }
 
   #node(domain: string): MessageNode {
@@ -202,12 +177,14 @@ export class MessageNodes {
     if (node === undefined) {
       node = new MessageNode({
         ...this.#components,
-        isClosed: () => this.#closed,
         admit: (from, message, stub) => this.#admit(from, message, stub),
         renew: (of) => this.#renew(of),
         onStatus: (of, event) => { this.#status(of, event); },
-        onEnd: (of, lost, pauseMs) => { this.#ended(of, lost, pauseMs); },
-      }, { runtime: this.#init.runtime, domain });
+        onDeployed: (of) => { if (this.#isKept(of)) this.#connect(of); },
+        onFailure: (of) => { if (this.#isKept(of)) this.#components.onChange(); },
+        onLost: (of, lost, pauseMs) => { this.#lostStub(of, lost, pauseMs); },
+      }, { runtime: this.#init.runtime, domain, isKept: domain === this.#init.domain });
+      if (this.#closed) node.close();
       this.#nodes.set(domain, node);
     }
     return node;
@@ -220,8 +197,8 @@ export class MessageNodes {
   }
 
   /**
-   * Checks the sender of a message that a stub brings. A stub may speak for its domain; the own domain's stub also for
-   * others. None may speak for this runtime.
+   * Takes a message from the stub's own domain. The message node of the own domain vouches for senders of other domains,
+   * too. No message node vouches for addresses of this runtime.
    */
   #admit(node: MessageNode, message: Message, stub: Protostub): Backpressure {
     const { from } = message;
@@ -260,21 +237,26 @@ export class MessageNodes {
     }
   }
 
-  #ended(node: MessageNode, lost: Protostub, pauseMs: number): void {
-    const { clock, onLost, onChange } = this.#components;
-    onChange();
-    if (node.domain === this.#init.domain) {
-      this.#lost.push(lost);
-      this.#startLater(node);
-    } else {
-      // Messages that still have to go there deploy the stub again.
-      clock.setTimeout(() => { onLost(lost); }, pauseMs);
-    }
+  #isKept({ domain }: MessageNode): boolean {
+    return domain === this.#init.domain;
   }
 
-  #startLater({ refusal }: MessageNode): void {
-    const { clock } = this.#components;
-    this.#again = clock.setTimeout(() => { this.start(); }, Math.max(1, (refusal?.until ?? 0) - clock.now()));
+  /** Sends again what earlier stubs may have lost, and has the new one connect. */
+  #connect({ domain }: MessageNode): void {
+    const { bus, onLost } = this.#components;
+    for (const lost of this.#lost.splice(0)) onLost(lost);
+    void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(domain) });
+  }
+
+  #lostStub(node: MessageNode, lost: Protostub, pauseMs: number): void {
+    const { clock, onLost, onChange } = this.#components;
+    if (this.#isKept(node)) {
+      this.#lost.push(lost);
+      return;
+    }
+    onChange();
+    // Messages in flight bring the stub back, if they still have to go there.
+    clock.setTimeout(() => { onLost(lost); }, pauseMs);
   }
 }
 

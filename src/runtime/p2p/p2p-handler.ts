@@ -1,12 +1,12 @@
 import type { Link } from '../../link/index.js';
-import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type Timer } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, isAddress, parseAddress, ProtoflyError, type Address, type Clock, type Message, type Backpressure } from '../../protocol/index.js';
 import type { StubCatalogue } from '../stubs/loader/index.js';
 import type { Ice } from '../ice/index.js';
-import { Backoff } from '../../kit/backoff.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
-import type { Protostub, Protostubs, StatusEvent } from '../stubs/protostubs.js';
+import type { Protostub, Protostubs, StatusEvent, StubInit } from '../stubs/protostubs.js';
+import { StubSupervisor, type StubFailure } from '../stubs/stub-supervisor.js';
 
-/** What the record of a hyperty says of P2P: where a set-up is answered, and by which stub it is asked for. */
+/** The P2P part of a hyperty's record: the handler that answers set-ups, and the catalogue address of the stub that asks for them. */
 export interface P2pOffer {
   readonly p2pHandler: Address;
   readonly p2pRequester: Address;
@@ -16,15 +16,15 @@ export interface P2pHandlerComponents {
   readonly clock: Clock;
   readonly stubs: Protostubs;
   readonly nodes: MessageNodes;
-  /** The servers for set-ups, as known now. */
+  /** The servers that the next set-ups use. */
   readonly ice: { readonly current: Ice };
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
   readonly admit: (message: Message, stub: Protostub) => Backpressure;
   readonly onStatus: (event: StatusEvent) => void;
   readonly onPort: (address: Address, port: Link<Message>) => void;
-  /** What others need for a set-up to here is known now, or another. */
+  /** The offer has changed. */
   readonly onOffer: () => void;
-  /** It has come, or couldn't. */
+  /** The stub has been deployed, or that failed. */
   readonly onChange: () => void;
   readonly onEnd: (reason: string) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -35,85 +35,79 @@ export interface P2pHandlerInit {
   readonly domain: string;
 }
 
-/** A stub that ran for so long has not failed at what it does, in milliseconds. */
-const STEADY_MS = 10_000;
-
 /** This runtime's P2P handler stub: the one that its domain's runtime descriptor names, kept deployed. */
 export class P2pHandler {
   readonly address: Address;
   readonly #components: P2pHandlerComponents;
   readonly #init: P2pHandlerInit;
-  readonly #backoff = new Backoff({ firstMs: 250, maxMs: 10_000 });
-  #stub: Protostub | undefined;
-  #deploying = false;
-  #again: Timer | undefined;
+  readonly #supervisor: StubSupervisor;
   #offer: P2pOffer | undefined;
-  #trouble: string | undefined;
-  #missing = false;
-  #closed = false;
 
   constructor(components: P2pHandlerComponents, init: P2pHandlerInit) {
+    const { clock, stubs, log } = components;
     this.#components = components;
     this.#init = init;
     this.address = child(child(init.runtime, 'p2phandler'), '1');
+    this.#supervisor = new StubSupervisor({
+      clock, stubs, log,
+      describe: () => this.#describe(),
+      onRunning: (stub) => { this.#running(stub); },
+      onBackingOff: (failure) => {
+        log('warn', `${describeFailure(failure)}; next try in ${String(failure.pauseMs)} ms`);
+        components.onChange();
+      },
+      onEnd: (_stub, reason) => { components.onEnd(reason); },
+    }, { isKept: true, describeLoss: (reason) => `the P2P handler stub ended: ${reason}` });
   }
 
-  /** While it runs. */
+  /** The stub, while it runs. */
   get stub(): Protostub | undefined {
-    return this.#stub;
+    return this.#supervisor.stub;
   }
 
-  /** Undefined while it isn't known. */
+  /** Undefined until the domain's runtime descriptor is known. */
   get offer(): P2pOffer | undefined {
     return this.#offer;
   }
 
-  /** Why it doesn't run. */
+  /** The reason why the stub doesn't run. */
   get trouble(): string | undefined {
-    return this.#stub === undefined ? this.#trouble : undefined;
+    const { stub, failure } = this.#supervisor;
+    return stub === undefined && failure !== undefined ? describeFailure(failure) : undefined;
   }
 
-  /** Whether the domain names no stubs for P2P: its runtimes do without. */
+  /** True if the domain names no stubs for P2P: its runtimes do without. */
   get isMissing(): boolean {
-    return this.#missing;
+    return this.#supervisor.failure?.error.code === 'E_NOT_FOUND';
   }
 
-  /** Deploys it and has its messages come here; tries again, with pauses, for as long as that fails. */
+  /** Deploys the stub now, unless it runs; then keeps it deployed. */
   start(): void {
-    this.#again?.cancel();
-    if (this.#closed || this.#deploying || this.#stub !== undefined) return;
-    this.#deploying = true;
-    this.#deploy().catch((thrown: unknown) => {
-      const { code, message } = asProtoflyError(thrown);
-      this.#missing = code === 'E_NOT_FOUND';
-      this.#startLater(`the P2P handler stub can't be deployed: ${message}`);
-    }).finally(() => { this.#deploying = false; });
+    this.#supervisor.start();
   }
 
-  /** Which stubs the domain takes for P2P, looked up if need be. @throws ProtoflyError as `StubCatalogue.describe` */
+  /** Returns the stubs that the domain uses for P2P, looked up if need be. @throws ProtoflyError as `StubCatalogue.describe` */
   async offered(): Promise<P2pOffer> {
-    if (this.#offer === undefined) await this.#describe();
+    if (this.#offer === undefined) await this.#lookUp();
     return this.#offer!;
   }
 
+  /** Deploys nothing any more. Idempotent. */
   close(): void {
-    this.#closed = true;
-    this.#again?.cancel();
+    this.#supervisor.close();
   }
 
-  async #deploy(): Promise<void> {
-    const { stubs, nodes, ice, admit, onStatus, onPort, onChange, log } = this.#components;
+  async #describe(): Promise<Omit<StubInit, 'onEnd'>> {
+    const { ice, admit, onStatus, onPort } = this.#components;
     const { runtime, domain } = this.#init;
-    const origin = await this.#describe();
-    const { current } = ice;
-    this.#stub = await stubs.deploy({
-      url: this.address, kind: 'p2p-handler', domain, origin,
-      config: { runtimeURL: runtime, ...current },
-      admit, onStatus, onPort,
-      onEnd: (reason) => { this.#ended(reason); },
-    });
-    if (JSON.stringify(ice.current) !== JSON.stringify(current)) this.#stub.configure(ice.current);
-    this.#missing = false;
+    const origin = await this.#lookUp();
+    return { url: this.address, kind: 'p2p-handler', domain, origin, config: { runtimeURL: runtime, ...ice.current }, admit, onStatus, onPort };
+  }
+
+  #running(stub: Protostub): void {
+    const { nodes, ice, onChange, log } = this.#components;
+    const { runtime, domain } = this.#init;
+    if (JSON.stringify(stub.init.config) !== JSON.stringify({ runtimeURL: runtime, ...ice.current })) stub.configure(ice.current);
     onChange();
     nodes.subscribe([this.address], this.address).catch((thrown: unknown) => {
       log('warn', `the path of ${this.address} is not set: ${asProtoflyError(thrown).message}`);
@@ -121,8 +115,8 @@ export class P2pHandler {
     });
   }
 
-  /** @returns the stub that the domain takes for a handler. @throws ProtoflyError `E_DESCRIPTOR` */
-  async #describe(): Promise<Address> {
+  /** Reads the domain's runtime descriptor. @returns catalogue address of the handler stub. @throws ProtoflyError `E_DESCRIPTOR` */
+  async #lookUp(): Promise<Address> {
     const origin = catalogueAddress(this.#init.domain, 'runtime', 'default');
     const { p2pHandlerStub, p2pRequesterStub } = await this.#components.catalogue.describe(origin);
     if (!isAddress(p2pHandlerStub) || !isAddress(p2pRequesterStub)) throw new ProtoflyError('E_DESCRIPTOR', `${origin} names no stubs for P2P`);
@@ -133,23 +127,6 @@ export class P2pHandler {
     }
     return parseAddress(p2pHandlerStub);
   }
-
-  #ended(reason: string): void {
-    const lost = this.#stub;
-    this.#stub = undefined;
-    if (!this.#closed) {
-      if (lost !== undefined && this.#components.clock.now() - lost.deployedAt >= STEADY_MS) this.#backoff.reset();
-      this.#startLater(`the P2P handler stub ended: ${reason}`);
-    }
-    this.#components.onEnd(reason);
-  }
-
-  #startLater(trouble: string): void {
-    const { log, clock, onChange } = this.#components;
-    const pause = this.#backoff.failed();
-    this.#trouble = trouble;
-    log('warn', `${trouble}; next try in ${String(pause)} ms`);
-    this.#again = clock.setTimeout(() => { this.start(); }, pause);
-    onChange();
-  }
 }
+
+const describeFailure = ({ isLoss, error: { message } }: StubFailure): string => (isLoss ? message : `the P2P handler stub can't be deployed: ${message}`);

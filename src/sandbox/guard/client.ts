@@ -90,6 +90,8 @@ export class SandboxClient implements Sandbox {
       if (channel.link === undefined) throw new ProtoflyError('E_DESCRIPTOR', `${stub.url} opened no channel`);
     } catch (thrown) {
       this.#stubs.delete(stub.url);
+      // The sandbox ends a stub whose channel is closed, also one that is ready too late.
+      void channel.link?.close('it was not ready in time');
       throw await this.#refusal(thrown);
     }
     const { link } = channel;

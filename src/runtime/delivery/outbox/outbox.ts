@@ -204,9 +204,9 @@ export class Outbox {
 
   /** Sends waiting messages as far as the window allows. */
   #pump(pair: OutboxFlow): void {
-    if (pair.pumping || this.#closed || pair.waiting.length === 0) return;
+    if (pair.isSending || this.#closed || pair.waiting.length === 0) return;
     if (pair.isPausing(this.#components.clock.now())) return;
-    pair.pumping = true;
+    pair.begin();
     void this.#pumpOn(pair).finally(() => {
       if (pair.rest()) this.#pump(pair);
     });

@@ -1,38 +1,40 @@
 import { expectationOf, isWithinRange, type Address, type FlowRange, type MessageId, type Backpressure, type Request } from '../../../protocol/index.js';
+import { Backoff } from '../../../kit/backoff.js';
+import { DrainSignal } from '../../../kit/drain-signal.js';
 import { sizeOf } from '../index.js';
 
-/** How long anything is kept, in seconds, and how long where nobody says: a week. */
+/** Longest time that a message is kept, in seconds, and the time if its sender names none: a week. */
 export const MAX_TTL = 7 * 24 * 3600;
 
-const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 60_000;
+/** Pauses between attempts while there is no route. */
+const BACKOFF = { firstMs: 1000, maxMs: 60_000 } as const;
 
-/** A domain counts a message's time from when it comes: so much later, in milliseconds, than it was sent at most. */
+/** Longest way of a message to a domain, in milliseconds. The domain counts the message's time from its arrival. */
 const LATE_MS = 60_000;
 
-/** Where the mail of one pair ends that the receiver's domain keeps. */
+/** The end of one flow's mail at the receiver's domain. */
 export interface LastMail {
-  /** The newest of it. */
+  /** Id of the newest message. */
   readonly id: MessageId;
   readonly epoch: string;
   readonly seq: number;
-  /** When the last of it to expire does, in steady time. */
+  /** Time when all of it has expired, in steady time. */
   readonly until: number;
 }
 
 /** One message of the outbox. */
 export interface OutboxEntry {
   readonly id: MessageId;
-  /** Whether its sender wants to hear of it. */
+  /** True if the sender wants to hear of it. */
   readonly asked: boolean;
-  /** Where it is in the store, once it is. */
+  /** Key in the store. */
   readonly key: string;
   readonly epoch: string;
   readonly seq: number;
   readonly bytes: number;
-  /** When it expires, in steady time. */
+  /** Time when it expires, in steady time. */
   readonly until: number;
-  /** Since when it has been in flight, in steady time; undefined while it waits. */
+  /** Time when it was sent, in steady time; undefined while it waits. */
   sentAt: number | undefined;
   state: 'here' | 'storing' | 'stored';
   /** Absent when it waits on disk. */
@@ -40,38 +42,40 @@ export interface OutboxEntry {
 }
 
 export interface OutboxFlowInit {
-  /** Names the flow of the messages that come next. */
+  /** Epoch of the messages that come next. */
   readonly epoch: string;
-  /** How many may be in flight at a time. */
+  /** Most messages in flight at a time. */
   readonly maxInFlight: number;
 }
+
+/** State of sending. `pauseUntil` is in steady time; `isWoken`: something has changed since the attempt began. */
+type Sending =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'sending'; readonly isWoken: boolean; readonly pauseUntil: number }
+  | { readonly kind: 'pausing'; readonly pauseUntil: number };
+
+const NO_PAUSE = Number.NEGATIVE_INFINITY;
 
 /** The stored messages of one sender to one receiver, in order: first those in flight, then those that wait behind them. */
 export class OutboxFlow {
   readonly waiting: OutboxEntry[] = [];
   /** Messages in flight by number. All of them are of one epoch. */
   readonly #inFlight = new Map<number, OutboxEntry>();
-  /** Sending is being tried. */
-  pumping = false;
-  /** How many messages are on disk, or on their way there. */
+  /** Messages on disk, or on their way there. */
   kept = 0;
   bytes = 0;
   /** Until the mail at the receiver's domain has been taken, later messages also go through that domain, or they would overtake it. */
   atDomain: LastMail | undefined;
-  /** While it is being written that the domain keeps mail: settles when a sender may hear of that. */
+  /** Set while mail at the domain is being noted on disk; settles when a sender may hear of that mail. */
   noting: Promise<void> | undefined;
-  /** When a message was last here, in steady time. */
+  /** Time when a message was last here, in steady time. */
   usedAt: number;
 
   readonly #init: OutboxFlowInit;
   #nextSeq = 1;
-  /** Something has changed while sending was being tried. */
-  #woken = false;
-  /** Earliest time of the next try in steady time; `wake()` clears it. */
-  #notBefore = Number.NEGATIVE_INFINITY;
-  #failures = 0;
-  #relief: Promise<void> | undefined;
-  #relieve: () => void = () => undefined;
+  readonly #backoff = new Backoff(BACKOFF);
+  readonly #room = new DrainSignal();
+  #sending: Sending = { kind: 'idle' };
 
   constructor(readonly from: Address, readonly to: Address, init: OutboxFlowInit, now: number) {
     this.#init = init;
@@ -107,7 +111,7 @@ export class OutboxFlow {
     return [...this.#inFlight.values()].filter((entry) => isWithinRange(range, entry));
   }
 
-  /** The next number for a message. @param key where it goes in the store, should it have to */
+  /** Returns an entry with the next number. @param key of the message in the store, if it has to go there */
   number(message: Request, key: string, now: number): OutboxEntry {
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, MAX_TTL) : MAX_TTL;
@@ -133,7 +137,7 @@ export class OutboxFlow {
     this.waiting.unshift(entry);
   }
 
-  /** Takes an entry from wherever it is. @returns whether it was here */
+  /** Removes an entry. @returns true if it was here */
   remove(entry: OutboxEntry, now: number): boolean {
     this.usedAt = now;
     if (this.#isInFlight(entry)) return this.#inFlight.delete(entry.seq);
@@ -142,29 +146,29 @@ export class OutboxFlow {
     return at >= 0;
   }
 
-  /** Whether there is room for one more in flight. A flow follows another only when that has been settled. */
+  /** True if one more may be in flight. A new epoch waits until no message of the last is in flight. */
   maySend({ epoch }: OutboxEntry): boolean {
     if (this.#inFlight.size >= this.#init.maxInFlight) return false;
     return this.oldest === undefined || this.oldest.epoch === epoch;
   }
 
-  /** Whether mail of this pair may still wait at the receiver's domain. */
+  /** True if mail of this flow may still wait at the receiver's domain. */
   hasMail(now: number): boolean {
     return this.atDomain !== undefined && this.atDomain.until > now;
   }
 
-  /** Whether a message comes after all mail at the domain. A flow follows another when that has been settled. */
+  /** True if a message comes after all mail at the domain. */
   isBehindMail({ epoch, seq }: Pick<OutboxEntry, 'epoch' | 'seq'>): boolean {
     return this.atDomain === undefined || epoch !== this.atDomain.epoch || seq > this.atDomain.seq;
   }
 
-  /** Where the mail at the domain ends when that keeps one more message. */
+  /** Returns the end of the mail once the domain keeps this message, too. */
   withMail(entry: OutboxEntry): LastMail {
     const { id, epoch, seq } = this.atDomain === undefined || this.isBehindMail(entry) ? entry : this.atDomain;
     return { id, epoch, seq, until: Math.max(entry.until + LATE_MS, this.atDomain?.until ?? 0) };
   }
 
-  /** What its sender is to hear waits until something is on disk. */
+  /** Has `noting` wait for a write to disk. */
   note(written: Promise<void>): void {
     const noting = Promise.all([this.noting, written]).then(() => {
       if (this.noting === noting) this.noting = undefined;
@@ -172,42 +176,49 @@ export class OutboxFlow {
     this.noting = noting;
   }
 
-  isPausing(now: number): boolean {
-    return this.#notBefore > now;
+  /** True while an attempt to send goes on. */
+  get isSending(): boolean {
+    return this.#sending.kind === 'sending';
   }
 
-  /** There was no route: waits before the next try, longer each time. */
+  isPausing(now: number): boolean {
+    return this.#sending.kind !== 'idle' && this.#sending.pauseUntil > now;
+  }
+
+  /** Begins an attempt to send. */
+  begin(): void {
+    this.#sending = { kind: 'sending', isWoken: false, pauseUntil: NO_PAUSE };
+  }
+
+  /** There was no route: the next attempt comes after a pause, longer each time. */
   pause(now: number): void {
-    this.#notBefore = now + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures, 10));
-    this.#failures += 1;
+    const pauseUntil = now + this.#backoff.failed();
+    this.#sending = this.#sending.kind === 'sending' ? { ...this.#sending, pauseUntil } : { kind: 'pausing', pauseUntil };
   }
 
   /** There was a route. */
   went(): void {
-    this.#failures = 0;
+    this.#backoff.reset();
   }
 
-  /** Something has changed: a route may be looked for at once. */
+  /** Something has changed: the next attempt may come at once. */
   wake(): void {
-    this.#notBefore = Number.NEGATIVE_INFINITY;
-    this.#failures = 0;
-    this.#woken = this.pumping;
+    this.#backoff.reset();
+    this.#sending = this.isSending ? { kind: 'sending', isWoken: true, pauseUntil: NO_PAUSE } : { kind: 'idle' };
   }
 
-  /** Ends a try. @returns whether something has changed meanwhile, so that the next may come at once */
+  /** Ends an attempt. @returns true if something has changed meanwhile and the next attempt may come at once */
   rest(): boolean {
-    this.pumping = false;
-    if (!this.#woken) return false;
-    this.#woken = false;
-    this.#notBefore = Number.NEGATIVE_INFINITY;
-    return true;
+    const sending = this.#sending;
+    if (sending.kind !== 'sending') return false;
+    this.#sending = sending.isWoken || sending.pauseUntil === NO_PAUSE ? { kind: 'idle' } : { kind: 'pausing', pauseUntil: sending.pauseUntil };
+    return sending.isWoken;
   }
 
-  /** Settles when its sender may go on; undefined when it may now. */
+  /** A promise that settles when the sender may go on; undefined if it may now. */
   get backpressure(): Backpressure {
     if (this.#inMemory < this.#init.maxInFlight * 2) return undefined;
-    this.#relief ??= new Promise((resolve) => { this.#relieve = resolve; });
-    return this.#relief;
+    return this.#room.wait();
   }
 
   /** Lets the sender go on if there is room. */
@@ -217,15 +228,14 @@ export class OutboxFlow {
 
   /** Lets the sender go on in any case. */
   release(): void {
-    this.#relieve();
-    this.#relief = undefined;
+    this.#room.release();
   }
 
   #isInFlight(entry: OutboxEntry): boolean {
     return this.#inFlight.get(entry.seq) === entry;
   }
 
-  /** How many are in memory only. */
+  /** Messages that are in memory only. */
   get #inMemory(): number {
     return this.size - this.kept;
   }
