@@ -22,7 +22,7 @@ const LONGEST_SOCKET_PATH = 100;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** @throws ProtoflyError `E_USAGE` */
-export const checkName = (what: string, name: string): string => {
+const checkName = (what: string, name: string): string => {
   if (NAME.test(name)) return name;
   throw new ProtoflyError('E_USAGE', `not a ${what}: ${JSON.stringify(name.slice(0, 80))}`, { hint: 'a name has up to 128 letters, digits, dots, dashes and underscores' });
 };

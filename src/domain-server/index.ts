@@ -5,9 +5,9 @@
  * it knows runtimes only by their sessions. All durable state is in the given store, which its owner opens and closes.
  */
 export { DomainServer, type DomainServerComponents, type DomainServerInit } from './server.js';
-export { adminAddress } from './operate/admin.js';
-export { commonEntries, readStubs, type CatalogueEntry } from './catalogue/builtin.js';
+;
+export {   type CatalogueEntry } from './catalogue/builtin.js';
 export type { Published } from './catalogue/catalogue.js';
-export { PROTOCOLS, type Protocol } from './edge/protocols.js';
+export {  type Protocol } from './edge/protocols.js';
 export { fileKeeper, type KeyKeeper, type Rotated } from './publisher/index.js';
-export { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
+export {  type NodeLimits } from './shard/message-node/limits.js';

@@ -17,8 +17,8 @@ export type Change = Omit<DataChange, 'version'>;
 /** Maximum size of an object: roughly the length of its JSON, in UTF-16 code units. */
 export const MAX_OBJECT_SIZE = 1024 * 1024;
 /** Maximum nesting depth of an object, and maximum number of path segments. Well below a message's limit. */
-export const MAX_OBJECT_DEPTH = 64;
-export const MAX_PATH_LENGTH = 1024;
+const MAX_OBJECT_DEPTH = 64;
+const MAX_PATH_LENGTH = 1024;
 
 const BRACKETS = 2;
 const SEPARATOR = 1;

@@ -8,7 +8,7 @@ export interface PublisherKey extends PublicKey {
 }
 
 /** The only algorithm: Ed25519. */
-export const ALGORITHM = 'EdDSA';
+const ALGORITHM = 'EdDSA';
 const ENDORSEMENT = 'protofly-endorsement';
 
 export const generatePublisherKey = async (): Promise<PublisherKey> => {

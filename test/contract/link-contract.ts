@@ -92,7 +92,7 @@ const nested = (depth: number, brackets: [string, string]): string => brackets[0
 const good = (over: Record<string, unknown>): string => JSON.stringify({ id: 1, type: 'create', from: FROM, to: TO, ...over });
 
 /** Frames that are no messages. */
-export const HOSTILE: readonly string[] = [
+const HOSTILE: readonly string[] = [
   'not JSON', '{', '{"id":1,"type":"create"', '[]', 'null', '42', '"text"', '{}',
   good({ id: null }), good({ id: {} }), good({ id: '' }), good({ id: 'x'.repeat(1_000_000) }), good({ id: '\ud800' }),
   good({ type: 'destroy' }), good({ type: 7 }), good({ type: '__proto__' }), good({ type: 'response' }), good({ type: 'response', body: { code: 'x' } }),

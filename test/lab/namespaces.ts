@@ -11,7 +11,7 @@ const OWNED = new RegExp(`^${PREFIX}(\\d+)-`);
 export class LabMissing extends Error {}
 
 /** Runs a program to its end. @throws Error with its stderr */
-export const run = (command: string, args: readonly string[], input?: string): Promise<string> =>
+const run = (command: string, args: readonly string[], input?: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const child = execFile(command, args, { timeout: 20_000, maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);

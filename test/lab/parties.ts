@@ -150,7 +150,7 @@ export class Parties {
 }
 
 /** Resolves with a child's output and exit code when it has ended. */
-export const ended = (child: ChildProcess): Promise<Ran> =>
+const ended = (child: ChildProcess): Promise<Ran> =>
   new Promise((done, reject) => {
     let [stdout, stderr] = ['', ''];
     child.stdin?.end();

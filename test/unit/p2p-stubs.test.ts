@@ -119,7 +119,7 @@ t.test('a new generation replaces the connection without loss or reordering', as
   void a.give(command('/reconnect'));
   await answer;
   t.same(answersOf(a), [409], 'one set-up at a time');
-  // What is sent over the old connection stays on its way while the new one opens.
+  // Messages over the old connection stay in flight while the new one opens.
   await a.watch.until(() => answersOf(a).length === 2, 'the new generation');
   engine.held = [];
   for (let n = 10; n < 20; n += 1) void a.give(note(n));

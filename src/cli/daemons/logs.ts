@@ -21,7 +21,7 @@ const entryOf = (line: string): Entry => {
 };
 
 /** Formats a log line for a person. */
-export const logLine = (line: string): string => {
+const logLine = (line: string): string => {
   const entry = entryOf(line);
   if (entry['level'] === undefined) return printable(line);
   const { level, time, msg } = entry;

@@ -20,7 +20,7 @@ const formatTime = (seconds: number): string => {
 };
 
 /** Returns one line about a transfer. @param rate bytes per second */
-export const progressLine = (name: string, done: number, total: number | undefined, rate: number): string => {
+const progressLine = (name: string, done: number, total: number | undefined, rate: number): string => {
   const shown = printable(name.length > 30 ? `${name.slice(0, 29)}…` : name);
   const speed = rate > 0 ? `  ${formatBytes(rate)}/s` : '';
   if (total === undefined) return `${shown}  ${formatBytes(done)}${speed}`;

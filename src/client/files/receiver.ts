@@ -55,7 +55,7 @@ export class FileReceiver {
   readonly #clock: Clock;
   readonly #init: FileReceiverInit;
   readonly #transfers = new Map<string, Transfer>();
-  /** What became of those that are over. */
+  /** Outcomes of ended transfers. */
   readonly #past = new LruMap<string, SavedFile | ProtoflyError>(MAX_PAST);
   #offers: Promise<void> = Promise.resolve();
   #closed = false;

@@ -17,7 +17,7 @@ const DESCRIPTOR = '.descriptor.json';
  * Reads the built stubs: `<name>.descriptor.json`, each with `<name>.js` beside it.
  * @throws ProtoflyError `E_DESCRIPTOR` for an unreadable folder or invalid files
  */
-export const readStubs = (folder: string): CatalogueEntry[] => {
+const readStubs = (folder: string): CatalogueEntry[] => {
   const read = (name: string): CatalogueEntry => {
     const descriptor = parseDescriptor(JSON.parse(readFileSync(join(folder, `${name}${DESCRIPTOR}`), 'utf8')));
     const sourceCode = readFileSync(join(folder, `${name}.js`), 'utf8');

@@ -7,7 +7,7 @@ import { contentHash, sourceBytes } from '../../security/index.js';
  * Maximum size of a descriptor as JSON without its code, in bytes. Its signature repeats it, and both must fit into
  * the limit of runtimes.
  */
-export const MAX_DESCRIPTOR_BYTES = 24 * 1024;
+const MAX_DESCRIPTOR_BYTES = 24 * 1024;
 
 /** An unchecked entry, as sent by its publisher. */
 export interface Publication {

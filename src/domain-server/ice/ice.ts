@@ -11,7 +11,7 @@ export interface IceOfferInit {
   readonly ttlS?: number;
 }
 
-export const DEFAULT_TTL_S = 3600;
+const DEFAULT_TTL_S = 3600;
 
 /** The ICE servers that a domain offers for connections. */
 export class IceOffer {

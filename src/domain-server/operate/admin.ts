@@ -25,7 +25,7 @@ export interface AdminInit {
  * Returns the address of the admin function on the domain server's local socket.
  * @see docs/control.md, "The domain server's socket"
  */
-export const adminAddress = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
+const adminAddress = (domain: string): Address => `domain://msg-node.${domain}/admin` as Address;
 
 /**
  * Listens on a local socket for the operator of this server.

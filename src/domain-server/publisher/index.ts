@@ -5,4 +5,4 @@
 export type { KeyKeeper } from './key-keeper.js';
 export { fileKeeper } from './file-keeper.js';
 export { storeKeeper } from './store-keeper.js';
-export { checkOverlap, MAX_KEYS, OVERLAP_MS, Publisher, type ListedKey, type Rotated } from './publisher.js';
+export { checkOverlap,  OVERLAP_MS, Publisher, type ListedKey, type Rotated } from './publisher.js';

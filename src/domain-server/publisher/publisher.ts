@@ -7,7 +7,7 @@ import {
 import type { KeyKeeper } from './key-keeper.js';
 
 /** Maximum number of keys stored and listed, including the current one. */
-export const MAX_KEYS = 8;
+const MAX_KEYS = 8;
 /** Time during which the previous key stays valid after a rotation, in milliseconds. */
 export const OVERLAP_MS = 30 * 24 * 3600 * 1000;
 const MAX_OVERLAP_MS = 3650 * 24 * 3600 * 1000;

@@ -6,7 +6,7 @@ import type { Codec, Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
 
 /** The link's file descriptor in the child. stdout and stderr stay free for accidental output. */
-export const LINK_FD = 3;
+const LINK_FD = 3;
 /** The `stdio` option for `spawn` that creates the link's pipe. */
 export const LINK_STDIO = ['ignore', 'pipe', 'pipe', 'pipe'] as const;
 

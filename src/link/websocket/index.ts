@@ -3,4 +3,4 @@
  * keep them alive. This folder opens no connections and knows no sessions: a link's owner decides who may
  * speak.
  */
-export { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS, websocketFrameLink, websocketLink, type WebsocketInit } from './websocket-link.js';
+export { KEEP_ALIVE_MS, WEBSOCKET_OPTIONS,  websocketLink, type WebsocketInit } from './websocket-link.js';

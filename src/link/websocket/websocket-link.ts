@@ -142,7 +142,7 @@ class WebsocketTransport implements FrameTransport {
 export const websocketLink = (ws: WebSocket, init: WebsocketInit = {}): Link<Message> => websocketFrameLink(ws, messageCodec, init);
 
 /** The same for items of another type. */
-export const websocketFrameLink = <T>(ws: WebSocket, codec: Codec<T>, init: WebsocketInit = {}): Link<T> => {
+const websocketFrameLink = <T>(ws: WebSocket, codec: Codec<T>, init: WebsocketInit = {}): Link<T> => {
   if (ws.readyState !== ws.OPEN) throw new ProtoflyError('E_USAGE', 'the WebSocket isn\'t open');
   return new FrameLink({ transport: (events) => new WebsocketTransport(ws, events, init), codec }, { name: 'websocket', ...init });
 };

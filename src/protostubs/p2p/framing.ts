@@ -61,8 +61,8 @@ export interface Framing {
 }
 
 /** Accepted bytes above which backpressure begins, and at which it ends. */
-export const HIGH_WATER = 256 * 1024;
-export const LOW_WATER = 64 * 1024;
+const HIGH_WATER = 256 * 1024;
+const LOW_WATER = 64 * 1024;
 /** Maximum of queued bytes, for a sender that ignores backpressure. */
 export const MAX_QUEUED = 64 * 1024 * 1024;
 

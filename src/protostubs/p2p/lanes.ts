@@ -10,7 +10,7 @@
  */
 
 /** Number of lanes. Defining a lane again replaces its middle. */
-export const MAX_LANES = 256;
+const MAX_LANES = 256;
 /** Maximum length of a middle, in UTF-16 code units: two addresses of the maximum length, and the text around them. */
 const MAX_MIDDLE = 8192;
 /** Maximum growth of a text by the definition of a lane, in UTF-16 code units. */

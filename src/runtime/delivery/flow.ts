@@ -19,17 +19,17 @@ export class Flow {
   readonly from: Address;
   readonly to: Address;
   readonly window = new Window<InFlight>();
-  /** Carriers that were lost while what is outstanding is being sent another way. */
+  /** Carriers that were lost while messages in flight were being sent again. */
   readonly lost = new Set<Carrier>();
-  /** While what is outstanding is being sent another way: settles when new messages may follow. */
+  /** Set while messages in flight are being sent again. Resolves when new messages may follow. */
   moving: Promise<void> | undefined;
-  /** What leaves together at the end of this turn. */
+  /** Messages that leave together at the end of this turn of the event loop. */
   batch: GatheredBatch | undefined;
-  /** While the carrier of the last batch takes no more. */
+  /** Backpressure of the carrier of the last batch. */
   backpressure: Promise<void> | undefined;
-  /** What is in flight isn't sent again over this carrier, where there is another: it brought no receipt. Until one comes. */
+  /** A carrier that brought no receipt. Until a receipt comes, messages go again over another carrier where there is one. */
   avoid: Carrier | undefined;
-  /** Something couldn't be sent: what was last in its way. */
+  /** The last error for which a message could not be sent. */
   trouble: ProtoflyError | undefined;
   resentAt: number;
   resends = 0;
@@ -53,7 +53,7 @@ export class Flow {
     return this.#epoch;
   }
 
-  /** When the last receipt for what was oldest came, or when something became outstanding after a time without. */
+  /** Time of the last receipt for the oldest message, or when the window stopped being empty. */
   get progress(): number {
     return this.#progress;
   }
@@ -75,9 +75,9 @@ export class Flow {
     return entry;
   }
 
-  /** Its receipt has come. */
+  /** Notes a receipt. */
   acknowledge(entry: InFlight): void {
-    // Receipts come in order: where one is missing, those after it are no progress.
+    // Receipts come in order: behind a missing one, later ones are no progress.
     if (this.window.oldest?.seq === entry.seq) {
       this.#progress = this.#clock.now();
       this.resends = 0;
@@ -86,18 +86,18 @@ export class Flow {
     this.drop(entry);
   }
 
-  /** It is outstanding no longer, and that says nothing of the others. */
+  /** Takes a message out of the window, without a conclusion about others. */
   drop({ seq }: InFlight): void {
     this.window.delete(seq);
     if (this.#waiting.length > 0 && this.window.bytes < this.#maxBytes / 2) this.release();
   }
 
-  /** A promise while the window is full, until half of it is free again. */
+  /** A promise while the window is full. It resolves when half of the window is free. */
   get room(): Backpressure {
     return this.window.bytes < this.#maxBytes ? undefined : new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The carrier of what is sent takes no more until then. */
+  /** Notes the backpressure of the carrier. */
   press(backpressure: Backpressure): void {
     if (backpressure === undefined) return;
     this.backpressure = backpressure;
@@ -106,37 +106,37 @@ export class Flow {
     });
   }
 
-  /** The carrier of a message brings no receipt for it: another is tried. */
+  /** Notes that the carrier of a message brings no receipt for it, so that another carrier is tried. */
   doubt(entry: InFlight): void {
     if (entry.carrier === undefined) return;
     this.avoid = entry.doubted = entry.carrier;
   }
 
-  /** What carries a new message that was to go over `carrier`: while that one is avoided, what carries those before it. */
+  /** Returns the carrier of a new message. While `carrier` is avoided, that is the carrier of the oldest message in flight. */
   insteadOf(carrier: Carrier, { body }: Message): Carrier {
     if (carrier !== this.avoid || body?.p2p === false || body?.p2p === 'require') return carrier;
     return this.window.oldest?.carrier ?? carrier;
   }
 
-  /** Nobody is stalled any longer. */
+  /** Lets all waiting senders go on. */
   release(): void {
     for (const go of this.#waiting.splice(0)) go();
   }
 
-  /** One message, or several that follow each other, as they travel. */
+  /** Returns messages with consecutive numbers as they travel: one, or a batch. */
   marked(entries: readonly [InFlight, ...InFlight[]]): Message {
     const [{ seq, ack }] = entries;
     const mark = { epoch: this.#epoch, seq, base: this.window.oldest?.seq ?? seq };
     return entries.length === 1 ? withFlow(this.#aged(entries[0]), mark, ack) : batchOf(entries.map((entry) => entry.message as Request), mark, ack);
   }
 
-  /** A message with what is left of its time: a domain that keeps it begins to count when it comes. */
+  /** Returns a message with the rest of its `ttl`: a domain counts from when the message comes. */
   #aged({ message, until }: InFlight): Message {
     if (until === undefined) return message;
     return { ...message, body: bodyWith(message.body, { ttl: Math.max(0, until - this.#clock.now()) / 1000 }) } as Message;
   }
 
-  /** Whether anything outstanding was given to that carrier last. */
+  /** True if a message in flight was last given to that carrier. */
   wentOver(carrier: Carrier): boolean {
     return this.window.find((entry) => entry.carrier === carrier) !== undefined;
   }

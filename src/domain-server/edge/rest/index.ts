@@ -4,5 +4,5 @@
  * session is a link like any other. It routes nothing, knows tokens only by their hash, and opens no port: the domain
  * server passes the requests on.
  */
-export { REST_LIMITS, type RestLimits } from './limits.js';
+export {  type RestLimits } from './limits.js';
 export { isForRest, Rest, type RestComponents, type RestInit } from './rest.js';

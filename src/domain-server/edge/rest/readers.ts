@@ -9,7 +9,7 @@ import type { RestLimits } from './limits.js';
 import type { Numbered, Outstanding, Reader } from './outbox.js';
 import { nextOwing, type AckDeadline } from './owing.js';
 
-export const CURSOR = 'protofly-cursor';
+const CURSOR = 'protofly-cursor';
 
 export interface ReaderComponents {
   readonly response: ServerResponse;

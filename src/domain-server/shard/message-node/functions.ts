@@ -24,7 +24,7 @@ const SCHEME = /^[a-z][a-z0-9+.-]{0,63}$/;
 const MAX_KEY = 2048;
 
 /** Parses a field that holds one address or a list of addresses. */
-export const addressesIn = (value: unknown): Address[] => {
+const addressesIn = (value: unknown): Address[] => {
   if (value === undefined || value === null) return [];
   return (Array.isArray(value) ? value : [value]).map((item: unknown) => parseAddress(item));
 };

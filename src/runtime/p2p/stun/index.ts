@@ -5,4 +5,4 @@
  */
 export { probeNetwork, type Mapping, type NetworkReport, type ProbeComponents, type ServerReport } from './probe.js';
 export { StunSocket, type StunAnswer } from './socket.js';
-export { decodeStun, encodeStun, type StunMessage } from './packet.js';
+export { decodeStun,  type StunMessage } from './packet.js';

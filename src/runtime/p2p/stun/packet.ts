@@ -6,7 +6,7 @@ const COOKIE = 0x2112a442;
 const HEADER = 20;
 const INTEGRITY = 24;
 
-export const METHOD = { binding: 0x001, allocate: 0x003, refresh: 0x004 } as const;
+const METHOD = { binding: 0x001, allocate: 0x003, refresh: 0x004 } as const;
 export type Method = keyof typeof METHOD;
 
 const ATTRIBUTE = {

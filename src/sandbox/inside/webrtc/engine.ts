@@ -33,7 +33,7 @@ export interface NativeWebRtcEngine extends WebRtcEngine {
 }
 
 /** Converts servers to the library's form. The library uses UDP only. */
-export const nativeServers = (servers: readonly IceServer[]): (string | NativeIceServer)[] =>
+const nativeServers = (servers: readonly IceServer[]): (string | NativeIceServer)[] =>
   iceEndpoints(servers).map(({ kind, host, port, username, credential }) => kind === 'turn' && username !== undefined && credential !== undefined
     ? { hostname: host, port, username, password: credential, relayType: 'TurnUdp' }
     : `stun:${host.includes(':') ? `[${host}]` : host}:${String(port)}`);
