@@ -4,8 +4,8 @@ import {
   asProtoflyError, expectationOf, parseAddress, ProtoflyError, refuse, respond, systemClock,
   type Address, type Message, type Request, type Response,
 } from '../protocol/index.js';
-import { PendingResponses } from './answers.js';
-import type { ProgramSendQueue } from './outlet.js';
+import { PendingResponses } from './pending-responses.js';
+import type { ProgramSendQueue } from './send-queue.js';
 import { receiptOf, type Receipt } from './receipt.js';
 import { untilEnd } from './until-end.js';
 

@@ -5,7 +5,7 @@ import { Runtime as RuntimeView } from '../client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
-import { ProgramSendQueue } from './outlet.js';
+import { ProgramSendQueue } from './send-queue.js';
 import { untilEnd } from './until-end.js';
 
 export type { Criteria };

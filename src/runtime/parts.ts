@@ -85,7 +85,7 @@ export interface Parts {
   readonly records: Records;
   readonly syncManager: SyncManager;
   readonly clients: ConnectedPrograms;
-  readonly entrance: Ingress;
+  readonly ingress: Ingress;
 }
 
 /** The parts' view of their runtime. */
@@ -152,8 +152,8 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
   const nodes: MessageNodes = new MessageNodes({
     bus, clock, stubs, log,
-    accept: (message, origin) => entrance.accept(message, origin),
-    isOwn: (address) => entrance.isOwn(address),
+    accept: (message, origin) => ingress.accept(message, origin),
+    isOwn: (address) => ingress.isOwn(address),
     onSession: (name) => host.onSession(name),
     onLost: lost,
     onChange: () => { host.onChange(); },
@@ -183,13 +183,13 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
       return record?.runtime;
     },
-    isOwn: (address) => entrance.isOwn(address),
-    accept: (message, origin) => entrance.accept(message, origin),
+    isOwn: (address) => ingress.isOwn(address),
+    accept: (message, origin) => ingress.accept(message, origin),
     onLost: lost,
     onHandler: () => { host.onChange(); },
     onOffer: () => { if (nodes.status.status === 'live') host.onOffer(); },
   }, { runtime, domain, enabled: settings.p2p ?? true });
-  const entrance: Ingress = new Ingress({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
+  const ingress: Ingress = new Ingress({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
   const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
   connections.onChange(({ now }) => {
     if (now !== 'live') return;
@@ -216,7 +216,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     },
   }, { runtime, domain, isOutside: isForeign, log });
   const clients = new ConnectedPrograms({ bus, hyperties, log }, { runtime, domain, user, window });
-  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, entrance };
+  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
   addServices(parts, components, { runtime, domain });
   return parts;
 };

@@ -72,7 +72,7 @@ export class Runtime {
 
   /** Returns the status as docs/control.md describes it. */
   status(): Record<string, unknown> {
-    const { nodes, connections, hyperties, bus, outgoing, clients, outbox, entrance } = this.#parts;
+    const { nodes, connections, hyperties, bus, outgoing, clients, outbox, ingress } = this.#parts;
     const handler = connections.handler;
     const enabled = connections.handlerAddress !== undefined;
     const { refusal, ...messageNode } = nodes.status;
@@ -89,7 +89,7 @@ export class Runtime {
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
       ...(this.#networkChange === undefined ? {} : { network: this.#networkChange }),
-      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: entrance.rejected + clients.rejected + connections.refused },
+      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: ingress.rejected + clients.rejected + connections.refused },
     };
   }
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
 import type { WebSocket } from 'ws';
-import { KeepAlive, nextVigil, type Vigil, type VigilEvent } from '../../src/link/websocket/keep-alive.js';
+import { KeepAlive, nextKeepAlive, type KeepAliveState, type VigilEvent } from '../../src/link/websocket/keep-alive.js';
 import { ManualClock } from '../support/manual-clock.js';
 
 const TIMES = { everyMs: 30_000, waitMs: 3000, answerMs: 2000 };
@@ -13,22 +13,22 @@ const MIB = 1024 * KIB;
 type Look = VigilEvent & { kind: 'look' };
 const sent = (now: number, read = 0, taken = 0): VigilEvent => ({ kind: 'sent', now, read, taken });
 const look = (now: number, more: Partial<Look> = {}): VigilEvent => ({ kind: 'look', now, read: 0, taken: 0, lateMs: 0, reading: true, pending: false, underWayMs: 0, ...more });
-const CALM: Vigil = { name: 'calm', read: 0, missed: 0 };
-const after = (...events: VigilEvent[]): Vigil => events.reduce<Vigil>((vigil, event) => nextVigil(vigil, event, TIMES).vigil, CALM);
+const CALM: KeepAliveState = { name: 'calm', read: 0, missed: 0 };
+const after = (...events: VigilEvent[]): KeepAliveState => events.reduce<KeepAliveState>((vigil, event) => nextKeepAlive(vigil, event, TIMES).vigil, CALM);
 
 t.test('SES-7: every arrow', (t) => {
   const waiting = sent(1000);
   const asked = look(4000);
-  t.match(nextVigil(CALM, look(0), TIMES), { vigil: { name: 'calm', missed: 1 }, ping: true, lookMs: 30_000 });
+  t.match(nextKeepAlive(CALM, look(0), TIMES), { vigil: { name: 'calm', missed: 1 }, ping: true, lookMs: 30_000 });
   t.match(after(look(0), look(30_000), look(60_000)), { name: 'gone' }, 'two pings that brought nothing');
   t.match(after(look(0), look(30_000), look(60_000, { read: 1 })), { name: 'calm', missed: 1 });
   t.match(after(look(0), look(30_000), look(60_000, { reading: false })), { name: 'calm', missed: 1 }, 'who doesn\'t read hears nothing');
-  t.match(nextVigil(CALM, waiting, TIMES), { vigil: { name: 'waiting', since: 1000 }, lookMs: 3000 });
+  t.match(nextKeepAlive(CALM, waiting, TIMES), { vigil: { name: 'waiting', since: 1000 }, lookMs: 3000 });
   t.match(after(waiting, sent(2000)), { name: 'waiting', since: 1000 }, 'the first that nothing came after counts');
   t.match(after(waiting, sent(2000, 1)), { name: 'waiting', since: 2000, read: 1 });
   t.match(after(waiting, look(4000, { read: 1 })), { name: 'calm', read: 1, missed: 0 });
-  t.match(nextVigil(after(waiting, sent(2000, 1)), look(4000, { read: 1 }), TIMES), { vigil: { name: 'waiting', since: 2000 }, lookMs: 1000, ping: false });
-  t.match(nextVigil(after(waiting), asked, TIMES), { vigil: { name: 'asked', since: 4000 }, ping: true, lookMs: 500 });
+  t.match(nextKeepAlive(after(waiting, sent(2000, 1)), look(4000, { read: 1 }), TIMES), { vigil: { name: 'waiting', since: 2000 }, lookMs: 1000, ping: false });
+  t.match(nextKeepAlive(after(waiting), asked, TIMES), { vigil: { name: 'asked', since: 4000 }, ping: true, lookMs: 500 });
   t.match(after(waiting, asked, look(5999)), { name: 'asked', since: 4000 });
   t.match(after(waiting, asked, look(6000)), { name: 'gone' });
   t.match(after(waiting, asked, look(6000, { read: 1 })), { name: 'calm' });
@@ -40,8 +40,8 @@ t.test('SES-7: every arrow', (t) => {
   t.match(after(waiting, asked, look(6000, { underWayMs: 1500 }), look(7500, { underWayMs: 1500 })), { name: 'gone' }, 'what is under way has its time');
   t.match(after(waiting, asked, look(6000, { pending: true, taken: 9 }), look(7999, { pending: true, taken: 9 })), { name: 'asked', since: 6000, taken: 9 }, 'the system takes what waits');
   t.match(after(waiting, asked, look(6000, { pending: true })), { name: 'gone' }, 'it takes nothing');
-  t.match(nextVigil(after(waiting, sent(3900, 1)), look(4000, { read: 1, underWayMs: 1500 }), TIMES), { vigil: { name: 'waiting' }, ping: true }, 'how much has arrived is worth a ping');
-  t.match(nextVigil({ name: 'gone' }, look(0), TIMES), { vigil: { name: 'gone' } });
+  t.match(nextKeepAlive(after(waiting, sent(3900, 1)), look(4000, { read: 1, underWayMs: 1500 }), TIMES), { vigil: { name: 'waiting' }, ping: true }, 'how much has arrived is worth a ping');
+  t.match(nextKeepAlive({ name: 'gone' }, look(0), TIMES), { vigil: { name: 'gone' } });
   t.end();
 });
 

@@ -41,7 +41,7 @@ export interface SenderInit {
 /** Least size that a message counts: 512 messages fill 1 MiB, however small they are. */
 const LEAST = 2048;
 
-interface Outstanding {
+interface Entry {
   readonly size: number;
   readonly sentAt: number;
 }
@@ -64,7 +64,7 @@ export class ProgramSender {
   readonly #clock: Clock;
   readonly #init: SenderInit;
   readonly #window: number;
-  readonly #outstanding = new Map<Message['id'], Outstanding>();
+  readonly #outstanding = new Map<Message['id'], Entry>();
   readonly #idPrefix: string;
   #size = 0;
   #next = 1;
@@ -158,7 +158,7 @@ export class ProgramSender {
     }
   }
 
-  #forget(id: Message['id']): Outstanding | undefined {
+  #forget(id: Message['id']): Entry | undefined {
     const entry = this.#outstanding.get(id);
     if (entry === undefined) return undefined;
     this.#outstanding.delete(id);
@@ -176,7 +176,7 @@ export class ProgramSender {
     this.#rouse();
   }
 
-  #settled(id: Message['id'], response: Response, entry: Outstanding): void {
+  #settled(id: Message['id'], response: Response, entry: Entry): void {
     this.#lastProgress = this.#clock.now();
     if (!isSuccess(response)) this.#firstError ??= responseError(response);
     this.#count(receipt(id, response, entry));
@@ -216,7 +216,7 @@ export class ProgramSender {
 
 const elapsed = (since: number): number => Math.round((monotonic() - since) * 1000) / 1000;
 
-const receipt = (id: Message['id'], response: Response, { sentAt }: Outstanding): Receipt => {
+const receipt = (id: Message['id'], response: Response, { sentAt }: Entry): Receipt => {
   const { state, path, generation, stored } = outcomeOf(response);
   return {
     id: String(id),

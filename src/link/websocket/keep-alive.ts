@@ -14,7 +14,7 @@ export interface KeepAliveTimes {
   readonly answerMs: number;
 }
 
-export type Vigil =
+export type KeepAliveState =
   /** Nothing was sent since the last incoming bytes. `missed`: number of pings since then. */
   | { readonly name: 'calm'; readonly read: number; readonly missed: number }
   /** Nothing has come since the last send (`waiting`) or since the ping (`asked`). The silence began at `since`. */
@@ -44,7 +44,7 @@ export type VigilEvent =
   } & Seen;
 
 export interface VigilStep {
-  readonly vigil: Vigil;
+  readonly vigil: KeepAliveState;
   readonly ping?: boolean;
   /** Delay until the next check, in milliseconds; absent: unchanged. */
   readonly lookMs?: number;
@@ -63,7 +63,7 @@ const MUCH_MS = 1000;
  * send, this side reads, and the system takes no pending bytes. The system takes more only if the other side's
  * system has taken some.
  */
-export const nextVigil = (vigil: Vigil, event: VigilEvent, { everyMs, waitMs, answerMs }: KeepAliveTimes): VigilStep => {
+export const nextKeepAlive = (vigil: KeepAliveState, event: VigilEvent, { everyMs, waitMs, answerMs }: KeepAliveTimes): VigilStep => {
   if (vigil.name === 'gone') return { vigil };
   const { now, read, taken } = event;
   const heard = read !== vigil.read;
@@ -106,7 +106,7 @@ export class KeepAlive {
   readonly #times: KeepAliveTimes;
   readonly #pace: ThroughputEstimator;
   readonly #onPong = (): void => { this.#ponged(); };
-  #vigil: Vigil;
+  #vigil: KeepAliveState;
   #timer: Timer | undefined;
   #due = 0;
   /** Bytes sent before the ping that isn't answered yet. */
@@ -128,7 +128,7 @@ export class KeepAlive {
     const vigil = this.#vigil;
     const read = socket.bytesRead;
     if (vigil.name === 'gone' || (vigil.name !== 'calm' && vigil.read === read)) return;
-    this.#follow(nextVigil(vigil, { kind: 'sent', now: clock.now(), read, taken: takenFrom(socket) }, this.#times));
+    this.#follow(nextKeepAlive(vigil, { kind: 'sent', now: clock.now(), read, taken: takenFrom(socket) }, this.#times));
   }
 
   /** Idempotent. */
@@ -149,7 +149,7 @@ export class KeepAlive {
     const { ws, socket, clock } = this.#components;
     const now = clock.now();
     const taken = takenFrom(socket);
-    this.#follow(nextVigil(this.#vigil, {
+    this.#follow(nextKeepAlive(this.#vigil, {
       kind: 'look', now, taken,
       lateMs: now - this.#due,
       read: socket.bytesRead,

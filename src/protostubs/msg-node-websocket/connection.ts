@@ -3,7 +3,7 @@ import {
   type Clock, type Message, type Backpressure, type Request, type StubSandbox, type Timer, type WebSocketLike,
 } from '../../protocol/index.js';
 import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
-import { SocketReceiveQueue, type Pausable } from './inbox.js';
+import { SocketReceiveQueue, type Pausable } from './receive-queue.js';
 
 export interface WebSocketComponents {
   readonly clock: Clock;

@@ -7,4 +7,4 @@ export * from './session.js';
 export * from './silence.js';
 export * from './stub.js';
 export * from './transport.js';
-export * from './waiting.js';
+export * from './send-queue.js';

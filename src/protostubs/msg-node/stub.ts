@@ -5,7 +5,7 @@ import {
 import { NodeSession, type Opened } from './session.js';
 import { Silence } from './silence.js';
 import type { Connection, ConnectionEvents, Item, Transport } from './transport.js';
-import { SendQueue } from './waiting.js';
+import { SendQueue } from './send-queue.js';
 
 export interface StubComponents {
   readonly bus: StubBus;

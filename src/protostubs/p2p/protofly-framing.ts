@@ -3,8 +3,8 @@ import { FramePump } from './frame-pump.js';
 import type { Framing, FramingComponents, FramingStats, Stopped } from './framing.js';
 import { Goodbye, isComplete, nextLife, type Life, type LifeEvent } from './goodbye.js';
 import { HealthMonitor, type HealthMonitorInit } from './health.js';
-import { ChannelReceiveQueue } from './inbox.js';
-import { ChannelSendQueue } from './outbox.js';
+import { ChannelReceiveQueue } from './receive-queue.js';
+import { ChannelSendQueue } from './send-queue.js';
 import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
 
 /** A side that takes messages sends something at least this often, in milliseconds, so that the sender knows they arrive. */

@@ -15,7 +15,7 @@ export interface ReconnectorComponents {
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-export interface RepairsInit {
+export interface ReconnectorInit {
   /**
    * First pause before another attempt, in milliseconds; doubles up to `maxMs`. Each pause is randomly shortened by up to
    * half.
@@ -59,7 +59,7 @@ export class Reconnector {
   readonly #repairs = new Map<Address, Repair>();
   #closed = false;
 
-  constructor(components: ReconnectorComponents, init: RepairsInit = {}) {
+  constructor(components: ReconnectorComponents, init: ReconnectorInit = {}) {
     this.#components = components;
     this.#firstMs = init.firstMs ?? 250;
     this.#maxMs = init.maxMs ?? 30_000;

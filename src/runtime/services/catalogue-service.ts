@@ -3,7 +3,7 @@ import { CATALOGUE_TYPES, NAME_SHAPE, parsePublicKey, type PublicKey } from '../
 import { catalogueAddress, child, domainOf, isAddress, ProtoflyError, type Address, type Request } from '../../protocol/index.js';
 import type { CheckedCatalogue } from '../stubs/loader/index.js';
 import type { Publishers } from '../stubs/policy/index.js';
-import { serve } from './clients.js';
+import { serve } from './connected-programs.js';
 
 export interface CatalogueServiceComponents {
   readonly bus: MessageBus;

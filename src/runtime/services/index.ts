@@ -4,6 +4,6 @@
  * requests on.
  */
 export { CatalogueService, type CatalogueServiceComponents, type CatalogueServiceInit } from './catalogue-service.js';
-export * from './clients.js';
+export * from './connected-programs.js';
 export * from './registry-service.js';
 export { UserAgent, type UaComponents } from './ua.js';

@@ -9,7 +9,7 @@ import type { Connections } from '../p2p/connections.js';
 import type { P2pConnection } from '../p2p/p2p-connection.js';
 import type { Explainer } from '../routing/explain.js';
 import type { Protostubs } from '../stubs/protostubs.js';
-import { serve, type ConnectedProgram } from './clients.js';
+import { serve, type ConnectedProgram } from './connected-programs.js';
 import { text } from './ua.js';
 
 export interface RegistryServiceComponents {

@@ -1,7 +1,7 @@
 import type { MessageBus } from '../../bus/index.js';
 import { child, ProtoflyError, type Address, type Request } from '../../protocol/index.js';
 import type { Program } from '../hyperties/inbox/index.js';
-import { serve, type ConnectedProgram, type ConnectedPrograms } from './clients.js';
+import { serve, type ConnectedProgram, type ConnectedPrograms } from './connected-programs.js';
 
 export interface UaComponents {
   readonly bus: MessageBus;

@@ -4,7 +4,7 @@ import type { Mux } from '../../link/mux/index.js';
 import {
   asProtoflyError, isResponse, isWithin, parseAddress, ProtoflyError, type Address, type Clock, type Message, type StubSandbox, type Timer,
 } from '../../protocol/index.js';
-import { RateLimiter, type ConductInit } from './rate-limiter.js';
+import { RateLimiter, type RateLimiterInit } from './rate-limiter.js';
 import { CONTROL_CHANNEL, type DeployedStub, type Sandbox, type StubDeployment } from '../contract/sandbox.js';
 
 export interface SandboxClientComponents {
@@ -22,7 +22,7 @@ export interface SandboxClientInit {
   readonly kill: (reason: string) => Promise<void>;
   /** Called with the memory use that the sandbox reports, in bytes. */
   readonly onUsage?: (bytes: number) => void;
-  readonly conduct?: Omit<ConductInit, 'url'>;
+  readonly conduct?: Omit<RateLimiterInit, 'url'>;
   /** Interval between heartbeats, and time for the sandbox to answer one, in milliseconds. @default 5000 */
   readonly heartbeatMs?: number;
   /** Maximum time for a deployment, in milliseconds. @default 10_000 */

@@ -1,7 +1,7 @@
 import type { Link } from '../../link/index.js';
 import { countOf, isWithin, type Address, type Clock, type Message, type Backpressure } from '../../protocol/index.js';
 
-export interface ConductInit {
+export interface RateLimiterInit {
   /** The stub's own address. */
   readonly url: Address;
   /** Messages per second from the stub itself: status, requests, ports that it opens. @default 500 */
@@ -26,7 +26,7 @@ export interface ConductInit {
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #onBreach: (reason: string) => void;
-  readonly #init: Required<ConductInit>;
+  readonly #init: Required<RateLimiterInit>;
   #tokens: number;
   #refilled: number;
   /** Time since which the burst allowance has been used up. */
@@ -37,7 +37,7 @@ export class RateLimiter {
   #taken = 0;
   #turn: Promise<void> | undefined;
 
-  constructor({ clock, onBreach }: { readonly clock: Clock; readonly onBreach: (reason: string) => void }, init: ConductInit) {
+  constructor({ clock, onBreach }: { readonly clock: Clock; readonly onBreach: (reason: string) => void }, init: RateLimiterInit) {
     this.#clock = clock;
     this.#onBreach = onBreach;
     this.#init = { perSecond: 500, burst: 2000, patienceMs: 10_000, maxFaults: 100, faultMs: 10_000, perTurn: 128, ...init };

@@ -6,8 +6,8 @@ import type { Clock, Timer } from '../../../protocol/index.js';
 import { HEADERS, writeJson } from './answers.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import type { Numbered, Outstanding, Reader } from './outbox.js';
-import { nextOwing, type AckDeadline } from './owing.js';
+import type { Numbered, Outstanding, Reader } from './send-queue.js';
+import { nextAckDeadline, type AckDeadline } from './ack-deadline.js';
 
 const CURSOR = 'protofly-cursor';
 
@@ -193,7 +193,7 @@ export class EventStream implements Reader {
     const now = clock.now();
     const longest = MAX_SILENT * heartbeatMs;
     const patienceMs = ledger.slowest === undefined ? longest : Math.min(Math.max(acknowledgeMs, 2 * ledger.slowest), longest) + this.#pace.underWay(this.#given);
-    const { owing, tookMs } = nextOwing(this.#owing, { now, lateMs, first: outstanding?.first, taken: this.progress(), pending: this.#writing, patienceMs });
+    const { owing, tookMs } = nextAckDeadline(this.#owing, { now, lateMs, first: outstanding?.first, taken: this.progress(), pending: this.#writing, patienceMs });
     this.#owing = owing;
     if (tookMs !== undefined) {
       if (ledger.slowest !== undefined) ledger.slowest = Math.max(ledger.slowest, tookMs);

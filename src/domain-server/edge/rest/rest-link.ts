@@ -9,7 +9,7 @@ import type { Carrier, Leftover } from '../../shard/message-node/session.js';
 import { IdleWatch } from './idle.js';
 import type { AcceptedBatch, Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import { RestSendQueue, type OutboxBudget, type Outstanding, type Reader } from './outbox.js';
+import { RestSendQueue, type OutboxBudget, type Outstanding, type Reader } from './send-queue.js';
 import { SerialQueue } from '../../../kit/serial-queue.js';
 
 export interface RestLinkComponents {

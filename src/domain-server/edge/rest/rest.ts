@@ -8,7 +8,7 @@ import { HEADERS, writeJson, writeRefusal } from './answers.js';
 import { discard, readBody, type BodyBudget } from './body.js';
 import { Ledger } from './ledger.js';
 import { REST_LIMITS, type RestLimits } from './limits.js';
-import type { OutboxBudget, Reader } from './outbox.js';
+import type { OutboxBudget, Reader } from './send-queue.js';
 import { EventStream, Poll } from './readers.js';
 import { parametersOf, type Parameters } from './parameters.js';
 import { RestLink } from './rest-link.js';

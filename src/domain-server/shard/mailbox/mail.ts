@@ -1,6 +1,6 @@
 import type { Address, MessageId, Request } from '../../../protocol/index.js';
 import { digest } from '../keys.js';
-import type { Mark } from './streams.js';
+import type { Mark } from './mail-flows.js';
 
 /** The fields of a stored message that stay in memory. */
 export interface Card extends Mark {

@@ -7,7 +7,7 @@ import { keyOf } from '../keys.js';
 import { MAIL_LIMITS, type MailLimits } from './limits.js';
 import { contentOf, nameOf, type Card, type Mail } from './mail.js';
 import { Quota } from './quota.js';
-import { MailFlows } from './streams.js';
+import { MailFlows } from './mail-flows.js';
 
 /** The mail of one receiver. */
 interface Box {

@@ -4,7 +4,7 @@ import {
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import { Outgoing, routeRequest, WINDOW, type Carrier, type RouteRequest, type DispatchComponents } from '../index.js';
-import { pairKey, OutboxFlow, type OutboxEntry } from './pair.js';
+import { pairKey, OutboxFlow, type OutboxEntry } from './flow.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
 export interface OutboxComponents {

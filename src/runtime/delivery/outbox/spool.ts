@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { asProtoflyError, expectationOf, ProtoflyError, type Address, type Clock, type Request } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
-import { MAX_TTL, pairKey, type OutboxEntry, type LastMail, type OutboxFlow } from './pair.js';
+import { MAX_TTL, pairKey, type OutboxEntry, type LastMail, type OutboxFlow } from './flow.js';
 
 /** A stored message. */
 export interface KeptMessage {

@@ -4,9 +4,9 @@ import {
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
 import { Incoming, sizeOf, type Receipts } from '../../delivery/index.js';
-import { PendingRequests, type Deliver } from './askers.js';
+import { PendingRequests, type Deliver } from './pending-requests.js';
 import { Consumer, type Program } from './consumer.js';
-import { Checkpoints, type KeptCheckpoint } from './positions.js';
+import { Checkpoints, type KeptCheckpoint } from './checkpoints.js';
 import { Questions } from './questions.js';
 import { Queue, type Dropped, type Stored, type Taken } from './queue.js';
 

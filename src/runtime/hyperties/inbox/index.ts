@@ -4,5 +4,5 @@
  */
 export type { Program } from './consumer.js';
 export * from './inbox.js';
-export * from './positions.js';
+export * from './checkpoints.js';
 export type { Stored } from './queue.js';

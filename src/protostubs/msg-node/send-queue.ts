@@ -5,7 +5,7 @@ interface Waiter extends Item {
   readonly until: number;
 }
 
-export interface WaitingInit {
+export interface SendQueueInit {
   /** @default 1000 */
   readonly maxMessages?: number;
   /** In UTF-16 code units. @default 4 MiB */
@@ -19,12 +19,12 @@ export interface WaitingInit {
 /** Send queue of messages that wait for a connection. Bounded in number, size and time. */
 export class SendQueue {
   readonly #clock: Clock;
-  readonly #init: WaitingInit;
+  readonly #init: SendQueueInit;
   #items: Waiter[] = [];
   #size = 0;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, init: WaitingInit) {
+  constructor(clock: Clock, init: SendQueueInit) {
     this.#clock = clock;
     this.#init = init;
   }

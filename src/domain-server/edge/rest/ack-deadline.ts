@@ -22,7 +22,7 @@ export interface OwingLook {
 const LATE_MS = 50;
 
 /** @returns the new state, and the time the client took if it has acknowledged something */
-export const nextOwing = (owing: AckDeadline, { now, lateMs, first, taken, pending, patienceMs }: OwingLook): { readonly owing: AckDeadline; readonly tookMs?: number } => {
+export const nextAckDeadline = (owing: AckDeadline, { now, lateMs, first, taken, pending, patienceMs }: OwingLook): { readonly owing: AckDeadline; readonly tookMs?: number } => {
   if (owing.name === 'overdue') return { owing };
   const due: AckDeadline = first === undefined ? { name: 'even' } : { name: 'owing', since: now, first, taken };
   if (owing.name === 'even') return { owing: due };

@@ -1,7 +1,7 @@
 import type { LinkEnd } from '../link/index.js';
 import { idsOf, isProvisional, isSuccess, ProtoflyError, responseError, type Address, type Clock, type Response, type Timer } from '../protocol/index.js';
 
-export interface AnswersComponents {
+export interface PendingResponsesComponents {
   readonly clock: Clock;
   /** Resolves when the link that carries the responses has ended. */
   readonly closed: Promise<LinkEnd>;
@@ -24,7 +24,7 @@ export class PendingResponses {
   /** Time at which the timer fires. */
   #due = Number.POSITIVE_INFINITY;
 
-  constructor({ clock, closed }: AnswersComponents) {
+  constructor({ clock, closed }: PendingResponsesComponents) {
     this.#clock = clock;
     void closed.then(({ reason }) => {
       this.#timer?.cancel();

@@ -1,7 +1,7 @@
 import { Fifo } from '../kit/fifo.js';
 import type { Message } from '../protocol/index.js';
 
-export interface OutletComponents {
+export interface ProgramSendQueueComponents {
   /** @throws ProtoflyError `E_LINK_CLOSED`, `E_TOO_LARGE` */
   readonly post: (message: Message) => void | Promise<void>;
 }
@@ -20,12 +20,12 @@ const always = (_message: Message): boolean => true;
  * that ignores backpressure uses more memory, but keeps its link.
  */
 export class ProgramSendQueue {
-  readonly #post: OutletComponents['post'];
+  readonly #post: ProgramSendQueueComponents['post'];
   readonly #waiting = new Fifo<Waiting>();
   /** The backpressure of the link, while there is any. */
   #held: Promise<void> | undefined;
 
-  constructor({ post }: OutletComponents) {
+  constructor({ post }: ProgramSendQueueComponents) {
     this.#post = post;
   }
 

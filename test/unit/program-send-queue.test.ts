@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ProgramSendQueue } from '../../src/library/outlet.js';
+import { ProgramSendQueue } from '../../src/library/send-queue.js';
 import { parseAddress, ProtoflyError, type Message } from '../../src/protocol/index.js';
 import { turns } from '../support/manual-clock.js';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseAddress } from '../../src/protocol/index.js';
 import { Incoming } from '../../src/runtime/delivery/incoming.js';
-import { Checkpoints, type KeptCheckpoint } from '../../src/runtime/hyperties/inbox/positions.js';
+import { Checkpoints, type KeptCheckpoint } from '../../src/runtime/hyperties/inbox/checkpoints.js';
 import { Disk } from '../support/histories/disk.js';
 import { ManualClock } from '../support/manual-clock.js';
 
