@@ -5,6 +5,8 @@
  * disk as one lmdb transaction. The disk is synchronised before such a batch is acknowledged. So after a crash, a
  * batch is there completely or not at all. This needs `overlappingSync: false`: then lmdb's promise for a commit
  * means "on disk"; by default it only means "visible".
+ *
+ * Before each batch a reserve makes sure that the disk has room for it (docs/adr/014): lmdb must never find the disk full.
  */
 import { open, type Database, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb';
 import { ProtoflyError } from '../../protocol/index.js';

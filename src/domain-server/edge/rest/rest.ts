@@ -94,7 +94,7 @@ export class Rest {
         return;
       }
       this.#log('answering a request failed', { url: pathOf(request.url), error });
-      writeRefusal(response, new ProtoflyError(error.code, 'the domain server failed'));
+      writeRefusal(response, new ProtoflyError(error.code, error.code === 'E_STORE' ? 'the domain server can\'t write to its disk' : 'the domain server failed'));
     }).finally(() => { if (!request.complete) discard(request); else request.resume(); });
   };
 

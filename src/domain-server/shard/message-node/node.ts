@@ -296,7 +296,7 @@ export class MessageNode {
     this.meter.refused += 1;
     if (error.status < 500 || ['E_LINK_CLOSED', 'E_QUOTA', 'E_UNREACHABLE'].includes(error.code)) return connection.answer(refuse(message, error));
     this.#failed(`answering ${message.type} to ${String(message.to)}`, error);
-    return connection.answer(refuse(message, new ProtoflyError(error.code, 'the domain server failed')));
+    return connection.answer(refuse(message, new ProtoflyError(error.code, error.code === 'E_STORE' ? 'the domain server can\'t write to its disk' : 'the domain server failed')));
   }
 
   #drop(): undefined {

@@ -297,7 +297,9 @@ export class Inbox {
 
   /** Sends a refusal with the path of its message, by which it also returns: a domain has to hear of its mail. */
   #refuse({ message, via }: Dropped, error: ProtoflyError): void {
-    const refusal = refuse(message, error, this.#address);
+    // The log of this runtime names the folder; a sender elsewhere doesn't need to know it.
+    const told = error.code === 'E_STORE' ? new ProtoflyError('E_STORE', `the runtime of ${this.#address} can't write to its disk`, { uncertain: error.uncertain }) : error;
+    const refusal = refuse(message, told, this.#address);
     this.#reply({ ...refusal, body: { ...refusal.body, ...via } });
   }
 
