@@ -15,9 +15,9 @@ export interface KeepAliveTimes {
 }
 
 export type KeepAliveState =
-  /** Nothing was sent since the last incoming bytes. `missed`: number of pings since then. */
+  /** Idle: the last bytes were incoming. `missed` counts the pings since then. */
   | { readonly name: 'calm'; readonly read: number; readonly missed: number }
-  /** Nothing has come since the last send (`waiting`) or since the ping (`asked`). The silence began at `since`. */
+  /** Silent since `since`: the last send (`waiting`), or the ping that followed it (`asked`). */
   | { readonly name: 'waiting' | 'asked'; readonly since: number; readonly read: number; readonly taken: number }
   | { readonly name: 'gone' };
 

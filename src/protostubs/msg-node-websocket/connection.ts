@@ -83,7 +83,7 @@ class WebSocketConnection implements Connection {
     return this.#relief;
   }
 
-  /** Nothing to wait for: closing a socket still sends its buffered frames. */
+  /** Resolves at once: a socket sends its buffered frames also while it closes. */
   flush(): Promise<void> {
     return Promise.resolve();
   }

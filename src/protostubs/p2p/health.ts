@@ -10,7 +10,7 @@ export type Health =
   | { readonly name: 'dead'; readonly since: number };
 
 export type HealthEvent =
-  /** Anything was received. */
+  /** Bytes of any kind came in. */
   | { readonly kind: 'heard' }
   | { readonly kind: 'asked'; readonly at: number }
   /** Asked, with a shorter patience than usual. */

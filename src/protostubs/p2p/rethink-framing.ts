@@ -102,7 +102,7 @@ export class RethinkFraming implements Framing {
       this.#state = this.#state === 'open' ? 'finishing' : this.#state;
       const timer = this.#components.clock.setTimeout(() => { resolve(false); }, lingerMs);
       this.#onEmpty = () => {
-        // Nothing confirms that the last frames have arrived: they get a moment.
+        // This framing has no acknowledgements: give the last frames a moment to arrive.
         timer.cancel();
         this.#components.clock.setTimeout(() => { resolve(false); }, Math.min(lingerMs, 200));
       };

@@ -40,7 +40,7 @@ export class Domains {
     const info = await this.at(this.base(domain)).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
       if (error.code !== 'E_UNREACHABLE' || this.#urls[domain] !== undefined) throw error;
-      throw new ProtoflyError(error.code, error.message, { hint: `${error.hint ?? 'is that its name?'}; where DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
+      throw new ProtoflyError(error.code, error.message, { hint: `${error.hint ?? 'is that its name?'} If DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
     });
     if (info.domain !== domain) throw new ProtoflyError('E_DESCRIPTOR', `the server for ${domain} says that it is ${info.domain}`);
     return info;

@@ -57,7 +57,7 @@ export class MessageNode {
     this.#runtime = runtime;
     this.domain = domain;
     this.origin = catalogueAddress(domain, 'protocolstub', 'default');
-    // Nobody can be told without a stub; the next stub begins a new session.
+    // Without a stub there is no session to renew. The next stub begins a new one.
     const renew = async (): Promise<void> => { if (this.stub !== undefined) await components.renew(this); };
     this.renewal = new RetryUntilDone({ clock, log, renew }, { name: `the session at ${domain}` });
     this.#supervisor = new StubSupervisor({

@@ -69,7 +69,7 @@ export class MessageNodes {
     this.#node(this.#init.domain).start();
   }
 
-  /** Something has changed: failed deployments may be tried again at once, and the own domain's is. */
+  /** Ends the pauses after failed deployments. Deploys the own domain's stub now, others when a message needs them. */
   retry(): void {
     for (const node of this.#nodes.values()) node.retry();
     this.start();

@@ -201,7 +201,7 @@ export class OutboxFlow {
     this.#backoff.reset();
   }
 
-  /** Something has changed: the next attempt may come at once. */
+  /** Allows the next attempt at once, because a route may be there now. */
   wake(): void {
     this.#backoff.reset();
     this.#sending = this.isSending ? { kind: 'sending', isWoken: true, pauseUntil: NO_PAUSE } : { kind: 'idle' };
