@@ -24,7 +24,7 @@ const openCatalogue = () => {
   const domains = new Domains({ known: store.collection('domains'), fetch }, { urls: { [DOMAIN]: url } });
   const log = () => undefined;
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock: systemClock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain: DOMAIN, onNews: log }, {});
+  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain: DOMAIN }, {});
   const opened = {
     catalogue,
     close: async () => {

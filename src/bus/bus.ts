@@ -15,7 +15,6 @@ export interface Resolver {
 
 export interface BusComponents {
   readonly clock: Clock;
-  readonly resolver?: Resolver;
 }
 
 export interface BusInit {
@@ -66,7 +65,7 @@ const nothing = (): void => undefined;
  */
 export class MessageBus {
   readonly #clock: Clock;
-  readonly #resolver: Resolver | undefined;
+  #resolver: Resolver | undefined;
   readonly #timeoutMs: number;
   readonly #maxWaiting: number;
   readonly #onDrop: (message: Message, why: string) => void;
@@ -76,13 +75,17 @@ export class MessageBus {
   #nextId: number;
   #dropped = 0;
 
-  constructor({ clock, resolver }: BusComponents, init: BusInit = {}) {
+  constructor({ clock }: BusComponents, init: BusInit = {}) {
     this.#clock = clock;
-    this.#resolver = resolver;
     this.#nextId = init.firstId ?? 1;
     this.#timeoutMs = init.timeoutMs ?? 10_000;
     this.#maxWaiting = init.maxWaiting ?? 10_000;
     this.#onDrop = init.onDrop ?? nothing;
+  }
+
+  /** Sets the resolver, which itself may need the bus. Until then, nobody is found elsewhere. */
+  resolveBy(resolver: Resolver): void {
+    this.#resolver = resolver;
   }
 
   /** The number of messages dropped so far. */

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
-import { isForeign, MessageBus, receivedVia } from '../bus/index.js';
+import { isForeign, MessageBus } from '../bus/index.js';
 import {
-  child, domainOf, iceAddress, iceEndpoints, isResponse, isSuccess, ProtoflyError, respond, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy, type Response,
+  child, iceAddress, iceEndpoints, isSuccess, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import type { Store } from '../store/index.js';
-import { CatalogueService, ConnectedPrograms, RegistryService, UserAgent } from './services/index.js';
-import { Outgoing, Receipts, WINDOW, type Carrier, type RouteRequest } from './delivery/index.js';
+import { CatalogueService, ConnectedPrograms, PingService, RegistryService, UserAgent } from './services/index.js';
+import { Outgoing, Receipts, replyOver, WINDOW, type Carrier } from './delivery/index.js';
 import { Doctor } from './p2p/doctor/index.js';
 import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
@@ -19,6 +19,7 @@ import { Hyperties } from './hyperties/hyperties.js';
 import { MessageNodes } from './nodes/message-nodes.js';
 import { Connections } from './p2p/connections.js';
 import { Explainer } from './routing/explain.js';
+import { RouteFinder } from './routing/route-finder.js';
 import { Router } from './routing/router.js';
 import { Protostubs } from './stubs/protostubs.js';
 import { Outbox } from './delivery/outbox/index.js';
@@ -127,41 +128,27 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const { domain } = own;
   const { window = WINDOW } = settings;
 
-  const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (message, to, origin) => router.resolve(message, to, origin) } }, {
+  const bus = new MessageBus({ clock }, {
     firstId: randomBytes(4).readUInt32BE() * 1024,
     onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
   });
-  const epoch = randomBytes(6).toString('base64url');
-  const route = (request: RouteRequest): Carrier | Promise<Carrier> => router.route(request);
-  const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
-  const reply = (response: Response): void => { void bus.post(response); };
-  const receipts = new Receipts({ reply });
-  const outgoing = new Outgoing({ clock, route, reply, receipts, onMute }, { epoch, window });
-  const outbox = new Outbox({
-    clock, route, reply, onMute, log,
-    messages: store.collection('outbox'), pairs: store.collection('outbox-pairs'),
-    isAway: (request) => router.isAway(request),
-  }, { epoch, window });
-  const lost = (carrier: Carrier): void => {
-    outgoing.lost(carrier);
-    outbox.lost(carrier);
-  };
+  const ingress = new Ingress({ bus, log }, { runtime });
+
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain, onNews: (origin) => { nodes.renew(origin); } }, settings.stubs ?? {});
+  const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
   const loader = new Loader({ catalogue, sandboxes });
-  const stubs = new Protostubs({ bus, loader, clock, log, onEnd: (url) => { void syncManager.release(url); } });
-  const nodes: MessageNodes = new MessageNodes({
-    bus, clock, stubs, log,
-    accept: (message, origin) => ingress.accept(message, origin),
-    isOwn: (address) => ingress.isOwn(address),
+  const stubs = new Protostubs({ bus, loader, clock, log });
+
+  const nodes = new MessageNodes({
+    bus, clock, stubs, intake: ingress, log,
     onSession: (name) => host.onSession(name),
-    onLost: lost,
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
-  const hyperties: Hyperties = new Hyperties({ bus, clock, store, nodes, receipts, log }, {
-    runtime, domain, user, guid, offer: () => connections.offer,
-  });
-  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), isAway: (name) => nodes.isAway(name) }, { runtime, domain, user });
+  catalogue.onNews((origin) => { nodes.renew(origin); });
+  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes }, { runtime, domain, user });
+  const syncManager = new SyncManager({ bus, clock, routes: nodes }, { runtime, domain, isOutside: isForeign, log });
+  stubs.onEnd((url) => { void syncManager.release(url); });
+
   const ice = new IceConfiguration({
     clock, log,
     ask: async () => {
@@ -174,31 +161,32 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   }, {
     own: settings.iceServers ?? [], listed: own.iceServers ?? [], ...(settings.iceTransportPolicy === undefined ? {} : { policy: settings.iceTransportPolicy }),
   });
-  const connections: Connections = new Connections({
-    bus, clock, stubs, nodes, catalogue, ice, log,
+  const connections = new Connections({
+    bus, clock, stubs, nodes, catalogue, ice, hosts: records, intake: ingress, log,
     random: Math.random,
     generations: store.collection('generations'),
-    hostOf: async (address) => {
-      const record = await records.find(address);
-      if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
-      return record?.runtime;
-    },
-    isOwn: (address) => ingress.isOwn(address),
-    accept: (message, origin) => ingress.accept(message, origin),
-    onLost: lost,
     onHandler: () => { host.onChange(); },
     onOffer: () => { if (nodes.status.status === 'live') host.onOffer(); },
   }, { runtime, domain, enabled: settings.p2p ?? true });
-  const ingress: Ingress = new Ingress({ bus, hyperties, records, outgoing, outbox, log }, { runtime });
-  const router: Router = new Router({ records, hyperties, connections, nodes, outgoing, outbox, reply }, { runtime });
+
+  const reply = replyOver(bus);
+  const receipts = new Receipts({ reply });
+  const hyperties = new Hyperties({ bus, clock, store, nodes, connections, receipts, log }, { runtime, domain, user, guid });
+  const routes = new RouteFinder({ records, hyperties, connections, nodes }, { runtime });
+  const epoch = randomBytes(6).toString('base64url');
+  const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
+  const outgoing = new Outgoing({ clock, routes, reply, receipts, onMute }, { epoch, window });
+  const outbox = new Outbox({ clock, routes, reply, onMute, log, messages: store.collection('outbox'), pairs: store.collection('outbox-pairs') }, { epoch, window });
   connections.onChange(({ now }) => {
     if (now !== 'live') return;
     outgoing.wake();
     outbox.wake();
   });
+  ingress.serve({ hyperties, records, outgoing, outbox });
+  bus.resolveBy(new Router({ routes, records, nodes, outgoing, outbox, reply }, { runtime }));
+
   const network = new NetworkMonitor({
-    clock, log,
-    interfaces,
+    clock, log, interfaces,
     onChange: (change) => {
       host.onNetworkChange(describeChange(change));
       connections.networkChanged(change.kind === 'addresses' ? change.gone : new Set());
@@ -206,15 +194,6 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
       host.onChange();
     },
   });
-  const syncManager: SyncManager = new SyncManager({
-    bus, clock,
-    routes: {
-      allocate: async (scheme) => (await nodes.allocate(scheme))[0]!,
-      subscribe: (addresses) => nodes.subscribe(addresses),
-      unsubscribe: (addresses) => nodes.unsubscribe(addresses),
-      publish: (message) => nodes.publish(message),
-    },
-  }, { runtime, domain, isOutside: isForeign, log });
   const clients = new ConnectedPrograms({ bus, hyperties, log }, { runtime, domain, user, window });
   const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
   addServices(parts, components, { runtime, domain });
@@ -243,9 +222,5 @@ const addServices = (parts: Parts, components: PartsComponents, { runtime, domai
     host: (what) => registry.host(what),
   }, { runtime });
   new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
-  bus.addListener(runtime, (message, origin) => {
-    if (isResponse(message)) return;
-    if (message.type !== 'ping') throw new ProtoflyError('E_REFUSED', 'a runtime answers nothing but ping at its own address');
-    void bus.post(respond(message, 200, { ...receivedVia(origin) }, runtime));
-  });
+  new PingService({ bus }, { runtime });
 };

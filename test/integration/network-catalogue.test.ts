@@ -41,7 +41,8 @@ const partyAt = (t: Test, urls: Readonly<Record<string, string>>, { policy = {},
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
   const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch }, { urls });
   const publishers = new Publishers({ kept: store.collection<KeptPublisher>('publishers'), domains, clock: systemClock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain, onNews: (origin) => { news.push(origin); } }, policy);
+  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain }, policy);
+  catalogue.onNews((origin) => { news.push(origin); });
   t.teardown(() => catalogue.close());
   return { catalogue, publishers, log: entries, news, store };
 };

@@ -89,14 +89,15 @@ export class SyncRuntime {
     this.#node = node;
     this.#clock = clock;
     const send = (message: Message): Backpressure => { node.send(message, this.address); };
-    this.bus = new MessageBus({ clock, resolver: { resolve: (_message, _to, origin) => {
+    this.bus = new MessageBus({ clock });
+    this.bus.resolveBy({ resolve: (_message, _to, origin) => {
       if (origin === this.origin) throw new ProtoflyError('E_NOT_FOUND', 'not here');
       return send;
-    } } });
+    } });
     this.routes = {
       allocate: async (scheme) => {
         await this.gate();
-        return parseAddress(`${scheme}://x.example/${name}-${String(node.allocations++)}`);
+        return [parseAddress(`${scheme}://x.example/${name}-${String(node.allocations++)}`)];
       },
       subscribe: async (addresses) => {
         await this.gate();

@@ -57,7 +57,9 @@ const inbox = (): Inbox => {
 const busWith = (resolver?: Resolver, init?: BusInit): { bus: MessageBus; clock: HandClock; drops: string[] } => {
   const clock = new HandClock();
   const drops: string[] = [];
-  return { bus: new MessageBus({ clock, ...(resolver === undefined ? {} : { resolver }) }, { onDrop: (_, why) => drops.push(why), ...init }), clock, drops };
+  const bus = new MessageBus({ clock }, { onDrop: (_, why) => drops.push(why), ...init });
+  if (resolver !== undefined) bus.resolveBy(resolver);
+  return { bus, clock, drops };
 };
 
 t.test('a message goes to every listener of exactly its address, until they are removed', async (t) => {

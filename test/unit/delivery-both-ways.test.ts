@@ -46,7 +46,7 @@ class Side {
     this.#own = own;
     this.#other = other;
     const refused = (refusal: Response): void => { throw new Error(`refused: ${JSON.stringify(refusal)}`); };
-    this.outgoing = new Outgoing({ clock, route: () => this.lanes[this.way], reply: refused, receipts: this.#receipts }, { epoch: own, giveUpMs: 1_000_000 });
+    this.outgoing = new Outgoing({ clock, routes: { route: () => this.lanes[this.way] }, reply: refused, receipts: this.#receipts }, { epoch: own, giveUpMs: 1_000_000 });
     const store = memoryStore();
     this.inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, log: () => undefined, receipts: this.#receipts, reply: refused,

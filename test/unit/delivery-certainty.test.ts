@@ -33,7 +33,7 @@ class World {
   readonly heard = new Map<number, Heard>();
   readonly #incoming = new Incoming<Request>({ sizeOf: () => 1 });
   readonly #receipts: Response[] = [];
-  readonly #outgoing = new Outgoing({ clock: this.clock, route: () => this.#way(), reply: (response) => { this.#hear(response); } }, { epoch: 'e' });
+  readonly #outgoing = new Outgoing({ clock: this.clock, routes: { route: () => this.#way() }, reply: (response) => { this.#hear(response); } }, { epoch: 'e' });
   current: 0 | 1 = 0;
   /** True if there is any route. */
   reachable = true;

@@ -237,7 +237,7 @@ class World {
     const { lives } = this;
     return new Outbox({
       clock: this.#aliceClock, messages: this.aliceStore.collection<KeptMessage>('outbox'), pairs: this.aliceStore.collection<KeptPair>('outbox-pairs'), log: () => undefined,
-      route: (request) => this.#route(request), isAway: ({ p2p }) => !this.nodeIsThere && (!this.isDirect || p2p === false),
+      routes: { route: (request) => this.#route(request), isAway: ({ p2p }) => !this.nodeIsThere && (!this.isDirect || p2p === false) },
       reply: (response) => { if (lives === this.lives) this.#answer(response); },
     }, { epoch: `life${String(lives)}` });
   }
@@ -326,7 +326,7 @@ const alone = (init: Partial<OutboxInit> = {}, away = { value: true }) => {
   const lanes = { [bob]: new Lane('msg-node'), [carol]: new Lane('msg-node') };
   const outbox = new Outbox({
     clock, messages: memoryStore().collection<KeptMessage>('outbox'), pairs: memoryStore().collection<KeptPair>('pairs'), log: () => undefined,
-    route: ({ to }) => lanes[to]!, isAway: ({ to }) => away.value && to === bob, reply: ({ id, body }) => { answers.push([id, body.code]); },
+    routes: { route: ({ to }) => lanes[to]!, isAway: ({ to }) => away.value && to === bob }, reply: ({ id, body }) => { answers.push([id, body.code]); },
   }, { epoch: 'e', ...init });
   return { outbox, clock, answers, lanes, away };
 };

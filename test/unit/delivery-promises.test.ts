@@ -11,6 +11,7 @@ import type { Hyperties } from '../../src/runtime/hyperties/hyperties.js';
 import type { MessageNodes } from '../../src/runtime/nodes/message-nodes.js';
 import type { Connections } from '../../src/runtime/p2p/connections.js';
 import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
+import { RouteFinder } from '../../src/runtime/routing/route-finder.js';
 import { Router } from '../../src/runtime/routing/router.js';
 import { memoryStore, type Collection, type Store } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
@@ -86,7 +87,7 @@ const startOutbox = (init: Partial<OutboxInit> = {}, store: Store = memoryStore(
   const state = { isAway: false };
   const outbox = new Outbox({
     messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'), clock, log: () => undefined,
-    route: () => lane, isAway: () => state.isAway, reply: (response) => { replies.push(response); },
+    routes: { route: () => lane, isAway: () => state.isAway }, reply: (response) => { replies.push(response); },
   }, { epoch: 'e', ...init });
   const said = (): unknown[] => replies.map(({ id, body }) => [id, body.code, ...(body['uncertain'] === true ? ['uncertain'] : [])]);
   return { outbox, lane, replies, said, state, clock, store };
@@ -276,7 +277,7 @@ void t.test('FLW-3 a carrier that is lost while messages move loses none of them
   const held: (() => void)[] = [];
   const outgoing = new Outgoing({
     clock: new ManualClock(), reply: () => { t.fail('nothing is refused'); },
-    route: () => { const lane = lanes[at]!; return at === 1 ? new Promise<Lane>((resolve) => held.push(() => { resolve(lane); })) : lane; },
+    routes: { route: () => { const lane = lanes[at]!; return at === 1 ? new Promise<Lane>((resolve) => held.push(() => { resolve(lane); })) : lane; } },
   }, { epoch: 'e' });
   for (const id of [1, 2, 3]) void outgoing.send(message(id), bob, lanes[0]);
   at = 1;
@@ -293,7 +294,7 @@ void t.test('FLW-3 a carrier that is lost while messages move loses none of them
 
 void t.test('FLW-3 a message that is sent in the moment when others have moved leaves at once', async (t) => {
   const lanes = [new Lane('one'), new Lane('two')] as const;
-  const outgoing = new Outgoing({ clock: new ManualClock(), route: () => lanes[1], reply: () => undefined }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock: new ManualClock(), routes: { route: () => lanes[1] }, reply: () => undefined }, { epoch: 'e' });
   // Tries every number of microtasks after the move begins. One of them hits the moment between its last
   // message and its end.
   for (let microtasks = 0; microtasks < 12; microtasks += 1) {
@@ -313,7 +314,7 @@ void t.test('FLW-3 a message that nobody acknowledges gets an answer in the end'
   const lane = new Lane('one');
   const replies: Response[] = [];
   const clock = new ManualClock();
-  const outgoing = new Outgoing({ clock, route: () => lane, reply: (response) => { replies.push(response); } }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock, routes: { route: () => lane }, reply: (response) => { replies.push(response); } }, { epoch: 'e' });
   void outgoing.send(message(1), bob, lane);
   for (let s = 0; s < 100; s += 1) { clock.advance(1000); await turns(1); }
   void outgoing.send(message(2), bob, lane);
@@ -329,7 +330,7 @@ void t.test('durations are steady time: setting the clock back or forward sends 
   for (const set of [-3_600_000, 300_000]) {
     const lane = new Lane('one');
     const clock = new ManualClock();
-    const outgoing = new Outgoing({ clock, route: () => lane, reply: () => { t.fail('nothing is refused'); } }, { epoch: 'e' });
+    const outgoing = new Outgoing({ clock, routes: { route: () => lane }, reply: () => { t.fail('nothing is refused'); } }, { epoch: 'e' });
     void outgoing.send(message(1), bob, lane);
     clock.setBy(set);
     for (let s = 0; s < 5; s += 1) { clock.advance(1000); await turns(1); }
@@ -357,7 +358,7 @@ void t.test('MAL-6 mail that expires does not end the way through the domain whi
   const store = memoryStore();
   const outbox = new Outbox({
     messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'), clock, log: () => undefined,
-    route: ({ p2p }) => { routes.push(p2p); return lane; }, isAway: () => false, reply: () => undefined,
+    routes: { route: ({ p2p }) => { routes.push(p2p); return lane; }, isAway: () => false }, reply: () => undefined,
   }, { epoch: 'e' });
   const atDomain = (id: number): void => { outbox.settle(respond(message(id), 202, { stored: 'domain' }, bob)); };
   void outbox.send(message(1, { store: true }), bob);
@@ -407,14 +408,16 @@ void t.test('RTE-9 a runtime relays nothing for third parties', async (t) => {
   const carol = parseAddress('hyperty://elsewhere.example/carol');
   const record: RegistryRecord = { url: carol, runtime: parseAddress('hyperty-runtime://elsewhere.example/c'), dataSchemes: [], resources: [], status: 'live', expires: 3600 };
   const records = { known: () => record, find: async () => record, last: () => record } as unknown as Records;
-  const bus: MessageBus = new MessageBus({ clock, resolver: { resolve: (sent, to, origin) => router.resolve(sent, to, origin) } });
-  const outgoing = new Outgoing({ clock, route: () => node, reply: () => undefined }, { epoch: 'e' });
-  const router = new Router({
-    records, outgoing, reply: () => undefined, outbox: startOutbox().outbox,
+  const bus = new MessageBus({ clock });
+  const outgoing = new Outgoing({ clock, routes: { route: () => node }, reply: () => undefined }, { epoch: 'e' });
+  const nodes = { carrier: () => node, wayBack: () => node, isAway: () => false, wasLive: () => true } as unknown as MessageNodes;
+  const init = { runtime: parseAddress('hyperty-runtime://example.com/b') };
+  const routes = new RouteFinder({
+    records, nodes,
     hyperties: { find: () => undefined } as unknown as Hyperties,
     connections: { live: () => undefined, suspect: () => undefined, missed: () => undefined, handler: undefined } as unknown as Connections,
-    nodes: { carrier: () => node, wayBack: () => node, isAway: () => false, wasLive: () => true } as unknown as MessageNodes,
-  }, { runtime: parseAddress('hyperty-runtime://example.com/b') });
+  }, init);
+  bus.resolveBy(new Router({ routes, records, nodes, outgoing, reply: () => undefined, outbox: startOutbox().outbox }, init));
   const peer = parseAddress('hyperty-runtime://example.com/a');
   const connection = new P2pConnection({ clock }, { address: child(peer, 'connection'), stub: child(peer, 'p2prequester/1'), role: 'requester', remoteRuntime: peer, generation: 1 });
   const forward = { ...message(1), to: carol };

@@ -144,7 +144,7 @@ class World {
 
   #startSender(): Outgoing {
     const reply = (refusal: Response): void => { throw new Error(`refused: ${JSON.stringify(refusal)}`); };
-    return new Outgoing({ clock: this.clock, route: () => this.#lane(), reply }, { epoch: `life${String(this.life)}` });
+    return new Outgoing({ clock: this.clock, routes: { route: () => this.#lane() }, reply }, { epoch: `life${String(this.life)}` });
   }
 
   #startReceiver(): Inbox {

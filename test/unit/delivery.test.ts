@@ -41,7 +41,7 @@ class Pair {
   #id = 0;
 
   constructor(init: Partial<OutgoingInit> = {}) {
-    this.outgoing = new Outgoing({ clock: this.clock, route: () => this.lanes[this.current], reply: (response) => this.refusals.push(response) }, { epoch: 'e1', ...init });
+    this.outgoing = new Outgoing({ clock: this.clock, routes: { route: () => this.lanes[this.current] }, reply: (response) => this.refusals.push(response) }, { epoch: 'e1', ...init });
   }
 
   send(how: { readonly batches?: boolean } = {}): void {
@@ -166,7 +166,7 @@ void t.test('a refused message leaves no gap that others wait behind', async (t)
 void t.test('a sender is stalled beyond its limit, and goes on when receipts come', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', window: 1000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => lane } }, { epoch: 'e', window: 1000 });
   t.equal(outgoing.send(message(1), bob, lane), undefined);
   void outgoing.send(message(2), bob, lane);
   void outgoing.send(message(3), bob, lane);
@@ -183,7 +183,7 @@ void t.test('a sender is stalled beyond its limit, and goes on when receipts com
 void t.test('a receipt that was lost is asked for again though later ones come', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', resendMs: 3000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => lane } }, { epoch: 'e', resendMs: 3000 });
   void outgoing.send(message(1), bob, lane);
   for (let id = 2; id <= 10; id++) {
     void outgoing.send(message(id), bob, lane);
@@ -200,7 +200,7 @@ void t.test('what stands still takes another way when there is one, not when its
   const clock = new ManualClock();
   const [node, direct] = [new Lane('msg-node', 'node'), new Lane('p2p', 'direct')];
   let way = node;
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => way }, { epoch: 'e', resendMs: 3000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => way } }, { epoch: 'e', resendMs: 3000 });
   void outgoing.send(message(1), bob, node);
   const wait = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) { clock.advance(1000); await turns(); }
@@ -450,7 +450,7 @@ void t.test('ranges from elsewhere are numbers that make sense, or nothing', (t)
 void t.test('a sender may have so many bytes outstanding, and one message more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e', window: 4000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => lane } }, { epoch: 'e', window: 4000 });
   const large = (id: number): Request => ({ ...message(id), body: { value: 'x'.repeat(1500), expect: 'receipt' } });
   t.equal(outgoing.send(large(1), bob, lane), undefined);
   t.equal(outgoing.send(large(2), bob, lane), undefined);
@@ -469,7 +469,7 @@ void t.test('a sender may have so many bytes outstanding, and one message more',
 void t.test('body.timeout says how long a message may hope for a way', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('msg-node', 'node');
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => lane }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => lane } }, { epoch: 'e' });
   const lasting: Request = { ...message(1), body: { value: 1, expect: 'receipt', timeout: 300_000 } };
   const unsent = refuse(lasting, new ProtoflyError('E_UNREACHABLE', 'not sent'));
   void outgoing.send(lasting, bob, lane);
@@ -489,10 +489,10 @@ void t.test('what has no way is held, goes in order when there is one, and is re
   const lane = new Lane('msg-node', 'node');
   const refused: Response[] = [];
   let trouble: ProtoflyError | undefined = new ProtoflyError('E_UNREACHABLE', 'no stub');
-  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), route: () => {
+  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), routes: { route: () => {
     if (trouble !== undefined) throw trouble;
     return lane;
-  } }, { epoch: 'e' });
+  } } }, { epoch: 'e' });
   const wait = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) { clock.advance(1000); await turns(); }
   };
@@ -518,7 +518,7 @@ void t.test('each waits as long as it may: that one is refused is no reason to h
   const refused: [unknown, number, unknown][] = [];
   const began = clock.now();
   const hear = (response: Response | undefined): void => { if (response !== undefined) refused.push([response.id, Math.round((clock.now() - began) / 1000), response.body['uncertain']]); };
-  const outgoing = new Outgoing({ clock, reply: hear, route: () => lane }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock, reply: hear, routes: { route: () => lane } }, { epoch: 'e' });
   /** Like a stub that isn't connected: it keeps messages for ten seconds. */
   let kept: readonly { readonly message: Message; readonly until: number }[] = [];
   let given = 0;
@@ -543,7 +543,7 @@ void t.test('what may only go directly, and lost its connection, is refused for 
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
   const refused: Response[] = [];
-  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), route: () => { throw new ProtoflyError('E_NOT_DIRECT', 'no connection'); } }, { epoch: 'e' });
+  const outgoing = new Outgoing({ clock, reply: (response) => refused.push(response), routes: { route: () => { throw new ProtoflyError('E_NOT_DIRECT', 'no connection'); } } }, { epoch: 'e' });
   void outgoing.send(message(1), bob, lane);
   outgoing.lost(lane);
   for (let second = 0; second < 12; second += 1) { clock.advance(1000); await turns(); }
@@ -555,7 +555,7 @@ void t.test('a trouble that is over is looked at no more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('msg-node', 'node');
   let asked = 0;
-  const outgoing = new Outgoing({ clock, reply: unexpected, route: () => { asked += 1; return lane; } }, { epoch: 'e', resendMs: 60_000 });
+  const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => { asked += 1; return lane; } } }, { epoch: 'e', resendMs: 60_000 });
   void outgoing.send(message(1), bob, lane);
   outgoing.settle(refuse(message(1), new ProtoflyError('E_UNREACHABLE', 'not sent')));
   outgoing.wake();

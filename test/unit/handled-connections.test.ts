@@ -1,8 +1,8 @@
 import t from 'tap';
-import type { Origin } from '../../src/bus/index.js';
 import { memoryPair } from '../../src/link/memory/index.js';
 import type { Link } from '../../src/link/index.js';
 import { isWithin, parseAddress, type Address, type Message, type Response } from '../../src/protocol/index.js';
+import type { Hosts, Intake } from '../../src/runtime/delivery/index.js';
 import { Admission } from '../../src/runtime/p2p/admission.js';
 import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
 import { HandledConnections } from '../../src/runtime/p2p/handled-connections.js';
@@ -28,15 +28,18 @@ const world = () => {
   const faults: string[] = [];
   /** Messages given to the stub on its main channel. */
   const carried: Message[] = [];
-  const hostOf = (address: Address): Promise<Address | undefined> => Promise.resolve(address === ALICE ? A : address === CAROL ? C : undefined);
-  const isOwn = (address: Address): boolean => isWithin(address, B) || address === BOB;
+  const hosts: Hosts = { hostOf: (address) => Promise.resolve(address === ALICE ? A : address === CAROL ? C : undefined) };
+  const intake: Intake = {
+    isOwn: (address) => isWithin(address, B) || address === BOB,
+    accept: (message, { name }) => { accepted.push({ value: message.body?.value, by: name }); },
+    lost: quiet,
+  };
   const admission = new Admission({
-    hostOf, isOwn, log: (_level, text) => { log.push(text); },
-    accept: (message: Message, { name }: Origin) => { accepted.push({ value: message.body?.value, by: name }); },
+    hosts, intake, log: (_level, text) => { log.push(text); },
   });
   const stub = { address: HANDLER, send: (message: Message) => { carried.push(message); }, refuse: (_message: Message, why: string) => { faults.push(why); } } as unknown as Protostub;
-  const list: ConnectionList = new ConnectionList({ clock, log: quiet, onLost: quiet, onOver: (connection) => { handled.over(connection); } });
-  const handled: HandledConnections = new HandledConnections({ clock, list, admission, handler: () => stub, hostOf, isOwn }, { runtime: B, handler: HANDLER });
+  const list: ConnectionList = new ConnectionList({ clock, log: quiet, intake, onOver: (connection) => { handled.over(connection); } });
+  const handled: HandledConnections = new HandledConnections({ clock, list, admission, handler: () => stub, hosts, intake }, { runtime: B, handler: HANDLER });
   let last = 0;
   const message = (value: unknown, from: Address = ALICE): Message => ({ id: (last += 1), type: 'create', from, to: BOB, body: { value } });
   /** @param remoteRuntime absent for the stub's own state */

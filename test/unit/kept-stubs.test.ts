@@ -58,8 +58,8 @@ const messageNodes = () => {
   } as unknown as MessageBus;
   const nodes = new MessageNodes({
     bus, clock, stubs: stubs as unknown as Protostubs,
-    accept: () => undefined, isOwn: () => false, onSession: () => Promise.resolve(),
-    onLost: (carrier) => { lost.push(carrier); },
+    intake: { accept: () => undefined, isOwn: () => false, lost: (carrier) => { lost.push(carrier); } },
+    onSession: () => Promise.resolve(),
     onChange: () => { counts.changes += 1; },
     log: () => undefined,
   }, { runtime: RUNTIME, domain: 'localhost' });

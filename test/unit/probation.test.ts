@@ -1,13 +1,13 @@
 import t from 'tap';
 import type { Link } from '../../src/link/index.js';
 import { DELIVERY, isResponse, parseAddress, ProtoflyError, refuse, unbatched, isBatch, type Message, type RegistryRecord, type Request, type Response } from '../../src/protocol/index.js';
-import { Outgoing, Receipts, type Carrier , routeRequest, type RouteRequest } from '../../src/runtime/delivery/index.js';
+import { Outgoing, Receipts, type Carrier, routeRequest } from '../../src/runtime/delivery/index.js';
 import { Inbox, type Stored } from '../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair } from '../../src/runtime/delivery/outbox/index.js';
 import { ConnectionList } from '../../src/runtime/p2p/connection-list.js';
 import { P2pConnection } from '../../src/runtime/p2p/p2p-connection.js';
 import { Probation } from '../../src/runtime/p2p/probation.js';
-import { Router, type RouterComponents } from '../../src/runtime/routing/router.js';
+import { RouteFinder, type RouteFinderComponents } from '../../src/runtime/routing/route-finder.js';
 import { memoryStore } from '../../src/store/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -52,7 +52,7 @@ class World {
   readonly #receipts = new Receipts({ reply: (receipt) => { this.#toAlice(receipt); } });
   readonly #inbox = new Inbox({ stored: memoryStore().collection<Stored>('inbox'), clock: this.clock, receipts: this.#receipts, reply: (refusal) => { this.#toAlice(refusal); }, log: quiet }, { address: BOB });
   readonly node = new Node((message) => { this.#arrive(message, 'msg-node'); });
-  readonly list = new ConnectionList({ clock: this.clock, log: quiet, onOver: quiet, onLost: (connection) => { this.outgoing.lost(connection); this.outbox.lost(connection); } });
+  readonly list = new ConnectionList({ clock: this.clock, log: quiet, onOver: quiet, intake: { lost: (carrier) => { this.outgoing.lost(carrier); this.outbox.lost(carrier); } } });
   readonly probation = new Probation({ clock: this.clock, list: this.list, ping: (runtime, path) => this.#ping(runtime, path) });
   readonly outgoing: Outgoing;
   readonly outbox: Outbox;
@@ -62,19 +62,18 @@ class World {
   #id = 0;
 
   constructor() {
-    const router = new Router({
+    const routes = new RouteFinder({
       records: { known: () => record, last: () => record }, hyperties: { find: () => undefined },
       nodes: { carrier: () => this.node, isAway: () => this.node.isAway, wasLive: () => true },
       connections: { live: (runtime: typeof B) => this.list.live(runtime), suspect: (runtime: typeof B) => this.list.suspect(runtime), missed: (runtime: typeof B) => { this.probation.missed(runtime); } },
-    } as unknown as RouterComponents, { runtime: A });
-    this.router = router;
-    const route = (request: RouteRequest) => router.route(request);
+    } as unknown as RouteFinderComponents, { runtime: A });
+    this.routes = routes;
     const reply = (response: Response): void => { this.#hear(response); };
     const onMute = (carrier: Carrier): void => { if (carrier instanceof P2pConnection) this.probation.acknowledgesNothing(carrier); };
-    this.outgoing = new Outgoing({ clock: this.clock, route, reply, onMute }, { epoch: 'e' });
+    this.outgoing = new Outgoing({ clock: this.clock, routes: routes, reply, onMute }, { epoch: 'e' });
     const store = memoryStore();
     this.outbox = new Outbox({
-      clock: this.clock, route, reply, onMute, log: quiet, isAway: (request) => router.isAway(request),
+      clock: this.clock, routes: routes, reply, onMute, log: quiet,
       messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('pairs'),
     }, { epoch: 's' });
     this.list.onChange((change) => {
@@ -83,7 +82,7 @@ class World {
     });
   }
 
-  readonly router: Router;
+  readonly routes: RouteFinder;
 
   /** Adds a connection, as its stub reports it. */
   connect(generation = 1, health?: 'good'): P2pConnection {
@@ -100,7 +99,7 @@ class World {
     this.#id += 1;
     const message: Request = { id: this.#id, type: 'create', from, to: BOB, body: { value: this.#id, expect: 'receipt', ...body } };
     if (body['store'] === true) void this.outbox.send(message, BOB);
-    else void this.outgoing.send(message, BOB, await this.router.route(routeRequest(message, BOB)));
+    else void this.outgoing.send(message, BOB, await this.routes.route(routeRequest(message, BOB)));
     await turns(3);
   }
 
@@ -351,7 +350,7 @@ t.test('P2P-16 what wants no receipt: a connection over which nothing comes back
 
 t.test('P2P-16 no more runtimes are remembered than there is room for', async (t) => {
   const clock = new ManualClock();
-  const list = new ConnectionList({ clock, log: quiet, onLost: quiet, onOver: quiet });
+  const list = new ConnectionList({ clock, log: quiet, intake: { lost: quiet }, onOver: quiet });
   const probation = new Probation({ clock, list, ping: () => Promise.resolve(false) }, { maxRemembered: 2 });
   list.onChange((change) => { probation.changed(change); });
   const connections = [1, 2, 3].map((n) => {

@@ -19,7 +19,7 @@ const world = () => {
   const changes: ConnectionChange[] = [];
   const tried: string[] = [];
   const outcome = { renew: true };
-  const list = new ConnectionList({ clock, log: quiet, onLost: ({ address }) => { lost.push(address.slice(-1)); }, onOver: quiet });
+  const list = new ConnectionList({ clock, log: quiet, intake: { lost: ({ address }) => { lost.push(address.slice(-1)); } }, onOver: quiet });
   let count = 0;
   const add = (role: 'requester' | 'handler' = 'requester'): P2pConnection => {
     count += 1;

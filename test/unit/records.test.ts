@@ -18,7 +18,7 @@ const world = () => {
     if (state.answers) void bus.post(respond(message, 200, { value: record }));
   });
   const records = new Records(
-    { bus, clock, cache: memoryStore().collection<Cached>('records'), isAway: () => false },
+    { bus, clock, cache: memoryStore().collection<Cached>('records'), nodes: { isAway: () => false } },
     { runtime: parseAddress('hyperty-runtime://example.com/r1'), domain: 'example.com', user: parseAddress('user://example.com/alice') },
   );
   return { clock, records, state };

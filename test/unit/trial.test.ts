@@ -14,7 +14,7 @@ const SETUP_MS = 15_000;
 /** The registry's list of connections, and its wait for one. The test decides the result of set-ups. */
 const world = () => {
   const clock = new ManualClock();
-  const list = new ConnectionList({ clock, log: quiet, onLost: quiet, onOver: quiet });
+  const list = new ConnectionList({ clock, log: quiet, intake: { lost: quiet }, onOver: quiet });
   let count = 0;
   const add = (role: 'requester' | 'handler'): P2pConnection => {
     count += 1;

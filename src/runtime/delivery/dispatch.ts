@@ -1,6 +1,6 @@
 import { asProtoflyError, asUncertain, refuse, type Clock, type FlowMark, type Backpressure, type ProtoflyError, type Request, type Response } from '../../protocol/index.js';
 import { GatheredBatch } from './batch.js';
-import { routeRequest, type Carrier, type RouteRequest } from './carrier.js';
+import { routeRequest, type Carrier, type Routes } from './carrier.js';
 import type { Flow } from './flow.js';
 import { give, giveBack, isInDoubt, type InFlight } from './in-flight.js';
 import type { Receipts } from './receipts.js';
@@ -8,8 +8,7 @@ import { atEndOfTurn } from './batch.js';
 
 export interface DispatchComponents {
   readonly clock: Clock;
-  /** Chooses the carrier of a message. @throws ProtoflyError if there is none */
-  readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
+  readonly routes: Pick<Routes, 'route'>;
   /** Answers the sender of a message that can't be sent at all. @param mark the number of that message */
   readonly reply: (response: Response, mark: Pick<FlowMark, 'epoch' | 'seq'>) => void;
   /** Pending receipts of the other direction, to be sent along. @default none */
@@ -121,7 +120,7 @@ export class Dispatch {
       // Includes messages that are added meanwhile, even if the window was empty in between and numbers begin anew.
       for (let entry = window.oldest; entry !== undefined; entry = window.after(entry.seq) ?? window.find(wasNeverGiven)) {
         if (entry.carrier !== undefined) continue;
-        const carrier = await this.#components.route(routeRequest(entry.message, flow.to, flow.avoid));
+        const carrier = await this.#components.routes.route(routeRequest(entry.message, flow.to, flow.avoid));
         // Its receipt may have come meanwhile.
         if (window.get(entry.seq) === entry) await this.#giveAgain(flow, entry, carrier);
       }

@@ -62,7 +62,7 @@ const NOBODY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_U
  */
 export class Outgoing {
   readonly #clock: Clock;
-  readonly #route: OutgoingComponents['route'];
+  readonly #routes: OutgoingComponents['routes'];
   readonly #reply: OutgoingComponents['reply'];
   readonly #onMute: OutgoingComponents['onMute'];
   readonly #init: Required<OutgoingInit>;
@@ -73,9 +73,9 @@ export class Outgoing {
   #begun = 0;
 
   constructor(components: OutgoingComponents, init: OutgoingInit) {
-    const { clock, route, reply, onMute } = components;
+    const { clock, routes, reply, onMute } = components;
     this.#clock = clock;
-    this.#route = route;
+    this.#routes = routes;
     this.#reply = reply;
     this.#onMute = onMute;
     this.#dispatch = new Dispatch(components);
@@ -283,7 +283,7 @@ export class Outgoing {
   async #detour(flow: Flow, oldest: InFlight): Promise<void> {
     if (flow.moving !== undefined) return;
     try {
-      const routes = new Routes(this.#route, flow);
+      const routes = new KnownRoutes(this.#routes, flow);
       await routes.of(oldest.message);
       for (const { message } of flow.window.all()) if (routes.known(message) === undefined) await routes.of(message);
       const elsewhere = ({ message, carrier: before }: InFlight): boolean => before !== (routes.known(message) ?? before);
@@ -309,13 +309,13 @@ const aboutAll = (response: Response, entries: readonly InFlight[]): Response | 
   entries.length === 0 ? undefined : withIds(response, entries.map(({ message }) => message.id));
 
 /** Present routes of one flow's messages: one for each P2P preference. */
-class Routes {
-  readonly #route: DispatchComponents['route'];
+class KnownRoutes {
+  readonly #routes: DispatchComponents['routes'];
   readonly #flow: Flow;
   readonly #found = new Map<unknown, Carrier>();
 
-  constructor(route: DispatchComponents['route'], flow: Flow) {
-    this.#route = route;
+  constructor(routes: DispatchComponents['routes'], flow: Flow) {
+    this.#routes = routes;
     this.#flow = flow;
   }
 
@@ -324,7 +324,7 @@ class Routes {
     const wish = message.body?.p2p;
     const known = this.#found.get(wish);
     if (known !== undefined) return known;
-    const carrier = await this.#route(routeRequest(message, this.#flow.to, this.#flow.avoid));
+    const carrier = await this.#routes.route(routeRequest(message, this.#flow.to, this.#flow.avoid));
     this.#found.set(wish, carrier);
     return carrier;
   }

@@ -1,5 +1,9 @@
+import type { MessageBus } from '../../bus/index.js';
 import { respond, type Address, type Body, type FlowMark, type Request, type Response, type ReceivedVia } from '../../protocol/index.js';
 import { Flows } from './flows.js';
+
+/** Returns a function that answers the senders of messages over the bus. */
+export const replyOver = (bus: MessageBus) => (response: Response): void => { void bus.post(response); };
 
 export interface ReceiptsComponents {
   /** Sends a receipt. */

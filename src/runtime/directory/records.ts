@@ -26,8 +26,8 @@ export interface RecordsComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly cache: Collection<Cached>;
-  /** True if a domain is known to be away, so that cached records are used. */
-  readonly isAway: (domain: string) => boolean;
+  /** The message nodes. While one is away, the cached records of its domain are used. */
+  readonly nodes: { isAway(domain: string): boolean };
 }
 
 export interface RecordsInit {
@@ -58,18 +58,18 @@ export class Records {
   readonly #bus: MessageBus;
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
-  readonly #isAway: RecordsComponents['isAway'];
+  readonly #nodes: RecordsComponents['nodes'];
   readonly #init: Required<RecordsInit>;
   /** Parsed cache entries. Parsing one costs more than the rest of a message's routing. */
   readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
-  constructor({ bus, clock, cache, isAway }: RecordsComponents, init: RecordsInit) {
+  constructor({ bus, clock, cache, nodes }: RecordsComponents, init: RecordsInit) {
     this.#bus = bus;
     this.#clock = clock;
     this.#cache = cache;
-    this.#isAway = isAway;
+    this.#nodes = nodes;
     this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
   }
 
@@ -95,10 +95,17 @@ export class Records {
     const known = this.known(address);
     if (known !== undefined) return Promise.resolve(known ?? undefined);
     const old = this.#cached(address);
-    if (old !== undefined && this.#isAway(domainOf(address))) return Promise.resolve(old.record);
+    if (old !== undefined && this.#nodes.isAway(domainOf(address))) return Promise.resolve(old.record);
     const asking = this.#asking.get(address) ?? this.#ask(address).finally(() => this.#asking.delete(address));
     this.#asking.set(address, asking);
     return asking;
+  }
+
+  /** Returns the runtime that hosts an address. @throws ProtoflyError `E_UNREACHABLE` when its registry can't be asked */
+  async hostOf(address: Address): Promise<Address | undefined> {
+    const record = await this.find(address);
+    if (record === undefined && this.#nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
+    return record?.runtime;
   }
 
   /** Removes an address from the cache, because its record proved wrong. */
@@ -140,7 +147,7 @@ export class Records {
     const match = /^([^/@\s]+)(?:\/([^/@\s]+))?(?:@([^/@\s]+))?$/.exec(text);
     if (match === null) throw new ProtoflyError('E_USAGE', `${JSON.stringify(text)} is no address`, { hint: 'write user, user/name, user/name@domain, or a full address' });
     const [, user = '', name, domain = this.#init.domain] = match;
-    const remembered = this.#isAway(domain) ? this.#remembered(this.#userAddress(user, domain), name) : [];
+    const remembered = this.#nodes.isAway(domain) ? this.#remembered(this.#userAddress(user, domain), name) : [];
     return this.#someOf(remembered.length > 0 ? remembered : await this.discover({ user, domain, ...(name === undefined ? {} : { name }) }), text);
   }
 
@@ -195,7 +202,7 @@ export class Records {
   }
 
   #patience(domain: string): { readonly timeoutMs?: number } {
-    return this.#isAway(domain) ? { timeoutMs: AWAY_MS } : {};
+    return this.#nodes.isAway(domain) ? { timeoutMs: AWAY_MS } : {};
   }
 
   async #ask(address: Address): Promise<RegistryRecord | undefined> {

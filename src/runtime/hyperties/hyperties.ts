@@ -27,6 +27,8 @@ export interface HypertiesComponents {
   readonly clock: Clock;
   readonly store: Store;
   readonly nodes: MessageNodes;
+  /** Has the P2P fields of records, if this runtime has a P2P handler. */
+  readonly connections: { readonly offer: P2pOffer | undefined };
   readonly receipts: Receipts;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -36,8 +38,6 @@ export interface HypertiesInit {
   readonly domain: string;
   readonly user: Address;
   readonly guid: Address;
-  /** Returns the P2P fields of records, if this runtime has a P2P handler. */
-  readonly offer: () => P2pOffer | undefined;
   /** Pause between two keep-alives to the registry, in seconds. @default a third of the time after which records expire */
   readonly keepAliveS?: number;
 }
@@ -159,7 +159,7 @@ export class Hyperties {
       url, user, guid, name, runtime, resources, dataSchemes,
       descriptor: catalogueAddress(domain, 'hyperty', 'program'),
       status: 'live', expires: DEFAULT_EXPIRES, delivery: DELIVERY,
-      ...(p2p ? this.#init.offer() : {}),
+      ...(p2p ? this.#components.connections.offer : {}),
     };
   }
 

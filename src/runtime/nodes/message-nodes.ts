@@ -1,10 +1,10 @@
 import { LruMap } from '../../kit/lru-map.js';
-import type { MessageBus, Origin } from '../../bus/index.js';
+import type { MessageBus } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
   type Address, type Clock, type Message, type Backpressure, type StubStatus,
 } from '../../protocol/index.js';
-import type { Carrier } from '../delivery/index.js';
+import type { Carrier, Intake } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
 import type { Protostub, Protostubs, StatusEvent } from '../stubs/protostubs.js';
 import { slicesOf } from './slices.js';
@@ -13,13 +13,10 @@ export interface MessageNodesComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly stubs: Protostubs;
-  /** Takes a message that a stub may bring. */
-  readonly accept: (message: Message, origin: Origin) => Backpressure;
-  readonly isOwn: (address: Address) => boolean;
+  /** Takes the messages that stubs may bring. */
+  readonly intake: Intake;
   /** A new session has begun, in which the node knows only the URL of this runtime. A rejection has it called again later. */
   readonly onSession: (domain: string) => Promise<void>;
-  /** Messages in flight over this carrier may be lost. */
-  readonly onLost: (carrier: Carrier) => void;
   readonly onChange: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
@@ -203,20 +200,20 @@ export class MessageNodes {
   #admit(node: MessageNode, message: Message, stub: Protostub): Backpressure {
     const { from } = message;
     const isStranger = domainOf(from) !== node.domain;
-    if (this.#components.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {
+    if (this.#components.intake.isOwn(from) || (isStranger && node.domain !== this.#init.domain)) {
       stub.refuse(message, `claims to come from ${from}`);
       return undefined;
     }
     if (isStranger && !isResponse(message)) this.#visitors.set(from, node);
-    return this.#components.accept(message, stub);
+    return this.#components.intake.accept(message, stub);
   }
 
   #status(node: MessageNode, event: StatusEvent): void {
-    const { onLost, onChange } = this.#components;
+    const { intake, onChange } = this.#components;
     if (event.status === 'live' && node.stub !== undefined) {
       if (event.session === 'resumed') node.renewal.resume();
       else node.renewal.start();
-      onLost(node.stub);
+      intake.lost(node.stub);
     }
     onChange();
   }
@@ -243,20 +240,20 @@ export class MessageNodes {
 
   /** Sends again what earlier stubs may have lost, and has the new one connect. */
   #connect({ domain }: MessageNode): void {
-    const { bus, onLost } = this.#components;
-    for (const lost of this.#lost.splice(0)) onLost(lost);
+    const { bus, intake } = this.#components;
+    for (const lost of this.#lost.splice(0)) intake.lost(lost);
     void bus.request({ type: 'ping', from: child(this.#init.runtime, 'registry'), to: subscriptionAddress(domain) });
   }
 
   #lostStub(node: MessageNode, lost: Protostub, pauseMs: number): void {
-    const { clock, onLost, onChange } = this.#components;
+    const { clock, intake, onChange } = this.#components;
     if (this.#isKept(node)) {
       this.#lost.push(lost);
       return;
     }
     onChange();
     // Messages in flight bring the stub back, if they still have to go there.
-    clock.setTimeout(() => { onLost(lost); }, pauseMs);
+    clock.setTimeout(() => { intake.lost(lost); }, pauseMs);
   }
 }
 

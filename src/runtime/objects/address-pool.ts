@@ -1,4 +1,4 @@
-import { child, type Address } from '../../protocol/index.js';
+import { child, ProtoflyError, type Address } from '../../protocol/index.js';
 import type { SyncRoutes } from './ports.js';
 
 /** Returns the addresses at which an object's reporter receives messages. */
@@ -79,7 +79,8 @@ export class AddressPool {
 
 /** Allocates an address and subscribes to its messages. */
 export const allocate = async (routes: SyncRoutes, scheme: string): Promise<Address> => {
-  const url = await routes.allocate(scheme);
+  const [url] = await routes.allocate(scheme, 1);
+  if (url === undefined) throw new ProtoflyError('E_MESSAGE', 'the message node allocated no address');
   await routes.subscribe(routesOf(url));
   return url;
 };

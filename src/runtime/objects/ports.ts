@@ -3,8 +3,8 @@ import type { Address, Clock, Message, Backpressure, Request } from '../../proto
 
 /** The message-node operations that data objects need. Each has its own timeout. */
 export interface SyncRoutes {
-  /** Allocates one address in the runtime's own domain. @throws ProtoflyError as the domain refuses */
-  allocate(scheme: string): Promise<Address>;
+  /** Allocates `number` addresses in the runtime's own domain. @throws ProtoflyError as the domain refuses */
+  allocate(scheme: string, number: number): Promise<Address[]>;
   /** Subscribes to messages to these addresses, at the message nodes of their domains. */
   subscribe(addresses: readonly Address[]): Promise<void>;
   unsubscribe(addresses: readonly Address[]): Promise<void>;

@@ -1,17 +1,11 @@
-import type { Origin } from '../../bus/index.js';
-import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Address, type Message, type Backpressure } from '../../protocol/index.js';
+import { asProtoflyError, isResponse, isWithin, partsOf, ProtoflyError, refuse, runtimeOf, type Message, type Backpressure } from '../../protocol/index.js';
+import type { Hosts, Intake } from '../delivery/index.js';
 import type { P2pConnection } from './p2p-connection.js';
 import type { Protostub } from '../stubs/protostubs.js';
 
 export interface AdmissionComponents {
-  /**
-   * Returns the runtime that hosts an address, according to its registry.
-   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
-   */
-  readonly hostOf: (address: Address) => Promise<Address | undefined>;
-  readonly isOwn: (address: Address) => boolean;
-  /** Takes in a message whose sender has been verified. */
-  readonly accept: (message: Message, origin: Origin) => Backpressure;
+  readonly hosts: Hosts;
+  readonly intake: Pick<Intake, 'isOwn' | 'accept'>;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -35,13 +29,13 @@ export class Admission {
   admit(message: Message, connection: P2pConnection): Backpressure {
     const { from } = message;
     connection.brought(message);
-    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.accept(message, connection);
-    if (this.#components.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.refuse(message, connection);
-    return this.#components.hostOf(from).then((host) => {
+    if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return this.#components.intake.accept(message, connection);
+    if (this.#components.intake.isOwn(from) || runtimeOf(from) !== undefined || partsOf(from).scheme === 'domain') return this.refuse(message, connection);
+    return this.#components.hosts.hostOf(from).then((host) => {
       if (host !== connection.remoteRuntime) return this.refuse(message, connection);
       if (connection.verified.size >= MAX_VERIFIED) connection.verified.clear();
       connection.verified.add(from);
-      return this.#components.accept(message, connection);
+      return this.#components.intake.accept(message, connection);
     }).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
       this.#components.log('info', `a message from ${from} was not let in: ${error.message}`);

@@ -1,4 +1,5 @@
 import { nextConnectionStatus, type Address, type Clock, type ConnectionStatus, type Timer } from '../../protocol/index.js';
+import type { Intake } from '../delivery/index.js';
 import type { P2pConnection } from './p2p-connection.js';
 
 export interface ConnectionChange {
@@ -11,7 +12,7 @@ export interface ConnectionChange {
 export interface ConnectionListComponents {
   readonly clock: Clock;
   /** Called when a connection no longer carries messages. Those in flight may be lost. */
-  readonly onLost: (connection: P2pConnection) => void;
+  readonly intake: Pick<Intake, 'lost'>;
   /** Called when a connection has failed or is disconnected. */
   readonly onOver: (connection: P2pConnection) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -154,7 +155,7 @@ export class ConnectionList {
     if (best === before) return;
     if (best === undefined) this.#live.delete(remoteRuntime);
     else this.#live.set(remoteRuntime, best);
-    if (before !== undefined) this.#components.onLost(before);
+    if (before !== undefined) this.#components.intake.lost(before);
   }
 
   #leaveLive(connection: P2pConnection): void {

@@ -1,10 +1,10 @@
-import type { MessageBus, Origin } from '../../bus/index.js';
+import type { MessageBus } from '../../bus/index.js';
 import {
   asProtoflyError, child, isSuccess,
-  type Address, type Clock, type Message, type Backpressure, type RegistryRecord,
+  type Address, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import type { Carrier } from '../delivery/index.js';
+import type { Carrier, Hosts, Intake } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';
 import type { StubCatalogue } from '../stubs/loader/index.js';
 import { Admission } from './admission.js';
@@ -29,15 +29,8 @@ export interface ConnectionsComponents {
   /** The last set-up's generation by remote runtime. */
   readonly generations: Collection<number>;
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
-  /**
-   * Returns the runtime that hosts an address, according to its registry.
-   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
-   */
-  readonly hostOf: (address: Address) => Promise<Address | undefined>;
-  readonly isOwn: (address: Address) => boolean;
-  /** Takes in a message whose sender has been verified. */
-  readonly accept: (message: Message, origin: Origin) => Backpressure;
-  readonly onLost: (carrier: Carrier) => void;
+  readonly hosts: Hosts;
+  readonly intake: Intake;
   /** Returns a random number for the jitter of retries. */
   readonly random: () => number;
   /** Called when the handler stub has come or gone. */
@@ -80,7 +73,7 @@ export class Connections {
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
     this.#init = init;
-    const { clock, log, onLost } = components;
+    const { clock, log, intake } = components;
     this.#admission = new Admission(components);
     this.#handler = new P2pHandler({
       ...components,
@@ -90,7 +83,7 @@ export class Connections {
       onChange: components.onHandler,
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
-    this.#list = new ConnectionList({ clock, log, onLost, onOver: (connection) => { this.#over(connection); } });
+    this.#list = new ConnectionList({ clock, log, intake, onOver: (connection) => { this.#over(connection); } });
     this.#handled = new HandledConnections({
       ...components, list: this.#list, admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
     }, { runtime: init.runtime, handler: this.#handler.address });

@@ -3,6 +3,7 @@ import {
   asProtoflyError, bodyWith, child, isWithin, partsOf, ProtoflyError, runtimeOf,
   type Address, type Clock, type Message, type Backpressure, type Timer,
 } from '../../protocol/index.js';
+import type { Hosts, Intake } from '../delivery/index.js';
 import type { Admission } from './admission.js';
 import type { ConnectionList } from './connection-list.js';
 import { P2pConnection } from './p2p-connection.js';
@@ -15,12 +16,8 @@ export interface HandledConnectionsComponents {
   readonly admission: Admission;
   /** Returns the running handler stub, if there is one. */
   readonly handler: () => Protostub | undefined;
-  /**
-   * Returns the runtime that hosts an address, according to its registry.
-   * @throws ProtoflyError `E_UNREACHABLE` when it can't be asked
-   */
-  readonly hostOf: (address: Address) => Promise<Address | undefined>;
-  readonly isOwn: (address: Address) => boolean;
+  readonly hosts: Hosts;
+  readonly intake: Pick<Intake, 'isOwn'>;
 }
 
 export interface HandledConnectionsInit {
@@ -108,8 +105,8 @@ export class HandledConnections {
 
   /** Takes in a message from the main channel, over the connection that its sender indicates. */
   admit(message: Message, stub: Protostub): Backpressure {
-    const { admission, isOwn } = this.#components;
-    if (isOwn(message.from) || partsOf(message.from).scheme === 'domain') return admission.refuse(message, stub);
+    const { admission, intake } = this.#components;
+    if (intake.isOwn(message.from) || partsOf(message.from).scheme === 'domain') return admission.refuse(message, stub);
     return this.#attributed(message, (connection) => admission.admit(message, connection), (refusal, runtime) => carried(stub, refusal, runtime), stub.address);
   }
 
@@ -225,7 +222,7 @@ export class HandledConnections {
    * message.
    */
   #attributed(message: Message, found: (connection: P2pConnection) => Backpressure, reply: (refusal: Message, runtime: Address | undefined) => Backpressure, origin: string): Backpressure {
-    const { admission, hostOf } = this.#components;
+    const { admission, hosts } = this.#components;
     const { from } = message;
     for (const connection of this.#shared.keys()) if (isWithin(from, connection.remoteRuntime) || connection.verified.has(from)) return found(connection);
     const decide = (runtime: Address | undefined): Backpressure => {
@@ -235,7 +232,7 @@ export class HandledConnections {
     };
     const runtime = runtimeOf(from);
     if (runtime !== undefined) return decide(runtime);
-    return hostOf(from).then(decide, (thrown: unknown) => admission.turnAway(message, origin, (refusal) => reply(refusal, undefined), asProtoflyError(thrown)));
+    return hosts.hostOf(from).then(decide, (thrown: unknown) => admission.turnAway(message, origin, (refusal) => reply(refusal, undefined), asProtoflyError(thrown)));
   }
 }
 

@@ -6,7 +6,7 @@ import type { MessageNodes } from '../nodes/message-nodes.js';
 import type { P2pConnection } from '../p2p/p2p-connection.js';
 import type { Protostub, Protostubs } from '../stubs/protostubs.js';
 import type { Records } from '../directory/records.js';
-import { viaNode } from './router.js';
+import { viaNode } from './route-finder.js';
 
 export interface ExplainerComponents {
   readonly records: Records;

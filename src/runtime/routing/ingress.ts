@@ -1,17 +1,21 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
 import { asProtoflyError, isBatch, isResponse, isWithin, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
-import type { Outgoing } from '../delivery/index.js';
+import type { Carrier, Intake, Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Records } from '../directory/records.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
 
 export interface IngressComponents {
   readonly bus: MessageBus;
+  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** The parts that an ingress serves. They come after it: they themselves need the carriers that it serves. */
+export interface IngressParties {
   readonly hyperties: Hyperties;
   readonly records: Records;
   readonly outgoing: Outgoing;
   readonly outbox: Outbox;
-  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 /** Components of a runtime that only take requests of its own programs and parts. */
@@ -21,9 +25,10 @@ const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue
  * Takes in messages from outside whose sender has been checked, and posts them to the bus. Refuses requests to private
  * components.
  */
-export class Ingress {
+export class Ingress implements Intake {
   readonly #components: IngressComponents;
   readonly #runtime: Address;
+  #parties: IngressParties | undefined;
   #rejected = 0;
 
   constructor(components: IngressComponents, { runtime }: { readonly runtime: Address }) {
@@ -36,9 +41,13 @@ export class Ingress {
     return this.#rejected;
   }
 
-  /** True if an address belongs to this runtime, so that no other may claim it. */
+  /** Adds the parts that it serves. To be called once, before any carrier starts. */
+  serve(parties: IngressParties): void {
+    this.#parties = parties;
+  }
+
   isOwn(address: Address): boolean {
-    return isWithin(address, this.#runtime) || this.#components.hyperties.find(address) !== undefined;
+    return isWithin(address, this.#runtime) || this.#served.hyperties.find(address) !== undefined;
   }
 
   accept(message: Message, origin: Origin): Backpressure {
@@ -46,6 +55,17 @@ export class Ingress {
     const receipt = receiptIn(message);
     if (receipt === undefined) return this.#asked(message, origin);
     return combinedBackpressure([this.#answered(receipt, origin), this.#asked(withoutReceipt(message), origin)]);
+  }
+
+  lost(carrier: Carrier): void {
+    const { outgoing, outbox } = this.#served;
+    outgoing.lost(carrier);
+    outbox.lost(carrier);
+  }
+
+  get #served(): IngressParties {
+    if (this.#parties === undefined) throw new ProtoflyError('E_UNAVAILABLE', 'the runtime is not put together yet');
+    return this.#parties;
   }
 
   #asked(message: Request, origin: Origin): Backpressure {
@@ -69,7 +89,8 @@ export class Ingress {
   }
 
   #answered(answer: Response, origin: Origin): Backpressure {
-    const { bus, outgoing, outbox, records, log } = this.#components;
+    const { bus, log } = this.#components;
+    const { outgoing, outbox, records } = this.#served;
     // A response from outside settles only its own request: drop the other ids that it lists.
     const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
     // The receiver has gone: its record is out of date.

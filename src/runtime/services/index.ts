@@ -5,5 +5,6 @@
  */
 export { CatalogueService, type CatalogueServiceComponents, type CatalogueServiceInit } from './catalogue-service.js';
 export * from './connected-programs.js';
+export { PingService } from './ping.js';
 export * from './registry-service.js';
 export { UserAgent, type UaComponents } from './ua.js';

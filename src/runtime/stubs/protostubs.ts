@@ -43,8 +43,6 @@ export interface ProtostubsComponents {
   readonly bus: MessageBus;
   readonly loader: Loader;
   readonly clock: Clock;
-  /** Called when a stub has ended, so that its data objects can be released. */
-  readonly onEnd: (url: Address) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -120,10 +118,16 @@ export class Protostubs {
   readonly #stubs = new Map<Address, Protostub>();
   /** Last state of the stubs that ended unexpectedly. */
   readonly #fallen = new Map<Address, Record<string, unknown>>();
+  readonly #onEnd: ((url: Address) => void)[] = [];
   #closed = false;
 
   constructor(components: ProtostubsComponents) {
     this.#components = components;
+  }
+
+  /** Registers a listener for stubs that have ended, so that their data objects can be released. */
+  onEnd(listener: (url: Address) => void): void {
+    this.#onEnd.push(listener);
   }
 
   /** Deploys a stub. @throws ProtoflyError as `Loader.deploy`; `E_CONFLICT` if the address is in use */
@@ -144,7 +148,7 @@ export class Protostubs {
       // A stub that ended unexpectedly stays listed until it is back.
       if (!stub.ending && init.kind !== 'p2p-requester') this.#fallen.set(init.url, { ...view(stub), status: 'failed', description: reason, pid: undefined, since: new Date(clock.date()).toISOString() });
       init.onEnd(reason);
-      this.#components.onEnd(init.url);
+      for (const listener of this.#onEnd) listener(init.url);
     });
     log('info', `protostub ${init.url} deployed: ${init.origin}, version ${loaded.descriptor.version}, ${loaded.hash}, from the ${loaded.from}${loaded.keyId === undefined ? '' : `, signed by ${loaded.keyId}`}`);
     return stub;

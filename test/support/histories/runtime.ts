@@ -1,7 +1,7 @@
 import {
   asProtoflyError, isBatch, isResponse, isSuccess, ProtoflyError, receiptIn, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Request, type Response, type ReceivedVia,
 } from '../../../src/protocol/index.js';
-import { Outgoing, Receipts, type Carrier, routeRequest, type RouteRequest } from '../../../src/runtime/delivery/index.js';
+import { Outgoing, Receipts, type Carrier, routeRequest, type RouteRequest, type Routes } from '../../../src/runtime/delivery/index.js';
 import { Inbox, type KeptCheckpoint, type Stored } from '../../../src/runtime/hyperties/inbox/index.js';
 import { Outbox, type KeptMessage, type KeptPair } from '../../../src/runtime/delivery/outbox/index.js';
 import type { Disk } from './disk.js';
@@ -272,16 +272,18 @@ export class Runtime {
       if (life?.ended === true) throw new ProtoflyError('E_ABORTED', 'the process is gone');
       return run();
     };
-    const route = (request: RouteRequest): Carrier | Promise<Carrier> => unlessEnded(() => (asks ? Promise.resolve().then(() => this.#route(request)) : this.#route(request)));
+    const routes: Routes = {
+      route: (request) => unlessEnded(() => (asks ? Promise.resolve().then(() => this.#route(request)) : this.#route(request))),
+      isAway: ({ to, p2p }) => stub.state === 'away' && (p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
+    };
     const back = (response: Response): void => { if (life !== undefined) this.#back(life, response); };
     const reply = (response: Response): void => { if (life !== undefined) this.#hear(life, response); };
     const log = (_level: string, text: string): void => { ledger.note(() => `${this.name}: ${text}`); };
     const receipts = new Receipts({ reply: back });
     const epoch = `${this.name}${String(number)}`;
-    const outgoing = new Outgoing({ clock, route, reply, receipts }, { epoch, ...given({ window: limits.window }) });
+    const outgoing = new Outgoing({ clock, routes, reply, receipts }, { epoch, ...given({ window: limits.window }) });
     const outbox = new Outbox({
-      clock, route, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
-      isAway: ({ to, p2p }) => stub.state === 'away' && (p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
+      clock, routes, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
     }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
     const inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, reply: back, log,

@@ -3,7 +3,7 @@ import {
   type Address, type Clock, type ErrorCode, type FlowMark, type Backpressure, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import type { Collection } from '../../../store/index.js';
-import { Outgoing, routeRequest, WINDOW, type Carrier, type RouteRequest, type DispatchComponents } from '../index.js';
+import { Outgoing, routeRequest, WINDOW, type Carrier, type RouteRequest, type Routes, type DispatchComponents } from '../index.js';
 import { pairKey, OutboxFlow, type OutboxEntry } from './flow.js';
 import { Spool, type KeptMessage, type KeptPair } from './spool.js';
 
@@ -11,12 +11,9 @@ export interface OutboxComponents {
   readonly messages: Collection<KeptMessage>;
   readonly pairs: Collection<KeptPair>;
   readonly clock: Clock;
-  /** Chooses the carrier of a message. @throws ProtoflyError if there is none */
-  readonly route: (request: RouteRequest) => Carrier | Promise<Carrier>;
+  readonly routes: Routes;
   /** See `OutgoingComponents`. */
   readonly onMute?: (carrier: Carrier) => void;
-  /** True if a message is known to have no route: its message node is away, and no peer may take it. */
-  readonly isAway: (request: RouteRequest) => boolean;
   /** Answers a program of this runtime. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -73,7 +70,7 @@ export class Outbox {
     this.#components = components;
     this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
     const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
-    this.#outgoing = new Outgoing({ ...components, route: (request) => this.#route(request), reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
+    this.#outgoing = new Outgoing({ ...components, routes: { route: (request) => this.#route(request) }, reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     const { messages, pairs, clock, log } = components;
     this.#spool = new Spool({
       messages, pairs, clock, log,
@@ -107,7 +104,7 @@ export class Outbox {
     const pair = this.#pair(message.from, to);
     const now = this.#components.clock.now();
     const entry = pair.number(message, this.#spool.nextKey(pair), now);
-    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.isAway(routeRequest(message, to));
+    const waits = pair.kept > 0 || pair.isPausing(now) || this.#components.routes.isAway(routeRequest(message, to));
     if (waits && !this.#spool.hasRoom(pair, entry)) throw this.#spool.full();
     pair.waiting.push(entry);
     if (waits) this.#spool.keep(pair, entry);
@@ -220,7 +217,7 @@ export class Outbox {
         continue;
       }
       try {
-        if (this.#components.isAway(routeRequest(message, pair.to))) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
+        if (this.#components.routes.isAway(routeRequest(message, pair.to))) throw new ProtoflyError('E_UNREACHABLE', `${pair.to} can't be reached now`);
         const hadMail = pair.hasMail(this.#components.clock.now());
         const carrier = await this.#route(routeRequest(message, pair.to));
         // While the route was being looked up, the entry may have moved, or an earlier one may have become mail.
@@ -264,8 +261,8 @@ export class Outbox {
   #route(request: RouteRequest): Carrier | Promise<Carrier> {
     const hasMail = (): boolean => this.#pairs.get(pairKey(request.from, request.to))?.hasMail(this.#components.clock.now()) === true;
     // New messages must not overtake mail at the domain.
-    if (hasMail()) return this.#components.route({ ...request, p2p: false });
-    const found = this.#components.route(request);
+    if (hasMail()) return this.#components.routes.route({ ...request, p2p: false });
+    const found = this.#components.routes.route(request);
     return found instanceof Promise ? found.then((carrier) => (hasMail() ? this.#route(request) : carrier)) : found;
   }
 
@@ -345,7 +342,7 @@ export class Outbox {
       }
       const { oldest } = pair;
       const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs ? oldest.message : undefined;
-      if (late !== undefined && this.#components.isAway(routeRequest(late, pair.to))) this.#keepAll(pair);
+      if (late !== undefined && this.#components.routes.isAway(routeRequest(late, pair.to))) this.#keepAll(pair);
       if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }
   }

@@ -13,8 +13,6 @@ export interface DomainCatalogueComponents {
   readonly policy: DeploymentPolicy;
   readonly downloads: Downloads;
   readonly cache: PackageCache;
-  /** Called when a cached package was replaced by another version. */
-  readonly onNews: (origin: Address) => void;
   readonly log: Log;
 }
 
@@ -48,6 +46,7 @@ export class DomainCatalogue implements StubCatalogue {
   readonly #components: DomainCatalogueComponents;
   /** Requests in progress, so that concurrent lookups share one. */
   readonly #flights = new Map<string, Promise<unknown>>();
+  readonly #onNews: ((origin: Address) => void)[] = [];
   readonly #end = new AbortController();
   /** Rejects when the catalogue is closed. */
   readonly #ended: Promise<never>;
@@ -57,6 +56,11 @@ export class DomainCatalogue implements StubCatalogue {
     const { signal } = this.#end;
     this.#ended = new Promise((_, reject) => { signal.addEventListener('abort', () => { reject(asProtoflyError(signal.reason)); }); });
     this.#ended.catch(() => undefined);
+  }
+
+  /** Registers a listener for newer versions of cached packages. The next lookup returns the newer one. */
+  onNews(listener: (origin: Address) => void): void {
+    this.#onNews.push(listener);
   }
 
   /** Finds a protostub with its code. @throws ProtoflyError as `StubCatalogue.find` */
@@ -177,7 +181,7 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   async #fetchNow(origin: Origin, withSource: boolean): Promise<Fetched> {
-    const { cache, downloads, policy, onNews, log } = this.#components;
+    const { cache, downloads, policy, log } = this.#components;
     const { signal } = this.#end;
     const keys = await this.#keys(origin);
     // The keys may have changed since the package was returned from the cache.
@@ -198,7 +202,7 @@ export class DomainCatalogue implements StubCatalogue {
     if (cached !== undefined && (!isSame || cached.descriptor.version !== descriptor.version)) {
       log('info', `${origin.address} has a new version: ${nameOf(descriptor)} instead of ${nameOf(cached.descriptor)}; the next deployment takes it`);
     }
-    if (cached !== undefined && fresh !== undefined && fresh.descriptor.signature !== cached.descriptor.signature) onNews(origin.address);
+    if (cached !== undefined && fresh !== undefined && fresh.descriptor.signature !== cached.descriptor.signature) for (const listener of this.#onNews) listener(origin.address);
     return { descriptor, keyId, ...(etag === undefined ? {} : { etag }), source };
   }
 

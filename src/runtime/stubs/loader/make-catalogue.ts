@@ -1,4 +1,4 @@
-import type { Address, Clock } from '../../../protocol/index.js';
+import type { Clock } from '../../../protocol/index.js';
 import type { Store } from '../../../store/index.js';
 import { DeploymentPolicy, type Publishers, type StubPolicy } from '../policy/index.js';
 import { BuiltInCatalogue } from './built-in.js';
@@ -17,21 +17,19 @@ export interface CatalogueComponents {
   readonly publishers: Publishers;
   /** The runtime's own domain, whose publisher need not be added by hand. */
   readonly ownDomain: string;
-  /** Called when a newer version of a cached package was found. The next lookup returns it. */
-  readonly onNews: (origin: Address) => void;
 }
 
 /** A catalogue that can also check packages that the policy doesn't allow. */
-export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, 'verify' | 'close'> {}
+export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, 'verify' | 'onNews' | 'close'> {}
 
 /** Timeout per document, in milliseconds. */
 const TIMEOUT_MS = 10_000;
 
 /** Makes the catalogue of the protostubs that a policy allows. */
-export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain, onNews }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
+export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
   const policy = new DeploymentPolicy(allowed, { ownDomain });
   const remote = new DomainCatalogue({
-    domains, publishers, policy, log, onNews,
+    domains, publishers, policy, log,
     downloads: new Downloads({ fetch, domains }, { timeoutMs: TIMEOUT_MS }),
     cache: new PackageCache({ store, clock }),
   });
@@ -43,6 +41,7 @@ export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, o
       return found;
     },
     describe: (origin) => stubs.describe(origin),
+    onNews: (listener) => { remote.onNews(listener); },
     verify: (origin) => remote.verify(origin),
     close: () => remote.close(),
   };
