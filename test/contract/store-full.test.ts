@@ -189,7 +189,9 @@ class Ledger {
 
 /** One life of a writer: its disk fills up and gets room again all the time; then there is room, it has to write, and is killed. */
 const life = async (script: string, disk: SmallDisk, ledger: Ledger, random: (below: number) => number): Promise<void> => {
-  const child = spawn(process.execPath, [script, join(disk.path, 'state'), String(1 + random(1e9)), String(ledger.last)], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, [script, join(disk.path, 'state'), String(1 + random(1e9)), String(ledger.last)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk: Buffer) => { said = `${said}${chunk.toString()}`.slice(-2000); });
   let end: string | undefined;
   const ended = new Promise<void>((resolve) => { child.once('close', (code, signal) => { end = `${String(code)} ${String(signal)}`; resolve(); }); });
   let ready = false;
@@ -206,7 +208,7 @@ const life = async (script: string, disk: SmallDisk, ledger: Ledger, random: (be
     const before = ledger.acknowledged;
     await until('it writes again', () => ledger.acknowledged > before || end !== undefined, 60_000);
     if (random(2) === 0) disk.fill();
-    if (end !== undefined) ledger.wrong.push(`the writer has ended by itself: ${end}`);
+    if (end !== undefined) ledger.wrong.push(`the writer has ended by itself: ${end}: ${said}`);
   } finally {
     child.kill('SIGKILL');
     await ended;

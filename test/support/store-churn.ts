@@ -18,12 +18,17 @@ interface Value {
 const [path = '', seed = '1', last = '0'] = process.argv.slice(2);
 let state = Number(seed);
 const random = (below: number): number => { state = (state * 1103515245 + 12345) % 2147483648; return Math.floor((state / 2147483648) * below); };
+const nap = new Int32Array(new SharedArrayBuffer(4));
+/** Writes lines to stdout before it returns. Waits while the pipe is full, and ends the process when its reader has gone. */
 const say = (lines: readonly string[]): void => {
-  try {
-    writeSync(1, `${lines.join('\n')}\n`);
-  } catch {
-    // The reader has gone.
-    process.exit(1);
+  const bytes = Buffer.from(`${lines.join('\n')}\n`);
+  for (let at = 0; at < bytes.length;) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EAGAIN') process.exit(1);
+      Atomics.wait(nap, 0, 0, 1);
+    }
   }
 };
 const sumOf = (n: number, fill: string): string => createHash('sha256').update(`${String(n)}${fill}`).digest('hex');
