@@ -28,6 +28,7 @@ export class Connection implements Carrier {
   readonly #init: ConnectionInit;
   #session: Session | undefined;
   #work = 0;
+  #isClosed = false;
   readonly #drained = new DrainSignal();
 
   constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: MakeLink }, init: ConnectionInit) {
@@ -40,9 +41,14 @@ export class Connection implements Carrier {
     const timer = clock.setTimeout(() => { if (this.#session === undefined) void this.link.close('no session was opened'); }, init.openMs);
     void this.link.closed.then(() => {
       timer.cancel();
+      this.#isClosed = true;
       events.onClosed(this);
     });
     this.link.receive((message) => events.onMessage(this, message));
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   get session(): Session | undefined {

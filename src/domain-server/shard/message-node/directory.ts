@@ -1,13 +1,15 @@
-import type { Link } from '../../../link/link.js';
-import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address, type Message } from '../../../protocol/index.js';
+import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf } from '../keys.js';
 import type { NodeLimits } from './limits.js';
-import { Session, type Carrier, type SessionComponents } from './session.js';
+import { Session, type SessionComponents } from './session.js';
 
 interface SessionEntry { readonly runtime: Address; readonly tokenHash: string }
 interface AllocationEntry { readonly address: Address; readonly runtime: Address; readonly key?: string }
 interface SubscriptionEntry { readonly address: Address; readonly runtime: Address; readonly subscriber: Address }
+
+/** Subscriptions of one session by store key. */
+type Subscriptions = ReadonlyMap<string, { readonly address: Address; readonly subscriber: Address }>;
 
 interface Allocation { readonly session: Session; readonly key: string | undefined }
 
@@ -24,7 +26,8 @@ const PUBLICATIONS = new Set(['changes', 'registration', 'status']);
 
 /**
  * Maps addresses to sessions: allocations and subscriptions. In memory for routing, and in the store for a restart.
- * Changes are visible at once; their promises resolve when they are durable.
+ * Changes of addresses are visible at once; their promises resolve when they are durable. A change that can't be written
+ * is undone: what it touched becomes as it is in the store.
  */
 export class Directory {
   readonly #store: Store;
@@ -75,44 +78,62 @@ export class Directory {
   }
 
   /**
-   * Opens a session, or gives an existing one a new token. Its allocations stay, marked as inherited, since the
-   * runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
-   * @throws ProtoflyError `E_TOO_MANY`
+   * Opens a session, or gives an existing one a new token, once that is durable. Its allocations stay, marked as
+   * inherited, since the runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
+   * @throws ProtoflyError `E_TOO_MANY`; `E_STORE`, with everything as before
    */
-  open(runtime: Address, tokenHash: string, carrier: Carrier): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
-    let session = this.#sessions.get(runtime);
-    if (session === undefined) {
-      if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
-      session = new Session(this.#components, { runtime, tokenHash });
-      this.#sessions.set(runtime, session);
+  async open(runtime: Address, tokenHash: string): Promise<Session> {
+    const session = this.#sessions.get(runtime) ?? this.#add(runtime, tokenHash);
+    const subscriptions = new Map(session.subscriptions);
+    try {
+      await this.#store.transaction(() => {
+        for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
+        void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
+      });
+    } catch (thrown) {
+      const entry = this.#sessionEntries.get(keyOf(runtime));
+      if (entry !== undefined) session.tokenHash = entry.tokenHash;
+      else if (this.#sessions.get(runtime) === session) {
+        this.#sessions.delete(runtime);
+        session.end();
+      }
+      throw thrown;
     }
-    const opened = session;
-    opened.tokenHash = tokenHash;
-    for (const address of opened.allocations) opened.inherited.add(address);
-    const before = opened.attach(carrier);
-    const durable = this.#store.transaction(() => {
-      for (const key of opened.subscriptions.keys()) void this.#subscriptionEntries.delete(key);
-      void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
-    });
-    this.#unsubscribeAll(opened);
-    return { session: opened, before, durable };
+    // The session has ended in the meantime.
+    if (this.#sessions.get(runtime) !== session) return this.open(runtime, tokenHash);
+    session.tokenHash = tokenHash;
+    for (const address of session.allocations) session.inherited.add(address);
+    this.#restoreSubscriptions(session, subscriptions);
+    return session;
   }
 
-  /** Removes a session with its allocations and subscriptions. */
-  async remove(session: Session): Promise<void> {
-    if (this.#sessions.get(session.runtime) !== session) return;
-    this.#sessions.delete(session.runtime);
-    const { allocations, subscriptions } = session;
-    const durable = this.#store.transaction(() => {
-      void this.#sessionEntries.delete(keyOf(session.runtime));
-      for (const address of allocations) void this.#allocationEntries.delete(keyOf(address));
-      for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
-    });
-    for (const address of allocations) this.#allocated.delete(address);
-    allocations.clear();
-    session.inherited.clear();
-    this.#unsubscribeAll(session);
-    await durable;
+  /**
+   * Removes a session with its allocations and subscriptions. The caller ends the session.
+   * @returns false if it isn't there any more
+   * @throws ProtoflyError `E_STORE`, with everything as before
+   */
+  async remove(session: Session): Promise<boolean> {
+    const { runtime } = session;
+    if (this.#sessions.get(runtime) !== session) return false;
+    const [allocations, subscriptions] = [[...session.allocations], new Map(session.subscriptions)];
+    this.#sessions.delete(runtime);
+    for (const address of allocations) this.#release(session, address);
+    for (const { address, subscriber } of subscriptions.values()) this.#unsubscribe(session, address, subscriber);
+    try {
+      await this.#store.transaction(() => {
+        void this.#sessionEntries.delete(keyOf(runtime));
+        for (const address of allocations) void this.#allocationEntries.delete(keyOf(address));
+        for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
+      });
+    } catch (thrown) {
+      // If the runtime has opened another session in the meantime, that one gets the addresses.
+      const isReplaced = this.#sessions.has(runtime);
+      if (!isReplaced) this.#sessions.set(runtime, session);
+      this.#restoreAllocations(allocations);
+      this.#restoreSubscriptions(this.#sessions.get(runtime) ?? session, subscriptions);
+      if (!isReplaced) throw thrown;
+    }
+    return true;
   }
 
   ownerOf(address: Address): Session | undefined {
@@ -134,60 +155,86 @@ export class Directory {
     return [...session.allocations].filter((address) => this.#allocated.get(address)?.key === key);
   }
 
-  /** Allocates all addresses or none. @throws ProtoflyError `E_TOO_MANY`, `E_CONFLICT` */
-  allocate(session: Session, addresses: readonly Address[], key?: string): Promise<void> {
+  /** Allocates all addresses or none. @throws ProtoflyError `E_TOO_MANY`, `E_CONFLICT`, `E_STORE` */
+  async allocate(session: Session, addresses: readonly Address[], key?: string): Promise<void> {
+    this.#checkPresent(session);
     const others = addresses.filter((address) => this.#allocated.get(address)?.session !== session);
     const taken = others.find((address) => this.#allocated.has(address));
     if (taken !== undefined) throw new ProtoflyError('E_CONFLICT', `${taken} is somebody else's`);
     for (const address of addresses) session.inherited.delete(address);
     const dropped = this.#makeRoom(session, others.length);
     const evicted = others.flatMap((address) => this.#strangersAt(session, address));
-    const durable = this.#store.transaction(() => {
-      for (const address of dropped) void this.#allocationEntries.delete(keyOf(address));
-      for (const address of others) void this.#allocationEntries.put(keyOf(address), { address, runtime: session.runtime, ...(key === undefined ? {} : { key }) });
-      for (const { storeKey } of evicted) void this.#subscriptionEntries.delete(storeKey);
-    });
     for (const address of dropped) this.#release(session, address);
     for (const address of others) this.#allocate(session, address, key);
     for (const { session: stranger, address, subscriber } of evicted) this.#unsubscribe(stranger, address, subscriber);
-    if (others.length > 0) this.#onAllocated(session, others);
-    return durable;
+    try {
+      await this.#store.transaction(() => {
+        for (const address of dropped) void this.#allocationEntries.delete(keyOf(address));
+        for (const address of others) void this.#allocationEntries.put(keyOf(address), { address, runtime: session.runtime, ...(key === undefined ? {} : { key }) });
+        for (const { storeKey } of evicted) void this.#subscriptionEntries.delete(storeKey);
+      });
+    } catch (thrown) {
+      this.#restoreAllocations([...others, ...dropped]);
+      for (const { session: stranger, address, subscriber, storeKey } of evicted) this.#restoreSubscriptions(stranger, new Map([[storeKey, { address, subscriber }]]));
+      throw thrown;
+    }
+    const own = others.filter((address) => this.#allocated.get(address)?.session === session);
+    if (own.length > 0) this.#onAllocated(session, own);
   }
 
-  /** Releases those of the addresses that belong to the session. */
-  release(session: Session, addresses: readonly Address[]): Promise<void> {
+  /** Releases those of the addresses that belong to the session. @throws ProtoflyError `E_STORE` */
+  async release(session: Session, addresses: readonly Address[]): Promise<void> {
     const own = addresses.filter((address) => this.#allocated.get(address)?.session === session);
     for (const address of own) this.#release(session, address);
-    return this.#store.transaction(() => {
-      for (const address of own) void this.#allocationEntries.delete(keyOf(address));
-    });
+    try {
+      await this.#store.transaction(() => {
+        for (const address of own) void this.#allocationEntries.delete(keyOf(address));
+      });
+    } catch (thrown) {
+      this.#restoreAllocations(own);
+      throw thrown;
+    }
   }
 
-  /** Subscribes to all addresses or none. @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY` */
-  subscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
+  /** Subscribes to all addresses or none. @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`, `E_STORE` */
+  async subscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
+    this.#checkPresent(session);
     const refused = addresses.find((address) => this.#isPrivate(session, address));
     if (refused !== undefined) throw new ProtoflyError('E_REFUSED', `what is sent to ${refused} is for its owner alone`);
-    const fresh = new Map(addresses.map((address) => [subscriptionKey(session, address, subscriber), address] as const).filter(([key]) => !session.subscriptions.has(key)));
+    const fresh: Subscriptions = new Map(addresses.map((address) => [subscriptionKey(session, address, subscriber), { address, subscriber }] as const).filter(([key]) => !session.subscriptions.has(key)));
     if (session.subscriptions.size + fresh.size > this.#limits.subscriptionsPerSession || this.#subscriptionCount + fresh.size > this.#limits.subscriptions) {
       throw new ProtoflyError('E_TOO_MANY', 'too many subscriptions');
     }
-    for (const [key, address] of fresh) this.#subscribe(session, key, address, subscriber);
-    return this.#store.transaction(() => {
-      for (const [key, address] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
-    });
+    for (const [key, { address }] of fresh) this.#subscribe(session, key, address, subscriber);
+    try {
+      await this.#store.transaction(() => {
+        for (const [key, { address }] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
+      });
+    } catch (thrown) {
+      this.#restoreSubscriptions(session, fresh);
+      throw thrown;
+    }
   }
 
-  /** Ends the subscriptions of `subscriber`. For an address without one, ends all subscriptions of the session. */
-  unsubscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
-    const gone = addresses.flatMap((address) => {
+  /**
+   * Ends the subscriptions of `subscriber`. For an address without one, ends all subscriptions of the session.
+   * @throws ProtoflyError `E_STORE`
+   */
+  async unsubscribe(session: Session, addresses: readonly Address[], subscriber: Address): Promise<void> {
+    const gone: Subscriptions = new Map(addresses.flatMap((address) => {
       const subscribers = this.#subscribed.get(address)?.get(session);
       const leaving = subscribers === undefined ? [] : subscribers.has(subscriber) ? [subscriber] : [...subscribers];
-      return leaving.map((one) => ({ address, one }));
-    });
-    for (const { address, one } of gone) this.#unsubscribe(session, address, one);
-    return this.#store.transaction(() => {
-      for (const { address, one } of gone) void this.#subscriptionEntries.delete(subscriptionKey(session, address, one));
-    });
+      return leaving.map((one) => [subscriptionKey(session, address, one), { address, subscriber: one }] as const);
+    }));
+    for (const { address, subscriber: one } of gone.values()) this.#unsubscribe(session, address, one);
+    try {
+      await this.#store.transaction(() => {
+        for (const key of gone.keys()) void this.#subscriptionEntries.delete(key);
+      });
+    } catch (thrown) {
+      this.#restoreSubscriptions(session, gone);
+      throw thrown;
+    }
   }
 
   /** Returns the sessions that receive messages to exactly this address. */
@@ -265,8 +312,39 @@ export class Directory {
     if (sessions?.size === 0) this.#subscribed.delete(address);
   }
 
-  #unsubscribeAll(session: Session): void {
-    for (const { address, subscriber } of [...session.subscriptions.values()]) this.#unsubscribe(session, address, subscriber);
+  #add(runtime: Address, tokenHash: string): Session {
+    if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
+    const session = new Session(this.#components, { runtime, tokenHash });
+    this.#sessions.set(runtime, session);
+    return session;
+  }
+
+  /** @throws ProtoflyError `E_UNAUTHENTICATED` if the session has been removed */
+  #checkPresent(session: Session): void {
+    if (this.#sessions.get(session.runtime) !== session) throw new ProtoflyError('E_UNAUTHENTICATED', `the session of ${session.runtime} has ended`);
+  }
+
+  /** Makes these addresses belong to the session that they have in the store. */
+  #restoreAllocations(addresses: readonly Address[]): void {
+    for (const address of addresses) {
+      const entry = this.#allocationEntries.get(keyOf(address));
+      const session = entry === undefined ? undefined : this.#sessions.get(entry.runtime);
+      const now = this.#allocated.get(address);
+      if (now !== undefined && now.session !== session) this.#release(now.session, address);
+      if (session === undefined || entry === undefined || now?.session === session) continue;
+      this.#allocate(session, address, entry.key);
+      // The runtime has no use for it, or asks for it again.
+      session.inherited.add(address);
+    }
+  }
+
+  /** Makes the session subscribed to these addresses exactly if it is in the store. */
+  #restoreSubscriptions(session: Session, subscriptions: Subscriptions): void {
+    const isPresent = this.#sessions.get(session.runtime) === session;
+    for (const [key, { address, subscriber }] of subscriptions) {
+      if (!isPresent || this.#subscriptionEntries.get(key) === undefined) this.#unsubscribe(session, address, subscriber);
+      else if (!session.subscriptions.has(key)) this.#subscribe(session, key, address, subscriber);
+    }
   }
 }
 

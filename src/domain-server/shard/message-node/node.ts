@@ -72,7 +72,7 @@ export class MessageNode {
       session: {
         clock,
         budget: { bytes: 0 },
-        onExpired: (session) => { this.#end(session).catch((thrown: unknown) => { this.#failed('ending a session', thrown); }); },
+        onExpired: (session) => { void this.#expire(session); },
         onStalled: (session, link) => {
           this.#log('a receiver does not read', { runtime: session.runtime });
           void link.close('this side has not read for too long');
@@ -308,12 +308,25 @@ export class MessageNode {
     this.#log(`${what} failed`, { error: asProtoflyError(thrown) });
   }
 
-  /** Ends a session: releases its addresses, and answers the requests that wait for it. */
+  /** Ends a session whose runtime didn't come back. If that can't be written, it is tried again later. */
+  async #expire(session: Session): Promise<void> {
+    try {
+      await this.#end(session);
+    } catch (thrown) {
+      this.#failed('ending a session', thrown);
+      if (this.#closed) session.end();
+      else session.expireLater();
+    }
+  }
+
+  /**
+   * Ends a session: releases its addresses, and answers the requests that wait for it.
+   * @throws ProtoflyError `E_STORE`, and the session goes on
+   */
   async #end(session: Session): Promise<void> {
-    if (session.ended) return;
+    if (!(await this.directory.remove(session))) return;
     const waited = session.end();
     this.#visitors.forget(session);
-    const removed = this.directory.remove(session);
     for (const { message, inDoubt = false } of waited) {
       if (isResponse(message)) { this.#drop(); continue; }
       const to = recipientsOf(message)[0];
@@ -321,7 +334,6 @@ export class MessageNode {
       const answer = refuse(message, new ProtoflyError('E_UNAVAILABLE', `the runtime of ${to} did not come back`, { uncertain: inDoubt }));
       for (const asker of this.#senders(message.from)) void this.#hand(asker, answer);
     }
-    await removed;
     await this.#onSessionEnded(session.runtime);
   }
 

@@ -118,6 +118,13 @@ export class Session {
     this.#state = this.#away();
   }
 
+  /** Starts anew the time after which a session without its runtime expires. */
+  expireLater(): void {
+    if (this.#state.at !== 'away') return;
+    this.#leave();
+    this.#state = this.#away();
+  }
+
   /** Ends the session and releases its resources. @returns the queued messages */
   end(): readonly Leftover[] {
     this.#reclaim();

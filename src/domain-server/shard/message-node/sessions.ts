@@ -49,23 +49,19 @@ export class Sessions {
     if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
     this.#checkFree(connection, runtime);
     const token = Buffer.from(this.#random(32)).toString('base64url');
-    const { session, before, durable } = this.#directory.open(runtime, hashOf(token).toString('hex'), connection);
-    connection.bind(session);
-    void before?.close('another connection opened a session for the same runtime');
-    await this.#enter(connection, session, durable, welcome(request, { runtimeToken: token }));
+    const session = await this.#directory.open(runtime, hashOf(token).toString('hex'));
+    if (connection.isClosed) return;
+    this.#enter(connection, session, welcome(request, { runtimeToken: token }), 'another connection opened a session for the same runtime');
   }
 
-  async #resume(connection: Connection, request: Request): Promise<void> {
+  #resume(connection: Connection, request: Request): void {
     const runtime = parentOf(request.from);
     const token = request.from.slice(request.from.lastIndexOf('/') + 1);
     const session = runtime === undefined ? undefined : this.#directory.session(runtime);
     const expected = session === undefined ? Buffer.alloc(32) : Buffer.from(session.tokenHash, 'hex');
     if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#checkFree(connection, session.runtime);
-    const before = session.attach(connection);
-    connection.bind(session);
-    void before?.close('another connection resumed the session');
-    await this.#enter(connection, session, Promise.resolve(), welcome(request));
+    this.#enter(connection, session, welcome(request), 'another connection resumed the session');
   }
 
   async #close(connection: Connection, request: Request): Promise<void> {
@@ -75,14 +71,16 @@ export class Sessions {
     void connection.link.close('the session was closed by its runtime');
   }
 
-  /** Sends the response first, then the queued messages. */
-  async #enter(connection: Connection, session: Session, durable: Promise<void>, answer: Response): Promise<void> {
-    try {
-      await durable;
-      if (session.link === connection.link) void connection.answer(answer);
-    } finally {
-      if (session.link === connection.link) session.flush();
-    }
+  /**
+   * Makes the connection the carrier of a session. Sends the response first, then the queued messages.
+   * @param reason the reason to close the previous connection
+   */
+  #enter(connection: Connection, session: Session, answer: Response, reason: string): void {
+    const before = session.attach(connection);
+    connection.bind(session);
+    void before?.close(reason);
+    void connection.answer(answer);
+    session.flush();
   }
 
   #checkFree(connection: Connection, runtime: Address): void {
