@@ -132,7 +132,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     firstId: randomBytes(4).readUInt32BE() * 1024,
     onDrop: (message, why) => { log('debug', `dropped ${message.type} from ${message.from} to ${String(message.to)}: ${why}`); },
   });
-  const ingress = new Ingress({ bus, log }, { runtime });
+  const ingress = new Ingress({ bus }, { runtime });
 
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
   const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
@@ -145,7 +145,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
   catalogue.onNews((origin) => { nodes.renew(origin); });
-  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes }, { runtime, domain, user });
+  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, log }, { runtime, domain, user });
   const syncManager = new SyncManager({ bus, clock, routes: nodes }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 

@@ -34,10 +34,10 @@ export class Runtime {
    * to be trusted, `E_USAGE`, `E_STORE`
    */
   static async start(components: RuntimeComponents, init: RuntimeInit): Promise<Runtime> {
-    const { store, fetch } = components;
+    const { store, fetch, log } = components;
     const known = store.collection<DomainInfo>('domains');
-    const own = await new Domains({ known, fetch }, { urls: {} }).at(init.domainUrl);
-    const domains = new Domains({ known, fetch }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
+    const own = await new Domains({ known, fetch, log }, { urls: {} }).at(init.domainUrl);
+    const domains = new Domains({ known, fetch, log }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
     const runtime = new Runtime(components, init, own, domains, await loadIdentity(store));
     if (init.trust !== undefined) await runtime.#parts.publishers.add(own.domain, init.trust);
     runtime.#begin();

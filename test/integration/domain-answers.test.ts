@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import type { ProtoflyError } from '../../src/protocol/index.js';
 import { Domains } from '../../src/runtime/directory/domains.js';
 import { memoryStore } from '../../src/store/index.js';
+import { failingStore } from '../support/failing-store.js';
 import { CERTIFICATE, KEY } from '../support/certificate.js';
 
 const listen = async (t: Test, server: Server): Promise<string> => {
@@ -22,7 +23,7 @@ const INFO = JSON.stringify({ domain: 'a.example', messageNode: {} });
 const good: RequestListener = (_request, response) => { response.end(INFO); };
 const answer = (status: number, headers: Record<string, string>, body = ''): RequestListener => (_request, response) => { response.writeHead(status, headers).end(body); };
 
-const domains = (timeoutMs = 20_000): Domains => new Domains({ known: memoryStore().collection('domains'), fetch }, { urls: {}, timeoutMs });
+const domains = (timeoutMs = 20_000): Domains => new Domains({ known: memoryStore().collection('domains'), fetch, log: () => undefined }, { urls: {}, timeoutMs });
 
 /** Returns a runtime's error about a domain at that URL. */
 const errorAt = async (url: string, timeoutMs?: number): Promise<ProtoflyError> => {
@@ -69,13 +70,24 @@ t.test('what was learned of a domain serves while something stands between', asy
   let listener = good;
   const url = `http://${await listen(t, createServer((request, response) => { listener(request, response); }))}`;
   const known = domains();
-  t.equal((await known.at(url)).domain, 'a.example');
+  t.equal((await known.at(`http://${url}`)).domain, 'a.example');
   listener = answer(302, { location: '/login' });
-  t.equal((await known.at(url)).domain, 'a.example');
+  t.equal((await known.at(`http://${url}`)).domain, 'a.example');
 });
 
 t.test('a URL with a user name and password is refused, and not shown', async (t) => {
   const error = await errorAt('http://user:secret@127.0.0.1:9');
   t.match(error, { code: 'E_USAGE' });
   t.notMatch(JSON.stringify([error.message, error.hint, String(error.cause)]), 'secret');
+});
+
+t.test('a description that can\'t be kept is used all the same', async (t) => {
+  const server = createServer(good);
+  const url = await listen(t, server);
+  const store = failingStore();
+  store.isFull = true;
+  const log: string[] = [];
+  const known = new Domains({ known: store.collection('domains'), fetch, log: (_level, text) => { log.push(text); } }, { urls: {} });
+  t.match(await known.at(`http://${url}`), { domain: 'a.example' });
+  t.match(log, [/can't be kept: no space left/]);
 });

@@ -39,7 +39,7 @@ const partyAt = (t: Test, urls: Readonly<Record<string, string>>, { policy = {},
   const entries: string[] = [];
   const news: Address[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
-  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch }, { urls });
+  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch, log: () => undefined }, { urls });
   const publishers = new Publishers({ kept: store.collection<KeptPublisher>('publishers'), domains, clock: systemClock, log });
   const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain }, policy);
   catalogue.onNews((origin) => { news.push(origin); });

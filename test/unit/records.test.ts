@@ -2,23 +2,24 @@ import t from 'tap';
 import { MessageBus } from '../../src/bus/index.js';
 import { isResponse, parseAddress, registryAddress, respond, type RegistryRecord } from '../../src/protocol/index.js';
 import { Records, type Cached } from '../../src/runtime/directory/records.js';
-import { memoryStore } from '../../src/store/index.js';
+import { memoryStore, type Store } from '../../src/store/index.js';
+import { failingStore } from '../support/failing-store.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 const BOB = parseAddress('hyperty://example.com/bob');
 const record: RegistryRecord = { url: BOB, runtime: parseAddress('hyperty-runtime://example.com/r2'), dataSchemes: [], resources: [], status: 'live', expires: 3600 };
 
-const world = () => {
+const world = (store: Store = memoryStore()) => {
   const clock = new ManualClock();
   const bus = new MessageBus({ clock }, { firstId: 1 });
-  const state = { answers: true, asked: 0 };
+  const state = { answers: true, asked: 0, log: [] as string[] };
   bus.addListener(registryAddress('example.com'), (message) => {
     if (isResponse(message)) return;
     state.asked += 1;
     if (state.answers) void bus.post(respond(message, 200, { value: record }));
   });
   const records = new Records(
-    { bus, clock, cache: memoryStore().collection<Cached>('records'), nodes: { isAway: () => false } },
+    { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, log: (_level, text) => { state.log.push(text); } },
     { runtime: parseAddress('hyperty-runtime://example.com/r1'), domain: 'example.com', user: parseAddress('user://example.com/alice') },
   );
   return { clock, records, state };
@@ -57,4 +58,18 @@ t.test('an old record that proves wrong while its registry is asked is not belie
   clock.advance(1000);
   t.equal(await finding, undefined);
   t.equal(records.known(BOB), undefined);
+});
+
+t.test('a cache that can\'t be written keeps nobody from finding a record', async (t) => {
+  const store = failingStore();
+  store.isFull = true;
+  const { records, state } = world(store);
+  t.match(await records.find(BOB), record);
+  t.match(records.known(BOB), record, 'it is at hand all the same');
+  await turns(2);
+  t.match(state.log, [/the cache of records can't be written: no space left/]);
+  records.forget(BOB);
+  t.equal(records.known(BOB), undefined);
+  await turns(2);
+  t.equal(state.log.length, 2);
 });

@@ -6,6 +6,7 @@ export interface DomainsComponents {
   /** Domain documents by base URL, so that a runtime can start while its domain is away. */
   readonly known: Collection<DomainInfo>;
   readonly fetch: typeof fetch;
+  readonly log: (level: 'warn', text: string) => void;
 }
 
 export interface DomainsInit {
@@ -22,12 +23,14 @@ const MAX_INFO = 64 * 1024;
 export class Domains {
   readonly #known: Collection<DomainInfo>;
   readonly #fetch: typeof fetch;
+  readonly #log: DomainsComponents['log'];
   readonly #urls: Readonly<Record<string, string>>;
   readonly #timeoutMs: number;
 
-  constructor({ known, fetch }: DomainsComponents, { urls, timeoutMs = 5000 }: DomainsInit) {
+  constructor({ known, fetch, log }: DomainsComponents, { urls, timeoutMs = 5000 }: DomainsInit) {
     this.#known = known;
     this.#fetch = fetch;
+    this.#log = log;
     this.#urls = urls;
     this.#timeoutMs = timeoutMs;
   }
@@ -60,7 +63,7 @@ export class Domains {
     const base = domainUrlOf(baseUrl);
     try {
       const info = await this.#read(`${base}/.well-known/protofly`);
-      await this.#known.put(base, info);
+      this.#known.put(base, info).catch((thrown: unknown) => { this.#log('warn', `the description of ${info.domain} can't be kept: ${asProtoflyError(thrown).message}`); });
       return info;
     } catch (thrown) {
       const known = this.#known.get(base);

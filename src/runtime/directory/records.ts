@@ -28,6 +28,7 @@ export interface RecordsComponents {
   readonly cache: Collection<Cached>;
   /** The message nodes. While one is away, the cached records of its domain are used. */
   readonly nodes: { isAway(domain: string): boolean };
+  readonly log: (level: 'warn', text: string) => void;
 }
 
 export interface RecordsInit {
@@ -59,17 +60,19 @@ export class Records {
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
   readonly #nodes: RecordsComponents['nodes'];
+  readonly #log: RecordsComponents['log'];
   readonly #init: Required<RecordsInit>;
   /** Parsed cache entries. Parsing one costs more than the rest of a message's routing. */
   readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
-  constructor({ bus, clock, cache, nodes }: RecordsComponents, init: RecordsInit) {
+  constructor({ bus, clock, cache, nodes, log }: RecordsComponents, init: RecordsInit) {
     this.#bus = bus;
     this.#clock = clock;
     this.#cache = cache;
     this.#nodes = nodes;
+    this.#log = log;
     this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
   }
 
@@ -109,10 +112,10 @@ export class Records {
   }
 
   /** Removes an address from the cache, because its record proved wrong. */
-  async forget(address: Address): Promise<void> {
+  forget(address: Address): void {
     this.#missing.delete(address);
     this.#atHand.delete(address);
-    if (address.length <= MAX_KEPT_LENGTH) await this.#cache.delete(address);
+    if (address.length <= MAX_KEPT_LENGTH) this.#note(this.#cache.delete(address));
   }
 
   /** Searches a domain's registry. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
@@ -159,7 +162,7 @@ export class Records {
     if (code === 404) return [];
     if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
     const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable).filter(({ url }) => domainOf(url) === domain);
-    for (const record of records) await this.#keep(record.url, { record, at: this.#clock.now() });
+    for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
   }
 
@@ -190,10 +193,15 @@ export class Records {
     this.#atHand.set(address, cached);
   }
 
-  async #keep(address: Address, cached: Cached): Promise<void> {
+  #keep(address: Address, cached: Cached): void {
     this.#missing.delete(address);
     this.#hold(address, cached);
-    if (address.length <= MAX_KEPT_LENGTH) await this.#cache.put(address, cached);
+    if (address.length <= MAX_KEPT_LENGTH) this.#note(this.#cache.put(address, cached));
+  }
+
+  /** Logs a failed change of the cache on disk. Without it, the registry is asked again after a restart. */
+  #note(written: Promise<unknown>): void {
+    written.catch((thrown: unknown) => { this.#log('warn', `the cache of records can't be written: ${asProtoflyError(thrown).message}`); });
   }
 
   /** Returns the cached records of a user's hyperties. */
@@ -216,7 +224,7 @@ export class Records {
     const now = this.#clock.now();
     if (response.body.code === 404) {
       if (this.#missing.size >= MAX_MISSING) this.#missing.clear();
-      await this.forget(address);
+      this.forget(address);
       this.#missing.set(address, now);
       return undefined;
     }
@@ -228,7 +236,7 @@ export class Records {
       if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - this.#init.freshMs + AGAIN_MS });
       return last?.record;
     }
-    await this.#keep(address, { record, at: now });
+    this.#keep(address, { record, at: now });
     return record;
   }
 }

@@ -7,7 +7,6 @@ import type { Hyperties } from '../hyperties/hyperties.js';
 
 export interface IngressComponents {
   readonly bus: MessageBus;
-  readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 /** The parts that an ingress serves. They come after it: they themselves need the carriers that it serves. */
@@ -89,12 +88,12 @@ export class Ingress implements Intake {
   }
 
   #answered(answer: Response, origin: Origin): Backpressure {
-    const { bus, log } = this.#components;
+    const { bus } = this.#components;
     const { outgoing, outbox, records } = this.#served;
     // A response from outside settles only its own request: drop the other ids that it lists.
     const response = answer.body.receiptOf === undefined ? answer : withIds(answer, [answer.id]);
     // The receiver has gone: its record is out of date.
-    if (response.body.code === 404 || response.body.code === 408) records.forget(response.from).catch((thrown: unknown) => { log('warn', asProtoflyError(thrown).message); });
+    if (response.body.code === 404 || response.body.code === 408) records.forget(response.from);
     const kept = outbox.settle(response);
     if (kept === undefined) {
       const heard = outgoing.settle(response);
