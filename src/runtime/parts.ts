@@ -180,7 +180,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     generations: store.collection('generations'),
     hostOf: async (address) => {
       const record = await records.find(address);
-      if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
+      if (record === undefined && nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `the runtime of ${address} can't be checked: the registry of ${domainOf(address)} is away`);
       return record?.runtime;
     },
     isOwn: (address) => ingress.isOwn(address),

@@ -195,7 +195,7 @@ export class ProgramSender {
     const timeoutMs = this.#init.timeoutMs ?? 30_000;
     const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
     if (left <= 0) {
-      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status', uncertain: true }));
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'check that the receiver is reading and the domain is running: protofly runtime status', uncertain: true }));
       return;
     }
     if (this.#life.kind === 'open') this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));

@@ -255,7 +255,7 @@ export class FileSender {
   /** Explains why no receiver accepted the offer. */
   #unwanted(thrown: unknown): unknown {
     if (!(thrown instanceof ProtoflyError)) return thrown;
-    if (thrown.code === 'E_TIMEOUT') return new ProtoflyError('E_UNAVAILABLE', 'nobody at the other end answers the offer of a file', { hint: HINT, cause: thrown });
+    if (thrown.code === 'E_TIMEOUT') return new ProtoflyError('E_UNAVAILABLE', 'no program at the other end answers the offer of a file', { hint: HINT, cause: thrown });
     return thrown.code === 'E_UNAVAILABLE' && thrown.hint === undefined ? new ProtoflyError(thrown.code, thrown.message, { hint: HINT, cause: thrown }) : thrown;
   }
 

@@ -73,7 +73,7 @@ export class ChannelSendQueue {
     if (text.length * 3 > MAX_MESSAGE_BYTES && (text.length > MAX_MESSAGE_BYTES || this.#encoder.encode(text).length > MAX_MESSAGE_BYTES)) {
       throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);
     }
-    if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for this connection already');
+    if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'the send queue of this connection is full');
     this.#queued += text.length;
     this.#sort({ message, text });
     return this.#backpressure.check(this.#queued);

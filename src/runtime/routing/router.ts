@@ -59,7 +59,7 @@ export class Router implements Resolver {
   route(request: RouteRequest): Carrier | Promise<Carrier> {
     const { to } = request;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
+    if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a hyperty`, { hint: 'send to one of the user\'s hyperties' });
     if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
     if (runtime !== undefined) return this.#routeTo(request, runtime, undefined);
@@ -162,7 +162,7 @@ export class Router implements Resolver {
   }
 
   #listener(message: Message, to: Address, carrier: Carrier): Listener {
-    if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only way to ${to} is the one that the message came`);
+    if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only route to ${to} leads back to where the message came from`);
     const { outgoing, records } = this.#components;
     if (isResponse(message) || expectationOf(message) !== 'receipt') {
       return (sent) => {

@@ -284,5 +284,5 @@ const sessionRequest = (text: string): Request | Response => {
   }
   if (isResponse(message)) throw new ProtoflyError('E_MESSAGE', 'the session manager takes no responses');
   const known = message.to === SESSION && (message.type === 'open' || message.type === 're-open' || message.type === 'close');
-  return known ? message : refuse(message, new ProtoflyError('E_MESSAGE', 'here goes open, re-open or close to mn:/session, and nothing else'), SESSION);
+  return known ? message : refuse(message, new ProtoflyError('E_MESSAGE', 'only open, re-open or close to mn:/session is accepted here'), SESSION);
 };
