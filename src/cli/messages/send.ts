@@ -176,7 +176,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
     });
     const inputError = await pump(sender, batchesOf(context, input), input, printer);
-    while (sender.outstanding > 0 && sender.over === undefined) await sender.change();
+    while (sender.inFlight > 0 && sender.over === undefined) await sender.change();
     sender.close();
     await printer.flushed();
     judge(sender, inputError);

@@ -282,7 +282,7 @@ export class Runtime {
     const outbox = new Outbox({
       clock, route, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
       isAway: ({ to, p2p }) => stub.state === 'away' && (p2p === false || this.#components.hosts(to).every((host) => this.#components.direct(host) === undefined)),
-    }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
+    }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxInFlight: limits.outboxUnderWay, window: limits.window }) });
     const inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, reply: back, log,
     }, {

@@ -3,7 +3,7 @@ import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address, ty
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf } from '../keys.js';
 import type { NodeLimits } from './limits.js';
-import { Session, type Carrier, type SessionComponents } from './session.js';
+import { Session, type SessionLink, type SessionComponents } from './session.js';
 
 interface SessionEntry { readonly runtime: Address; readonly tokenHash: string }
 interface AllocationEntry { readonly address: Address; readonly runtime: Address; readonly key?: string }
@@ -79,7 +79,7 @@ export class Directory {
    * runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
    * @throws ProtoflyError `E_TOO_MANY`
    */
-  open(runtime: Address, tokenHash: string, carrier: Carrier): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
+  open(runtime: Address, tokenHash: string, carrier: SessionLink): { readonly session: Session; readonly before: Link<Message> | undefined; readonly durable: Promise<void> } {
     let session = this.#sessions.get(runtime);
     if (session === undefined) {
       if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
