@@ -37,6 +37,7 @@ const ROOMS = {
     services: ['stubs', 'p2p', 'hyperties', 'directory', 'routing'],
   },
   sandbox: { contract: [], guard: ['contract'], inside: ['contract'], 'in-process': ['contract', 'guard', 'inside'] },
+  'domain-server': { shard: [], publisher: [], ice: ['shard'], catalogue: ['shard'], edge: ['shard', 'catalogue', 'publisher'], operate: ['catalogue', 'publisher'] },
 };
 
 /** Folders that stand alone, and the only packages that they may import. */

@@ -23,9 +23,9 @@ export const argument = customArgument<string>({ ignoreStdin: true, parse: (text
  */
 export abstract class BaseCommand extends Command {
   static override baseFlags = {
-    profile: string({ description: 'which runtime on this machine', env: 'PROTOFLY_PROFILE', default: 'default', helpGroup: 'GLOBAL' }),
+    profile: string({ description: 'name of the runtime on this machine', env: 'PROTOFLY_PROFILE', default: 'default', helpGroup: 'GLOBAL' }),
     json: boolean({ description: 'print JSON', helpGroup: 'GLOBAL' }),
-    'no-input': boolean({ description: 'never ask, no colour, no progress', helpGroup: 'GLOBAL' }),
+    'no-input': boolean({ description: 'never ask, and show no colours or progress', helpGroup: 'GLOBAL' }),
     verbose: boolean({ description: 'print stack traces', helpGroup: 'GLOBAL' }),
   };
 

@@ -32,7 +32,7 @@ const get = async (context: Context, base: string, path: string, timeoutMs: numb
     const response = await fetch(url, { signal, redirect: 'manual', headers: { accept: 'application/json' } });
     if (response.status === 404) throw new ProtoflyError('E_NOT_FOUND', `the catalogue at ${base} has no ${path}`, { hint: 'see protofly catalogue list' });
     const location = response.headers.get('location');
-    if (!response.ok) throw new ProtoflyError('E_UNREACHABLE', `${url} answers ${String(response.status)}${location === null ? '' : ` and sends to ${shownUrl(location)}, which is not followed`}`);
+    if (!response.ok) throw new ProtoflyError('E_UNREACHABLE', `${url} answers ${String(response.status)}${location === null ? '' : ` and redirects to ${shownUrl(location)}; redirections are not followed`}`);
     if (Number(response.headers.get('content-length') ?? 0) > MAX_BYTES) throw new ProtoflyError('E_TOO_LARGE', `${url} is too large`);
     return await response.json();
   } catch (error) {
@@ -124,5 +124,5 @@ export const readCatalogue = async (context: Context, type: string, name: string
   const base = await baseOf(context, domain);
   const descriptor = await get(context, base, `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs);
   if (isRecord(descriptor)) return descriptor;
-  throw new ProtoflyError('E_DESCRIPTOR', `what the catalogue at ${base} has as ${type} ${name} is no descriptor`);
+  throw new ProtoflyError('E_DESCRIPTOR', `the catalogue at ${base} has no valid descriptor for ${type} ${name}`);
 };

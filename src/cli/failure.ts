@@ -40,7 +40,7 @@ export const failureOf = (thrown: unknown, usage?: string): Failure => {
 
 /** Returns the error that a daemon reports as JSON `{code, message, hint}`. */
 export const errorFromJson = (value: unknown): ProtoflyError => {
-  if (!isRecord(value)) return new ProtoflyError('E_INTERNAL', 'it failed without a reason');
+  if (!isRecord(value)) return new ProtoflyError('E_INTERNAL', 'the operation failed without a reason');
   const { code, message, hint } = value;
-  return new ProtoflyError(isErrorCode(code) ? code : 'E_INTERNAL', typeof message === 'string' ? message : 'it failed without a reason', typeof hint === 'string' ? { hint } : {});
+  return new ProtoflyError(isErrorCode(code) ? code : 'E_INTERNAL', typeof message === 'string' ? message : 'the operation failed without a reason', typeof hint === 'string' ? { hint } : {});
 };

@@ -13,7 +13,7 @@ const pick = async (context: Context, typed: string, records: readonly RegistryR
   const live = records.filter((record) => record.status === 'live');
   const candidates = live.length > 0 ? live : records;
   const [only] = candidates;
-  if (only === undefined) throw new ProtoflyError('E_NOT_FOUND', `nobody is known as ${typed}`, { hint: 'see who there is: protofly hyperty discover' });
+  if (only === undefined) throw new ProtoflyError('E_NOT_FOUND', `no hyperty is known as ${typed}`, { hint: 'list those that are registered: protofly hyperty discover' });
   if (candidates.length === 1) return only;
   if (context.interactive) {
     return choose(context, `Which ${typed}?`, candidates.map((record) => ({ name: `${nameOf(record)}  ${record.url}  ${record.status}`, value: record })));
@@ -46,7 +46,7 @@ export const discover = async (runtime: Runtime, criteria: Readonly<Record<strin
   const given = Object.fromEntries(Object.entries(criteria).filter(([, value]) => value !== undefined));
   const records = await runtime.discover(given);
   if (records.length > 0) return records;
-  throw new ProtoflyError('E_NOT_FOUND', 'nothing that fits is registered', { hint: 'ask for less, or for another --domain' });
+  throw new ProtoflyError('E_NOT_FOUND', 'no registered hyperty matches', { hint: 'drop a criterion, or try another --domain' });
 };
 
 /** Returns the ADDRESS argument: the given one, else one that the user chooses from the registry. */

@@ -197,7 +197,7 @@ export class Client {
 
   async #open(): Promise<Session> {
     const { value } = (await this.ask(SESSION, 'open', { value: { receipts: 'many' } }, { from: UNNAMED_CLIENT })).body;
-    if (typeof value !== 'object' || value === null) throw new ProtoflyError('E_UNREACHABLE', `${this.#name} doesn't speak this version's language`, { hint: 'stop it and start it again' });
+    if (typeof value !== 'object' || value === null) throw new ProtoflyError('E_UNREACHABLE', `${this.#name} is of another version, and can't be talked to`, { hint: 'stop it and start it again' });
     const session = value as Partial<Session>;
     if (session.address !== undefined) this.#address = parseAddress(session.address);
     return session as Session;

@@ -51,7 +51,7 @@ const homeIn = (env: Environment, platform: NodeJS.Platform, path: PlatformPath)
   try {
     return userInfo().homedir;
   } catch (cause) {
-    throw new ProtoflyError('E_PLATFORM', 'this user has no home folder', { hint: 'set PROTOFLY_HOME to the folder in which everything is to lie', cause });
+    throw new ProtoflyError('E_PLATFORM', 'this user has no home folder', { hint: 'set PROTOFLY_HOME to a folder for all files of protofly', cause });
   }
 };
 
@@ -60,7 +60,7 @@ const rootsOf = (env: Environment, platform: NodeJS.Platform): Roots => {
   const own = env['PROTOFLY_HOME'] ?? '';
   const all = folderIn(env, 'PROTOFLY_HOME', path);
   if (all !== undefined) return { config: path.normalize(all), data: path.normalize(all) };
-  if (own !== '') throw new ProtoflyError('E_USAGE', `PROTOFLY_HOME is not an absolute path: ${JSON.stringify(own)}`, { hint: 'where things lie would depend on the folder that a command is run in' });
+  if (own !== '') throw new ProtoflyError('E_USAGE', `PROTOFLY_HOME is not an absolute path: ${JSON.stringify(own)}`, { hint: 'give the whole path: a relative one would depend on the current folder' });
   const home = (...below: readonly string[]): string => path.join(homeIn(env, platform, path), ...below);
   if (platform === 'win32') {
     return { config: path.join(folderIn(env, 'APPDATA', path) ?? home('AppData', 'Roaming'), 'protofly'), data: path.join(folderIn(env, 'LOCALAPPDATA', path) ?? home('AppData', 'Local'), 'protofly') };

@@ -3,8 +3,8 @@ import type { Check } from '../cli/doctor/check.js';
 import { examine } from '../cli/doctor/checks.js';
 
 export default class Doctor extends BaseCommand {
-  static override summary = 'is everything in place? one line a check, and what to do next';
-  static override description = 'Ends with 0 when nothing failed, with 1 otherwise.';
+  static override summary = 'check whether everything is in place; prints a line for each check, with advice';
+  static override description = 'Ends with 0 if no check failed, with 1 otherwise.';
 
   override async run(): Promise<number> {
     const { flags } = await this.parse(Doctor);

@@ -25,7 +25,7 @@ export class ThroughputEstimator {
   }
 
   /** Returns how long the bytes in flight may take, in milliseconds. @param sent total of bytes sent */
-  underWay(sent: number): number {
+  inFlightMs(sent: number): number {
     return Math.min((sent - this.#arrived) / this.#speed, MOST_MS);
   }
 }

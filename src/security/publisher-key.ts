@@ -57,7 +57,7 @@ export const verify = async (signature: string, typ: string, keys: readonly Publ
       if (key === undefined) throw new ProtoflyError('E_PUBLISHER', `${what} is signed by an unknown key: ${String(header.kid)}`);
       return importJWK(publicHalf(key), ALGORITHM);
     }, { algorithms: [ALGORITHM] });
-    if (protectedHeader.typ !== typ) throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} is for something else: ${String(protectedHeader.typ)}`);
+    if (protectedHeader.typ !== typ) throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} has another purpose: ${String(protectedHeader.typ)}`);
     return { text: new TextDecoder('utf-8', { fatal: true }).decode(payload), keyId: keyId! };
   } catch (thrown) {
     if (thrown instanceof ProtoflyError) throw thrown;

@@ -42,7 +42,7 @@ export const checkDescriptor = async (value: unknown, keys: readonly PublicKey[]
   const descriptor = parseDescriptor(value);
   const { text, keyId } = await verify(descriptor.signature, DESCRIPTOR, keys, what);
   if (!isDeepStrictEqual(coveredOf(descriptor), coveredOf(parseDescriptor(JSON.parse(text))))) {
-    throw new ProtoflyError('E_SIGNATURE', `${what} is not what the key ${keyId} signed`);
+    throw new ProtoflyError('E_SIGNATURE', `${what} doesn't match its signature by the key ${keyId}`);
   }
   return { value: descriptor, keyId };
 };
@@ -56,7 +56,7 @@ export const checkSource = async (value: unknown, descriptor: Descriptor, keys: 
   const { text, keyId } = await verify(source.signature, SOURCE, keys, what);
   const bytes = sourceBytes(source);
   if (!isDeepStrictEqual(JSON.parse(text), claimsOf(source)) || contentHash(bytes) !== descriptor.sourceHash) {
-    throw new ProtoflyError('E_SIGNATURE', `${what} is not what the key ${keyId} signed`);
+    throw new ProtoflyError('E_SIGNATURE', `${what} doesn't match its signature by the key ${keyId}`);
   }
   return { value: bytes.toString('utf8'), keyId };
 };

@@ -225,7 +225,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   await eventually(() => sender.delivered === 3);
   t.equal(sendAll(1), 0, 'so much text: the large one is still under way');
   held.shift()!();
-  await eventually(() => sender.outstanding === 0);
+  await eventually(() => sender.inFlight === 0);
   t.equal(sender.delivered, 4);
   sender.close();
   t.equal(sender.unknown, 0);

@@ -217,7 +217,7 @@ t.test('EXP-1 FLW-2 FLW-5 FLW-8 what was acknowledged was taken: once, but for w
   }), { numRuns: 300, seed });
 });
 
-t.test('FLW-3 a connection that becomes live is used at once, while messages are outstanding through the node', async (t) => {
+t.test('FLW-3 a connection that becomes live is used at once, while messages are in flight through the node', async (t) => {
   t.equal(await run(['attach', 'send', 'send', 'send', 'upward', 'send', 'send', 'arrive p2p', 'arrive p2p', 'arrive msg-node', 'arrive msg-node', 'arrive msg-node']), undefined);
   t.equal(await run(['attach', 'send', 'upward', 'send', 'arrive p2p', 'lose', 'cut', 'send', 'arrive msg-node', 'arrive msg-node']), undefined, 'one of them was lost on the node');
 });

@@ -357,7 +357,7 @@ void t.test('FLW-8 another way, type or size begins another batch; nothing overt
   pair.outgoing.close();
 });
 
-void t.test('FLW-8 a response to a batch is about each of its messages that are outstanding', async (t) => {
+void t.test('FLW-8 a response to a batch is about each of its messages in flight', async (t) => {
   const pair = new Pair();
   const [lane] = pair.lanes;
   for (let count = 0; count < 4; count += 1) pair.send(BATCHED);
@@ -447,7 +447,7 @@ void t.test('ranges from elsewhere are numbers that make sense, or nothing', (t)
   t.end();
 });
 
-void t.test('a sender may have so many bytes outstanding, and one message more', async (t) => {
+void t.test('a sender may have so many bytes in flight, and one message more', async (t) => {
   const clock = new ManualClock();
   const lane = new Lane('p2p', 'direct');
   const outgoing = new Outgoing({ clock, reply: unexpected, routes: { route: () => lane } }, { epoch: 'e', window: 4000 });

@@ -2,7 +2,7 @@ import t from 'tap';
 import fc from 'fast-check';
 import { ProtoflyFraming, RethinkFraming, type Framing, type FramingComponents } from '../../src/protostubs/p2p/index.js';
 import { LANE_OVERHEAD, LaneReader, LaneWriter } from '../../src/protostubs/p2p/lanes.js';
-import { BULK, FrameWriter, KIND, readFrame, WINDOW, type FrameRecord } from '../../src/protostubs/p2p/records.js';
+import { BULK, RecordWriter, KIND, readFrame, WINDOW, type FrameRecord } from '../../src/protostubs/p2p/records.js';
 import { encodeMessage, parseAddress, type Message, type Request } from '../../src/protocol/index.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -124,7 +124,7 @@ await t.test('lanes: any texts are put together again to the letter', (t) => {
 
 await t.test('a line of no lane costs that line', async (t) => {
   const { b, settle, stop } = pair(protofly);
-  const writer = new FrameWriter(1024);
+  const writer = new RecordWriter(1024);
   writer.messages(['7\t1\t,"body":{}}', '=7\t,"type":"update","from":"hyperty://localhost/alice","to":"hyperty://localhost/bob"', '7\t2\t,"body":{"value":"y"}}', '7\t3\t,"body":{', '=9999\t', '7\t4\t}']);
   b.framing.receive(writer.take()!.slice());
   await settle();
@@ -160,8 +160,8 @@ await t.test('a sender stops when the window is used up, and goes on when the re
   const text = 'y'.repeat(10_000);
   const backpressures = Array.from({ length: 300 }, () => a.framing.send(note(text)));
   await settle();
-  const underWay = a.frames.reduce((sum, frame) => sum + frame.length, 0);
-  t.ok(underWay > WINDOW * 0.9 && underWay < WINDOW * 1.1, `${String(underWay)} bytes under way`);
+  const inFlight = a.frames.reduce((sum, frame) => sum + frame.length, 0);
+  t.ok(inFlight > WINDOW * 0.9 && inFlight < WINDOW * 1.1, `${String(inFlight)} bytes in flight`);
   t.equal(b.received.length, 1);
   t.equal(backpressures[0], undefined);
   t.type(backpressures.at(-1), Promise, 'whoever sends more is told');
@@ -229,7 +229,7 @@ await t.test('silence makes a connection suspect after 2 s and ends it after 10 
 await t.test('who sends many messages over a slow path and hears no answer sees that they arrive', async (t) => {
   const { a, b, clock, settle, stop } = pair(protofly);
   // The pings of `a` are stuck behind its messages: only the messages reach the other side.
-  const writer = new FrameWriter(1024);
+  const writer = new RecordWriter(1024);
   a.cut = true;
   for (let n = 0; n < 40; n++) {
     writer.messages([encodeMessage(note(n))]);
@@ -259,7 +259,7 @@ await t.test('a process that stood still does not take its own silence for the o
 
 await t.test('a malformed message inside a frame costs that message only', async (t) => {
   const { b, stop } = pair(protofly);
-  const writer = new FrameWriter(1024);
+  const writer = new RecordWriter(1024);
   writer.messages([encodeMessage(note('good')), '{"id":', '{}', encodeMessage(note('good too'))]);
   b.framing.receive(writer.take()!);
   await turns(1);
@@ -308,7 +308,7 @@ for (const [what, frames] of VIOLATIONS) {
 await t.test('hostile: more than the window allows ends the connection', async (t) => {
   const { b, stop } = pair(protofly);
   b.take = () => new Promise(() => undefined);
-  const writer = new FrameWriter(200 * 1024);
+  const writer = new RecordWriter(200 * 1024);
   for (let n = 0; n < 8 && b.ends.length === 0; n++) {
     writer.messages([encodeMessage(note('z'.repeat(60_000))), encodeMessage(note('z'.repeat(60_000))), encodeMessage(note('z'.repeat(60_000)))]);
     b.framing.receive(writer.take()!.slice());
@@ -320,7 +320,7 @@ await t.test('hostile: more than the window allows ends the connection', async (
 });
 
 await t.test('the wire format, both ways', (t) => {
-  const vectors: readonly (readonly [string, (writer: FrameWriter) => void, FrameRecord])[] = [
+  const vectors: readonly (readonly [string, (writer: RecordWriter) => void, FrameRecord])[] = [
     ['01000000026869', (writer) => { writer.messages(['hi']); }, { kind: 'messages', payload: bytes(0x68, 0x69) }],
     ['0100000003610a62', (writer) => { writer.messages(['a', 'b']); }, { kind: 'messages', payload: bytes(0x61, 0x0a, 0x62) }],
     ['020102000003e8', (writer) => { writer.begin(0x102, 1000); }, { kind: 'begin', stream: 0x102, total: 1000 }],
@@ -332,7 +332,7 @@ await t.test('the wire format, both ways', (t) => {
     ['08', (writer) => { writer.fin(true); }, { kind: 'fin-ack' }],
   ];
   for (const [hex, write, record] of vectors) {
-    const writer = new FrameWriter(100);
+    const writer = new RecordWriter(100);
     write(writer);
     const frame = writer.take()!;
     t.equal(Buffer.from(frame).toString('hex'), hex);

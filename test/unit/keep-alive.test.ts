@@ -12,7 +12,7 @@ const MIB = 1024 * KIB;
 
 type Look = VigilEvent & { kind: 'look' };
 const sent = (now: number, read = 0, taken = 0): VigilEvent => ({ kind: 'sent', now, read, taken });
-const look = (now: number, more: Partial<Look> = {}): VigilEvent => ({ kind: 'look', now, read: 0, taken: 0, lateMs: 0, reading: true, pending: false, underWayMs: 0, ...more });
+const look = (now: number, more: Partial<Look> = {}): VigilEvent => ({ kind: 'look', now, read: 0, taken: 0, lateMs: 0, reading: true, pending: false, inFlightMs: 0, ...more });
 const CALM: KeepAliveState = { name: 'calm', read: 0, missed: 0 };
 const after = (...events: VigilEvent[]): KeepAliveState => events.reduce<KeepAliveState>((vigil, event) => nextKeepAlive(vigil, event, TIMES).vigil, CALM);
 
@@ -37,10 +37,10 @@ t.test('SES-7: every arrow', (t) => {
   t.match(after(waiting, asked, look(8999, { lateMs: 3000 })), { name: 'asked', since: 7000 }, 'this process stood still');
   t.match(after(waiting, look(3_604_000, { lateMs: 3_600_000 })), { name: 'asked', since: 3_604_000 });
   t.match(after(waiting, look(-3_596_000, { lateMs: -3_600_000 })), { name: 'asked', since: -3_596_000 }, 'the clock was put back');
-  t.match(after(waiting, asked, look(6000, { underWayMs: 1500 }), look(7500, { underWayMs: 1500 })), { name: 'gone' }, 'what is under way has its time');
+  t.match(after(waiting, asked, look(6000, { inFlightMs: 1500 }), look(7500, { inFlightMs: 1500 })), { name: 'gone' }, 'what is under way has its time');
   t.match(after(waiting, asked, look(6000, { pending: true, taken: 9 }), look(7999, { pending: true, taken: 9 })), { name: 'asked', since: 6000, taken: 9 }, 'the system takes what waits');
   t.match(after(waiting, asked, look(6000, { pending: true })), { name: 'gone' }, 'it takes nothing');
-  t.match(nextKeepAlive(after(waiting, sent(3900, 1)), look(4000, { read: 1, underWayMs: 1500 }), TIMES), { vigil: { name: 'waiting' }, ping: true }, 'how much has arrived is worth a ping');
+  t.match(nextKeepAlive(after(waiting, sent(3900, 1)), look(4000, { read: 1, inFlightMs: 1500 }), TIMES), { vigil: { name: 'waiting' }, ping: true }, 'how much has arrived is worth a ping');
   t.match(nextKeepAlive({ name: 'gone' }, look(0), TIMES), { vigil: { name: 'gone' } });
   t.end();
 });

@@ -32,7 +32,7 @@ const loginName = (): string => {
   try {
     return userInfo().username;
   } catch (cause) {
-    throw new ProtoflyError('E_USAGE', 'nobody says whose runtime it is, and this system has no name for you', { hint: 'say it: runtime start --user NAME', cause });
+    throw new ProtoflyError('E_USAGE', 'no user name was given, and this system has no login name for you', { hint: 'say it: runtime start --user NAME', cause });
   }
 };
 

@@ -25,7 +25,7 @@ export const tryApart = async (task: DoctorTask, signal: AbortSignal): Promise<u
       child.once('error', reject).once('close', (code, by) => { resolve(by ?? `exit code ${String(code)}`); });
     });
     signal.throwIfAborted();
-    if (isLate) throw new ProtoflyError('E_TIMEOUT', `it takes longer than ${String(LIMIT_MS / 1000)} s`);
+    if (isLate) throw new ProtoflyError('E_TIMEOUT', `the check takes longer than ${String(LIMIT_MS / 1000)} s`);
     return valueIn(text, how);
   } finally {
     timer.cancel();
@@ -39,7 +39,7 @@ const valueIn = (text: string, how: string): unknown => {
   try {
     said = JSON.parse(text) as typeof said;
   } catch (cause) {
-    throw new ProtoflyError('E_PLATFORM', `it ended without a word: ${how}`, { cause });
+    throw new ProtoflyError('E_PLATFORM', `the process of the check ended without a result: ${how}`, { cause });
   }
   if (said?.error !== undefined) throw errorFromJson(said.error);
   return said?.value;

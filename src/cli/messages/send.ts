@@ -56,7 +56,7 @@ export const parseValue = (text: string, which: string): unknown => {
   }
   const change = changeIn(text, value);
   if (change === undefined) return value;
-  throw new ProtoflyError('E_USAGE', `${which} would not arrive as it is: ${change}`, { hint: 'write it as a string, or send the whole as text' });
+  throw new ProtoflyError('E_USAGE', `${which} can't be sent exactly: ${change}`, { hint: 'write that value as a string, or send all of it as text' });
 };
 
 /** Yields the messages to send, in batches. */
@@ -176,7 +176,7 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
     });
     const inputError = await pump(sender, batchesOf(context, input), input, printer);
-    while (sender.outstanding > 0 && sender.over === undefined) await sender.change();
+    while (sender.inFlight > 0 && sender.over === undefined) await sender.change();
     sender.close();
     await printer.flushed();
     judge(sender, inputError);

@@ -64,7 +64,7 @@ export class ProgramSender {
   readonly #clock: Clock;
   readonly #init: SenderInit;
   readonly #window: number;
-  readonly #outstanding = new Map<Message['id'], Entry>();
+  readonly #inFlight = new Map<Message['id'], Entry>();
   readonly #idPrefix: string;
   #size = 0;
   #next = 1;
@@ -103,7 +103,7 @@ export class ProgramSender {
   get unknown(): number { return this.#unknown; }
   get sent(): number { return this.#next - 1; }
   /** Messages in flight. */
-  get outstanding(): number { return this.#outstanding.size; }
+  get inFlight(): number { return this.#inFlight.size; }
   /** The error of the first refused message. */
   get firstError(): ProtoflyError | undefined { return this.#firstError; }
   /** The reason why nothing more can come; undefined while receipts may come. */
@@ -127,8 +127,8 @@ export class ProgramSender {
     const { to, from, type, p2p, store, timeoutMs } = this.#init;
     const id = this.#idPrefix + String(this.#next++);
     const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
-    if (this.#outstanding.size === 0) this.#lastProgress = this.#clock.now();
-    this.#outstanding.set(id, { size, sentAt: monotonic() });
+    if (this.#inFlight.size === 0) this.#lastProgress = this.#clock.now();
+    this.#inFlight.set(id, { size, sentAt: monotonic() });
     this.#size += size;
     const backpressure = this.#post({ id, type, from, to, body });
     if (backpressure === undefined) return;
@@ -144,8 +144,8 @@ export class ProgramSender {
     const { over } = this;
     this.#life = { kind: 'closed', error: over };
     const reason = over?.message ?? 'given up';
-    for (const [id, { sentAt }] of this.#outstanding) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
-    this.#outstanding.clear();
+    for (const [id, { sentAt }] of this.#inFlight) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
+    this.#inFlight.clear();
     this.#size = 0;
   }
 
@@ -159,9 +159,9 @@ export class ProgramSender {
   }
 
   #forget(id: Message['id']): Entry | undefined {
-    const entry = this.#outstanding.get(id);
+    const entry = this.#inFlight.get(id);
     if (entry === undefined) return undefined;
-    this.#outstanding.delete(id);
+    this.#inFlight.delete(id);
     this.#size -= entry.size;
     return entry;
   }
@@ -193,9 +193,9 @@ export class ProgramSender {
   #watch(): void {
     if (this.#life.kind === 'closed') return;
     const timeoutMs = this.#init.timeoutMs ?? 30_000;
-    const left = this.#outstanding.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
+    const left = this.#inFlight.size === 0 ? timeoutMs : this.#lastProgress + timeoutMs - this.#clock.now();
     if (left <= 0) {
-      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'is the receiver reading, and the domain there? see protofly runtime status', uncertain: true }));
+      this.#end(new ProtoflyError('E_TIMEOUT', `no receipt for ${String(timeoutMs)} ms`, { hint: 'check that the receiver is reading and the domain is running: protofly runtime status', uncertain: true }));
       return;
     }
     if (this.#life.kind === 'open') this.#clock.setTimeout(() => { this.#watch(); }, Math.max(1, Math.min(left, timeoutMs)));

@@ -111,7 +111,7 @@ export class IncomingFile {
       if (end.size !== this.#offset || end.sha256 !== sha256 || (offer.sha256 ?? sha256) !== sha256) {
         await this.close();
         await dropPart(part.path);
-        throw new ProtoflyError('E_CONFLICT', 'what came isn\'t what was sent: its hash differs', { hint: 'send it again' });
+        throw new ProtoflyError('E_CONFLICT', 'the received file differs from the sent one: its hash is another', { hint: 'send it again' });
       }
       await handle.sync();
       await this.close();

@@ -158,7 +158,7 @@ export class FileReceiver {
       const [quietest] = receiving.sort(([, a], [, b]) => a.heard - b.heard);
       if (quietest === undefined || this.#clock.now() - quietest[1].heard < quietMs) throw new ProtoflyError('E_TOO_MANY', `the receiver takes ${String(maxTransfers)} files at once`);
       await quietest[1].turn;
-      await this.#over(quietest[0], new ProtoflyError('E_UNAVAILABLE', 'nothing came for a while'));
+      await this.#over(quietest[0], new ProtoflyError('E_UNAVAILABLE', 'the sender was silent for too long'));
     }
   }
 

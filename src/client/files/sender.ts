@@ -45,9 +45,9 @@ const isPassing = (thrown: unknown): boolean => thrown instanceof ProtoflyError 
 
 const HINT = 'receive files there: protofly msg tail NAME --save DIR';
 
-/** The state of one run of chunks. `outstanding` is the number of chunks in flight. */
+/** The state of one run of chunks. `inFlight` is the number of chunks in flight. */
 interface Run {
-  outstanding: number;
+  inFlight: number;
   heard: number;
   over: boolean;
   wake: (() => void) | undefined;
@@ -155,7 +155,7 @@ export class FileSender {
 
   /** Sends all missing chunks, and waits until they are written. */
   async #chunks({ transfer, offset }: Accepted): Promise<void> {
-    const run: Run = { outstanding: 0, heard: this.#clock.now(), over: false, wake: undefined };
+    const run: Run = { inFlight: 0, heard: this.#clock.now(), over: false, wake: undefined };
     let stop: (error: unknown) => void = () => undefined;
     const failed = new Promise<never>((_, reject) => { stop = reject as (error: unknown) => void; });
     failed.catch(() => undefined);
@@ -175,29 +175,29 @@ export class FileSender {
   async #pump(run: Run, transfer: string, offset: number, stop: (error: unknown) => void): Promise<void> {
     const change = (): Promise<void> => new Promise((resolve) => { run.wake = resolve; });
     for (let at = offset; ;) {
-      while (run.outstanding >= WINDOW_CHUNKS && !run.over) await change();
+      while (run.inFlight >= WINDOW_CHUNKS && !run.over) await change();
       if (run.over) return;
       const bytes = await this.#source.read(at);
       if (bytes.length === 0) break;
-      if (run.outstanding === 0) run.heard = this.#clock.now();
-      run.outstanding += 1;
+      if (run.inFlight === 0) run.heard = this.#clock.now();
+      run.inFlight += 1;
       const end = at + bytes.length;
       void this.#ask(chunkValue({ kind: 'chunk', transfer, offset: at, bytes }), this.#timeoutMs).then((response) => {
         this.#came(response, bytes.length);
-        run.outstanding -= 1;
+        run.inFlight -= 1;
         run.heard = this.#clock.now();
         if (!run.over) this.#told(end);
         run.wake?.();
       }, stop);
       at = end;
     }
-    while (run.outstanding > 0 && !run.over) await change();
+    while (run.inFlight > 0 && !run.over) await change();
   }
 
   /** Ends a run in which no response has come for `stallMs`. */
   #watch(run: Run, stop: (error: unknown) => void): void {
     if (run.over) return;
-    const left = run.outstanding === 0 ? this.#stallMs : run.heard + this.#stallMs - this.#clock.now();
+    const left = run.inFlight === 0 ? this.#stallMs : run.heard + this.#stallMs - this.#clock.now();
     if (left <= 0) { stop(new ProtoflyError('E_TIMEOUT', `no answer for ${String(this.#stallMs)} ms`)); return; }
     this.#clock.setTimeout(() => { this.#watch(run, stop); }, Math.max(left, 1));
   }
@@ -255,7 +255,7 @@ export class FileSender {
   /** Explains why no receiver accepted the offer. */
   #unwanted(thrown: unknown): unknown {
     if (!(thrown instanceof ProtoflyError)) return thrown;
-    if (thrown.code === 'E_TIMEOUT') return new ProtoflyError('E_UNAVAILABLE', 'nobody at the other end answers the offer of a file', { hint: HINT, cause: thrown });
+    if (thrown.code === 'E_TIMEOUT') return new ProtoflyError('E_UNAVAILABLE', 'no program at the other end answers the offer of a file', { hint: HINT, cause: thrown });
     return thrown.code === 'E_UNAVAILABLE' && thrown.hint === undefined ? new ProtoflyError(thrown.code, thrown.message, { hint: HINT, cause: thrown }) : thrown;
   }
 

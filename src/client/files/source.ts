@@ -159,7 +159,7 @@ export const streamSource = (stream: AsyncIterable<Buffer>, { name }: { readonly
       while (offset >= end && !over) await (pulling ??= pull().finally(() => { pulling = undefined; }));
       if (offset >= end) return Buffer.alloc(0);
       const found = kept.find(({ at, bytes }) => at <= offset && offset < at + bytes.length);
-      if (found === undefined) throw new ProtoflyError('E_UNAVAILABLE', 'the receiver has lost what it had, and a stream can\'t be sent again', { hint: 'send it as a file' });
+      if (found === undefined) throw new ProtoflyError('E_UNAVAILABLE', 'the receiver has lost its part, and a stream can\'t be sent again', { hint: 'send it as a file' });
       return found.bytes.subarray(offset - found.at);
     },
     release: (offset) => { kept = kept.filter(({ at, bytes }) => at + bytes.length > offset); },

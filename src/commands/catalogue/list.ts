@@ -3,12 +3,12 @@ import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
 import { listCatalogue } from '../../cli/catalogue.js';
 
 export default class CatalogueList extends BaseCommand {
-  static override summary = 'what a domain\'s catalogue offers';
-  static override description = 'Who signed it is what it says of itself: see catalogue verify.';
-  static override args = { type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy; all where none is given' }) };
+  static override summary = 'list the entries of a domain\'s catalogue';
+  static override description = 'SIGNED BY is the entry\'s own claim; `catalogue verify` checks it.';
+  static override args = { type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy (default: all)' }) };
   static override flags = {
-    domain: string({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+    domain: string({ description: 'a name, host:port or URL (default: the domain that the runtime joins)' }),
+    timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

@@ -10,8 +10,8 @@ export default class CataloguePublish extends BaseCommand {
   static override args = { file: argument({ description: 'the descriptor (JSON)' }) };
   static override flags = {
     source: string({ description: 'file of the code' }),
-    name: string({ description: 'which domain server; the only one that runs where it isn\'t given', helpValue: 'DOMAIN' }),
-    timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
+    name: string({ description: 'domain of the server (default: the only one that runs)', helpValue: 'DOMAIN' }),
+    timeout: durationFlag({ description: 'time limit', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

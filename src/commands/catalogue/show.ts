@@ -4,15 +4,15 @@ import { claimsOf, readCatalogue } from '../../cli/catalogue.js';
 import { needed } from '../../cli/io/prompt.js';
 
 export default class CatalogueShow extends BaseCommand {
-  static override summary = 'one descriptor of a domain\'s catalogue';
+  static override summary = 'print a descriptor of a domain\'s catalogue';
   static override args = {
     type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy' }),
     name: argument({ description: 'its name' }),
   };
 
   static override flags = {
-    domain: string({ description: 'a name, host:port or URL; the one that the runtime joins where it isn\'t given' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+    domain: string({ description: 'a name, host:port or URL (default: the domain that the runtime joins)' }),
+    timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

@@ -4,7 +4,7 @@ import { needed } from '../../cli/io/prompt.js';
 import { verificationFields, verifyPackage } from '../../cli/trust.js';
 
 export default class CatalogueVerify extends BaseCommand {
-  static override summary = 'have the runtime fetch a package anew and check who signed it, and whether it would be deployed';
+  static override summary = 'fetch a package anew, check its signature, and say if the runtime would deploy it';
   static override examples = ['<%= config.bin %> catalogue verify protocolstub default --domain example.com'];
   static override args = {
     type: argument({ description: 'hyperty, protocolstub, runtime, dataschema or idp-proxy' }),
@@ -12,8 +12,8 @@ export default class CatalogueVerify extends BaseCommand {
   };
 
   static override flags = {
-    domain: string({ description: 'the name of a domain; the one that the runtime is in where it isn\'t given' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 30_000 }),
+    domain: string({ description: 'name of a domain (default: the runtime\'s own)' }),
+    timeout: durationFlag({ description: 'time limit for the answer', default: 30_000 }),
   };
 
   override async run(): Promise<void> {

@@ -4,7 +4,7 @@ import { getSetting, keyChoices } from '../../cli/configuration.js';
 
 export default class ConfigGet extends BaseCommand {
   static override summary = 'print a setting of this profile';
-  static override args = { key: argument({ description: 'which' }) };
+  static override args = { key: argument({ description: 'the setting' }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ConfigGet);

@@ -2,7 +2,7 @@ import { BaseCommand } from '../../cli/base-command.js';
 import { listSettings } from '../../cli/configuration.js';
 
 export default class ConfigList extends BaseCommand {
-  static override summary = 'the settings of this profile';
+  static override summary = 'print the settings of this profile';
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(ConfigList);

@@ -2,7 +2,7 @@ import { BaseCommand } from '../../cli/base-command.js';
 import { settingsPath } from '../../cli/settings.js';
 
 export default class ConfigPath extends BaseCommand {
-  static override summary = 'where the settings, the state, the socket and the log of this profile are';
+  static override summary = 'print the paths of the settings, state, socket and log of this profile';
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(ConfigPath);

@@ -3,8 +3,8 @@ import { needed } from '../../cli/io/prompt.js';
 import { keyChoices, setSetting } from '../../cli/configuration.js';
 
 export default class ConfigSet extends BaseCommand {
-  static override summary = 'change a setting of this profile; a runtime takes it at its next start';
-  static override args = { key: argument({ description: 'which' }), value: argument({ description: 'to what' }) };
+  static override summary = 'change a setting of this profile; a runtime uses it after its next start';
+  static override args = { key: argument({ description: 'the setting' }), value: argument({ description: 'its new value' }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(ConfigSet);

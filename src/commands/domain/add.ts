@@ -3,7 +3,7 @@ import { addDomain } from '../../cli/daemons/known-domains.js';
 import { needed } from '../../cli/io/prompt.js';
 
 export default class DomainAdd extends BaseCommand {
-  static override summary = 'say where the base URL of a domain is, when DNS doesn\'t';
+  static override summary = 'add the base URL of a domain that DNS doesn\'t know';
   static override examples = ['<%= config.bin %> domain add example.com https://mn.example.com:8443'];
   static override args = {
     name: argument({ description: 'the domain' }),

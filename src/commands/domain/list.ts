@@ -2,7 +2,7 @@ import { BaseCommand } from '../../cli/base-command.js';
 import { listDomains } from '../../cli/daemons/known-domains.js';
 
 export default class DomainList extends BaseCommand {
-  static override summary = 'the domains whose base URL was added';
+  static override summary = 'list the domains whose base URL was added';
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(DomainList);

@@ -3,12 +3,12 @@ import { BaseCommand, durationFlag } from '../../cli/base-command.js';
 import { rotateKey } from '../../cli/daemons/domain.js';
 
 export default class DomainRotateKey extends BaseCommand {
-  static override summary = 'sign a domain\'s catalogue with a new key, which the one before endorses';
+  static override summary = 'sign a domain\'s catalogue with a new key that the old one endorses';
   static override examples = ['<%= config.bin %> domain rotate-key', '<%= config.bin %> domain rotate-key --name example.com --overlap 7d'];
   static override flags = {
-    name: string({ description: 'which domain server; the only one that runs where it isn\'t given' }),
-    overlap: string({ description: 'how long the key before counts; 0 ends it at once', default: '30d', helpValue: '30d' }),
-    timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
+    name: string({ description: 'domain of the server (default: the only one that runs)' }),
+    overlap: string({ description: 'how long the old key stays valid; 0 ends it at once', default: '30d', helpValue: '30d' }),
+    timeout: durationFlag({ description: 'time limit', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

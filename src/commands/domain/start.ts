@@ -10,10 +10,10 @@ export default class DomainStart extends BaseCommand {
     name: string({ description: 'the domain it serves', default: 'localhost' }),
     listen: string({ description: 'host:port; port 0 takes a free one', default: '127.0.0.1:9090' }),
     detach: boolean({ description: 'return when it is ready, and leave it running' }),
-    wait: durationFlag({ description: 'how long it may take to be ready', default: 10_000, aliases: ['timeout'] }),
+    wait: durationFlag({ description: 'time limit until it is ready', default: 10_000, aliases: ['timeout'] }),
     'tls-cert': string({ description: 'certificate file (PEM)' }),
     'tls-key': string({ description: 'key file (PEM)' }),
-    protocols: string({ description: 'how clients may speak to it, separated by commas; the first one\'s stub is the domain\'s own', default: 'websocket,rest' }),
+    protocols: string({ description: 'protocols of the message node, separated by commas; the stub of the first is the domain\'s own', default: 'websocket,rest' }),
     'ice-server': string({ description: 'STUN or TURN server for the runtimes of this domain: stun:host:port or turn:host:port', multiple: true, multipleNonGreedy: true }),
     'turn-secret-file': string({ description: 'file with the secret that the TURN servers share with this domain (or PROTOFLY_TURN_SECRET)' }),
   };

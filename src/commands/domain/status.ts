@@ -3,9 +3,9 @@ import { BaseCommand } from '../../cli/base-command.js';
 import { domainStatus } from '../../cli/daemons/domain.js';
 
 export default class DomainStatus extends BaseCommand {
-  static override summary = 'protocols, key, sessions, addresses, hyperties and message rates of a domain server on this machine';
+  static override summary = 'print protocols, key, sessions, addresses, hyperties and message rates of a domain server on this machine';
   static override flags = {
-    name: string({ description: 'which one; the only one that runs where it isn\'t given' }),
+    name: string({ description: 'domain of the server (default: the only one that runs)' }),
   };
 
   override async run(): Promise<void> {

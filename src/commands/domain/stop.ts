@@ -5,8 +5,8 @@ import { stopDomain } from '../../cli/daemons/domain.js';
 export default class DomainStop extends BaseCommand {
   static override summary = 'stop a domain server that runs on this machine';
   static override flags = {
-    name: string({ description: 'which one; the only one that runs where it isn\'t given' }),
-    timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
+    name: string({ description: 'domain of the server (default: the only one that runs)' }),
+    timeout: durationFlag({ description: 'time limit', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

@@ -6,14 +6,14 @@ import { recordColumns } from '../../cli/views.js';
 
 export default class HypertyDiscover extends BaseCommand {
   static override summary = 'search a domain\'s registry for hyperties';
-  static override description = 'Exit 3 when there are none, 4 when none is live.';
+  static override description = 'Ends with 3 when there are none, with 4 when none is live.';
   static override flags = {
-    user: string({ description: 'of this user' }),
-    name: string({ description: 'with this name' }),
-    resource: string({ description: 'that offers this', multiple: true, multipleNonGreedy: true }),
-    'data-scheme': string({ description: 'that works with this kind of data object', multiple: true, multipleNonGreedy: true }),
-    domain: string({ description: 'in this domain; the own one where it isn\'t given' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+    user: string({ description: 'only hyperties of this user' }),
+    name: string({ description: 'only hyperties with this name' }),
+    resource: string({ description: 'only hyperties that offer this resource', multiple: true, multipleNonGreedy: true }),
+    'data-scheme': string({ description: 'only hyperties that work with this kind of data object', multiple: true, multipleNonGreedy: true }),
+    domain: string({ description: 'domain to search (default: the runtime\'s own)' }),
+    timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

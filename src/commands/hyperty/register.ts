@@ -5,14 +5,14 @@ import { needed } from '../../cli/io/prompt.js';
 
 export default class HypertyRegister extends BaseCommand {
   static override summary = 'register a hyperty and print its address';
-  static override description = 'It stays registered, also after a restart, until `hyperty unregister`.';
+  static override description = 'The hyperty stays registered, also after a restart, until `hyperty unregister`.';
   static override examples = ['<%= config.bin %> hyperty register in', '<%= config.bin %> hyperty register chat --resource chat --data-scheme comm'];
-  static override args = { name: argument({ description: 'its name within this runtime' }) };
+  static override args = { name: argument({ description: 'name within this runtime' }) };
   static override flags = {
-    resource: string({ description: 'what it offers, for those who search', multiple: true, multipleNonGreedy: true }),
+    resource: string({ description: 'a resource that it offers, for searches', multiple: true, multipleNonGreedy: true }),
     'data-scheme': string({ description: 'kind of data object that it works with', multiple: true, multipleNonGreedy: true }),
     'no-p2p': boolean({ description: 'messages to it always go through the message node' }),
-    timeout: durationFlag({ description: 'how long it may take', default: 10_000 }),
+    timeout: durationFlag({ description: 'time limit', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

@@ -4,10 +4,10 @@ import { findRecord, neededAddress } from '../../cli/target.js';
 import { recordFields } from '../../cli/views.js';
 
 export default class HypertyShow extends BaseCommand {
-  static override summary = 'the registry record behind an address';
+  static override summary = 'print the registry record of an address';
   static override examples = ['<%= config.bin %> hyperty show bob/in'];
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(HypertyShow);

@@ -3,9 +3,9 @@ import { withRuntime } from '../../cli/connect.js';
 import { needed } from '../../cli/io/prompt.js';
 
 export default class HypertyUnregister extends BaseCommand {
-  static override summary = 'unregister a hyperty; what waits in its inbox is discarded';
+  static override summary = 'unregister a hyperty, and discard the messages in its inbox';
   static override args = { name: argument({ description: 'its name or address' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(HypertyUnregister);

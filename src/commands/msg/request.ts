@@ -5,7 +5,7 @@ import { requestResponse } from '../../cli/messages/request.js';
 
 export default class MsgRequest extends BaseCommand {
   static override summary = 'ask a program something and print its answer\'s value';
-  static override description = 'Exit 3 when there is no such address, 4 when no program is attached to it, 5 when no answer comes in time, 6 when it refuses.';
+  static override description = 'Ends with 3 when there is no such address, 4 when no program is attached to it, 5 when no answer comes in time, 6 when it refuses.';
   static override examples = ['<%= config.bin %> msg request bob/upper hello'];
   static override strict = false;
   static override usage = 'msg request ADDRESS [TEXT...] [FLAGS]';
@@ -15,11 +15,11 @@ export default class MsgRequest extends BaseCommand {
   };
 
   static override flags = {
-    from: string({ description: 'the hyperty it comes from: a name; where there is only one, that one' }),
+    from: string({ description: 'name of the hyperty that sends (default: the only one)' }),
     type: string({ description: 'the message\'s type', default: 'execute' }),
-    'json-body': boolean({ description: 'the text is JSON: send that value, not a string' }),
-    'no-p2p': boolean({ description: 'through the message node, never directly' }),
-    timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }),
+    'json-body': boolean({ description: 'parse the text as JSON, and send its value' }),
+    'no-p2p': boolean({ description: 'send through the message node, never directly' }),
+    timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }),
   };
 
   override async run(): Promise<void> {

@@ -3,17 +3,17 @@ import { BaseCommand, argument, durationFlag } from '../../cli/base-command.js';
 import { tailMessages } from '../../cli/messages/tail.js';
 
 export default class MsgTail extends BaseCommand {
-  static override summary = 'print messages to this runtime\'s hyperties as they come, those that waited first';
-  static override description = 'A message is taken when stdout has accepted it; what wasn\'t taken goes back to the inbox.';
+  static override summary = 'print messages to this runtime\'s hyperties as they come, after those in the inbox';
+  static override description = 'A message is taken when stdout has accepted it. Other messages go back to the inbox.';
   static override examples = ['<%= config.bin %> msg tail in', '<%= config.bin %> msg tail in --raw --count 1000000 | sort -c -n', '<%= config.bin %> msg tail in --save downloads'];
   static override strict = false;
   static override usage = 'msg tail [NAME...] [FLAGS]';
-  static override args = { name: argument({ description: 'hyperties, by name or address; all of them where none is named' }) };
+  static override args = { name: argument({ description: 'hyperties, by name or address (default: all)' }) };
   static override flags = {
-    raw: boolean({ description: 'just the value: a string as it is, anything else as JSON', exclusive: ['json'] }),
-    count: integer({ description: 'end after so many; the rest stay in the inbox', min: 0 }),
+    raw: boolean({ description: 'print only the value: a string as it is, anything else as JSON', exclusive: ['json'] }),
+    count: integer({ description: 'end after this number of messages; the rest stay in the inbox', min: 0 }),
     timeout: durationFlag({ description: 'end after that time, with exit 5' }),
-    save: string({ description: 'folder for files that are sent; a line is printed for each', helpValue: 'DIR' }),
+    save: string({ description: 'save received files in this folder, and print a line for each', helpValue: 'DIR' }),
   };
 
   override async run(): Promise<void> {

@@ -6,7 +6,7 @@ import { connectionFields } from '../../cli/views.js';
 export default class P2pConnect extends BaseCommand {
   static override summary = 'set up the direct connection to the runtime that hosts an address; returns when it is live';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 30_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit', default: 30_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(P2pConnect);

@@ -6,7 +6,7 @@ import { connectionFields } from '../../cli/views.js';
 export default class P2pDisconnect extends BaseCommand {
   static override summary = 'end the direct connection to the runtime that hosts an address';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(P2pDisconnect);

@@ -5,12 +5,12 @@ import { needed } from '../../cli/io/prompt.js';
 import { diagnosisFields } from '../../cli/views.js';
 
 export default class P2pDoctor extends BaseCommand {
-  static override summary = 'what is in the way of a direct connection: looks at both sides, and tries one';
-  static override description = 'Ends with 0 when there is one, directly or through a relay, or nothing is in its way; with 4 otherwise.';
+  static override summary = 'find out what prevents a direct connection: looks at both sides, and tries one';
+  static override description = 'Ends with 0 if there is a connection, directly or through a relay, or if nothing was found that prevents one; with 4 otherwise.';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
-    timeout: durationFlag({ description: 'how long it may take', default: 45_000 }),
-    connect: boolean({ description: 'try a set-up; --no-connect: only look', allowNo: true, default: true }),
+    timeout: durationFlag({ description: 'time limit', default: 45_000 }),
+    connect: boolean({ description: 'try a set-up; --no-connect: make no connection', allowNo: true, default: true }),
   };
 
   override async run(): Promise<number> {

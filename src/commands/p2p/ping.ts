@@ -5,12 +5,12 @@ import { needed } from '../../cli/io/prompt.js';
 import { pingP2p } from '../../cli/p2p.js';
 
 export default class P2pPing extends BaseCommand {
-  static override summary = 'round trips to the runtime that hosts an address, and the path each took';
+  static override summary = 'measure round trips to the runtime that hosts an address, and show their paths';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
-    count: integer({ char: 'c', description: 'how many', default: 4, min: 1 }),
-    interval: durationFlag({ description: 'from one to the next', default: 1000 }),
-    timeout: durationFlag({ description: 'how long each may take', default: 5000 }),
+    count: integer({ char: 'c', description: 'number of pings', default: 4, min: 1 }),
+    interval: durationFlag({ description: 'time between two pings', default: 1000 }),
+    timeout: durationFlag({ description: 'time limit for each', default: 5000 }),
   };
 
   override async run(): Promise<void> {

@@ -5,11 +5,11 @@ import { needed } from '../../cli/io/prompt.js';
 import { changeLine, connectionFields } from '../../cli/views.js';
 
 export default class P2pStatus extends BaseCommand {
-  static override summary = 'how the direct connection to the runtime that hosts an address is';
+  static override summary = 'print the status of the direct connection to the runtime that hosts an address';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
-    watch: boolean({ description: 'every change of state with its reason, until Ctrl-C' }),
-    timeout: durationFlag({ description: 'how long the answer may take (10s), or how long to watch' }),
+    watch: boolean({ description: 'print every change of state with its reason, until Ctrl-C' }),
+    timeout: durationFlag({ description: 'time limit for the answer (10s), or time to watch' }),
   };
 
   override async run(): Promise<void> {

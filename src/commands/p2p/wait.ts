@@ -4,11 +4,11 @@ import { waitForP2p } from '../../cli/p2p.js';
 import { needed } from '../../cli/io/prompt.js';
 
 export default class P2pWait extends BaseCommand {
-  static override summary = 'wait until the direct connection is live, or until it isn\'t any more';
+  static override summary = 'wait until the direct connection is live, or until it has ended';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
   static override flags = {
-    until: string({ description: 'what to wait for', options: ['live', 'disconnected'], default: 'live' }),
-    timeout: durationFlag({ description: 'how long', default: 30_000 }),
+    until: string({ description: 'status to wait for', options: ['live', 'disconnected'], default: 'live' }),
+    timeout: durationFlag({ description: 'time limit', default: 30_000 }),
   };
 
   override async run(): Promise<void> {

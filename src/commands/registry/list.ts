@@ -3,8 +3,8 @@ import { withRuntime } from '../../cli/connect.js';
 import { connectionColumns, hypertyColumns, stubColumns } from '../../cli/views.js';
 
 export default class RegistryList extends BaseCommand {
-  static override summary = 'hyperties, protostubs and direct connections of this runtime';
-  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+  static override summary = 'list the hyperties, protostubs and direct connections of this runtime';
+  static override flags = { timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(RegistryList);

@@ -3,10 +3,10 @@ import { withRuntime } from '../../cli/connect.js';
 import { findAddress, neededAddress } from '../../cli/target.js';
 
 export default class RegistryResolve extends BaseCommand {
-  static override summary = 'which way a message would take now, and why, step by step';
+  static override summary = 'show the route that a message would take now, step by step';
   static override description = 'Nothing is sent, and no protostub is deployed.';
   static override args = { address: argument({ description: 'an address, user, user/name or user/name@domain' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(RegistryResolve);

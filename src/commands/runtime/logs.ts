@@ -4,8 +4,8 @@ import { checkProfile } from '../../cli/context.js';
 import { printLog } from '../../cli/daemons/logs.js';
 
 export default class RuntimeLogs extends BaseCommand {
-  static override summary = 'what the runtime of this profile has logged';
-  static override flags = { follow: boolean({ char: 'f', description: 'and what it logs from now on, until Ctrl-C' }) };
+  static override summary = 'print the log of this profile\'s runtime';
+  static override flags = { follow: boolean({ char: 'f', description: 'follow the log until Ctrl-C' }) };
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(RuntimeLogs);

@@ -4,14 +4,14 @@ import { startRuntime } from '../../cli/daemons/runtime.js';
 
 export default class RuntimeStart extends BaseCommand {
   static override summary = 'start the runtime of this profile; returns when it is live';
-  static override description = 'The domain and the user are remembered: the next start needs neither. When it doesn\'t become live, nothing is left running.';
+  static override description = 'Domain and user are remembered for the next start. A runtime that doesn\'t become live is stopped again.';
   static override examples = ['<%= config.bin %> runtime start --domain localhost:9090 --user alice', '<%= config.bin %> --profile bob runtime start --user bob'];
   static override flags = {
     domain: string({ description: 'the domain to join: a name, host:port or URL (first time: localhost:9090)' }),
-    user: string({ description: 'whose runtime it is (first time: the name you are logged in with)' }),
-    foreground: boolean({ description: 'stay, with the log on stderr' }),
-    wait: durationFlag({ description: 'how long it may take to be live', default: 10_000, aliases: ['timeout'] }),
-    trust: string({ description: 'id of the publisher key of the domain that is to be believed (first time: the one that it shows)' }),
+    user: string({ description: 'user of the runtime (first time: your login name)' }),
+    foreground: boolean({ description: 'stay in the foreground, with the log on stderr' }),
+    wait: durationFlag({ description: 'time limit until it is live', default: 10_000, aliases: ['timeout'] }),
+    trust: string({ description: 'id of the domain\'s publisher key to believe (first time: the key that the domain shows)' }),
     p2p: boolean({ description: 'set up direct connections; --no-p2p: message nodes only', allowNo: true }),
   };
 

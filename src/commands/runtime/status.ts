@@ -6,10 +6,10 @@ import { watchRuntime } from '../../cli/daemons/runtime.js';
 import { runtimeFields, runtimeLine } from '../../cli/views.js';
 
 export default class RuntimeStatus extends BaseCommand {
-  static override summary = 'how the runtime of this profile is';
+  static override summary = 'print the status of this profile\'s runtime';
   static override flags = {
-    watch: boolean({ description: 'a line at each change, until Ctrl-C' }),
-    timeout: durationFlag({ description: 'how long the answer may take (10s), or how long to watch' }),
+    watch: boolean({ description: 'print a line at each change, until Ctrl-C' }),
+    timeout: durationFlag({ description: 'time limit for the answer (10s), or time to watch' }),
   };
 
   override async run(): Promise<void> {

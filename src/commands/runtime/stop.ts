@@ -3,7 +3,7 @@ import { stopRuntime } from '../../cli/daemons/runtime.js';
 
 export default class RuntimeStop extends BaseCommand {
   static override summary = 'stop the runtime of this profile; returns when its process is gone';
-  static override flags = { timeout: durationFlag({ description: 'how long it may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { flags } = await this.parse(RuntimeStop);

@@ -4,10 +4,10 @@ import { waitForRuntime } from '../../cli/daemons/runtime.js';
 import { runtimeLine } from '../../cli/views.js';
 
 export default class RuntimeWait extends BaseCommand {
-  static override summary = 'wait until the running runtime says that it is live';
+  static override summary = 'wait until the running runtime is live';
   static override flags = {
-    for: string({ description: 'what to wait for', options: ['live'], default: 'live' }),
-    timeout: durationFlag({ description: 'how long', default: 30_000 }),
+    for: string({ description: 'status to wait for', options: ['live'], default: 'live' }),
+    timeout: durationFlag({ description: 'time limit', default: 30_000 }),
   };
 
   override async run(): Promise<void> {

@@ -187,7 +187,7 @@ export class Mux {
   #find(number: number): Channel | undefined {
     const channel = this.#channels.get(-number);
     if (channel === undefined && (number < 0 ? -number > this.#opened : number > this.#accepted)) {
-      throw new ProtoflyError('E_MESSAGE', `there never was a channel ${String(number)}`);
+      throw new ProtoflyError('E_MESSAGE', `channel ${String(number)} was never opened`);
     }
     return channel;
   }

@@ -44,7 +44,7 @@ const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string 
   }
 };
 
-const taken = (path: string): ProtoflyError => new ProtoflyError('E_CONFLICT', `somebody listens at ${path} already`);
+const taken = (path: string): ProtoflyError => new ProtoflyError('E_CONFLICT', `another process already listens at ${path}`);
 const codeOf = (thrown: unknown): string => String((thrown as NodeJS.ErrnoException | undefined)?.code);
 
 const isAnswered = async (path: string): Promise<boolean> => {
@@ -78,7 +78,7 @@ const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): 
   }
   try {
     const found = await lstat(path).catch(() => undefined);
-    if (found?.isSocket() === false) throw new ProtoflyError('E_CONFLICT', `${path} is in the way: it isn't a socket`);
+    if (found?.isSocket() === false) throw new ProtoflyError('E_CONFLICT', `can't listen at ${path}: another file is there, and it isn't a socket`);
     if (await isAnswered(path)) throw taken(path);
     await rm(path, { force: true });
     await rebind();

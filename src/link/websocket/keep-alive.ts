@@ -40,7 +40,7 @@ export type VigilEvent =
     /** True if the system hasn't taken all bytes yet. */
     readonly pending: boolean;
     /** Estimated time for the bytes in flight, in milliseconds. */
-    readonly underWayMs: number;
+    readonly inFlightMs: number;
   } & Seen;
 
 export interface VigilStep {
@@ -75,13 +75,13 @@ export const nextKeepAlive = (vigil: KeepAliveState, event: VigilEvent, { everyM
     const missed = heard || !event.reading ? 0 : vigil.missed;
     return missed >= MAX_MISSED ? { vigil: { name: 'gone' } } : { vigil: { name: 'calm', read, missed: missed + 1 }, ping: true, lookMs: everyMs };
   }
-  const ping = event.underWayMs > MUCH_MS;
+  const ping = event.inFlightMs > MUCH_MS;
   if (heard) return { vigil: { name: 'calm', read, missed: 0 }, ping, lookMs: everyMs };
   const moves = !event.reading || (event.pending && taken !== vigil.taken);
   const since = moves ? now : Math.min(now, vigil.since + (Math.abs(event.lateMs) > LATE_MS ? event.lateMs : 0));
   const silentMs = now - since;
   if (vigil.name === 'asked') {
-    const leftMs = answerMs + event.underWayMs - silentMs;
+    const leftMs = answerMs + event.inFlightMs - silentMs;
     return leftMs > 0 ? { vigil: { ...vigil, since, taken }, lookMs: Math.min(Math.ceil(leftMs), answerMs / TICKS) } : { vigil: { name: 'gone' } };
   }
   if (silentMs < waitMs) return { vigil: { ...vigil, since, taken }, ping, lookMs: waitMs - silentMs };
@@ -155,7 +155,7 @@ export class KeepAlive {
       read: socket.bytesRead,
       reading: !ws.isPaused,
       pending: taken < socket.bytesWritten,
-      underWayMs: this.#pace.underWay(socket.bytesWritten),
+      inFlightMs: this.#pace.inFlightMs(socket.bytesWritten),
     }, this.#times));
   }
 

@@ -66,7 +66,7 @@ export class EventReceiver {
       while (!exchange.closed && await this.#stream());
       if (exchange.closed) return;
     }
-    if (this.#receive === 'stream') throw new ProtoflyError('E_UNREACHABLE', 'no event stream comes through from the message node');
+    if (this.#receive === 'stream') throw new ProtoflyError('E_UNREACHABLE', 'no event stream arrives from the message node');
     await this.#poll();
     if (this.#receive === undefined) this.#events.onFallBack();
     while (!exchange.closed) await this.#poll();

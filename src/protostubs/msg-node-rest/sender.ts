@@ -76,7 +76,7 @@ export class BatchSender {
 
   /** @throws ProtoflyError `E_TOO_MANY` */
   send(item: Item): Backpressure {
-    if (this.#queue.length >= MAX_MESSAGES || (this.#size > 0 && this.#size + item.text.length > MAX_SIZE)) throw new ProtoflyError('E_TOO_MANY', 'too much waits for the message node already');
+    if (this.#queue.length >= MAX_MESSAGES || (this.#size > 0 && this.#size + item.text.length > MAX_SIZE)) throw new ProtoflyError('E_TOO_MANY', 'the send queue for the message node is full');
     this.#queue.push(item);
     this.#size += item.text.length;
     this.#wake();

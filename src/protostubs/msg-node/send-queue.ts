@@ -36,7 +36,7 @@ export class SendQueue {
   add({ message, text }: Item): void {
     const { maxMessages = 1000, maxSize = 4 * 1024 * 1024 } = this.#init;
     if (this.#items.length >= maxMessages || this.#size + text.length > maxSize) {
-      this.#init.onRefused(message, 'too much waits for the message node already');
+      this.#init.onRefused(message, 'the send queue for the message node is full');
       return;
     }
     this.#items.push({ message, text, until: this.#until() });

@@ -5,7 +5,7 @@ import { Goodbye, isComplete, nextLife, type Life, type LifeEvent } from './good
 import { HealthMonitor, type HealthMonitorInit } from './health.js';
 import { ChannelReceiveQueue } from './receive-queue.js';
 import { ChannelSendQueue } from './send-queue.js';
-import { FramingViolation, FrameWriter, readFrame, type FrameRecord } from './records.js';
+import { FramingViolation, RecordWriter, readFrame, type FrameRecord } from './records.js';
 
 /** A side that takes messages sends something at least this often, in milliseconds, so that the sender knows they arrive. */
 const SIGN_MS = 450;
@@ -26,7 +26,7 @@ export class ProtoflyFraming implements Framing {
   readonly #health: HealthMonitor;
   readonly #outbox: ChannelSendQueue;
   readonly #inbox: ChannelReceiveQueue;
-  readonly #writer: FrameWriter;
+  readonly #writer: RecordWriter;
   readonly #pump: FramePump;
   /** Nonces to answer. */
   readonly #pongs: number[] = [];
@@ -39,7 +39,7 @@ export class ProtoflyFraming implements Framing {
     const { clock, log, maxFrame, deliver } = components;
     this.#components = components;
     this.#outbox = new ChannelSendQueue(maxFrame);
-    this.#writer = new FrameWriter(maxFrame);
+    this.#writer = new RecordWriter(maxFrame);
     this.#pump = new FramePump({ next: () => this.#next(), send: (frame) => this.#sendFrame(frame), log });
     this.#inbox = new ChannelReceiveQueue({ deliver, log, stats: this.stats, onCredit: () => { this.#pump.schedule(); } });
     this.#speech = { kind: 'even', spokeAt: clock.now() };

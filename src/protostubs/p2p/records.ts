@@ -103,7 +103,7 @@ export function* readFrame(bytes: Uint8Array): Generator<FrameRecord> {
 }
 
 /** Writes records into successive frames. A frame is valid only until the next one is begun. */
-export class FrameWriter {
+export class RecordWriter {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #encoder = new TextEncoder();

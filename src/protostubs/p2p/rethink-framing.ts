@@ -66,7 +66,7 @@ export class RethinkFraming implements Framing {
     if (this.#state !== 'open') throw new ProtoflyError('E_LINK_CLOSED', 'the connection is closing');
     const frames = this.#encode(message);
     const size = frames.reduce((sum, frame) => sum + frame.length, 0);
-    if (this.#queued + size > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for this connection already');
+    if (this.#queued + size > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'the send queue of this connection is full');
     this.stats.sent += 1;
     this.#queued += size;
     this.#waiting.push({ message, frames, size });
@@ -181,14 +181,14 @@ export class RethinkFraming implements Framing {
 
   #takePiece(uuid: string, piece: string | Uint8Array): void {
     const open = this.#open.get(uuid);
-    if (open === undefined) throw new ProtoflyError('E_MESSAGE', 'a piece of no message');
+    if (open === undefined) throw new ProtoflyError('E_MESSAGE', 'a piece of an unknown message');
     open.pieces.push(piece);
     open.received += piece.length;
     this.#held += piece.length;
     if (open.received < open.size && piece.length > 0) return;
     this.#open.delete(uuid);
     this.#held -= open.received;
-    if (open.received !== open.size) throw new ProtoflyError('E_MESSAGE', 'the pieces are not what was announced');
+    if (open.received !== open.size) throw new ProtoflyError('E_MESSAGE', 'the pieces don\'t match the announced size');
     const texts = open.pieces.filter((item) => typeof item === 'string');
     const content = texts.length > 0
       ? { content: texts.join('') }

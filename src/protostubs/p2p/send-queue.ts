@@ -1,7 +1,7 @@
 import { MAX_MESSAGE_BYTES, ProtoflyError, encodeMessage, type Message, type Backpressure } from '../../protocol/index.js';
 import { QueueBackpressure, MAX_QUEUED } from './framing.js';
 import { LANE_OVERHEAD, LaneWriter } from './lanes.js';
-import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type FrameWriter } from './records.js';
+import { BEGIN_SIZE, BULK, CHUNK_HEADER, MAX_STREAMS, MESSAGES_HEADER, WINDOW, type RecordWriter } from './records.js';
 
 /** Size of a batch in UTF-16 code units, unless its first message alone is longer. */
 const BATCH = 16 * 1024;
@@ -73,7 +73,7 @@ export class ChannelSendQueue {
     if (text.length * 3 > MAX_MESSAGE_BYTES && (text.length > MAX_MESSAGE_BYTES || this.#encoder.encode(text).length > MAX_MESSAGE_BYTES)) {
       throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);
     }
-    if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for this connection already');
+    if (this.#queued > MAX_QUEUED) throw new ProtoflyError('E_TOO_MANY', 'the send queue of this connection is full');
     this.#queued += text.length;
     this.#sort({ message, text });
     return this.#backpressure.check(this.#queued);
@@ -87,7 +87,7 @@ export class ChannelSendQueue {
   }
 
   /** Writes the next frame. Writes nothing if the queue is empty or the credit is used up. */
-  write(writer: FrameWriter): void {
+  write(writer: RecordWriter): void {
     this.#startStreams();
     const chunkFirst = this.#chunkNext && this.#streams.length > 0;
     if (chunkFirst || !this.#writeBatch(writer)) this.#writeChunk(writer);
@@ -143,7 +143,7 @@ export class ChannelSendQueue {
     return this.#nextStream;
   }
 
-  #writeBatch(writer: FrameWriter): boolean {
+  #writeBatch(writer: RecordWriter): boolean {
     if (this.#window <= 0 || this.#head >= this.#small.length) return false;
     const lines: string[] = [];
     let units = 0;
@@ -177,7 +177,7 @@ export class ChannelSendQueue {
     }
   }
 
-  #writeChunk(writer: FrameWriter): void {
+  #writeChunk(writer: RecordWriter): void {
     const stream = this.#streams.shift();
     if (stream === undefined) return;
     if (stream.sent === 0) writer.begin(stream.id, stream.bytes.length);

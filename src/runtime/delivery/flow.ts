@@ -60,7 +60,7 @@ export class Flow {
 
   /**
    * @param mark where it stands, for a caller that keeps count itself
-   * @param until see `Outstanding`
+   * @param until see `InFlight`
    * @throws ProtoflyError `E_INTERNAL` for a number that isn't above those in the window, or another epoch than theirs
    */
   add(message: Message, mark?: Pick<FlowMark, 'epoch' | 'seq'>, until?: number): InFlight {

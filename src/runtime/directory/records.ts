@@ -107,7 +107,7 @@ export class Records {
   /** Returns the runtime that hosts an address. @throws ProtoflyError `E_UNREACHABLE` when its registry can't be asked */
   async hostOf(address: Address): Promise<Address | undefined> {
     const record = await this.find(address);
-    if (record === undefined && this.#nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `where ${address} lives can't be checked: the registry of ${domainOf(address)} is away`);
+    if (record === undefined && this.#nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `the runtime of ${address} can't be checked: the registry of ${domainOf(address)} is away`);
     return record?.runtime;
   }
 

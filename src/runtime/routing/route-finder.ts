@@ -35,7 +35,7 @@ export class RouteFinder implements Routes {
   route(request: RouteRequest): Carrier | Promise<Carrier> {
     const { to } = request;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
-    if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a place`, { hint: 'send to one of the user\'s hyperties' });
+    if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a hyperty`, { hint: 'send to one of the user\'s hyperties' });
     if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
     const runtime = runtimeOf(to);
     if (runtime !== undefined) return this.#routeTo(request, runtime, undefined);

@@ -83,7 +83,7 @@ export class Router implements Resolver {
   }
 
   #listener(message: Message, to: Address, carrier: Carrier): Listener {
-    if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only way to ${to} is the one that the message came`);
+    if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only route to ${to} leads back to where the message came from`);
     const { outgoing, records } = this.#components;
     if (isResponse(message) || expectationOf(message) !== 'receipt') {
       return (sent) => {

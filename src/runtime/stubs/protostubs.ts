@@ -187,7 +187,7 @@ export class Protostubs {
     try {
       const event = statusEvent(message);
       const { resource } = message.body ?? {};
-      if (stub.init.kind === 'p2p-handler' && event.remoteRuntime === undefined && resource !== undefined && resource !== null) throw new ProtoflyError('E_MESSAGE', 'a connection is reported with something that is no address');
+      if (stub.init.kind === 'p2p-handler' && event.remoteRuntime === undefined && resource !== undefined && resource !== null) throw new ProtoflyError('E_MESSAGE', 'the stub reports a connection without a valid address');
       if (isOfStub(stub, event) && event.status !== stub.status) {
         if (nextStubStatus(stub.status, event.status) === undefined) log('warn', `${stub.address}: from ${stub.status} to ${event.status} is no step`);
         else {

@@ -11,7 +11,7 @@ const EVALUATE_MS = 2000;
 const within = async (promise: Promise<void>): Promise<void> => {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(new ProtoflyError('E_DESCRIPTOR', `it isn't ready after ${String(EVALUATE_MS)} ms`)); }, EVALUATE_MS);
+    timer = setTimeout(() => { reject(new ProtoflyError('E_DESCRIPTOR', `the module isn't ready after ${String(EVALUATE_MS)} ms`)); }, EVALUATE_MS);
   });
   await Promise.race([promise, late]).finally(() => { clearTimeout(timer); });
 };

@@ -27,7 +27,7 @@ export const storeError = (what: string, path: string, cause: unknown): Protofly
   const code = systemCodeOf(path, cause);
   const named = typeof code === 'string' ? Object.assign(new Error(asProtoflyError(cause).message, { cause }), { code }) : cause;
   if (NO_ROOM.has(code)) {
-    return new ProtoflyError('E_STORE', `no space left on the disk of ${path} (${String(code)})`, { hint: 'make room on that disk: it is written again as soon as there is some', cause: named });
+    return new ProtoflyError('E_STORE', `no space left on the disk of ${path} (${String(code)})`, { hint: 'make room on that disk: writing goes on as soon as there is room', cause: named });
   }
   return new ProtoflyError('E_STORE', `the store at ${path} can't be ${what}: ${asProtoflyError(cause).message}${code === undefined ? '' : ` (${code})`}`, { cause: named });
 };

@@ -46,7 +46,7 @@ const checkData = (file: string): void => {
   const handle = openSync(file, 'r');
   try {
     if (!fstatSync(handle).isFile() || !hasSign(handle, 0) || !PAGE_SIZES.some((size) => hasSign(handle, size))) {
-      throw new ProtoflyError('E_STORE', `${file} is damaged, or not a database`, { hint: 'put a copy in its place, or move it away to begin anew' });
+      throw new ProtoflyError('E_STORE', `${file} is damaged, or not a database`, { hint: 'restore it from a backup, or move it away to begin with an empty one' });
     }
   } finally {
     closeSync(handle);

@@ -284,7 +284,7 @@ export class Runtime {
     const outgoing = new Outgoing({ clock, routes, reply, receipts }, { epoch, ...given({ window: limits.window }) });
     const outbox = new Outbox({
       clock, routes, reply, log, messages: store.collection<KeptMessage>('outbox'), pairs: store.collection<KeptPair>('outbox-pairs'),
-    }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxUnderWay: limits.outboxUnderWay, window: limits.window }) });
+    }, { epoch, ...given({ maxMessages: limits.outboxMessages, maxBytes: limits.outboxBytes, maxPerPair: limits.outboxPerPair, maxInFlight: limits.outboxUnderWay, window: limits.window }) });
     const inbox = new Inbox({
       stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, reply: back, log,
     }, {

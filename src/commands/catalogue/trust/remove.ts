@@ -3,9 +3,9 @@ import { needed } from '../../../cli/io/prompt.js';
 import { removeTrust, trustColumns } from '../../../cli/trust.js';
 
 export default class CatalogueTrustRemove extends BaseCommand {
-  static override summary = 'forget the publisher\'s keys of a domain; what it shows next is believed as at first';
+  static override summary = 'forget the publisher\'s keys of a domain; the keys that it shows next are believed as at first';
   static override args = { domain: argument({ description: 'the name of the domain' }) };
-  static override flags = { timeout: durationFlag({ description: 'how long the answer may take', default: 10_000 }) };
+  static override flags = { timeout: durationFlag({ description: 'time limit for the answer', default: 10_000 }) };
 
   override async run(): Promise<void> {
     const { args, flags } = await this.parse(CatalogueTrustRemove);

@@ -5,7 +5,7 @@ export class IdleWatch {
   readonly #clock: Clock;
   readonly #idleMs: number;
   readonly #onIdle: () => void;
-  #underWay = 0;
+  #inFlight = 0;
   #since: number;
   #timer: Timer | undefined;
 
@@ -19,12 +19,12 @@ export class IdleWatch {
 
   /** Marks the start of a request. @returns a function to call when it has ended; idempotent */
   enter(): () => void {
-    this.#underWay += 1;
+    this.#inFlight += 1;
     let over = false;
     return () => {
       if (over) return;
       over = true;
-      this.#underWay -= 1;
+      this.#inFlight -= 1;
       this.#since = this.#clock.now();
     };
   }
@@ -43,7 +43,7 @@ export class IdleWatch {
 
   #look(): void {
     if (this.#timer === undefined) return;
-    const rest = this.#underWay > 0 ? this.#idleMs : this.#since + this.#idleMs - this.#clock.now();
+    const rest = this.#inFlight > 0 ? this.#idleMs : this.#since + this.#idleMs - this.#clock.now();
     if (rest > 0) { this.#arm(rest); return; }
     this.stop();
     this.#onIdle();

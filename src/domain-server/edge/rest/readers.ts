@@ -6,7 +6,7 @@ import type { Clock, Timer } from '../../../protocol/index.js';
 import { HEADERS, writeJson } from './answers.js';
 import type { Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import type { Numbered, Outstanding, Reader } from './send-queue.js';
+import type { Numbered, Unacknowledged, Reader } from './send-queue.js';
 import { nextAckDeadline, type AckDeadline } from './ack-deadline.js';
 
 const CURSOR = 'protofly-cursor';
@@ -93,7 +93,7 @@ export interface EventStreamComponents extends ReaderComponents {
   readonly link: {
     readonly ledger: Pick<Ledger, 'slowest'>;
     /** The messages that the client was given and should acknowledge. */
-    readonly outstanding: Outstanding | undefined;
+    readonly unacknowledged: Unacknowledged | undefined;
     drop(reason: string): void;
   };
 }
@@ -120,7 +120,7 @@ export class EventStream implements Reader {
   #ended = false;
   #writing = false;
   #given = 0;
-  #owing: AckDeadline = { name: 'even' };
+  #ackDeadline: AckDeadline = { name: 'even' };
 
   constructor(components: EventStreamComponents, init: EventStreamInit) {
     const { response, clock, onLeave } = components;
@@ -151,7 +151,7 @@ export class EventStream implements Reader {
       done(left);
     });
     this.#response.write(text, (error) => { out(error === undefined || error === null); });
-    if (this.#owing.name === 'even' && this.#components.link.outstanding !== undefined) this.#look(0);
+    if (this.#ackDeadline.name === 'even' && this.#components.link.unacknowledged !== undefined) this.#look(0);
   }
 
   progress(): number {
@@ -169,7 +169,7 @@ export class EventStream implements Reader {
   /** Sets the timer for the next heartbeat, or earlier while an acknowledgement is missing. */
   #arm(): void {
     const { clock } = this.#components;
-    const wait = this.#owing.name === 'owing' ? Math.min(this.#beatMs, this.#init.acknowledgeMs / TICKS, TICK_MS) : this.#beatMs;
+    const wait = this.#ackDeadline.name === 'owing' ? Math.min(this.#beatMs, this.#init.acknowledgeMs / TICKS, TICK_MS) : this.#beatMs;
     this.#timer?.cancel();
     this.#due = clock.now() + wait;
     this.#timer = clock.setTimeout(() => {
@@ -189,15 +189,15 @@ export class EventStream implements Reader {
   #look(lateMs: number): void {
     const { clock, link } = this.#components;
     const { heartbeatMs, acknowledgeMs } = this.#init;
-    const { ledger, outstanding } = link;
+    const { ledger, unacknowledged } = link;
     const now = clock.now();
     const longest = MAX_SILENT * heartbeatMs;
-    const patienceMs = ledger.slowest === undefined ? longest : Math.min(Math.max(acknowledgeMs, 2 * ledger.slowest), longest) + this.#pace.underWay(this.#given);
-    const { owing, tookMs } = nextAckDeadline(this.#owing, { now, lateMs, first: outstanding?.first, taken: this.progress(), pending: this.#writing, patienceMs });
-    this.#owing = owing;
+    const patienceMs = ledger.slowest === undefined ? longest : Math.min(Math.max(acknowledgeMs, 2 * ledger.slowest), longest) + this.#pace.inFlightMs(this.#given);
+    const { owing, tookMs } = nextAckDeadline(this.#ackDeadline, { now, lateMs, first: unacknowledged?.first, taken: this.progress(), pending: this.#writing, patienceMs });
+    this.#ackDeadline = owing;
     if (tookMs !== undefined) {
       if (ledger.slowest !== undefined) ledger.slowest = Math.max(ledger.slowest, tookMs);
-      this.#pace.arrived(this.#given - (outstanding?.bytes ?? 0), now);
+      this.#pace.arrived(this.#given - (unacknowledged?.bytes ?? 0), now);
     }
     if (owing.name !== 'overdue') { this.#arm(); return; }
     this.#response.destroy();

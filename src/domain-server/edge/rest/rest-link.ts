@@ -5,17 +5,17 @@ import { LINK_DEFAULTS, type Link, type LinkEnd, type LinkInit, type LinkStats }
 import {
   asProtoflyError, decodeMessage, isResponse, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, SESSION, type Clock, type Message, type Request, type Response, type Timer, type Backpressure,
 } from '../../../protocol/index.js';
-import type { Carrier, Leftover } from '../../shard/message-node/session.js';
+import type { SessionLink, Leftover } from '../../shard/message-node/session.js';
 import { IdleWatch } from './idle.js';
 import type { AcceptedBatch, Ledger } from './ledger.js';
 import type { RestLimits } from './limits.js';
-import { RestSendQueue, type OutboxBudget, type Outstanding, type Reader } from './send-queue.js';
+import { RestSendQueue, type SendQueueBudget, type Unacknowledged, type Reader } from './send-queue.js';
 import { SerialQueue } from '../../../kit/serial-queue.js';
 
 export interface RestLinkComponents {
   readonly clock: Clock;
   readonly ledger: Ledger;
-  readonly budget: OutboxBudget;
+  readonly budget: SendQueueBudget;
   readonly limits: RestLimits;
 }
 
@@ -35,7 +35,7 @@ const OVERFLOW_FACTOR = 10;
 const OVERFLOW_BYTES = LINK_DEFAULTS.maxBuffered;
 
 /** The HTTP requests of a client as a link. It receives what the client POSTs; the client GETs what is sent. */
-export class RestLink implements Link<Message>, Carrier {
+export class RestLink implements Link<Message>, SessionLink {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
@@ -46,7 +46,7 @@ export class RestLink implements Link<Message>, Carrier {
   readonly #clock: Clock;
   readonly #onReject: NonNullable<LinkInit['onReject']>;
   readonly #inlet: FrameReader<Message>;
-  readonly #outbox: RestSendQueue;
+  readonly #queue: RestSendQueue;
   readonly #idle: IdleWatch;
   #intake: Intake | undefined;
   #counted = false;
@@ -67,7 +67,7 @@ export class RestLink implements Link<Message>, Carrier {
       onBlocked: () => undefined,
       onReject: (error) => { this.#reject(error); },
     }, this.stats);
-    this.#outbox = new RestSendQueue({ ledger, budget }, limits);
+    this.#queue = new RestSendQueue({ ledger, budget }, limits);
     this.#idle = new IdleWatch({ clock, onIdle: () => { this.#end({ how: 'gone', reason: `no request for ${String(limits.idleMs)} ms` }); } }, limits.idleMs);
   }
 
@@ -79,11 +79,11 @@ export class RestLink implements Link<Message>, Carrier {
     return this.#state.at === 'open';
   }
 
-  readonly taken = (): number => this.#outbox.progress;
+  readonly taken = (): number => this.#queue.progress;
 
   /** Stops the queue. @returns the messages not taken or acknowledged, in order, for the session's next link */
   readonly leftovers = (): readonly Leftover[] =>
-    this.#outbox.stop().flatMap(({ number, frame, size }) => {
+    this.#queue.stop().flatMap(({ number, frame, size }) => {
       try {
         const message = decodeMessage(frame);
         this.ledger.keep(message, number);
@@ -100,13 +100,13 @@ export class RestLink implements Link<Message>, Carrier {
     if (is === 'question' && asked && isResponse(message) && message.from === SESSION) return this.#answered(message);
     const frame = messageCodec.encode(message);
     checkedSize(frame, MAX_MESSAGE_BYTES);
-    if (this.#outbox.bytes > OVERFLOW_BYTES || this.#outbox.count >= this.#limits.unacknowledged * OVERFLOW_FACTOR) {
+    if (this.#queue.bytes > OVERFLOW_BYTES || this.#queue.count >= this.#limits.unacknowledged * OVERFLOW_FACTOR) {
       const reason = 'too much waits to be taken';
       this.#end({ how: 'gone', reason });
       throw closedError(this.name, reason);
     }
     this.stats.sent += 1;
-    return this.#outbox.push({ number: this.ledger.numberFor(message), frame, size: Buffer.byteLength(frame) });
+    return this.#queue.push({ number: this.ledger.numberFor(message), frame, size: Buffer.byteLength(frame) });
   }
 
   receive(receiver: (message: Message) => Backpressure): void {
@@ -121,7 +121,7 @@ export class RestLink implements Link<Message>, Carrier {
       this.#idle.stop();
       const timer = this.#clock.setTimeout(() => { this.#end(end); }, this.#limits.lingerMs);
       this.#state = { at: 'flushing', end, timer };
-      this.#outbox.whenEmpty(() => { this.#end(end); });
+      this.#queue.whenEmpty(() => { this.#end(end); });
     }
     await this.closed;
   }
@@ -151,20 +151,20 @@ export class RestLink implements Link<Message>, Carrier {
   }
 
   acknowledge(number: number): void {
-    this.#outbox.acknowledge(number);
+    this.#queue.acknowledge(number);
   }
 
   read(reader: Reader): void {
-    this.#outbox.read(reader);
+    this.#queue.read(reader);
   }
 
   leave(reader: Reader): void {
-    this.#outbox.leave(reader);
+    this.#queue.leave(reader);
   }
 
-  /** @see RestSendQueue.outstanding */
-  get outstanding(): Outstanding | undefined {
-    return this.#outbox.outstanding;
+  /** @see RestSendQueue.unacknowledged */
+  get unacknowledged(): Unacknowledged | undefined {
+    return this.#queue.unacknowledged;
   }
 
   /** Ends the link, because its client is gone. */
@@ -245,7 +245,7 @@ export class RestLink implements Link<Message>, Carrier {
     this.#intake = undefined;
     intake?.settle();
     // The session takes the remaining messages on the end event. Anything left after that is dropped.
-    setImmediate(() => { this.#outbox.stop(); });
+    setImmediate(() => { this.#queue.stop(); });
   }
 }
 

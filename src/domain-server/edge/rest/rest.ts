@@ -8,7 +8,7 @@ import { HEADERS, writeJson, writeRefusal } from './answers.js';
 import { discard, readBody, type BodyBudget } from './body.js';
 import { Ledger } from './ledger.js';
 import { REST_LIMITS, type RestLimits } from './limits.js';
-import type { OutboxBudget, Reader } from './send-queue.js';
+import type { SendQueueBudget, Reader } from './send-queue.js';
 import { EventStream, Poll } from './readers.js';
 import { parametersOf, type Parameters } from './parameters.js';
 import { RestLink } from './rest-link.js';
@@ -63,7 +63,7 @@ export class Rest {
   readonly #log: RestComponents['log'];
   readonly #init: RestInit;
   readonly #limits: RestLimits;
-  readonly #outboxes: OutboxBudget = { bytes: 0 };
+  readonly #queued: SendQueueBudget = { bytes: 0 };
   readonly #bodies: BodyBudget;
   readonly #byToken = new Map<string, Entry>();
   readonly #byRuntime = new Map<Address, Entry>();
@@ -79,7 +79,7 @@ export class Rest {
 
   /** The bytes queued for clients, and those of the bodies being read. */
   get held(): { readonly outgoing: number; readonly incoming: number } {
-    return { outgoing: this.#outboxes.bytes, incoming: this.#bodies.bytes };
+    return { outgoing: this.#queued.bytes, incoming: this.#bodies.bytes };
   }
 
   /** Answers a request for which `isForRest` is true. */
@@ -204,7 +204,7 @@ export class Rest {
     const ledger = known?.ledger ?? new Ledger(presented === undefined ? 0 : this.#clock.now() * 1000);
     let link: RestLink | undefined;
     this.#node.attach(({ onReject }) => {
-      link = new RestLink({ clock: this.#clock, ledger, budget: this.#outboxes, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject });
+      link = new RestLink({ clock: this.#clock, ledger, budget: this.#queued, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject });
       return link;
     });
     if (link === undefined) throw new ProtoflyError('E_INTERNAL', 'the message node made no link');
@@ -284,5 +284,5 @@ const sessionRequest = (text: string): Request | Response => {
   }
   if (isResponse(message)) throw new ProtoflyError('E_MESSAGE', 'the session manager takes no responses');
   const known = message.to === SESSION && (message.type === 'open' || message.type === 're-open' || message.type === 'close');
-  return known ? message : refuse(message, new ProtoflyError('E_MESSAGE', 'here goes open, re-open or close to mn:/session, and nothing else'), SESSION);
+  return known ? message : refuse(message, new ProtoflyError('E_MESSAGE', 'only open, re-open or close to mn:/session is accepted here'), SESSION);
 };

@@ -10,7 +10,7 @@ export interface Numbered {
   readonly size: number;
 }
 
-export interface Outstanding {
+export interface Unacknowledged {
   /** The number of the first unacknowledged message. */
   readonly first: number;
   readonly bytes: number;
@@ -32,13 +32,13 @@ export interface Reader {
 }
 
 /** The bytes in the send queues of all sessions together. */
-export interface OutboxBudget {
+export interface SendQueueBudget {
   bytes: number;
 }
 
 export interface RestSendQueueComponents {
   readonly ledger: Ledger;
-  readonly budget: OutboxBudget;
+  readonly budget: SendQueueBudget;
 }
 
 export type OutboxInit = Pick<RestLimits, 'unacknowledged' | 'unacknowledgedBytes' | 'unacknowledgedInAll'>;
@@ -54,7 +54,7 @@ const FAIR_BYTES = 256 * 1024;
  */
 export class RestSendQueue {
   readonly #ledger: Ledger;
-  readonly #budget: OutboxBudget;
+  readonly #budget: SendQueueBudget;
   readonly #init: OutboxInit;
   readonly #relief = new DrainSignal();
   #frames: Numbered[] = [];
@@ -88,7 +88,7 @@ export class RestSendQueue {
   }
 
   /** The messages given to an acknowledging client and not acknowledged yet. */
-  get outstanding(): Outstanding | undefined {
+  get unacknowledged(): Unacknowledged | undefined {
     const first = this.#ledger.acknowledging && this.#next > this.#head ? this.#frames[this.#head] : undefined;
     if (first === undefined) return undefined;
     let bytes = 0;

@@ -3,10 +3,10 @@ import type { Link, LinkInit } from '../../../link/link.js';
 import {
   answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
 } from '../../../protocol/index.js';
-import type { Carrier, Session } from './session.js';
+import type { SessionLink, Session } from './session.js';
 
 /** Creates a client's link with the given `onReject`. */
-export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => Carrier;
+export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => SessionLink;
 
 export interface ConnectionEvents {
   onMessage(connection: Connection, message: Message): Backpressure;
@@ -20,10 +20,10 @@ export interface ConnectionInit {
 }
 
 /** One link of a client, and the session opened on it, if any. */
-export class Connection implements Carrier {
+export class Connection implements SessionLink {
   readonly link: Link<Message>;
   readonly taken: () => number;
-  readonly leftovers: Carrier['leftovers'];
+  readonly leftovers: SessionLink['leftovers'];
   readonly #events: ConnectionEvents;
   readonly #init: ConnectionInit;
   #session: Session | undefined;

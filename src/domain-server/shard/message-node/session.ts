@@ -8,7 +8,7 @@ export interface Budget {
 }
 
 /** The carrier of a session's messages: a link, and a number that changes when bytes leave it and only then. */
-export interface Carrier {
+export interface SessionLink {
   readonly link: Link<Message>;
   readonly taken: () => number;
   /**
@@ -33,7 +33,7 @@ interface Relief {
 }
 
 type State =
-  | { readonly at: 'attached'; readonly carrier: Carrier; held: boolean; relief?: Relief }
+  | { readonly at: 'attached'; readonly carrier: SessionLink; held: boolean; relief?: Relief }
   | { readonly at: 'away'; readonly timer: Timer }
   | { readonly at: 'ended' };
 
@@ -102,7 +102,7 @@ export class Session {
    * Makes this link the carrier of the session. Nothing is sent before `flush`, so that a response can go first.
    * @returns the previous link of the session
    */
-  attach(carrier: Carrier): Link<Message> | undefined {
+  attach(carrier: SessionLink): Link<Message> | undefined {
     const before = this.link === carrier.link ? undefined : this.link;
     if (before !== undefined) this.#reclaim();
     this.#leave();
@@ -231,7 +231,7 @@ export class Session {
    * Detaches a carrier that moves nothing, or has been congested for much too long.
    * @returns a function that stops watching
    */
-  #watch(carrier: Carrier): () => void {
+  #watch(carrier: SessionLink): () => void {
     const { clock, limits, onStalled } = this.#components;
     let taken = carrier.taken();
     let looks = 0;

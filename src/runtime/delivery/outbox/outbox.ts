@@ -29,7 +29,7 @@ export interface OutboxInit {
   /** Maximum number from one sender to one receiver. @default 5000 */
   readonly maxPerPair?: number;
   /** Maximum number of messages of a pair in flight. @default 256 */
-  readonly maxUnderWay?: number;
+  readonly maxInFlight?: number;
   /** Maximum number of unacknowledged bytes of a pair. @default WINDOW */
   readonly window?: number;
   /** @default 3000 */
@@ -68,7 +68,7 @@ export class Outbox {
 
   constructor(components: OutboxComponents, init: OutboxInit) {
     this.#components = components;
-    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxUnderWay: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
+    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxInFlight: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
     const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
     this.#outgoing = new Outgoing({ ...components, routes: { route: (request) => this.#route(request) }, reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
     const { messages, pairs, clock, log } = components;
@@ -192,7 +192,7 @@ export class Outbox {
     let pair = this.#pairs.get(key);
     if (pair === undefined) {
       this.#begun += 1;
-      pair = new OutboxFlow(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxInFlight: this.#init.maxUnderWay }, this.#components.clock.now());
+      pair = new OutboxFlow(from, to, { epoch: `${this.#init.epoch}.s${String(this.#begun)}`, maxInFlight: this.#init.maxInFlight }, this.#components.clock.now());
       this.#pairs.set(key, pair);
       this.#schedule();
     }

@@ -38,7 +38,7 @@ export class BuiltInCatalogue implements StubCatalogue {
 
   async find(origin: Address): Promise<StubPackage> {
     const [, type, name = ''] = partsOf(origin).path.split('/');
-    if (type !== 'protocolstub') throw new ProtoflyError('E_NOT_FOUND', `no protostub comes under ${origin}`);
+    if (type !== 'protocolstub') throw new ProtoflyError('E_NOT_FOUND', `no protostub of this installation has the address ${origin}`);
     return name === 'default' ? this.#default(domainOf(origin)) : this.#named(name);
   }
 
@@ -68,7 +68,7 @@ export class BuiltInCatalogue implements StubCatalogue {
   }
 
   #named(name: string): Promise<StubPackage> {
-    if (!/^[a-z0-9-]+$/.test(name)) return Promise.reject(new ProtoflyError('E_NOT_FOUND', `no protostub comes under the name ${JSON.stringify(name)}`));
+    if (!/^[a-z0-9-]+$/.test(name)) return Promise.reject(new ProtoflyError('E_NOT_FOUND', `no protostub of this installation has the name ${JSON.stringify(name)}`));
     const known = this.#known.get(name) ?? this.#read(name);
     this.#known.set(name, known);
     return known;

@@ -60,7 +60,7 @@ export const getDocument = async (fetch: typeof globalThis.fetch, request: Docum
 const unusable = (status: number, { url, what }: DocumentRequest): ProtoflyError => {
   if (status === 404 || status === 410) return new ProtoflyError('E_NOT_FOUND', `${what}: the catalogue has nothing at ${url}`);
   if (status >= 500 || status === 408 || status === 429) return new ProtoflyError('E_UNREACHABLE', `${what} can't be fetched: ${url} answered ${String(status)}`);
-  if (status >= 300 && status < 400) return new ProtoflyError('E_DESCRIPTOR', `${what}: ${url} sends elsewhere (${String(status)}), which is not followed`);
+  if (status >= 300 && status < 400) return new ProtoflyError('E_DESCRIPTOR', `${what}: ${url} redirects (${String(status)}); redirections are not followed`);
   return new ProtoflyError('E_DESCRIPTOR', `${what}: ${url} answered ${String(status)}`);
 };
 

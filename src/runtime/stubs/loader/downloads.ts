@@ -112,7 +112,7 @@ const named = async <T>(address: string, run: () => Promise<T>): Promise<T> => {
   try {
     return await run();
   } catch (thrown) {
-    if (!(thrown instanceof ProtoflyError)) throw new ProtoflyError('E_SIGNATURE', `what was signed of ${address} can't be read`, { cause: thrown });
+    if (!(thrown instanceof ProtoflyError)) throw new ProtoflyError('E_SIGNATURE', `the signed content of ${address} can't be read`, { cause: thrown });
     if (thrown.code === 'E_DESCRIPTOR') throw new ProtoflyError('E_DESCRIPTOR', `${address}: ${thrown.message}`, { cause: thrown });
     if (thrown.code === 'E_PUBLISHER') throw new ProtoflyError('E_PUBLISHER', thrown.message, { cause: thrown, hint: 'see protofly catalogue trust list' });
     throw thrown;

@@ -138,7 +138,7 @@ export class Publishers {
     const keys = [...known, ...(await this.#successors(domain, listed, known))];
     const [current] = listed;
     if (current !== undefined && !keys.some(({ key }) => key.kid === current.key.kid)) {
-      throw new ProtoflyError('E_PUBLISHER', `${domain} shows a new publisher key ${current.key.kid} that none of those believed endorses (${known.map(({ key }) => key.kid).join(', ')})`, { hint: trustHint(domain, current.key.kid) });
+      throw new ProtoflyError('E_PUBLISHER', `${domain} shows a new publisher key ${current.key.kid} that no believed key endorses (${known.map(({ key }) => key.kid).join(', ')})`, { hint: trustHint(domain, current.key.kid) });
     }
     const isListed = ({ key }: KeptKey): boolean => listed.some((one) => one.key.kid === key.kid);
     const kept = keys.filter((one) => isListed(one) || (one.how === 'added' && !keys.some((other) => other.how === 'endorsed' && other.since >= one.since)));

@@ -126,7 +126,7 @@ export class NativePeer implements WebRtcPeer {
       else channel.sendMessageBinary(frame);
       this.#full = channel.bufferedAmount() > HIGH_WATER;
     } catch (cause) {
-      throw new ProtoflyError('E_LINK_CLOSED', `the data channel takes no more: ${textOf(cause)}`, { cause });
+      throw new ProtoflyError('E_LINK_CLOSED', `the data channel refused the message: ${textOf(cause)}`, { cause });
     }
     return !this.#full;
   }
