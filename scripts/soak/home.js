@@ -52,7 +52,7 @@ export class Program {
 
   static async open(path) {
     const program = new Program(path);
-    const { value } = await program.ask('mn:/session', 'open', {});
+    const { value } = await program.ask('mn:/session', 'open', { value: { token: readFileSync(`${path}.token`, 'utf8').trim() } });
     return Object.assign(program, { address: value.address, runtime: value.runtime });
   }
 

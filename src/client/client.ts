@@ -5,6 +5,7 @@ import {
   type Address, type Body, type Clock, type Message, type Backpressure, type Request, type RequestType, type Response,
 } from '../protocol/index.js';
 import type { Session } from './documents.js';
+import { readToken } from './token.js';
 
 export interface ClientComponents {
   readonly link: Link<Message>;
@@ -19,6 +20,8 @@ export interface ClientInit {
   readonly timeoutMs?: number;
   /** Aborts every wait. */
   readonly signal?: AbortSignal;
+  /** The token of the control socket (docs/control.md). @default none, for links within this process */
+  readonly token?: string | undefined;
   /** Prefix of the message ids. It must be unique among programs, but needn't be secret. @default random */
   readonly idPrefix?: string;
 }
@@ -69,7 +72,7 @@ export class Client {
   }
 
   /**
-   * Connects and opens the session.
+   * Connects and opens the session with the daemon's token.
    * @throws ProtoflyError `E_NOT_RUNNING`, or the daemon's refusal
    */
   static async connect(path: string, init: ClientInit & { readonly hint?: string } = {}): Promise<{ client: Client; session: Session }> {
@@ -78,14 +81,19 @@ export class Client {
       if (!(cause instanceof ProtoflyError) || cause.code !== 'E_NOT_RUNNING') throw cause;
       throw new ProtoflyError('E_NOT_RUNNING', `${init.name ?? 'the runtime'} is not running`, { cause, ...(init.hint === undefined ? {} : { hint: init.hint }) });
     });
-    return Client.open(link, init);
+    try {
+      return await Client.open(link, { ...init, token: readToken(path) });
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
   }
 
   /** Opens the session over a link. @throws ProtoflyError the daemon's refusal */
   static async open(link: Link<Message>, init: ClientInit = {}): Promise<{ client: Client; session: Session }> {
     const client = new Client({ link }, init);
     try {
-      return { client, session: await client.#open() };
+      return { client, session: await client.#open(init.token) };
     } catch (error) {
       await client.close();
       throw error;
@@ -195,8 +203,8 @@ export class Client {
     return this.#link.close('the program is done');
   }
 
-  async #open(): Promise<Session> {
-    const { value } = (await this.ask(SESSION, 'open', { value: { receipts: 'many' } }, { from: UNNAMED_CLIENT })).body;
+  async #open(token: string | undefined): Promise<Session> {
+    const { value } = (await this.ask(SESSION, 'open', { value: { receipts: 'many', ...(token === undefined ? {} : { token }) } }, { from: UNNAMED_CLIENT })).body;
     if (typeof value !== 'object' || value === null) throw new ProtoflyError('E_UNREACHABLE', `${this.#name} is of another version, and can't be talked to`, { hint: 'stop it and start it again' });
     const session = value as Partial<Session>;
     if (session.address !== undefined) this.#address = parseAddress(session.address);

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { asReportable } from '../kit/os-errors.js';
-import { listenSocket } from '../link/socket/index.js';
+import { listenControl } from '../link/socket/index.js';
 import { systemClock } from '../protocol/index.js';
 import { processSandbox, Runtime } from '../runtime/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
@@ -24,10 +24,10 @@ try {
   // The socket comes first: it prevents a second daemon from using the same state.
   const waiting: ((runtime: Runtime) => void)[] = [];
   let running: Runtime | undefined;
-  const server = await listenSocket(paths.socket, (link) => {
+  const server = await listenControl(paths.socket, (link) => {
     if (running !== undefined) running.serve(link);
     else waiting.push((runtime) => { runtime.serve(link); });
-  });
+  }, { onRefuse: ({ message }) => { log('debug', `a program was refused: ${message}`); } });
   const store = openLmdbStore({ path: paths.state });
   const stop = async (): Promise<never> => {
     await server.close();
@@ -45,7 +45,7 @@ try {
     const starting = Runtime.start(
       { store, sandboxes: processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }), clock: systemClock, fetch, log },
       {
-        domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket,
+        domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket, refusedPrograms: () => server.refused,
         ...(paths.log === undefined ? {} : { logFile: paths.log }),
         ...(iceServers === undefined ? {} : { iceServers: withCredentials(iceServers, turnCredentials) }),
         ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }),

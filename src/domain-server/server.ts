@@ -4,7 +4,7 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { passingCodec, type Link } from '../link/index.js';
-import type { SocketServer } from '../link/socket/index.js';
+import type { ControlServer } from '../link/socket/index.js';
 import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
@@ -115,7 +115,7 @@ export class DomainServer {
   readonly #limits: NodeLimits;
   readonly #kept: InstalledStubs;
   readonly #installed: readonly CatalogueEntry[];
-  #admin: SocketServer | undefined;
+  #admin: ControlServer | undefined;
   #state: State = { at: 'new' };
   #closing: Promise<void> | undefined;
 

@@ -1,5 +1,6 @@
 import { isAddress, parseAddress, SESSION, type Address } from './address.js';
 import { ERROR_STATUS, errorOfStatus, isErrorCode, ProtoflyError } from './errors.js';
+import { assertShallow } from './json-depth.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
 
 /** Types of requests. `open`, `re-open` and `close` go to `mn:/session` only. */
@@ -223,8 +224,12 @@ const TEXT = Symbol.for('protofly.text');
 /** Encodes a message as the text of one frame. Reuses the original text if the message has kept it. */
 export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 
+/** Most lists and objects within each other in the text of a frame: the message, its body, and what is in it. */
+const MAX_FRAME_DEPTH = MAX_DEPTH + 2;
+
 /** Decodes the text of one frame. @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS` */
 export const decodeMessage = (text: string): Message => {
+  assertShallow(text, MAX_FRAME_DEPTH);
   let frame: unknown;
   try {
     frame = JSON.parse(text);
@@ -246,13 +251,18 @@ export const decodeToPassOn = (text: string): Message => {
   return text.includes('\n') ? message : Object.defineProperty(message, TEXT, { value: text });
 };
 
+/** Longest malformed frame that is read again to answer it, in UTF-16 code units. */
+export const MAX_ANSWERABLE = 64 * 1024;
+
 /**
  * Reconstructs the request behind a malformed frame, so that it can be answered with 400. Returns undefined if
  * the frame has no valid id or sender, and for responses, which are never answered. If `to` is invalid, the
- * session answers.
+ * session answers. Doesn't read a frame of more than `MAX_ANSWERABLE` characters.
  */
 export const answerable = (text: string): Request | undefined => {
   try {
+    if (text.length > MAX_ANSWERABLE) return undefined;
+    assertShallow(text, MAX_FRAME_DEPTH);
     const frame: unknown = JSON.parse(text);
     if (!isObject(frame)) return undefined;
     const { id, type, from, to } = frame;

@@ -65,6 +65,8 @@ export interface RuntimeInit {
   readonly version: string;
   /** Path of the control socket; shown in the status, like `logFile`. */
   readonly socket?: string;
+  /** Returns the number of programs that the control socket refused; counted in the status as rejected. */
+  readonly refusedPrograms?: () => number;
   readonly logFile?: string;
 }
 

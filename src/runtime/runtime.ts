@@ -89,7 +89,7 @@ export class Runtime {
       ...(this.#init.socket === undefined ? {} : { socket: this.#init.socket }),
       ...(this.#init.logFile === undefined ? {} : { log: this.#init.logFile }),
       ...(this.#networkChange === undefined ? {} : { network: this.#networkChange }),
-      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: ingress.rejected + clients.rejected + connections.refused },
+      counters: { dropped: bus.dropped, resent: outgoing.resent + outbox.resent, rejected: ingress.rejected + clients.rejected + connections.refused + (this.#init.refusedPrograms?.() ?? 0) },
     };
   }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import t from 'tap';
 import { withHome } from '../support/cli.js';
-import { connected, descriptorsOf, faultsIn, Lines, Program, rssOf, seq, withWorld, type Frame, type World } from '../support/acceptance.js';
+import { connected, descriptorsOf, faultsIn, Lines, openLine, Program, rssOf, seq, withWorld, type Frame, type World } from '../support/acceptance.js';
 import { Outsider } from '../support/outsider.js';
 import { until } from '../support/until.js';
 
@@ -53,7 +53,7 @@ t.test('the runtime\'s socket: every frame that is no message, or not for this p
   const path = await bob.socket();
   const { runtime } = await bob.status();
   const before = await rejected();
-  const open = '{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n';
+  const open = openLine(path);
   const garbage = [
     'hello\n', '{"id":1,"type":"open"\n', '[]\n', 'null\n', '7\n', `${'['.repeat(1_000_000)}\n`, `{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}\n`,
     Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0a]), '{"id":{},"type":[],"from":7,"to":null}\n',
@@ -146,7 +146,7 @@ t.test('a program that does whatever it likes on both sockets: two others exchan
         const socket = await connected(path);
         let over = false;
         socket.on('error', () => { over = true; }).on('close', () => { over = true; }).resume();
-        socket.write('{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n');
+        socket.write(openLine(path));
         const next = hostileFrames(random, { runtime, own, victims });
         for (let n = 0; n < 2000 && !over && Date.now() < end; n += 1) {
           frames += 1;
@@ -188,7 +188,7 @@ t.test('a program that asks and never reads is made to wait: it fills no memory'
   const { pid, runtime } = await world.bob.status();
   const socket = await connected(await world.bob.socket());
   socket.on('error', () => undefined).pause();
-  socket.write('{"id":1,"type":"open","from":"mn:/client","to":"mn:/session"}\n');
+  socket.write(openLine(await world.bob.socket()));
   const program = await Program.open(await world.bob.socket());
   const address = program.address.replace(/\d+$/, (number) => String(Number(number) - 1));
   const rss = rssOf(pid);

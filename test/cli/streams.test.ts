@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import t from 'tap';
+import { tokenOf } from '../support/acceptance.js';
 import { ended, eventually, withHome } from '../support/cli.js';
 
 /** `msg send` and `msg tail` as two ends of a pipe, between two runtimes. */
@@ -132,9 +133,10 @@ t.test('docs/control.md: a program learns its window, and gets a receipt for eac
   await eventually(async () => (await hyperty('raw')).attached === 1);
   for (const value of [undefined, { receipts: 'many' }]) {
     const program = connect(socket);
+    const token = tokenOf(socket);
     const lines = createInterface({ input: program })[Symbol.asyncIterator]();
     const next = async () => JSON.parse((await lines.next()).value as string) as { readonly id: string; readonly body: { readonly code: number; readonly receiptOf?: readonly string[]; readonly value: { readonly address: string; readonly window: number } } };
-    program.write(`${JSON.stringify({ id: 'open', type: 'open', from: 'mn:/client', to: 'mn:/session', body: { value } })}\n`);
+    program.write(`${JSON.stringify({ id: 'open', type: 'open', from: 'mn:/client', to: 'mn:/session', body: { value: { ...value, token } } })}\n`);
     const { address: from, window } = (await next()).body.value;
     t.equal(window, 256 * 1024);
     const ids = Array.from({ length: 100 }, (_, index) => `m${String(index)}`);

@@ -12,7 +12,6 @@ import { domainPlaces } from '../../src/client/paths.js';
 import { publish, type Publication } from '../../src/cli/publish.js';
 import { DomainServer, fileKeeper, type DomainServerInit, type KeyKeeper } from '../../src/domain-server/index.js';
 import { messageCodec } from '../../src/link/index.js';
-import { connectSocket } from '../../src/link/socket/index.js';
 import { streamLink } from '../../src/link/stream/index.js';
 import { MAX_SOURCE, parseDomainInfo, type Descriptor, type PublicKey } from '../../src/protocol/descriptor.js';
 import { ProtoflyError, systemClock, type Address, type Clock } from '../../src/protocol/index.js';
@@ -323,7 +322,7 @@ void t.test('a server that is closed while it still reads its key never serves',
   const folder = temporaryFolder(t);
   const server = new DomainServer({ store: memoryStore(), clock: systemClock, publisherKeys: slow }, { adminSocket: join(folder, 's') });
   const started = server.start();
-  const asked = await connectSocket(join(folder, 's')).then((link) => Client.open(link));
+  const asked = await Client.connect(join(folder, 's'));
   await t.rejects(asked.client.ask('domain://msg-node.localhost/admin' as Address, 'create', { resource: 'catalogue', value: {} }), { code: 'E_UNAVAILABLE' }, 'and says so as long as it starts');
   const closed = server.close();
   give();

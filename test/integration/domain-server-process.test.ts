@@ -10,6 +10,7 @@ import type { ReadyLine } from '../../src/daemon/runtime-options.js';
 import type { Link } from '../../src/link/link.js';
 import { connectSocket } from '../../src/link/socket/index.js';
 import type { Address, Message, Response } from '../../src/protocol/index.js';
+import { tokenOf } from '../support/acceptance.js';
 import { DomainClient } from '../support/domain-client.js';
 import { temporaryFolder } from '../support/domain-server.js';
 import { forEachProtocol } from '../support/protocols.js';
@@ -43,14 +44,14 @@ const start = async (t: Test, argument: string): Promise<{ child: ChildProcess; 
 const urlOf = (line: ReadyLine): string => ('ready' in line ? String(line['url']) : '');
 
 /** Returns a function that sends one request over a local link, and resolves with the response. */
-const asker = (link: Link<Message>): ((type: 'open' | 'read' | 'execute' | 'ping', to: Address, resource?: string) => Promise<Response>) => {
+const asker = (link: Link<Message>): ((type: 'open' | 'read' | 'execute' | 'ping', to: Address, resource?: string, value?: unknown) => Promise<Response>) => {
   const waiting = new Map<number, (response: Response) => void>();
   link.receive((message) => { if (message.type === 'response') waiting.get(Number(message.id))?.(message); });
   let id = 0;
-  return (type, to, resource) => new Promise((resolve) => {
+  return (type, to, resource, value) => new Promise((resolve) => {
     id += 1;
     waiting.set(id, resolve);
-    void link.send({ id, type, from: ME, to, ...(resource === undefined ? {} : { body: { resource } }) });
+    void link.send({ id, type, from: ME, to, body: { ...(resource === undefined ? {} : { resource }), ...(value === undefined ? {} : { value }) } });
   });
 };
 
@@ -61,10 +62,12 @@ void t.test('it says that it is ready, serves, tells its status on its socket, a
   t.match(line, { ready: true, url: /^http:\/\/127\.0\.0\.1:\d+$/, socket: options.paths.socket, pid: child.pid });
   const a = await DomainClient.open(urlOf(line), A);
   await a.allocate(3);
+  const early = await connectSocket(options.paths.socket);
+  t.equal((await asker(early)('read', ADMIN, 'status')).body.code, 401, 'open comes first');
+  await early.closed;
   const link = await connectSocket(options.paths.socket);
   const ask = asker(link);
-  t.equal((await ask('read', ADMIN, 'status')).body.code, 401, 'open comes first');
-  t.match((await ask('open', SESSION)).body, { code: 200, value: { domain: 'a.example' } });
+  t.match((await ask('open', SESSION, undefined, { token: tokenOf(options.paths.socket) })).body, { code: 200, value: { domain: 'a.example' } });
   t.match((await ask('read', ADMIN, 'status')).body, {
     code: 200,
     value: { domain: 'a.example', url: urlOf(line), pid: child.pid, version: /^\d/, startedAt: /Z$/, sessions: 1, addresses: 3, subscriptions: 0, hyperties: 0, messages: { received: 2, delivered: 0, refused: 0, dropped: 0 }, rates: { receivedPerSecond: Number } },

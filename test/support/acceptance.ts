@@ -49,7 +49,7 @@ export class Program {
 
   static async open(path: string): Promise<Program> {
     const program = new Program(await connected(path));
-    const { code, value } = await program.ask('mn:/session', 'open');
+    const { code, value } = await program.ask('mn:/session', 'open', { value: { token: tokenOf(path) } });
     if (code !== 200) throw new Error(`not opened: ${String(code)}`);
     const { address, runtime } = value as { address: string; runtime: string };
     return Object.assign(program, { address, runtime });
@@ -78,6 +78,12 @@ export class Program {
     settle(frame.body as Answer);
   }
 }
+
+/** Reads the token of a control socket, as docs/control.md says. */
+export const tokenOf = (path: string): string => readFileSync(`${path}.token`, 'utf8').trim();
+
+/** Returns the line that opens a session on a control socket. */
+export const openLine = (path: string): string => `${JSON.stringify({ id: 1, type: 'open', from: 'mn:/client', to: 'mn:/session', body: { value: { token: tokenOf(path) } } })}\n`;
 
 const dial = (path: string): Promise<Socket> =>
   new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 import type { Link } from '../../link/link.js';
-import { listenSocket, type SocketServer } from '../../link/socket/index.js';
+import { listenControl, type ControlServer } from '../../link/socket/index.js';
 import {
   asProtoflyError, child, isResponse, ProtoflyError, recipientsOf, refuse, respond, SESSION,
   type Address, type Message, type Request, type Response,
@@ -31,7 +31,7 @@ const adminAddress = (domain: string): Address => `domain://msg-node.${domain}/a
  * Listens on a local socket for the operator of this server.
  * @throws ProtoflyError `E_CONFLICT` if another server has that socket
  */
-export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<SocketServer> => {
+export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<ControlServer> => {
   const address = adminAddress(domain);
 
   const publish = async (descriptor: unknown): Promise<Record<string, unknown>> => {
@@ -84,8 +84,9 @@ export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: Ad
   };
 
   let count = 0;
-  return listenSocket(path, (link) => { serve(link, ++count); }, {
+  return listenControl(path, (link) => { serve(link, ++count); }, {
     name: 'admin',
+    onRefuse: (error) => { log('a connection to the admin socket was refused', { error }); },
     onReject: (error) => { log('a frame on the admin socket was refused', { error }); },
     onError: (error) => { log('the admin socket failed', { error }); },
   });

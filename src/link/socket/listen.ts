@@ -1,6 +1,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerable, asProtoflyError, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
+import { answerable, asProtoflyError, assertShallow, MAX_ANSWERABLE, MAX_DEPTH, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -8,6 +8,10 @@ import { openSocket } from './connect.js';
 import { socketAddress } from './path.js';
 
 export interface ListenInit extends LinkInit {
+  /** Called when the socket is bound, before a connection is accepted. If it throws, the socket is closed again. */
+  readonly onListening?: () => void;
+  /** Decides about each new socket, which is paused. The socket becomes a link when `enter` is called. */
+  readonly admit?: (socket: Socket, enter: () => void) => void;
   /** Called with errors thrown by `onLink` and with connections that couldn't be accepted. */
   readonly onError?: (error: ProtoflyError) => void;
 }
@@ -25,6 +29,8 @@ const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SE
 
 const isResponseFrame = (text: string): boolean => {
   try {
+    if (text.length > MAX_ANSWERABLE) return false;
+    assertShallow(text, MAX_DEPTH);
     const frame: unknown = JSON.parse(text);
     const { type } = (typeof frame === 'object' && frame !== null ? frame : {}) as { readonly type?: unknown };
     return typeof type === 'string' && type.toLowerCase() === 'response';
@@ -88,12 +94,18 @@ const repair = async (path: string, clock: Clock, rebind: () => Promise<void>): 
 };
 
 /** Binds with mode 0600 from the first moment: the socket is created within this call, under the changed umask. */
-const bind = (server: Server, address: string): Promise<void> =>
+const bind = (server: Server, address: string, onListening: () => void): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {
       server.off('error', reject);
-      resolve();
+      try {
+        onListening();
+        resolve();
+      } catch (thrown) {
+        server.close();
+        reject(asProtoflyError(thrown));
+      }
     });
     if (process.platform === 'win32') {
       server.listen(address);
@@ -107,17 +119,17 @@ const bind = (server: Server, address: string): Promise<void> =>
     }
   });
 
-const bindOrRepair = async (server: Server, path: string, clock: Clock): Promise<void> => {
+const bindOrRepair = async (server: Server, path: string, { clock = systemClock, onListening = () => undefined }: ListenInit): Promise<void> => {
   const address = socketAddress(path);
   const refused = (cause: unknown): ProtoflyError => {
     if (cause instanceof ProtoflyError) return cause;
     return codeOf(cause) === 'EADDRINUSE' ? taken(path) : new ProtoflyError('E_PLATFORM', `can't listen at ${path}: ${asProtoflyError(cause).message}`, { cause });
   };
   try {
-    await bind(server, address);
+    await bind(server, address, onListening);
   } catch (cause) {
     if (codeOf(cause) !== 'EADDRINUSE' || process.platform === 'win32') throw refused(cause);
-    await repair(path, clock, () => bind(server, address)).catch((thrown: unknown) => { throw refused(thrown); });
+    await repair(path, clock, () => bind(server, address, onListening)).catch((thrown: unknown) => { throw refused(thrown); });
   }
 };
 
@@ -149,8 +161,9 @@ export const listenSocket = async (path: string, onLink: (link: Link<Message>) =
       void made.close('refused');
     }
   };
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept);
-  await bindOrRepair(server, path, init.clock ?? systemClock);
+  const { admit = (_socket: Socket, enter: () => void) => { enter(); } } = init;
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => { admit(socket, () => { accept(socket); }); });
+  await bindOrRepair(server, path, init);
   server.on('error', (error) => { init.onError?.(asProtoflyError(error)); });
   let closing: Promise<void> | undefined;
   const close = async (reason: string): Promise<void> => {

@@ -15,3 +15,6 @@ export const socketAddress = (path: string, platform: NodeJS.Platform = process.
     hint: `the path may have ${String(MAX_PATH_BYTES)} bytes: choose a folder with a shorter one`,
   });
 };
+
+/** Returns the path of the file that holds the token of a control socket (docs/control.md, "Opening"). */
+export const tokenPath = (socket: string): string => `${socket}.token`;
