@@ -22,6 +22,7 @@ import { MessageNode } from './shard/message-node/node.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
+import { limitStranger } from './edge/strangers.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
 
 export interface DomainServerComponents {
@@ -234,7 +235,11 @@ export class DomainServer {
     socket.setNoDelay(true).setKeepAlive(true, this.#init.keepAliveMs ?? KEEP_ALIVE_MS).on('error', () => undefined);
     try {
       if (this.#state.at !== 'running') throw new ProtoflyError('E_UNAVAILABLE', 'the domain server is not running');
-      this.#node.attach((init) => ({ link: streamLink({ readable: socket, writable: socket }, passingCodec, init), taken: () => socket.bytesWritten - socket.writableLength }));
+      this.#node.attach((init) => {
+        const link = streamLink({ readable: socket, writable: socket }, passingCodec, init);
+        limitStranger(socket, init.isMember, () => { socket.destroy(); });
+        return { link, taken: () => socket.bytesWritten - socket.writableLength };
+      });
     } catch (thrown) {
       this.#log('a client was not served', { error: asProtoflyError(thrown) });
       socket.destroy();

@@ -1,6 +1,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerable, asProtoflyError, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
+import { answerable, asProtoflyError, isResponseFrame, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -22,16 +22,6 @@ export interface SocketServer {
 
 /** Stands in for a frame that can't be parsed. */
 const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
-
-const isResponseFrame = (text: string): boolean => {
-  try {
-    const frame: unknown = JSON.parse(text);
-    const { type } = (typeof frame === 'object' && frame !== null ? frame : {}) as { readonly type?: unknown };
-    return typeof type === 'string' && type.toLowerCase() === 'response';
-  } catch {
-    return false;
-  }
-};
 
 /** Answers a malformed frame where possible, so that the program's author sees the mistake. */
 const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string | undefined): void => {
