@@ -57,6 +57,8 @@ export interface DomainDaemonOptions extends DaemonOptions {
   readonly name: string;
   /** Port 0 chooses a free port. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** The URL at which clients reach the server. @default the address that it listens on */
+  readonly publicUrl?: string;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];

@@ -102,7 +102,10 @@ export interface Resolution {
 /** The status of a domain server: docs/control.md, "The domain server's socket". */
 export interface DomainStatus {
   readonly domain: string;
+  /** The address that it listens on. */
   readonly url: string;
+  /** The URL that its documents carry, if it was given one. */
+  readonly publicUrl?: string;
   readonly pid: number;
   readonly version: string;
   readonly startedAt: string;

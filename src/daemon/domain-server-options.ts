@@ -17,6 +17,8 @@ export interface DomainServerOptions {
     /** Path of the log. @default stderr */
     readonly log?: string;
   };
+  /** The URL at which clients reach the server. @default the address that it listens on */
+  readonly publicUrl?: string;
   /** Paths of PEM files. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly iceServers?: readonly string[];

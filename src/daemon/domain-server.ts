@@ -42,7 +42,7 @@ const turnSecretOf = (file: string | undefined, inherited: string | undefined): 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
+  const { name, listen, publicUrl, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
   const told = untilTold(process, { lifeline });
   const store = openLmdbStore({ path: paths.state });
   let stop: () => void = () => undefined;
@@ -57,6 +57,7 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       adminSocket: paths.socket,
       version: packageVersion(),
       onStop: () => { stop(); },
+      ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
       ...(catalogueDir === undefined ? {} : { catalogueDir }),
       ...(iceServers === undefined ? {} : { iceServers }),

@@ -7,7 +7,7 @@ import { passingCodec, type Link } from '../link/index.js';
 import type { ControlServer } from '../link/socket/index.js';
 import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
-import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, type Address, type Clock, type Message } from '../protocol/index.js';
+import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, publicUrlOf, type Address, type Clock, type Message } from '../protocol/index.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './operate/admin.js';
 import { commonEntries, installedStubs, keepStubs, packagedStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
@@ -22,6 +22,7 @@ import { MessageNode } from './shard/message-node/node.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
+import { limitStranger } from './edge/strangers.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
 
 export interface DomainServerComponents {
@@ -41,6 +42,11 @@ export interface DomainServerInit {
   readonly name?: string;
   /** @default 127.0.0.1, any free port */
   readonly listen?: { readonly host: string; readonly port: number };
+  /**
+   * The URL at which clients reach the server, for the domain's documents and descriptors.
+   * @default the address that it listens on; `localhost` if that is any address
+   */
+  readonly publicUrl?: string;
   /** PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
@@ -88,6 +94,8 @@ export interface DomainServerInit {
   readonly rest?: Partial<RestLimits>;
 }
 
+const isAnyAddress = (host: string): boolean => host === '0.0.0.0' || host === '::';
+
 const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
 const KEEP_DISCONNECTED_MS = 7 * 24 * 3600 * 1000;
 
@@ -113,6 +121,7 @@ export class DomainServer {
   readonly #http: Server;
   readonly #websockets: Websockets;
   readonly #limits: NodeLimits;
+  readonly #publicUrl: string | undefined;
   readonly #kept: InstalledStubs;
   readonly #installed: readonly CatalogueEntry[];
   #admin: ControlServer | undefined;
@@ -120,7 +129,7 @@ export class DomainServer {
   #closing: Promise<void> | undefined;
 
   /**
-   * @throws ProtoflyError `E_USAGE` for an invalid domain name, unknown protocols or unusable ICE servers;
+   * @throws ProtoflyError `E_USAGE` for an invalid domain name or public URL, unknown protocols or unusable ICE servers;
    * `E_DESCRIPTOR` for a bad catalogue folder
    */
   constructor({ store, clock, publisherKeys, random = randomBytes, log = () => undefined }: DomainServerComponents, init: DomainServerInit = {}) {
@@ -129,6 +138,7 @@ export class DomainServer {
     const own = Object.keys(init.messageNode ?? {});
     this.protocols = checkProtocols(init.protocols ?? PROTOCOLS, own);
     this.#init = init;
+    this.#publicUrl = init.publicUrl === undefined ? undefined : publicUrlOf(init.publicUrl);
     this.#clock = clock;
     this.#log = log;
     const sessionTtlMs = init.sessionTtlMs ?? NODE_LIMITS.sessionTtlMs;
@@ -171,6 +181,11 @@ export class DomainServer {
     return this.#state.at === 'running' ? this.#state.url : undefined;
   }
 
+  /** The URL that documents name. @see DomainServerInit.publicUrl */
+  get publicUrl(): string {
+    return this.#publicUrl ?? this.#listenUrl();
+  }
+
   /**
    * Starts the server.
    * @returns the base URL
@@ -200,10 +215,11 @@ export class DomainServer {
       await this.#admin?.close();
       throw thrown;
     }
-    const url = `${this.#init.tls === undefined ? 'http' : 'https'}://${this.#authority()}`;
+    const url = this.#listenUrl();
     this.#state = { at: 'running', url, startedAt: new Date(this.#clock.date()).toISOString() };
     this.#registry.start();
-    this.#log('serving', { domain: this.domain, url });
+    if (this.#publicUrl === undefined && isAnyAddress(host)) this.#log('documents name localhost: runtimes on other machines need a public URL', { hint: 'domain start --public-url http://HOST:PORT' });
+    this.#log('serving', { domain: this.domain, url, ...(this.#publicUrl === undefined ? {} : { publicUrl: this.#publicUrl }) });
     return url;
   }
 
@@ -234,7 +250,11 @@ export class DomainServer {
     socket.setNoDelay(true).setKeepAlive(true, this.#init.keepAliveMs ?? KEEP_ALIVE_MS).on('error', () => undefined);
     try {
       if (this.#state.at !== 'running') throw new ProtoflyError('E_UNAVAILABLE', 'the domain server is not running');
-      this.#node.attach((init) => ({ link: streamLink({ readable: socket, writable: socket }, passingCodec, init), taken: () => socket.bytesWritten - socket.writableLength }));
+      this.#node.attach((init) => {
+        const link = streamLink({ readable: socket, writable: socket }, passingCodec, init);
+        limitStranger(socket, init.isMember, () => { socket.destroy(); });
+        return { link, taken: () => socket.bytesWritten - socket.writableLength };
+      });
     } catch (thrown) {
       this.#log('a client was not served', { error: asProtoflyError(thrown) });
       socket.destroy();
@@ -247,6 +267,7 @@ export class DomainServer {
     return {
       domain: this.domain,
       url: this.url,
+      ...(this.#publicUrl === undefined ? {} : { publicUrl: this.#publicUrl }),
       pid: process.pid,
       version: this.#init.version,
       startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
@@ -297,7 +318,7 @@ export class DomainServer {
     const { tls } = this.#init;
     const limits = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, requestTimeout: 180_000, keepAliveTimeout: 30_000, connectionsCheckingInterval: 2000 };
     const plain = httpListener({ catalogue: this.catalogue, publisher: this.publisher, log: this.#log }, {
-      domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, secure: tls !== undefined, iceServers: this.#ice.open, authority: () => this.#authority(),
+      domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, publicUrl: () => this.publicUrl, iceServers: this.#ice.open,
     });
     const rest = this.protocols.includes('rest');
     const listener: RequestListener = (request, response) => { (rest && isForRest(request) ? this.#rest.listener : plain)(request, response); };
@@ -334,11 +355,11 @@ export class DomainServer {
     });
   }
 
-  /** Returns `host:port` for use in a URL. */
-  #authority(): string {
+  /** Returns the URL of the address that the server listens on. */
+  #listenUrl(): string {
     const address = this.#http.address() as AddressInfo | null;
     const given = this.#init.listen?.host ?? '127.0.0.1';
-    const host = given === '0.0.0.0' || given === '::' ? 'localhost' : given;
-    return `${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
+    const host = isAnyAddress(given) ? 'localhost' : given;
+    return `${this.#init.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${String(address?.port ?? this.#init.listen?.port ?? 0)}`;
   }
 }

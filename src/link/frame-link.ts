@@ -69,6 +69,8 @@ export class FrameLink<T> implements Link<T> {
   readonly #outlet: FrameWriter;
   readonly #transport: FrameTransport;
   #state: State = OPEN;
+  /** The number of admitted frames whose backpressure hasn't settled. Nothing is read in the meantime. */
+  #holds = 0;
   #settle: (end: LinkEnd) => void = () => undefined;
 
   constructor({ transport, codec }: { transport: (events: FrameEvents) => FrameTransport; codec: Codec<T> }, init: LinkInit = {}) {
@@ -129,19 +131,40 @@ export class FrameLink<T> implements Link<T> {
   }
 
   #next(): T | undefined {
-    for (;;) {
+    while (this.#holds === 0) {
       const frame = this.#transport.next();
       if (frame === undefined) return undefined;
+      if (!this.#admit(frame.length)) continue;
       try {
         return this.#codec.decode(frame);
       } catch (thrown) {
         this.#reject(asProtoflyError(thrown), frame);
       }
     }
+    return undefined;
+  }
+
+  /** @returns false if the frame is dropped */
+  #admit(length: number): boolean {
+    try {
+      const backpressure = this.#init.admit?.(length);
+      if (backpressure === undefined) return true;
+      this.#holds += 1;
+      void backpressure.then(() => {
+        this.#holds -= 1;
+        this.#inlet.pump();
+      });
+      return true;
+    } catch (thrown) {
+      this.#reject(asProtoflyError(thrown));
+      return false;
+    }
   }
 
   #idle(): void {
-    if (this.#state.at === 'draining') this.#leave(this.#state.end, this.#state.end);
+    if (this.#holds > 0) {
+      if (this.#state.at === 'open') this.#transport.pause();
+    } else if (this.#state.at === 'draining') this.#leave(this.#state.end, this.#state.end);
     else if (this.#state.at === 'open') this.#transport.resume();
   }
 

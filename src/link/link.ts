@@ -62,6 +62,12 @@ export interface LinkInit {
   readonly lingerMs?: number;
   /** @default systemClock */
   readonly clock?: Clock;
+  /**
+   * Called with the length of each incoming frame, in UTF-16 code units, before it is decoded.
+   * @returns backpressure: no more frames are read until it settles
+   * @throws ProtoflyError that drops the frame
+   */
+  readonly admit?: (length: number) => Backpressure;
   /** Called for each dropped incoming frame. `text` is the frame, if available, so that it can be answered. */
   readonly onReject?: (error: ProtoflyError, text?: string) => void;
 }

@@ -10,7 +10,7 @@ export * from './connection.js';
 export * from './errors.js';
 export * from './flow.js';
 export * from './ice.js';
-export * from './json-depth.js';
+export * from './json.js';
 export * from './limits.js';
 export * from './message.js';
 export * from './outcome.js';

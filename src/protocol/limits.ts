@@ -12,3 +12,7 @@ export const MAX_RECIPIENTS = 1000;
 export const MAX_DEPTH = 100;
 /** Maximum number of messages in a batch. */
 export const MAX_BATCH = 1024;
+/** Maximum nesting depth of a text that is parsed. More than of a body, so that a slightly deeper body is refused by name. */
+export const MAX_JSON_DEPTH = 1000;
+/** Maximum number of values in a text that is parsed: members, items, objects and lists. */
+export const MAX_JSON_VALUES = 200_000;

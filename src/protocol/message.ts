@@ -1,6 +1,6 @@
 import { isAddress, parseAddress, SESSION, type Address } from './address.js';
 import { ERROR_STATUS, errorOfStatus, isErrorCode, ProtoflyError } from './errors.js';
-import { assertShallow } from './json-depth.js';
+import { parseJson } from './json.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
 
 /** Types of requests. `open`, `re-open` and `close` go to `mn:/session` only. */
@@ -224,17 +224,14 @@ const TEXT = Symbol.for('protofly.text');
 /** Encodes a message as the text of one frame. Reuses the original text if the message has kept it. */
 export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 
-/** Most lists and objects within each other in the text of a frame: the message, its body, and what is in it. */
-const MAX_FRAME_DEPTH = MAX_DEPTH + 2;
-
-/** Decodes the text of one frame. @throws ProtoflyError `E_MESSAGE` or `E_ADDRESS` */
+/** Decodes the text of one frame. @throws ProtoflyError `E_MESSAGE`, `E_ADDRESS` or `E_TOO_LARGE` */
 export const decodeMessage = (text: string): Message => {
-  assertShallow(text, MAX_FRAME_DEPTH);
   let frame: unknown;
   try {
-    frame = JSON.parse(text);
-  } catch (cause) {
-    throw new ProtoflyError('E_MESSAGE', 'malformed message: not JSON', { cause });
+    frame = parseJson(text);
+  } catch (thrown) {
+    if (thrown instanceof ProtoflyError && thrown.code === 'E_MESSAGE') throw new ProtoflyError('E_MESSAGE', `malformed message: ${thrown.message}`, { cause: thrown });
+    throw thrown;
   }
   return parseMessage(frame);
 };
@@ -251,22 +248,44 @@ export const decodeToPassOn = (text: string): Message => {
   return text.includes('\n') ? message : Object.defineProperty(message, TEXT, { value: text });
 };
 
-/** Longest malformed frame that is read again to answer it, in UTF-16 code units. */
-export const MAX_ANSWERABLE = 64 * 1024;
+/** Length of the part of a frame in which its header is looked for, in UTF-16 code units. */
+const HEADER_LENGTH = 64 * 1024;
+const BODY = ',"body":';
+
+/**
+ * Returns the fields of a malformed frame, as far as they can be told; none if it is no object. Of a frame that is too
+ * expensive to parse, only those before its body.
+ */
+export const fieldsOf = (text: string): Readonly<Record<string, unknown>> => {
+  const readable = (part: string): Readonly<Record<string, unknown>> | undefined => {
+    try {
+      const frame = parseJson(part);
+      return isObject(frame) ? frame : {};
+    } catch {
+      return undefined;
+    }
+  };
+  const whole = readable(text);
+  if (whole !== undefined) return whole;
+  const end = text.slice(0, HEADER_LENGTH).indexOf(BODY);
+  return (end < 0 ? undefined : readable(`${text.slice(0, end)}}`)) ?? {};
+};
+
+/** True if a malformed frame calls itself a response. */
+export const isResponseFrame = (text: string): boolean => {
+  const { type } = fieldsOf(text);
+  return typeof type === 'string' && type.toLowerCase() === 'response';
+};
 
 /**
  * Reconstructs the request behind a malformed frame, so that it can be answered with 400. Returns undefined if
  * the frame has no valid id or sender, and for responses, which are never answered. If `to` is invalid, the
- * session answers. Doesn't read a frame of more than `MAX_ANSWERABLE` characters.
+ * session answers.
  */
 export const answerable = (text: string): Request | undefined => {
   try {
-    if (text.length > MAX_ANSWERABLE) return undefined;
-    assertShallow(text, MAX_FRAME_DEPTH);
-    const frame: unknown = JSON.parse(text);
-    if (!isObject(frame)) return undefined;
-    const { id, type, from, to } = frame;
-    if (typeof type === 'string' && type.toLowerCase() === 'response') return undefined;
+    if (isResponseFrame(text)) return undefined;
+    const { id, from, to } = fieldsOf(text);
     const asked: unknown = Array.isArray(to) ? to.find(isAddress) : to;
     return { id: parseId(id), type: 'execute', from: parseAddress(from), to: isAddress(asked) ? parseAddress(asked) : SESSION };
   } catch {

@@ -29,6 +29,17 @@ export const domainUrlOf = (text: string): string => {
   throw new ProtoflyError('E_USAGE', `the URL of a domain can't hold a user name or password: ${shownUrl(text).slice(0, 100)}`, { hint: 'a domain server asks for none: leave out what is before the "@"' });
 };
 
+/**
+ * Checks the public URL of a domain server, which documents name and clients append paths to.
+ * @returns the normalised URL, without a trailing slash
+ * @throws ProtoflyError `E_USAGE`
+ */
+export const publicUrlOf = (text: string): string => {
+  const url = domainUrlOf(text);
+  if (!/[?#]/.test(url)) return url;
+  throw new ProtoflyError('E_USAGE', `a public URL has no query and no fragment: ${url.slice(0, 100)}`, { hint: 'it looks like https://example.com or https://example.com/path' });
+};
+
 export interface WebFailure {
   /** Why there was no answer. */
   readonly reason: string;

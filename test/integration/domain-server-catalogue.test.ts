@@ -134,7 +134,7 @@ void t.test('CAT-4 code at a content address never changes; the plain address an
   t.equal((await fetch(`${url}/.well-known/protocolstub/other/sourcePackage/${hashes[3] ?? ''}`)).status, 404, 'a hash counts under its own name alone');
 });
 
-void t.test('the domain\'s own stub is that of its first protocol, with the address by which the asker came', async (t) => {
+void t.test('the domain\'s own stub is that of its first protocol, with the server\'s own address', async (t) => {
   const catalogueDir = stubFolder(temporaryFolder(t));
   const { url, server } = await startServer(t, { catalogueDir, protocols: ['rest', 'websocket'] });
   const { keys } = await keysOf(t, url);
@@ -142,7 +142,7 @@ void t.test('the domain\'s own stub is that of its first protocol, with the addr
   const first = await fetched(url, 'protocolstub/default', keys);
   t.match(first, { code: /msg-node-rest/, descriptor: { objectName: 'default', configuration: { known: 1, url: `http://${host}/rest` } } });
   const other = await fetched(`http://localhost:${port}`, 'protocolstub/default', keys);
-  t.equal(other.descriptor.configuration['url'], `http://localhost:${port}/rest`);
+  t.equal(other.descriptor.configuration['url'], `http://${host}/rest`, 'not the one by which the asker came');
   t.equal(other.codePath, first.codePath);
   await server.catalogue.publish({ descriptor: { ...STUB, objectName: 'default', configuration: { url: 'tcp://a.example:7' } }, source: codeOf('mine') });
   const published = await fetched(url, 'protocolstub/default', keys);

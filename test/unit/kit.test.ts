@@ -3,7 +3,9 @@ import { Backoff, pauseAfter } from '../../src/kit/backoff.js';
 import { DrainSignal } from '../../src/kit/drain-signal.js';
 import { Fifo } from '../../src/kit/fifo.js';
 import { LruMap } from '../../src/kit/lru-map.js';
+import { Pace } from '../../src/kit/pace.js';
 import { SerialQueue } from '../../src/kit/serial-queue.js';
+import { ManualClock, turns } from '../support/manual-clock.js';
 
 t.test('Backoff doubles its pauses up to the longest, and begins anew after reset', (t) => {
   const backoff = new Backoff({ firstMs: 100, maxMs: 500 });
@@ -79,4 +81,23 @@ t.test('SerialQueue runs the work of one key in order, other keys beside it, and
   t.same(log, ['a1', 'b1', 'a2']);
   t.equal(await queue.run('a', () => Promise.resolve(8)), 8, 'work after a failure runs');
   await queue.idle();
+});
+
+t.test('Pace lets a second\'s worth through at once, then makes its source wait', async (t) => {
+  const clock = new ManualClock();
+  const pace = new Pace({ clock }, { perSecond: 1000 });
+  t.equal(pace.take(1000), undefined);
+  const wait = pace.take(500);
+  t.equal(pace.take(500), wait, 'all wait for the same');
+  let waits = true;
+  void wait?.then(() => { waits = false; });
+  clock.advance(900);
+  await turns();
+  t.ok(waits);
+  clock.advance(200);
+  await turns();
+  t.notOk(waits);
+  clock.advance(10_000);
+  t.equal(pace.take(1000), undefined);
+  t.ok(pace.take(1), 'what was not used isn\'t kept');
 });

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkIceUrl, ProtoflyError, shownUrl, type Address, type Body, type RequestType } from '../../protocol/index.js';
+import { checkIceUrl, ProtoflyError, publicUrlOf, shownUrl, type Address, type Body, type RequestType } from '../../protocol/index.js';
 import { Client } from '../../client/client.js';
 import type { DomainStatus } from '../../client/documents.js';
 import type { Context } from '../context.js';
@@ -13,6 +13,7 @@ export interface DomainStart {
   readonly name: string;
   /** `host:port`. Port 0 chooses a free port. */
   readonly listen: string;
+  readonly publicUrl?: string | undefined;
   readonly waitMs: number;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
@@ -136,6 +137,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
   mkdirSync(places.state, { recursive: true, mode: 0o700 });
   const options: DomainDaemonOptions = {
     name, listen,
+    ...(input.publicUrl === undefined ? {} : { publicUrl: publicUrlOf(input.publicUrl) }),
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
     ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),

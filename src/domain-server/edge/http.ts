@@ -19,9 +19,8 @@ export interface HttpInit {
   readonly protocols: readonly Protocol[];
   /** URLs of the message node over protocols added by the server's owner. They precede `protocols`. */
   readonly own: Readonly<Record<string, string>>;
-  readonly secure: boolean;
-  /** Returns `host:port` of the server, for requests without a host. */
-  readonly authority: () => string;
+  /** Returns the URL at which clients reach the server. It never depends on a request: documents are signed and cached. */
+  readonly publicUrl: () => string;
   readonly iceServers: readonly string[];
 }
 
@@ -34,41 +33,34 @@ interface Answer {
 }
 
 const MAX_TARGET = 2048;
-const HOST = /^[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$|^\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?$/;
 
 const failure = (status: number, error: string, description: string, headers: Record<string, string> = {}): Answer => ({ status, body: { error, description }, headers });
 const notFound = (description: string): Answer => failure(404, 'E_NOT_FOUND', description);
 
 /** Answers plain HTTP requests: health, domain information, and the catalogue. */
 export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init: HttpInit): RequestListener => {
-  /** Returns the URL of the message node as this client reaches it. */
-  const endpoint = (request: IncomingMessage, protocol: Protocol): string => {
-    const { host } = request.headers;
-    return endpointOf(protocol, init.secure, host !== undefined && HOST.test(host) ? host : init.authority());
-  };
+  const endpoints = (): Readonly<Record<string, string>> =>
+    ({ ...init.own, ...Object.fromEntries(init.protocols.map((protocol) => [protocol, endpointOf(protocol, init.publicUrl())])) });
 
-  const endpoints = (request: IncomingMessage): Readonly<Record<string, string>> =>
-    ({ ...init.own, ...Object.fromEntries(init.protocols.map((protocol) => [protocol, endpoint(request, protocol)])) });
-
-  const info = (request: IncomingMessage): DomainInfo => ({
+  const info = (): DomainInfo => ({
     domain: init.domain,
-    messageNode: { ...endpoints(request) },
+    messageNode: { ...endpoints() },
     ...keysOf(publisher.keys),
     ...(init.iceServers.length === 0 ? {} : { iceServers: [...init.iceServers] }),
   });
 
-  const entry = async (request: IncomingMessage, type: CatalogueType, name: string, [part, hash, ...more]: string[]): Promise<Answer> => {
+  const entry = async (type: CatalogueType, name: string, [part, hash, ...more]: string[]): Promise<Answer> => {
     if ((part !== undefined && part !== 'sourcePackage') || more.length > 0) return notFound('the catalogue has nothing there');
-    const found = part === undefined ? await catalogue.descriptor(type, name, Object.values(endpoints(request))[0] ?? '') : await catalogue.source(type, name, hash);
+    const found = part === undefined ? await catalogue.descriptor(type, name, Object.values(endpoints())[0] ?? '') : await catalogue.source(type, name, hash);
     if (found === undefined) return notFound(hash === undefined ? 'the catalogue has no such entry' : 'the catalogue has no such version');
     return { status: 200, body: found, immutable: hash !== undefined };
   };
 
-  const wellKnown = (request: IncomingMessage, segments: string[]): Answer | Promise<Answer> => {
+  const wellKnown = (segments: string[]): Answer | Promise<Answer> => {
     const [type = '', name, ...rest] = segments;
-    if (type === 'protofly' && name === undefined) return { status: 200, body: info(request) };
+    if (type === 'protofly' && name === undefined) return { status: 200, body: info() };
     if (!isCatalogueType(type)) return notFound('the catalogue has no such type');
-    return name === undefined ? { status: 200, body: catalogue.names(type) } : entry(request, type, name, rest);
+    return name === undefined ? { status: 200, body: catalogue.names(type) } : entry(type, name, rest);
   };
 
   const answerTo = (request: IncomingMessage): Answer | Promise<Answer> => {
@@ -80,7 +72,7 @@ export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init
     if (method !== 'GET' && method !== 'HEAD') return failure(405, 'E_USAGE', 'only GET and HEAD', { allow: 'GET, HEAD' });
     const [first, ...rest] = segments;
     if (first === 'healthz' && rest.length === 0) return { status: 200, body: { status: 'ok', domain: init.domain } };
-    if (first === '.well-known' && rest.length > 0) return wellKnown(request, rest);
+    if (first === '.well-known' && rest.length > 0) return wellKnown(rest);
     if ((first === undefined || first === 'ws') && rest.length === 0 && init.protocols.includes('websocket')) {
       return failure(426, 'E_USAGE', 'messages travel over WebSocket', { upgrade: 'websocket' });
     }

@@ -20,9 +20,9 @@ export const checkProtocols = (given: readonly string[], own: readonly string[] 
   return [...given] as Protocol[];
 };
 
-/** Returns the URL of a message node. @param authority `host:port` */
-export const endpointOf = (protocol: Protocol, secure: boolean, authority: string): string =>
-  protocol === 'websocket' ? `${secure ? 'wss' : 'ws'}://${authority}/ws` : `${secure ? 'https' : 'http'}://${authority}/rest`;
+/** Returns the URL of a message node. @param base the server's URL, without a trailing slash */
+export const endpointOf = (protocol: Protocol, base: string): string =>
+  protocol === 'websocket' ? `${base.replace(/^http/, 'ws')}/ws` : `${base}/rest`;
 
 /** Returns the name of the protostub for a protocol. */
 export const stubOf = (protocol: Protocol): string => `msg-node-${protocol}`;

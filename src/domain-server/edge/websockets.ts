@@ -4,6 +4,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { takenFrom } from '../../link/throughput.js';
 import { WEBSOCKET_OPTIONS, websocketLink } from '../../link/websocket/index.js';
 import { asProtoflyError, type Clock } from '../../protocol/index.js';
+import { limitStranger } from './strangers.js';
 import type { MessageNode } from '../shard/message-node/node.js';
 
 export interface WebsocketsComponents {
@@ -44,17 +45,19 @@ export class Websockets {
 
   #attach(ws: WebSocket, { socket }: IncomingMessage): void {
     try {
-      this.#node.attach(({ onReject }) => ({
-        link: websocketLink(ws, {
+      this.#node.attach(({ onReject, admit, isMember }) => {
+        const link = websocketLink(ws, {
           name: `websocket ${socket.remoteAddress ?? ''}`,
           clock: this.#clock,
           keepAliveMs: this.#init.keepAliveMs,
           lingerMs: LINGER_MS,
           serverSocket: socket,
           onReject,
-        }),
-        taken: () => takenFrom(socket),
-      }));
+          admit,
+        });
+        limitStranger(socket, isMember, () => { ws.terminate(); });
+        return { link, taken: () => takenFrom(socket) };
+      });
     } catch (thrown) {
       ws.on('error', () => undefined);
       ws.close(1013, asProtoflyError(thrown).message);

@@ -24,7 +24,7 @@ export const listenControl = async (path: string, onLink: (link: Link<Message>) 
       token = SocketToken.create(path);
       guard = new SocketGuard({ token, clock: init.clock ?? systemClock }, init);
     },
-    admit: (socket, enter) => { guard?.admit(socket, enter); },
+    check: (socket, enter) => { guard?.check(socket, enter); },
   });
   return {
     path: server.path,

@@ -51,7 +51,7 @@ export class SocketGuard {
   }
 
   /** Calls `enter` once the paused socket has opened in order. Nothing has been taken from the socket then. */
-  admit(socket: Socket, enter: () => void): void {
+  check(socket: Socket, enter: () => void): void {
     while (this.#visits.size >= this.#init.maxUnopened) this.#evict();
     const timer = this.#components.clock.setTimeout(() => {
       this.#refuse(socket, new ProtoflyError('E_TIMEOUT', `no session was opened within ${String(this.#init.openMs)} ms`));

@@ -1,6 +1,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerable, asProtoflyError, assertShallow, MAX_ANSWERABLE, MAX_DEPTH, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
+import { answerable, asProtoflyError, isResponseFrame, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -11,7 +11,7 @@ export interface ListenInit extends LinkInit {
   /** Called when the socket is bound, before a connection is accepted. If it throws, the socket is closed again. */
   readonly onListening?: () => void;
   /** Decides about each new socket, which is paused. The socket becomes a link when `enter` is called. */
-  readonly admit?: (socket: Socket, enter: () => void) => void;
+  readonly check?: (socket: Socket, enter: () => void) => void;
   /** Called with errors thrown by `onLink` and with connections that couldn't be accepted. */
   readonly onError?: (error: ProtoflyError) => void;
 }
@@ -26,18 +26,6 @@ export interface SocketServer {
 
 /** Stands in for a frame that can't be parsed. */
 const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
-
-const isResponseFrame = (text: string): boolean => {
-  try {
-    if (text.length > MAX_ANSWERABLE) return false;
-    assertShallow(text, MAX_DEPTH);
-    const frame: unknown = JSON.parse(text);
-    const { type } = (typeof frame === 'object' && frame !== null ? frame : {}) as { readonly type?: unknown };
-    return typeof type === 'string' && type.toLowerCase() === 'response';
-  } catch {
-    return false;
-  }
-};
 
 /** Answers a malformed frame where possible, so that the program's author sees the mistake. */
 const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string | undefined): void => {
@@ -161,8 +149,8 @@ export const listenSocket = async (path: string, onLink: (link: Link<Message>) =
       void made.close('refused');
     }
   };
-  const { admit = (_socket: Socket, enter: () => void) => { enter(); } } = init;
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => { admit(socket, () => { accept(socket); }); });
+  const { check = (_socket: Socket, enter: () => void) => { enter(); } } = init;
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => { check(socket, () => { accept(socket); }); });
   await bindOrRepair(server, path, init);
   server.on('error', (error) => { init.onError?.(asProtoflyError(error)); });
   let closing: Promise<void> | undefined;

@@ -1,4 +1,4 @@
-import { ProtoflyError, type Clock, type Timer } from '../../protocol/index.js';
+import { parseJson, ProtoflyError, type Clock, type Timer } from '../../protocol/index.js';
 
 export interface ExchangeComponents {
   readonly fetch: typeof globalThis.fetch;
@@ -141,7 +141,7 @@ const troubleOf = (thrown: unknown): ProtoflyError => {
 /** Returns the description in a refusal, or a generic one. */
 export const wordsOf = ({ status, text }: Pick<Answer, 'status' | 'text'>): string => {
   try {
-    const { description } = JSON.parse(text) as { readonly description?: unknown };
+    const { description } = parseJson(text) as { readonly description?: unknown };
     if (typeof description === 'string') return description.slice(0, 500);
   } catch {
     // Not JSON, so not from the message node.

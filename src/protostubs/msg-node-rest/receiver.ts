@@ -1,4 +1,4 @@
-import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Clock, type Message, type Backpressure, type StubSandbox } from '../../protocol/index.js';
+import { asProtoflyError, decodeToPassOn, MAX_MESSAGE_BYTES, parseJson, parseMessage, ProtoflyError, type Clock, type Message, type Backpressure, type StubSandbox } from '../../protocol/index.js';
 import { EventLines, numberOf } from './event-lines.js';
 import { wordsOf, type Deadline, type Exchange } from './exchange.js';
 import type { Progress } from './progress.js';
@@ -177,7 +177,8 @@ export class EventReceiver {
 const listOf = (text: string): readonly unknown[] => {
   let list: unknown;
   try {
-    list = JSON.parse(text);
+    // A list of many messages, each of which may have the most values.
+    list = parseJson(text, Infinity);
   } catch (cause) {
     throw new ProtoflyError('E_MESSAGE', 'the message node answered with something that is not JSON', { cause });
   }

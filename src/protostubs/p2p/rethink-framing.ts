@@ -1,4 +1,4 @@
-import { encodeMessage, MAX_MESSAGE_BYTES, parseMessage, ProtoflyError, type Body, type Message, type Backpressure } from '../../protocol/index.js';
+import { encodeMessage, MAX_MESSAGE_BYTES, parseJson, parseMessage, ProtoflyError, type Body, type Message, type Backpressure } from '../../protocol/index.js';
 import { QueueBackpressure, MAX_QUEUED, type Framing, type FramingComponents, type FramingStats, type Stopped } from './framing.js';
 
 /** Size of a content piece, in UTF-16 code units (in bytes for binary content). */
@@ -160,7 +160,7 @@ export class RethinkFraming implements Framing {
   }
 
   #takeText(frame: string): void {
-    const outer: unknown = JSON.parse(frame);
+    const outer: unknown = parseJson(frame);
     if (!isObject(outer) || typeof outer['uuid'] !== 'string') throw new ProtoflyError('E_MESSAGE', 'not a frame');
     const { uuid, data } = outer as { uuid: string; data: unknown };
     if (typeof data === 'string') {
@@ -169,7 +169,7 @@ export class RethinkFraming implements Framing {
     }
     if (!isObject(data)) throw new ProtoflyError('E_MESSAGE', 'not a frame');
     const { dataSize = 0, textMessage } = data;
-    const message: unknown = typeof textMessage === 'string' ? JSON.parse(textMessage) : textMessage;
+    const message: unknown = typeof textMessage === 'string' ? parseJson(textMessage) : textMessage;
     if (typeof dataSize !== 'number' || !(dataSize >= 0) || dataSize > MAX_MESSAGE_BYTES || !isObject(message)) throw new ProtoflyError('E_MESSAGE', 'not a message');
     if (dataSize === 0) {
       this.#arrived(message, frame.length);

@@ -1,4 +1,4 @@
-import { asProtoflyError, domainUrlOf, noDomainAt, notDomainAt, objectionTo, ProtoflyError } from '../../protocol/index.js';
+import { asProtoflyError, domainUrlOf, noDomainAt, notDomainAt, objectionTo, parseJson, ProtoflyError } from '../../protocol/index.js';
 import { parseDomainInfo, type DomainInfo } from '../../protocol/descriptor.js';
 import type { Collection } from '../../store/index.js';
 
@@ -85,11 +85,13 @@ export class Domains {
     } catch (thrown) {
       throw thrown instanceof ProtoflyError ? thrown : noDomainAt(url, thrown);
     }
+    let answer: unknown;
     try {
-      return parseDomainInfo(JSON.parse(text));
+      answer = parseJson(text);
     } catch (cause) {
-      throw cause instanceof ProtoflyError ? cause : notDomainAt(url, 'its answer isn\'t JSON', cause);
+      throw notDomainAt(url, 'its answer isn\'t JSON', cause);
     }
+    return parseDomainInfo(answer);
   }
 }
 

@@ -42,6 +42,8 @@ export class RestLink implements Link<Message>, SessionLink {
   /** Its POSTs, one after the other. */
   readonly posts: SerialQueue<'post'>;
   readonly ledger: Ledger;
+  /** Call with the size of a body before its messages are taken. @see LinkInit.admit */
+  readonly admit: NonNullable<LinkInit['admit']>;
   readonly #limits: RestLimits;
   readonly #clock: Clock;
   readonly #onReject: NonNullable<LinkInit['onReject']>;
@@ -53,12 +55,13 @@ export class RestLink implements Link<Message>, SessionLink {
   #state: State = { at: 'open' };
   #settle: (end: LinkEnd) => void = () => undefined;
 
-  constructor({ clock, ledger, budget, limits }: RestLinkComponents, init: Required<Pick<LinkInit, 'name' | 'onReject'>>) {
+  constructor({ clock, ledger, budget, limits }: RestLinkComponents, init: Required<Pick<LinkInit, 'name' | 'onReject' | 'admit'>>) {
     this.name = init.name;
     this.ledger = ledger;
     this.#limits = limits;
     this.#clock = clock;
     this.#onReject = init.onReject;
+    this.admit = init.admit;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
     this.posts = new SerialQueue(limits.posts);
     this.#inlet = new FrameReader<Message>({

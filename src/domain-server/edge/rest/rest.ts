@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import {
-  answerable, asProtoflyError, decodeMessage, isResponse, parentOf, ProtoflyError, refuse, SESSION, type Address, type Clock, type Message, type Request, type Response, type Timer,
+  answerable, asProtoflyError, decodeMessage, isResponse, parentOf, parseJson, ProtoflyError, refuse, SESSION, type Address, type Clock, type Message, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import type { MakeLink } from '../../shard/message-node/connection.js';
 import { HEADERS, writeJson, writeRefusal } from './answers.js';
@@ -38,7 +38,7 @@ interface Entry {
 }
 
 const MAX_TARGET = 2048;
-const MAX_SESSION_BODY = 64 * 1024;
+const MAX_SESSION_BODY = 16 * 1024;
 const EMPTY_LIST = '[]';
 const BEARER = /^bearer +([\w.~+/-]{1,200}=*)$/i;
 const RESOURCES: Readonly<Record<string, string>> = { '/rest/session': 'POST, OPTIONS', '/rest/messages': 'GET, POST, OPTIONS' };
@@ -157,6 +157,7 @@ export class Rest {
     await link.posts.run('post', async () => {
       const { text, release } = early ?? await this.#read(request, this.#init.maxBody);
       try {
+        await link.admit(text.length);
         const batch = link.batchOf(number);
         if (!batch.complete) await link.take(itemsOf(text, this.#limits.batch), batch);
         if (!batch.complete) throw new ProtoflyError('E_UNAUTHENTICATED', 'the session ended, or is another connection\'s now');
@@ -203,8 +204,8 @@ export class Rest {
     // If the ledger is lost, start above all numbers that the session may have given, even in an earlier process.
     const ledger = known?.ledger ?? new Ledger(presented === undefined ? 0 : this.#clock.now() * 1000);
     let link: RestLink | undefined;
-    this.#node.attach(({ onReject }) => {
-      link = new RestLink({ clock: this.#clock, ledger, budget: this.#queued, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject });
+    this.#node.attach(({ onReject, admit }) => {
+      link = new RestLink({ clock: this.#clock, ledger, budget: this.#queued, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject, admit });
       return link;
     });
     if (link === undefined) throw new ProtoflyError('E_INTERNAL', 'the message node made no link');
@@ -257,12 +258,7 @@ const writeMessage = (response: ServerResponse, message: Response): void => {
 
 /** @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
 const itemsOf = (text: string, most: number): readonly unknown[] => {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch (cause) {
-    throw new ProtoflyError('E_MESSAGE', 'the body isn\'t JSON', { cause });
-  }
+  const body = parseJson(text);
   if (typeof body !== 'object' || body === null) throw new ProtoflyError('E_MESSAGE', 'the body is neither a message nor a list of them');
   const items: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (items.length > most) throw new ProtoflyError('E_TOO_LARGE', `a list has at most ${String(most)} messages`);

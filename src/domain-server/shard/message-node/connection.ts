@@ -1,12 +1,21 @@
 import { DrainSignal } from '../../../kit/drain-signal.js';
+import { Pace } from '../../../kit/pace.js';
 import type { Link, LinkInit } from '../../../link/link.js';
 import {
-  answerable, isAddress, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
+  answerable, fieldsOf, isAddress, isResponseFrame, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
 } from '../../../protocol/index.js';
 import type { SessionLink, Session } from './session.js';
 
-/** Creates a client's link with the given `onReject`. */
-export type MakeLink = (init: Required<Pick<LinkInit, 'onReject'>>) => SessionLink;
+export interface ClientInit extends Required<Pick<LinkInit, 'onReject' | 'admit'>> {
+  /** True once the client has opened a session. */
+  readonly isMember: () => boolean;
+}
+
+/** Creates a client's link with the given callbacks. */
+export type MakeLink = (init: ClientInit) => SessionLink;
+
+/** The cost of an invalid frame, compared to a valid one of as many bytes. */
+const REJECTED = 64 * 1024;
 
 export interface ConnectionEvents {
   onMessage(connection: Connection, message: Message): Backpressure;
@@ -17,6 +26,10 @@ export interface ConnectionEvents {
 export interface ConnectionInit {
   readonly openMs: number;
   readonly maxWork: number;
+  /** @see NodeLimits.strangerBytes */
+  readonly strangerBytes: number;
+  /** @see NodeLimits.bytesPerSecond */
+  readonly bytesPerSecond: number;
 }
 
 /** One link of a client, and the session opened on it, if any. */
@@ -30,11 +43,17 @@ export class Connection implements SessionLink {
   #work = 0;
   #isClosed = false;
   readonly #drained = new DrainSignal();
+  readonly #pace: Pace;
 
   constructor({ clock, events, makeLink }: { clock: Clock; events: ConnectionEvents; makeLink: MakeLink }, init: ConnectionInit) {
     this.#events = events;
     this.#init = init;
-    const { link, taken, leftovers } = makeLink({ onReject: (error, text) => { this.#reject(error, text); } });
+    this.#pace = new Pace({ clock }, { perSecond: init.bytesPerSecond });
+    const { link, taken, leftovers } = makeLink({
+      onReject: (error, text) => { this.#reject(error, text); },
+      admit: (length) => this.#admit(length),
+      isMember: () => this.#session !== undefined,
+    });
     this.link = link;
     this.taken = taken;
     this.leftovers = leftovers;
@@ -87,9 +106,16 @@ export class Connection implements SessionLink {
     return this.#work < this.#init.maxWork ? undefined : this.#drained.wait();
   }
 
+  #admit(length: number): Backpressure {
+    const { strangerBytes } = this.#init;
+    if (this.#session === undefined && length > strangerBytes) throw new ProtoflyError('E_TOO_LARGE', `before a session is open, a frame has at most ${String(strangerBytes)} bytes`);
+    return this.#pace.take(length);
+  }
+
   /** Answers an invalid frame, if its sender can be told from it. Responses are not answered. */
   #reject(error: ProtoflyError, text?: string): void {
     this.#events.onReject(error);
+    void this.#pace.take(REJECTED);
     const request = text === undefined ? this.#unknownRequest({}) : answerable(text) ?? this.#guess(text);
     if (request === undefined) return;
     const refusal = error.status >= 500 ? new ProtoflyError('E_INTERNAL', 'this message could not be handled', { cause: error }) : error;
@@ -97,15 +123,7 @@ export class Connection implements SessionLink {
   }
 
   #guess(text: string): Request | undefined {
-    let frame: unknown;
-    try {
-      frame = JSON.parse(text);
-    } catch {
-      return this.#unknownRequest({});
-    }
-    if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) return this.#unknownRequest({});
-    const fields = frame as Record<string, unknown>;
-    return typeof fields['type'] === 'string' && fields['type'].toLowerCase() === 'response' ? undefined : this.#unknownRequest(fields);
+    return isResponseFrame(text) ? undefined : this.#unknownRequest(fieldsOf(text));
   }
 
   #unknownRequest({ id, from, to }: Record<string, unknown>): Request {

@@ -25,6 +25,10 @@ export interface NodeLimits {
    * @default 64
    */
   readonly workPerConnection: number;
+  /** Maximum size of a frame of a connection without a session. @default 16 KiB */
+  readonly strangerBytes: number;
+  /** Bytes per second that are read from one connection. Beyond that, reading pauses. @default 128 MiB */
+  readonly bytesPerSecond: number;
   /** Time for a new connection to open a session, in milliseconds. @default 10_000 */
   readonly openMs: number;
   /** Time for which a receiver may cause backpressure without taking anything, in milliseconds. @default 5000 */
@@ -45,6 +49,8 @@ export const NODE_LIMITS: NodeLimits = {
   waitingBytesPerSession: 16 * 1024 * 1024 + 64 * 1024,
   waitingBytes: 128 * 1024 * 1024,
   workPerConnection: 64,
+  strangerBytes: 16 * 1024,
+  bytesPerSecond: 128 * 1024 * 1024,
   openMs: 10_000,
   stallMs: 5000,
   sessionTtlMs: 60_000,

@@ -109,7 +109,7 @@ export class MessageNode {
         connection.current?.detach(connection.link);
       },
     };
-    this.#connections.add(new Connection({ clock: this.#clock, events, makeLink }, { openMs: this.#limits.openMs, maxWork: this.#limits.workPerConnection }));
+    this.#connections.add(new Connection({ clock: this.#clock, events, makeLink }, { ...this.#limits, maxWork: this.#limits.workPerConnection }));
   }
 
   /** Sends a message of a domain function to all sessions subscribed to `to`. */

@@ -1,4 +1,4 @@
-import { ProtoflyError, webFailure } from '../../../protocol/index.js';
+import { parseJson, ProtoflyError, webFailure } from '../../../protocol/index.js';
 
 export interface DocumentRequest {
   readonly url: string;
@@ -51,7 +51,7 @@ export const getDocument = async (fetch: typeof globalThis.fetch, request: Docum
   }
   const tag = response.headers.get('etag') ?? undefined;
   try {
-    return { value: JSON.parse(text), etag: tag !== undefined && tag.length <= MAX_ETAG ? tag : undefined };
+    return { value: parseJson(text), etag: tag !== undefined && tag.length <= MAX_ETAG ? tag : undefined };
   } catch (cause) {
     throw new ProtoflyError('E_DESCRIPTOR', `${what}: ${url} says that it is JSON, but it isn't`, { cause });
   }
