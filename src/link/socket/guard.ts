@@ -18,7 +18,7 @@ export interface GuardInit {
   readonly onRefuse?: (error: ProtoflyError) => void;
 }
 
-export const GUARD_DEFAULTS = { maxOpenBytes: 4096, openMs: 5000, maxUnopened: 128 } as const;
+const GUARD_DEFAULTS = { maxOpenBytes: 4096, openMs: 5000, maxUnopened: 128 } as const;
 
 /** Time in which the other side of a refused connection can read why, in milliseconds. */
 const PARTING_MS = 500;

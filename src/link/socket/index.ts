@@ -6,4 +6,4 @@
 export { connectSocket, type ConnectInit } from './connect.js';
 export { listenSocket, type ListenInit, type SocketServer } from './listen.js';
 export { listenControl, type ControlServer } from './control.js';
-export { socketAddress, tokenPath } from './path.js';
+export { socketAddress } from './path.js';
