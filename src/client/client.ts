@@ -20,8 +20,8 @@ export interface ClientInit {
   readonly timeoutMs?: number;
   /** Aborts every wait. */
   readonly signal?: AbortSignal;
-  /** The token of the control socket (docs/control.md). @default none, for links within this process */
-  readonly token?: string | undefined;
+  /** Path of the control socket to which the link leads, whose token is sent. @default none, for links within this process */
+  readonly socket?: string;
   /** Prefix of the message ids. It must be unique among programs, but needn't be secret. @default random */
   readonly idPrefix?: string;
 }
@@ -81,19 +81,14 @@ export class Client {
       if (!(cause instanceof ProtoflyError) || cause.code !== 'E_NOT_RUNNING') throw cause;
       throw new ProtoflyError('E_NOT_RUNNING', `${init.name ?? 'the runtime'} is not running`, { cause, ...(init.hint === undefined ? {} : { hint: init.hint }) });
     });
-    try {
-      return await Client.open(link, { ...init, token: readToken(path) });
-    } catch (error) {
-      await link.close();
-      throw error;
-    }
+    return Client.open(link, { ...init, socket: path });
   }
 
-  /** Opens the session over a link. @throws ProtoflyError the daemon's refusal */
+  /** Opens the session over a link. @throws ProtoflyError `E_REFUSED` if the token can't be read, or the daemon's refusal */
   static async open(link: Link<Message>, init: ClientInit = {}): Promise<{ client: Client; session: Session }> {
     const client = new Client({ link }, init);
     try {
-      return { client, session: await client.#open(init.token) };
+      return { client, session: await client.#open(init.socket === undefined ? undefined : readToken(init.socket)) };
     } catch (error) {
       await client.close();
       throw error;

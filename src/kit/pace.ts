@@ -1,8 +1,9 @@
 import type { Backpressure, Clock } from '../protocol/index.js';
 import { DrainSignal } from './drain-signal.js';
+import { TokenBucket } from './token-bucket.js';
 
 export interface PaceInit {
-  /** How much is allowed in a second, and at once. */
+  /** The amount that a source may bring in a second. It may bring as much at once. */
   readonly perSecond: number;
 }
 
@@ -10,31 +11,28 @@ export interface PaceInit {
 export class Pace {
   readonly #clock: Clock;
   readonly #perSecond: number;
+  readonly #bucket: TokenBucket;
   readonly #drained = new DrainSignal();
-  #left: number;
-  #at: number;
 
   constructor({ clock }: { readonly clock: Clock }, { perSecond }: PaceInit) {
     this.#clock = clock;
     this.#perSecond = perSecond;
-    this.#left = perSecond;
-    this.#at = clock.now();
+    this.#bucket = new TokenBucket({ clock }, { perSecond, burst: perSecond });
   }
 
   /** Records that `amount` came. @returns backpressure that settles when the source is within its rate again */
   take(amount: number): Backpressure {
-    const now = this.#clock.now();
-    this.#left = Math.min(this.#perSecond, this.#left + ((now - this.#at) * this.#perSecond) / 1000) - amount;
-    this.#at = now;
-    if (this.#left >= 0) return undefined;
-    if (this.#drained.pending === undefined) this.#wait();
+    const level = this.#bucket.take(amount);
+    if (level >= 0) return undefined;
+    if (this.#drained.pending === undefined) this.#wait(level);
     return this.#drained.wait();
   }
 
-  #wait(): void {
+  #wait(level: number): void {
     this.#clock.setTimeout(() => {
-      if (this.take(0) === undefined) this.#drained.release();
-      else this.#wait();
-    }, Math.ceil((-this.#left * 1000) / this.#perSecond));
+      const now = this.#bucket.level;
+      if (now >= 0) this.#drained.release();
+      else this.#wait(now);
+    }, Math.ceil((-level * 1000) / this.#perSecond));
   }
 }

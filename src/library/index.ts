@@ -7,7 +7,6 @@ import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
 import { domainUrl } from '../client/domain-url.js';
 import { profilePlaces } from '../client/paths.js';
-import { readToken } from '../client/token.js';
 import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
 import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
 import { memoryStore, type Store } from '../store/index.js';
@@ -106,11 +105,5 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
  */
 export const connectRuntime = async (profile?: string, env: Readonly<Record<string, string | undefined>> = process.env): Promise<Node> => {
   const { socket } = profilePlaces(profile ?? (env['PROTOFLY_PROFILE'] || 'default'), env);
-  const link = await connectSocket(socket);
-  try {
-    return await Node.open(link, { end: () => Promise.resolve(), transient: false, token: readToken(socket) });
-  } catch (error) {
-    await link.close();
-    throw error;
-  }
+  return Node.open(await connectSocket(socket), { end: () => Promise.resolve(), transient: false, socket });
 };

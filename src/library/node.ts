@@ -22,8 +22,8 @@ export interface NodeInit {
   readonly end: () => Promise<void>;
   /** True if the runtime's addresses end with it. They are then unregistered on close, so that nobody sends to them. */
   readonly transient: boolean;
-  /** The token of the runtime's control socket. @default none, for a runtime in this process */
-  readonly token?: string | undefined;
+  /** Path of the runtime's control socket. @default none, for a runtime in this process */
+  readonly socket?: string;
 }
 
 /** Time to unregister the addresses on close, in milliseconds. */
@@ -48,7 +48,7 @@ export class Node {
 
   /** Opens the session over a link to a runtime. @throws ProtoflyError */
   static async open(link: Link<Message>, init: NodeInit): Promise<Node> {
-    const client = await Client.open(link, { token: init.token });
+    const client = await Client.open(link, init.socket === undefined ? {} : { socket: init.socket });
     return new Node(client.client, new RuntimeView(client.client, client.session), init);
   }
 

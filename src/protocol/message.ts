@@ -1,4 +1,4 @@
-import { isAddress, parseAddress, SESSION, type Address } from './address.js';
+import { isAddress, parseAddress, SESSION, UNNAMED_CLIENT, type Address } from './address.js';
 import { ERROR_STATUS, errorOfStatus, isErrorCode, ProtoflyError } from './errors.js';
 import { parseJson } from './json.js';
 import { MAX_DEPTH, MAX_ID_LENGTH, MAX_RECIPIENTS } from './limits.js';
@@ -271,21 +271,21 @@ export const fieldsOf = (text: string): Readonly<Record<string, unknown>> => {
   return (end < 0 ? undefined : readable(`${text.slice(0, end)}}`)) ?? {};
 };
 
-/** True if a malformed frame calls itself a response. */
-export const isResponseFrame = (text: string): boolean => {
-  const { type } = fieldsOf(text);
-  return typeof type === 'string' && type.toLowerCase() === 'response';
-};
+/** True if the fields of a malformed frame say that it is a response. Those are never answered. */
+export const namesResponse = ({ type }: Readonly<Record<string, unknown>>): boolean => typeof type === 'string' && type.toLowerCase() === 'response';
+
+/** Stands in for a malformed frame without a usable id and sender. */
+export const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
 
 /**
- * Reconstructs the request behind a malformed frame, so that it can be answered with 400. Returns undefined if
- * the frame has no valid id or sender, and for responses, which are never answered. If `to` is invalid, the
+ * Reconstructs the request behind a malformed frame from its fields, so that it can be answered with 400. Returns
+ * undefined if they have no valid id or sender, and for responses, which are never answered. If `to` is invalid, the
  * session answers.
  */
-export const answerable = (text: string): Request | undefined => {
+export const answerable = (fields: Readonly<Record<string, unknown>>): Request | undefined => {
   try {
-    if (isResponseFrame(text)) return undefined;
-    const { id, from, to } = fieldsOf(text);
+    if (namesResponse(fields)) return undefined;
+    const { id, from, to } = fields;
     const asked: unknown = Array.isArray(to) ? to.find(isAddress) : to;
     return { id: parseId(id), type: 'execute', from: parseAddress(from), to: isAddress(asked) ? parseAddress(asked) : SESSION };
   } catch {

@@ -5,6 +5,7 @@ import { Fifo } from '../../src/kit/fifo.js';
 import { LruMap } from '../../src/kit/lru-map.js';
 import { Pace } from '../../src/kit/pace.js';
 import { SerialQueue } from '../../src/kit/serial-queue.js';
+import { TokenBucket } from '../../src/kit/token-bucket.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
 t.test('Backoff doubles its pauses up to the longest, and begins anew after reset', (t) => {
@@ -100,4 +101,16 @@ t.test('Pace lets a second\'s worth through at once, then makes its source wait'
   clock.advance(10_000);
   t.equal(pace.take(1000), undefined);
   t.ok(pace.take(1), 'what was not used isn\'t kept');
+});
+
+t.test('TokenBucket is full at first, fills evenly up to its burst, and counts below zero', (t) => {
+  const clock = new ManualClock();
+  const bucket = new TokenBucket({ clock }, { perSecond: 10, burst: 20 });
+  t.equal(bucket.level, 20);
+  t.equal(bucket.take(25), -5);
+  clock.advance(1000);
+  t.equal(bucket.level, 5);
+  clock.advance(60_000);
+  t.equal(bucket.take(1), 19);
+  t.end();
 });

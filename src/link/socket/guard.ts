@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Socket } from 'node:net';
-import { answerable, decodeMessage, ProtoflyError, refuse, SESSION, UNNAMED_CLIENT, type Clock, type Message, type Request, type Timer } from '../../protocol/index.js';
+import { answerable, asProtoflyError, decodeMessage, fieldsOf, NAMELESS, ProtoflyError, refuse, SESSION, type Clock, type Message, type Request, type Timer } from '../../protocol/index.js';
 import type { SocketToken } from './token.js';
 
 export interface GuardComponents {
@@ -23,9 +23,6 @@ const GUARD_DEFAULTS = { maxOpenBytes: 4096, openMs: 5000, maxUnopened: 128 } as
 /** Time in which the other side of a refused connection can read why, in milliseconds. */
 const PARTING_MS = 500;
 const FEED = 0x0a;
-
-/** Stands in for a first line without a usable id and sender. */
-const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
 
 type Visit = { readonly at: 'reading'; readonly bytes: Buffer; readonly timer: Timer } | { readonly at: 'parting'; readonly timer: Timer };
 
@@ -101,7 +98,7 @@ export class SocketGuard {
       if (objection !== undefined) throw objection;
       return true;
     } catch (thrown) {
-      this.#refuse(socket, thrown as ProtoflyError, answerable(text));
+      this.#refuse(socket, asProtoflyError(thrown), answerable(fieldsOf(text)));
       return false;
     }
   }

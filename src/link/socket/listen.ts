@@ -1,6 +1,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerable, asProtoflyError, isResponseFrame, ProtoflyError, refuse, SESSION, systemClock, UNNAMED_CLIENT, type Clock, type Message, type Request } from '../../protocol/index.js';
+import { answerable, asProtoflyError, fieldsOf, NAMELESS, namesResponse, ProtoflyError, refuse, systemClock, type Clock, type Message } from '../../protocol/index.js';
 import { messageCodec } from '../codec.js';
 import type { Link, LinkInit } from '../link.js';
 import { streamLink } from '../stream/index.js';
@@ -24,14 +24,12 @@ export interface SocketServer {
   close(reason?: string): Promise<void>;
 }
 
-/** Stands in for a frame that can't be parsed. */
-const NAMELESS: Request = { id: 0, type: 'execute', from: UNNAMED_CLIENT, to: SESSION };
-
 /** Answers a malformed frame where possible, so that the program's author sees the mistake. */
 const answerRejected = (link: Link<Message>, error: ProtoflyError, text: string | undefined): void => {
-  if (text !== undefined && isResponseFrame(text)) return;
+  const fields = text === undefined ? {} : fieldsOf(text);
+  if (namesResponse(fields)) return;
   try {
-    void link.send(refuse((text === undefined ? undefined : answerable(text)) ?? NAMELESS, error));
+    void link.send(refuse(answerable(fields) ?? NAMELESS, error));
   } catch (thrown) {
     // The link has ended: nobody to answer.
     if (asProtoflyError(thrown).code !== 'E_LINK_CLOSED') throw thrown;

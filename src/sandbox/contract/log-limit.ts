@@ -1,3 +1,4 @@
+import { TokenBucket } from '../../kit/token-bucket.js';
 import type { Clock, StubSandbox } from '../../protocol/index.js';
 
 export interface LogLimitInit {
@@ -13,34 +14,25 @@ export interface LogLimitInit {
 export class LogLimit {
   readonly #clock: Clock;
   readonly #write: StubSandbox['log'];
-  readonly #perSecond: number;
-  readonly #burst: number;
+  readonly #bucket: TokenBucket;
   readonly #longest: number;
-  #left: number;
-  #since: number;
   #dropped = 0;
 
   constructor({ clock, write }: { readonly clock: Clock; readonly write: StubSandbox['log'] }, init: LogLimitInit = {}) {
     this.#clock = clock;
     this.#write = write;
-    this.#perSecond = init.linesPerSecond ?? 20;
-    this.#burst = init.burst ?? 100;
+    this.#bucket = new TokenBucket({ clock }, { perSecond: init.linesPerSecond ?? 20, burst: init.burst ?? 100 });
     this.#longest = init.longest ?? 1000;
-    this.#left = this.#burst;
-    this.#since = clock.now();
   }
 
   /** @returns true if the line was passed on */
   log(level: Parameters<StubSandbox['log']>[0], text: string): boolean {
-    const now = this.#clock.now();
-    this.#left = Math.min(this.#burst, this.#left + (Math.max(0, now - this.#since) / 1000) * this.#perSecond);
-    this.#since = now;
-    if (this.#left < 1) {
+    if (this.#bucket.level < 1) {
       if (this.#dropped === 0) this.#clock.setTimeout(() => { this.#tellDropped(); }, 1000);
       this.#dropped += 1;
       return false;
     }
-    this.#left -= 1;
+    this.#bucket.take(1);
     this.#write(level, this.#cut(text));
     return true;
   }

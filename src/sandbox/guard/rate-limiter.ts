@@ -1,3 +1,4 @@
+import { TokenBucket } from '../../kit/token-bucket.js';
 import type { Link } from '../../link/index.js';
 import { countOf, isWithin, type Address, type Clock, type Message, type Backpressure } from '../../protocol/index.js';
 
@@ -18,6 +19,9 @@ export interface RateLimiterInit {
   readonly perTurn?: number;
 }
 
+/** `dry`: the burst allowance has been used up since then. `breached`: the stub must be stopped. */
+type Conduct = { readonly at: 'within' } | { readonly at: 'dry'; readonly since: number } | { readonly at: 'breached' };
+
 /**
  * Limits what a runtime takes from one stub. The stub's own messages are slowed down to a rate. A stub that
  * keeps exceeding the rate is stopped. Messages that it carries for others are limited only by the link's flow
@@ -27,13 +31,10 @@ export class RateLimiter {
   readonly #clock: Clock;
   readonly #onBreach: (reason: string) => void;
   readonly #init: Required<RateLimiterInit>;
-  #tokens: number;
-  #refilled: number;
-  /** Time since which the burst allowance has been used up. */
-  #dry: number | undefined;
+  readonly #bucket: TokenBucket;
+  #conduct: Conduct = { at: 'within' };
   #held: Promise<void> | undefined;
   #faults: number[] = [];
-  #breached = false;
   #taken = 0;
   #turn: Promise<void> | undefined;
 
@@ -41,8 +42,7 @@ export class RateLimiter {
     this.#clock = clock;
     this.#onBreach = onBreach;
     this.#init = { perSecond: 500, burst: 2000, patienceMs: 10_000, maxFaults: 100, faultMs: 10_000, perTurn: 128, ...init };
-    this.#tokens = this.#init.burst;
-    this.#refilled = clock.now();
+    this.#bucket = new TokenBucket({ clock }, this.#init);
   }
 
   /** Wraps the link with the rate limiter. */
@@ -79,17 +79,16 @@ export class RateLimiter {
   }
 
   #spend(): boolean {
-    const { perSecond, burst, patienceMs } = this.#init;
-    const now = this.#clock.now();
-    this.#tokens = Math.min(burst, this.#tokens + (Math.max(0, now - this.#refilled) / 1000) * perSecond);
-    this.#refilled = now;
-    if (this.#tokens > perSecond / 2) this.#dry = undefined;
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1;
+    const { perSecond, patienceMs } = this.#init;
+    const { level } = this.#bucket;
+    if (level > perSecond / 2 && this.#conduct.at === 'dry') this.#conduct = { at: 'within' };
+    if (level >= 1) {
+      this.#bucket.take(1);
       return true;
     }
-    this.#dry ??= now;
-    if (now - this.#dry > patienceMs) this.#breach('floods the bus');
+    const now = this.#clock.now();
+    if (this.#conduct.at === 'within') this.#conduct = { at: 'dry', since: now };
+    if (this.#conduct.at === 'dry' && now - this.#conduct.since > patienceMs) this.#breach('floods the bus');
     return false;
   }
 
@@ -117,8 +116,8 @@ export class RateLimiter {
   }
 
   #breach(reason: string): void {
-    if (this.#breached) return;
-    this.#breached = true;
+    if (this.#conduct.at === 'breached') return;
+    this.#conduct = { at: 'breached' };
     this.#onBreach(reason);
   }
 }

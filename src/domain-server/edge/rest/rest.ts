@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import {
-  answerable, asProtoflyError, decodeMessage, isResponse, parentOf, parseJson, ProtoflyError, refuse, SESSION, type Address, type Clock, type Message, type Request, type Response, type Timer,
+  answerable, asProtoflyError, decodeMessage, fieldsOf, isResponse, parentOf, parseJson, ProtoflyError, refuse, SESSION, type Address, type Clock, type Message, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import type { MakeLink } from '../../shard/message-node/connection.js';
 import { HEADERS, writeJson, writeRefusal } from './answers.js';
@@ -274,7 +274,7 @@ const sessionRequest = (text: string): Request | Response => {
   try {
     message = decodeMessage(text);
   } catch (thrown) {
-    const request = answerable(text);
+    const request = answerable(fieldsOf(text));
     if (request === undefined) throw thrown;
     return refuse(request, asProtoflyError(thrown));
   }

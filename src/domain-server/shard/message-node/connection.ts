@@ -2,7 +2,7 @@ import { DrainSignal } from '../../../kit/drain-signal.js';
 import { Pace } from '../../../kit/pace.js';
 import type { Link, LinkInit } from '../../../link/link.js';
 import {
-  answerable, fieldsOf, isAddress, isResponseFrame, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
+  answerable, fieldsOf, isAddress, namesResponse, parseAddress, refuse, respond, SESSION, UNNAMED_CLIENT, ProtoflyError, type Clock, type Message, type Request, type Response, type Backpressure,
 } from '../../../protocol/index.js';
 import type { SessionLink, Session } from './session.js';
 
@@ -116,17 +116,15 @@ export class Connection implements SessionLink {
   #reject(error: ProtoflyError, text?: string): void {
     this.#events.onReject(error);
     void this.#pace.take(REJECTED);
-    const request = text === undefined ? this.#unknownRequest({}) : answerable(text) ?? this.#guess(text);
-    if (request === undefined) return;
+    const fields = text === undefined ? {} : fieldsOf(text);
+    if (namesResponse(fields)) return;
+    const request = answerable(fields) ?? this.#guess(fields);
     const refusal = error.status >= 500 ? new ProtoflyError('E_INTERNAL', 'this message could not be handled', { cause: error }) : error;
     void this.answer(refuse(request, refusal));
   }
 
-  #guess(text: string): Request | undefined {
-    return isResponseFrame(text) ? undefined : this.#unknownRequest(fieldsOf(text));
-  }
-
-  #unknownRequest({ id, from, to }: Record<string, unknown>): Request {
+  /** Reconstructs a request from the usable ones of its fields. */
+  #guess({ id, from, to }: Record<string, unknown>): Request {
     return {
       id: typeof id === 'string' && id.length <= 256 ? id : typeof id === 'number' && Number.isFinite(id) ? id : 0,
       type: 'execute',

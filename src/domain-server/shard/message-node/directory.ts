@@ -85,20 +85,17 @@ export class Directory {
   async open(runtime: Address, tokenHash: string): Promise<Session> {
     const session = this.#sessions.get(runtime) ?? this.#add(runtime, tokenHash);
     const subscriptions = new Map(session.subscriptions);
-    try {
-      await this.#store.transaction(() => {
-        for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
-        void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
-      });
-    } catch (thrown) {
+    await this.#write(() => {
+      for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
+      void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
+    }, () => {
       const entry = this.#sessionEntries.get(keyOf(runtime));
       if (entry !== undefined) session.tokenHash = entry.tokenHash;
       else if (this.#sessions.get(runtime) === session) {
         this.#sessions.delete(runtime);
         session.end();
       }
-      throw thrown;
-    }
+    });
     // The session has ended in the meantime.
     if (this.#sessions.get(runtime) !== session) return this.open(runtime, tokenHash);
     session.tokenHash = tokenHash;
@@ -167,17 +164,14 @@ export class Directory {
     for (const address of dropped) this.#release(session, address);
     for (const address of others) this.#allocate(session, address, key);
     for (const { session: stranger, address, subscriber } of evicted) this.#unsubscribe(stranger, address, subscriber);
-    try {
-      await this.#store.transaction(() => {
-        for (const address of dropped) void this.#allocationEntries.delete(keyOf(address));
-        for (const address of others) void this.#allocationEntries.put(keyOf(address), { address, runtime: session.runtime, ...(key === undefined ? {} : { key }) });
-        for (const { storeKey } of evicted) void this.#subscriptionEntries.delete(storeKey);
-      });
-    } catch (thrown) {
+    await this.#write(() => {
+      for (const address of dropped) void this.#allocationEntries.delete(keyOf(address));
+      for (const address of others) void this.#allocationEntries.put(keyOf(address), { address, runtime: session.runtime, ...(key === undefined ? {} : { key }) });
+      for (const { storeKey } of evicted) void this.#subscriptionEntries.delete(storeKey);
+    }, () => {
       this.#restoreAllocations([...others, ...dropped]);
       for (const { session: stranger, address, subscriber, storeKey } of evicted) this.#restoreSubscriptions(stranger, new Map([[storeKey, { address, subscriber }]]));
-      throw thrown;
-    }
+    });
     const own = others.filter((address) => this.#allocated.get(address)?.session === session);
     if (own.length > 0) this.#onAllocated(session, own);
   }
@@ -186,14 +180,9 @@ export class Directory {
   async release(session: Session, addresses: readonly Address[]): Promise<void> {
     const own = addresses.filter((address) => this.#allocated.get(address)?.session === session);
     for (const address of own) this.#release(session, address);
-    try {
-      await this.#store.transaction(() => {
-        for (const address of own) void this.#allocationEntries.delete(keyOf(address));
-      });
-    } catch (thrown) {
-      this.#restoreAllocations(own);
-      throw thrown;
-    }
+    await this.#write(() => {
+      for (const address of own) void this.#allocationEntries.delete(keyOf(address));
+    }, () => { this.#restoreAllocations(own); });
   }
 
   /** Subscribes to all addresses or none. @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`, `E_STORE` */
@@ -206,14 +195,9 @@ export class Directory {
       throw new ProtoflyError('E_TOO_MANY', 'too many subscriptions');
     }
     for (const [key, { address }] of fresh) this.#subscribe(session, key, address, subscriber);
-    try {
-      await this.#store.transaction(() => {
-        for (const [key, { address }] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
-      });
-    } catch (thrown) {
-      this.#restoreSubscriptions(session, fresh);
-      throw thrown;
-    }
+    await this.#write(() => {
+      for (const [key, { address }] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
+    }, () => { this.#restoreSubscriptions(session, fresh); });
   }
 
   /**
@@ -227,14 +211,9 @@ export class Directory {
       return leaving.map((one) => [subscriptionKey(session, address, one), { address, subscriber: one }] as const);
     }));
     for (const { address, subscriber: one } of gone.values()) this.#unsubscribe(session, address, one);
-    try {
-      await this.#store.transaction(() => {
-        for (const key of gone.keys()) void this.#subscriptionEntries.delete(key);
-      });
-    } catch (thrown) {
-      this.#restoreSubscriptions(session, gone);
-      throw thrown;
-    }
+    await this.#write(() => {
+      for (const key of gone.keys()) void this.#subscriptionEntries.delete(key);
+    }, () => { this.#restoreSubscriptions(session, gone); });
   }
 
   /** Returns the sessions that receive messages to exactly this address. */
@@ -310,6 +289,16 @@ export class Directory {
     subscribers?.delete(subscriber);
     if (subscribers?.size === 0) sessions?.delete(session);
     if (sessions?.size === 0) this.#subscribed.delete(address);
+  }
+
+  /** Writes a change, and calls `undo` if it can't be written. @throws ProtoflyError `E_STORE` */
+  async #write(change: () => void, undo: () => void): Promise<void> {
+    try {
+      await this.#store.transaction(change);
+    } catch (thrown) {
+      undo();
+      throw thrown;
+    }
   }
 
   #add(runtime: Address, tokenHash: string): Session {
