@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { asReportable } from '../kit/os-errors.js';
 import { ALLOWANCES, CAPABILITIES, checkIceUrl, ICE_POLICIES, ProtoflyError, type Allowance, type Capability, type IceTransportPolicy } from '../protocol/index.js';
 import { domainUrl } from '../client/domain-url.js';
 import { parseSize } from './io/size.js';
@@ -109,7 +110,7 @@ export const settingsPath = (places: Places): string => join(places.config, 'set
 const trouble = (places: Places, cause: unknown): ProtoflyError => {
   const why = `${settingsPath(places)}: ${cause instanceof Error ? cause.message : String(cause)}`;
   if (cause instanceof SyntaxError) return new ProtoflyError('E_USAGE', `the settings can't be read: ${why}`, { hint: 'correct the file, or remove it', cause });
-  return new ProtoflyError('E_PLATFORM', `the settings can't be used: ${why}`, { hint: 'is PROTOFLY_HOME a folder that you may write to?', cause });
+  return new ProtoflyError('E_PLATFORM', `the settings can't be used: ${why}`, { hint: asReportable(cause).hint ?? 'is PROTOFLY_HOME a folder that you may write to?', cause });
 };
 
 const listenersOfSignals = (): [string, () => void][] =>

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import t from 'tap';
 import type { Link, LinkInit } from '../../src/link/index.js';
-import { connectSocket, listenSocket, socketAddress, type SocketServer } from '../../src/link/socket/index.js';
+import { connectSocket, listenControl, listenSocket, socketAddress, type SocketServer } from '../../src/link/socket/index.js';
 import { streamLink } from '../../src/link/stream/index.js';
 import { messageCodec } from '../../src/link/index.js';
 import type { Message, ProtoflyError } from '../../src/protocol/index.js';
+import { smallDisk, withoutSmallDisk } from '../support/small-disk.js';
 import { linkContract, message } from './link-contract.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'pfl-'));
@@ -149,4 +150,16 @@ t.test('a server that is not ours and ends at once is gone', async (t) => {
   link.receive(() => undefined);
   t.equal((await link.closed).how, 'gone');
   server.close();
+});
+
+t.test('a control socket whose token finds no room on the disk says so, and works when there is room', { skip: withoutSmallDisk() }, async (t) => {
+  const disk = await smallDisk(t, 1);
+  const path = join(disk.path, 'control.sock');
+  disk.fill();
+  await t.rejects(listenControl(path, () => undefined), { code: 'E_PLATFORM', message: /control\.sock\.token can't be written: ENOSPC/, cause: { code: 'ENOSPC' } });
+  disk.free();
+  const server = await listenControl(path, () => undefined);
+  t.match((await stat(`${path}.token`)).size, 44);
+  await server.close();
+  await t.rejects(stat(`${path}.token`), { code: 'ENOENT' });
 });

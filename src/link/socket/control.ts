@@ -12,7 +12,7 @@ export interface ControlServer extends SocketServer {
 /**
  * Listens on a control socket. Makes its token, and gives `onLink` only links whose first message is an `open` with
  * that token. The token goes when the server closes.
- * @throws ProtoflyError as `listenSocket`; errors of the file system if the token can't be written
+ * @throws ProtoflyError as `listenSocket`, `E_PLATFORM` if the token can't be written
  * @see docs/control.md, "Opening"
  */
 export const listenControl = async (path: string, onLink: (link: Link<Message>) => void, init: ListenInit & GuardInit = {}): Promise<ControlServer> => {

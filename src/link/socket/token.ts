@@ -1,5 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { asProtoflyError, ProtoflyError } from '../../protocol/index.js';
 import { tokenPath } from './path.js';
 
 /** Length of a token before it is encoded, in bytes. */
@@ -21,7 +22,7 @@ export class SocketToken {
   /**
    * Makes a token and writes it beside the socket, with mode 0600 whatever the umask. Replaces an earlier file, and
    * never follows a symbolic link.
-   * @throws errors of the file system
+   * @throws ProtoflyError `E_PLATFORM`
    */
   static create(socket: string): SocketToken {
     const path = tokenPath(socket);
@@ -31,6 +32,8 @@ export class SocketToken {
     try {
       writeFileSync(part, `${token}\n`, { flag: 'wx', mode: 0o600 });
       renameSync(part, path);
+    } catch (cause) {
+      throw new ProtoflyError('E_PLATFORM', `the token ${path} can't be written: ${asProtoflyError(cause).message}`, { cause });
     } finally {
       rmSync(part, { force: true });
     }
