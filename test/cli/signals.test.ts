@@ -89,16 +89,16 @@ t.test('a runtime start that is ended while it waits leaves nothing behind', asy
   const home = withHome(t);
   const url = await silentDomain(t);
   const cases = [
-    { signals: ['SIGINT'], exit: 130, flags: [] }, { signals: ['SIGTERM'], exit: 143, flags: ['--foreground'] }, { signals: ['SIGHUP'], exit: 129, flags: [] },
-    // As `npx` and `timeout` do. Of two pending signals, the lower number comes first.
-    { signals: ['SIGINT', 'SIGTERM'], exit: 130, flags: ['--foreground'] },
+    { signals: ['SIGINT'], exits: [130], flags: [] }, { signals: ['SIGTERM'], exits: [143], flags: ['--foreground'] }, { signals: ['SIGHUP'], exits: [129], flags: [] },
+    // As `npx` and `timeout` do. Two signals at once may arrive at different threads, so either comes first.
+    { signals: ['SIGINT', 'SIGTERM'], exits: [130, 143], flags: ['--foreground'] },
   ] as const;
-  for (const { signals, exit, flags } of cases) {
+  for (const { signals, exits, flags } of cases) {
     const what = `${signals.join(' ')} ${flags.join('')}`;
     const { child, over, pid, socket } = await startWaiting(home, url, signals.join('-'), ...flags);
     for (const signal of signals) child.kill(signal);
     const { code, stderr } = await over;
-    t.equal(code, exit, `${what}: ${stderr}`);
+    t.ok((exits as readonly (number | null)[]).includes(code), `${what}: ${String(code)}: ${stderr}`);
     t.notOk(isAlive(pid), `${what}: the runtime is gone when the command ends`);
     t.notOk(existsSync(socket), `${what}: it ended in order`);
   }
