@@ -110,6 +110,7 @@ const borders = {
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', '.tap/', 'examples/**/dist/'] },
   ...tseslint.configs.strict,
+  { rules: { 'no-use-before-define': ['error', { functions: false, classes: false, variables: false }] } },
   {
     files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
     languageOptions: { parserOptions: { project: './tsconfig.check.json' } },

@@ -21,8 +21,8 @@ let last = 0;
 /** Opens an empty catalogue of a runtime. */
 const openCatalogue = () => {
   const store = openLmdbStore({ path: mkdtempSync(join(folder, 'store-')) });
-  const domains = new Domains({ known: store.collection('domains'), fetch, log }, { urls: { [DOMAIN]: url } });
   const log = () => undefined;
+  const domains = new Domains({ known: store.collection('domains'), fetch, log }, { urls: { [DOMAIN]: url } });
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock: systemClock, log });
   const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain: DOMAIN }, {});
   const opened = {
