@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { asReportable } from '../kit/os-errors.js';
 import { ALLOWANCES, CAPABILITIES, checkIceUrl, ICE_POLICIES, ProtoflyError, type Allowance, type Capability, type IceTransportPolicy } from '../protocol/index.js';
+import { ensurePrivateFolder } from '../security/private-files.js';
 import { domainUrl } from '../client/domain-url.js';
 import { parseSize } from './io/size.js';
 import type { Places } from '../client/paths.js';
@@ -179,6 +180,7 @@ export const writeSettings = async (places: Places, values: Partial<Settings>): 
     const stored = readStored(places);
     const changed = Object.entries(values).filter(([key, value]) => value !== undefined && !isDeepStrictEqual(stored[key], value));
     if (changed.length === 0) return;
+    ensurePrivateFolder(places.config);
     const Conf = await loadConf();
     new Conf<Stored>({ projectName: 'protofly', cwd: places.config, configName: 'settings', configFileMode: 0o600, accessPropertiesByDotNotation: false }).set(Object.fromEntries(changed));
   } catch (cause) {

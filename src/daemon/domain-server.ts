@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { asReportable } from '../kit/os-errors.js';
 import { DomainServer, fileKeeper } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
+import { tightenFile } from '../security/private-files.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import type { DomainServerOptions } from './domain-server-options.js';
 import { openLog } from './log.js';
@@ -43,7 +44,9 @@ const say = (line: object): void => { process.stdout.write(`${JSON.stringify(lin
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
   const { name, listen, publicUrl, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
+  process.umask(0o077);
   const told = untilTold(process, { lifeline });
+  tightenFile(join(paths.state, 'publisher-key.json'));
   const store = openLmdbStore({ path: paths.state });
   let stop: () => void = () => undefined;
   const stopRequested = new Promise<string>((resolve) => { stop = () => { resolve('asked on the socket'); }; });

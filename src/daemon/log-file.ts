@@ -1,5 +1,6 @@
 import { mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { tightenFile } from '../security/private-files.js';
 
 /** Maximum of lines held while the disk is full, in bytes. Further lines are dropped and counted. */
 const MAX_WAITING = 256 * 1024;
@@ -21,9 +22,12 @@ export class LogFile {
   #waiting: Buffer = Buffer.alloc(0);
   #missing = 0;
 
-  /** @throws errors of the file system, if the file can't be opened */
+  /** @throws ProtoflyError `E_REFUSED` if the file belongs to another user; errors of the file system, if it can't be opened */
   constructor({ target, onMissing }: LogFileInit) {
-    if (typeof target === 'string') mkdirSync(dirname(target), { recursive: true });
+    if (typeof target === 'string') {
+      mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+      tightenFile(target);
+    }
     this.#handle = typeof target === 'number' ? target : openSync(target, 'a', 0o600);
     this.#onMissing = onMissing;
   }

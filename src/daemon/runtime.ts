@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs';
 import { asReportable } from '../kit/os-errors.js';
 import { listenControl } from '../link/socket/index.js';
 import { systemClock } from '../protocol/index.js';
+import { ensurePrivateFolder } from '../security/private-files.js';
 import { processSandbox, Runtime } from '../runtime/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
@@ -20,7 +20,8 @@ process.on('unhandledRejection', (reason) => { logger.error({ err: reason }, 'a 
 
 try {
   const told = untilTold(process, { lifeline });
-  mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  process.umask(0o077);
+  ensurePrivateFolder(paths.state);
   // The socket comes first: it prevents a second daemon from using the same state.
   const waiting: ((runtime: Runtime) => void)[] = [];
   let running: Runtime | undefined;

@@ -7,6 +7,7 @@ import { domainPlaces, knownDomainServers, type Environment } from '../../client
 import { parseDuration } from '../io/duration.js';
 import { untilGone } from './alive.js';
 import type { DomainDaemonOptions, MessageNodeProtocol } from '../../client/daemon-options.js';
+import { preparePlaces } from './places.js';
 import { spawnDaemon } from './spawn.js';
 
 export interface DomainStart {
@@ -133,8 +134,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
   checkIceServers(input, context.env);
   const places = domainPlaces(name, context.env);
   if (await isRunning(context, name)) throw new ProtoflyError('E_CONFLICT', `the domain server of ${name} is already running`, { hint: 'see protofly domain status' });
-  const { mkdirSync } = await import('node:fs');
-  mkdirSync(places.state, { recursive: true, mode: 0o700 });
+  await preparePlaces(places);
   const options: DomainDaemonOptions = {
     name, listen,
     ...(input.publicUrl === undefined ? {} : { publicUrl: publicUrlOf(input.publicUrl) }),

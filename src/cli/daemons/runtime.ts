@@ -10,6 +10,7 @@ import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
 import { untilGone } from './alive.js';
 import type { RuntimeDaemonOptions } from '../../client/daemon-options.js';
+import { preparePlaces } from './places.js';
 import { spawnDaemon } from './spawn.js';
 
 export interface StartInput {
@@ -125,13 +126,12 @@ export const startRuntime = async (context: Context, input: StartInput, foregrou
   const until = systemClock.now() + input.waitMs;
   const settings = await readSettings(context.places);
   const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
+  await preparePlaces(context.places);
   await refuseIfRunning(context);
   const told: Partial<Settings> = {
     ...(input.domain === undefined ? {} : { domain: input.domain }), ...(input.user === undefined ? {} : { user: input.user }), ...(input.p2p === undefined ? {} : { p2p: input.p2p }),
   };
   await writeSettings(context.places, Object.fromEntries(Object.entries(told).filter(([key]) => settings[key as keyof Settings] === undefined)));
-  const { mkdirSync } = await import('node:fs');
-  mkdirSync(context.places.state, { recursive: true, mode: 0o700 });
   const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: input.waitMs, signal: context.signal });
   const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
   await daemon.orStop(writeSettings(context.places, { domain: settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...told }));

@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProtoflyError, systemClock } from '../../protocol/index.js';
+import { tightenFile } from '../../security/private-files.js';
 import { errorFromJson } from '../failure.js';
 import { Daemon } from './daemon.js';
 import type { DomainDaemonOptions, ReadyLine, RuntimeDaemonOptions } from '../../client/daemon-options.js';
@@ -60,7 +61,10 @@ export const spawnDaemon = async ({ entry, options, timeoutMs, signal }: SpawnIn
   const script = fileURLToPath(new URL('../../daemon/start.js', import.meta.url));
   const what = entry === 'runtime' ? 'runtime' : 'domain server';
   const { log } = options.paths;
-  if (log !== undefined) mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+  if (log !== undefined) {
+    mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+    tightenFile(log);
+  }
   const stderr = log === undefined ? 'inherit' : openSync(log, 'a', 0o600);
   const child = spawn(process.execPath, [script, entry, JSON.stringify({ ...options, lifeline: true })], { detached: log !== undefined, stdio: ['pipe', 'pipe', stderr], windowsHide: true });
   if (typeof stderr === 'number') closeSync(stderr);

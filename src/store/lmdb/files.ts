@@ -1,6 +1,7 @@
-import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ProtoflyError } from '../../protocol/index.js';
+import { ensurePrivateFolder, tightenFile } from '../../security/private-files.js';
 import { copiesOnWrite } from './reserve.js';
 
 /** Size of lmdb's default table of readers, in bytes. All of it must be on disk, because lmdb maps it into memory. */
@@ -25,8 +26,10 @@ export const dataFile = (path: string): string => join(path, 'data.mdb');
  * @throws ProtoflyError `E_STORE` if it isn't a database; errors of the file system
  */
 export const prepareFiles = (path: string): void => {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  ensurePrivateFolder(path);
   const [data, lock] = [dataFile(path), join(path, 'lock.mdb')];
+  tightenFile(data);
+  tightenFile(lock);
   const isNew = sizeOf(data) === 0;
   if (!isNew) {
     checkData(data);
@@ -35,7 +38,11 @@ export const prepareFiles = (path: string): void => {
   // Never close another descriptor of this file: that would release the locks that lmdb holds on it in this process.
   if (sizeOf(lock) === 0) writeZeros(lock, LOCK_BYTES);
   else accessSync(lock, constants.R_OK | constants.W_OK);
-  if (isNew) checkRoom(path);
+  if (isNew) {
+    checkRoom(path);
+    // lmdb would create it readable for others. An empty file counts as a new database.
+    closeSync(openSync(data, 'a', 0o600));
+  }
   checkDescriptors(path);
 };
 
@@ -93,7 +100,7 @@ const writeZeros = (file: string, size: number): void => {
 const checkRoom = (path: string): void => {
   const file = join(path, `room.${String(process.pid)}.part`);
   try {
-    writeFileSync(file, Buffer.alloc(NEW_BYTES));
+    writeFileSync(file, Buffer.alloc(NEW_BYTES), { mode: 0o600 });
   } finally {
     rmSync(file, { force: true });
   }
