@@ -31,11 +31,13 @@ export interface BusInit {
 }
 
 export interface RequestOptions {
+  /** Timeout, in milliseconds. @default the bus's */
   readonly timeoutMs?: number;
+  /** Aborts the wait. @default none */
   readonly signal?: AbortSignal;
   /** Called for each 1xx response. If it throws, the request fails with that error. */
   readonly onProvisional?: (response: Response) => void;
-  /** The origin of the request, if it isn't the bus's owner. The message is never delivered back to it. */
+  /** The origin of the request. The message is never delivered back to it. @default the bus's owner */
   readonly origin?: Origin;
 }
 

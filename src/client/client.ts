@@ -18,17 +18,18 @@ export interface ClientInit {
   readonly name?: string;
   /** Timeout of each response, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
-  /** Aborts every wait. */
+  /** Aborts every wait. @default none */
   readonly signal?: AbortSignal;
   /** Path of the control socket to which the link leads, whose token is sent. @default none, for links within this process */
   readonly socket?: string;
-  /** Prefix of the message ids. It must be unique among programs, but needn't be secret. @default random */
-  readonly idPrefix?: string;
 }
 
 export interface AskOptions {
+  /** Timeout, in milliseconds. @default the client's */
   readonly timeoutMs?: number;
+  /** The sender. @default the program's own address */
   readonly from?: Address;
+  /** Called for each 1xx response. */
   readonly onProvisional?: (response: Response) => void;
 }
 
@@ -60,8 +61,8 @@ export class Client {
   #onResponse: ((response: Response) => void) | undefined;
   #onMessage: ((message: Request) => Backpressure) | undefined;
 
-  constructor({ link, clock = systemClock }: ClientComponents, { name = 'the runtime', timeoutMs = 10_000, signal, idPrefix = randomPrefix() }: ClientInit = {}) {
-    this.#prefix = idPrefix;
+  constructor({ link, clock = systemClock }: ClientComponents, { name = 'the runtime', timeoutMs = 10_000, signal }: ClientInit = {}) {
+    this.#prefix = randomPrefix();
     this.#link = link;
     this.#clock = clock;
     this.#name = name;

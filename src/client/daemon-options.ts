@@ -24,8 +24,9 @@ interface DaemonOptions {
 
 export interface RuntimeDaemonOptions extends DaemonOptions {
   readonly profile: string;
-  /** The domain to join. Without a name, its server's answer decides. */
+  /** The domain to join. */
   readonly domain: {
+    /** @default the name that the server answers */
     readonly name?: string;
     /** Base URL, for example `http://localhost:9090`. */
     readonly url: string;
@@ -35,11 +36,13 @@ export interface RuntimeDaemonOptions extends DaemonOptions {
   /** The user's name within the domain, for example `alice`. */
   readonly user: string;
   readonly p2p: boolean;
+  /** URLs of STUN and TURN servers in addition to the domain's. @default none */
   readonly iceServers?: readonly string[];
-  /** Path of the file with `username:password` for the TURN servers in `iceServers`. */
+  /** Path of the file with `username:password` for the TURN servers in `iceServers`. @default none */
   readonly turnCredentials?: string;
+  /** @default 'all' */
   readonly iceTransportPolicy?: IceTransportPolicy;
-  /** Id of a publisher key of the domain to trust. */
+  /** Id of a publisher key of the domain to trust. @default the first key that the domain shows */
   readonly trust?: string;
   /** The protostubs to deploy, and the capabilities that they may be granted. @default the runtime's defaults */
   readonly stubs?: {
@@ -59,8 +62,9 @@ export interface DomainDaemonOptions extends DaemonOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** The URL at which clients reach the server. @default the address that it listens on */
   readonly publicUrl?: string;
-  /** Paths of PEM files. */
+  /** Paths of PEM files. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** URLs of the domain's STUN and TURN servers. @default none */
   readonly iceServers?: readonly string[];
   /** Path of the file with the secret shared with the TURN servers. @default the variable PROTOFLY_TURN_SECRET */
   readonly turnSecretFile?: string;

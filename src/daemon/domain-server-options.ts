@@ -19,8 +19,9 @@ export interface DomainServerOptions {
   };
   /** The URL at which clients reach the server. @default the address that it listens on */
   readonly publicUrl?: string;
-  /** Paths of PEM files. */
+  /** Paths of PEM files. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** URLs of the domain's STUN and TURN servers. @default none */
   readonly iceServers?: readonly string[];
   /** Path of the file with the secret shared with the TURN servers. @default the variable PROTOFLY_TURN_SECRET */
   readonly turnSecretFile?: string;

@@ -40,18 +40,18 @@ export interface DomainServerComponents {
 export interface DomainServerInit {
   /** The domain's name, a host name. @default 'localhost' */
   readonly name?: string;
-  /** @default 127.0.0.1, any free port */
+  /** Address to listen at. @default 127.0.0.1, any free port */
   readonly listen?: { readonly host: string; readonly port: number };
   /**
    * The URL at which clients reach the server, for the domain's documents and descriptors.
    * @default the address that it listens on; `localhost` if that is any address
    */
   readonly publicUrl?: string;
-  /** PEM texts. */
+  /** PEM texts. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
   readonly iceServers?: readonly string[];
-  /** The secret shared with the TURN servers in `iceServers`. */
+  /** The secret shared with the TURN servers in `iceServers`. @default none: no credentials are made */
   readonly turnSecret?: string;
   /** Lifetime of TURN credentials, in seconds. @default 3600 */
   readonly turnTtlS?: number;
@@ -72,12 +72,11 @@ export interface DomainServerInit {
    * @default the stubs of this package
    */
   readonly catalogueDir?: string;
-  /** More built-in catalogue entries. */
-  readonly entries?: readonly CatalogueEntry[];
   /** Path of the operator's local socket. @default none */
   readonly adminSocket?: string;
   /** Called when a stop is requested over the local socket. @default `close()` */
   readonly onStop?: () => void;
+  /** Version of the software, shown in the status. @default none */
   readonly version?: string;
   /** Time after which a session without its runtime ends, in milliseconds. @default 60_000 */
   readonly sessionTtlMs?: number;
@@ -89,8 +88,11 @@ export interface DomainServerInit {
   readonly keepAliveMs?: number;
   /** Time for which a disconnected registration is kept, in milliseconds. @default 7 days */
   readonly keepDisconnectedMs?: number;
+  /** Limits of the message node. @default NODE_LIMITS */
   readonly limits?: Partial<NodeLimits>;
+  /** Limits of the mailbox. @default MAIL_LIMITS */
   readonly mail?: Partial<MailLimits>;
+  /** Limits of REST. @default REST_LIMITS */
   readonly rest?: Partial<RestLimits>;
 }
 
@@ -169,7 +171,7 @@ export class DomainServer {
     this.catalogue = new Catalogue({ store, signer: this.publisher }, {
       domain: this.domain,
       defaultStub: own.length > 0 || this.protocols[0] === undefined ? undefined : stubOf(this.protocols[0]),
-      entries: [...commonEntries(this.domain), ...this.#installed, ...(init.entries ?? [])],
+      entries: [...commonEntries(this.domain), ...this.#installed],
     });
     this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
     this.#http = this.#makeHttp();

@@ -48,11 +48,13 @@ export interface ReceiveOptions {
 export interface SendFileOptions {
   /** The name to send. @default the file's own name */
   readonly name?: string;
+  /** As in `SendOptions`. @default the current route */
   readonly p2p?: SendOptions['p2p'];
   /** Longest time without progress, in milliseconds. @default 30_000 */
   readonly timeoutMs?: number;
   /** Called with the number of bytes that the receiver has. */
   readonly onProgress?: (sent: number) => void;
+  /** Aborts the transfer. The receiver keeps its part for a later attempt. @default none */
   readonly signal?: AbortSignal;
 }
 

@@ -29,21 +29,21 @@ export interface StartOptions {
    * @default in memory, with a new address each time
    */
   readonly state?: string;
-  /** @default true */
+  /** True to offer and set up P2P connections. @default true */
   readonly p2p?: boolean;
-  /** ICE servers in addition to those of the domain. */
+  /** ICE servers in addition to those of the domain. @default none */
   readonly iceServers?: readonly IceServer[];
   /** With `relay`, direct connections only go through TURN servers. @default 'all' */
   readonly iceTransportPolicy?: IceTransportPolicy;
   /** The window of one sender to one receiver, in bytes. @default 1 MiB */
   readonly window?: number;
-  /** Base URLs of other domains by name. */
+  /** Base URLs of other domains by name, for domains without DNS. @default none */
   readonly domains?: Readonly<Record<string, string>>;
   /** The sandbox of the protostubs. `in-process` starts faster but isolates nothing. @default 'process' */
   readonly sandbox?: 'process' | 'in-process';
   /** Time for the runtime to become live, in milliseconds. @default 10_000 */
   readonly timeoutMs?: number;
-  /** @default nothing is logged */
+  /** Takes the lines of the log. @default nothing is logged */
   readonly log?: Log;
 }
 

@@ -11,9 +11,11 @@ import { untilEnd } from './until-end.js';
 export type { Criteria };
 
 export interface RegisterOptions {
+  /** Resources of the registration, by which others can find it. @default none */
   readonly resources?: readonly string[];
+  /** Data schemas of the registration, by which others can find it. @default none */
   readonly dataSchemes?: readonly string[];
-  /** @default true */
+  /** True to offer P2P connections in the registration. @default true */
   readonly p2p?: boolean;
 }
 

@@ -97,7 +97,7 @@ export class FrameLink<T> implements Link<T> {
       onGone: (reason) => { this.#gone(reason); },
     });
     this.#outlet = new FrameWriter({
-      highWater: init.highWater ?? LINK_DEFAULTS.highWater,
+      highWater: LINK_DEFAULTS.highWater,
       write: (frames, done) => { this.#transport.write(frames, done); },
     });
   }

@@ -51,8 +51,6 @@ export interface LinkInit {
   readonly name?: string;
   /** Largest frame in either direction, in bytes. @default MAX_MESSAGE_BYTES */
   readonly maxFrame?: number;
-  /** Queued bytes above which `send` returns a promise. @default 256 KiB */
-  readonly highWater?: number;
   /**
    * Queued bytes above which the link ends, if its sender ignores backpressure; must exceed `maxFrame`.
    * @default 64 MiB

@@ -47,7 +47,7 @@ export interface RuntimeInit {
   readonly domains?: Readonly<Record<string, string>>;
   /** The owner's user name in the domain. */
   readonly user: string;
-  /** @default true */
+  /** True to offer and set up P2P connections. @default true */
   readonly p2p?: boolean;
   /** ICE servers in addition to the domain's. @default none */
   readonly iceServers?: readonly IceServer[];
@@ -63,10 +63,11 @@ export interface RuntimeInit {
   /** Maximum number of bytes in flight from one sender to one receiver. @default 1 MiB */
   readonly window?: number;
   readonly version: string;
-  /** Path of the control socket; shown in the status, like `logFile`. */
+  /** Path of the control socket, shown in the status. @default none */
   readonly socket?: string;
   /** Returns the number of programs that the control socket refused; counted in the status as rejected. */
   readonly refusedPrograms?: () => number;
+  /** Path of the log, shown in the status. @default none */
   readonly logFile?: string;
 }
 

@@ -44,7 +44,7 @@ t.test('health: whatever happens, only silence that was asked about makes it wor
 });
 
 /** A monitor, and another side that answers while `there`. */
-const watched = (init = {}) => {
+const watched = () => {
   const clock = new ManualClock();
   const reports: HealthReport[] = [];
   const dead: string[] = [];
@@ -59,7 +59,7 @@ const watched = (init = {}) => {
     onTick: () => undefined,
     onReport: (report) => { reports.push(report); },
     onDead: (reason) => { dead.push(reason); },
-  }, init);
+  });
   return { clock, reports, dead, state, monitor };
 };
 

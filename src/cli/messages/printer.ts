@@ -11,6 +11,7 @@ export interface PrinterInit {
   readonly raw: boolean;
   /** The number of messages to print. @default unlimited */
   readonly count?: number | undefined;
+  /** Time for which messages are printed, in milliseconds. @default unlimited */
   readonly timeoutMs?: number | undefined;
   /** Folder for received files. @default none: their messages are printed like others */
   readonly folder?: string | undefined;

@@ -25,7 +25,7 @@ export interface SenderInit {
   readonly to: Address;
   readonly from: Address;
   readonly type: RequestType;
-  /** The value of `body.p2p` in each message. */
+  /** The value of `body.p2p` in each message. @default none: the current route */
   readonly p2p?: false | 'require' | undefined;
   /** True keeps messages while their receiver is away. @default false */
   readonly store?: boolean;
@@ -33,6 +33,7 @@ export interface SenderInit {
   readonly timeoutMs?: number | undefined;
   /** Most that may be in flight, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
   readonly window?: number | undefined;
+  /** Ends the sending. @default none */
   readonly signal?: AbortSignal;
   /** Called for each receipt, in the order in which they come. */
   readonly onReceipt?: (receipt: Receipt) => void;

@@ -21,8 +21,6 @@ export interface FileReceiverInit {
   readonly onFailure?: (from: Address, name: string, error: ProtoflyError) => void;
   /** The maximum number of transfers in progress. An offer alone doesn't count. @default 64 */
   readonly maxTransfers?: number;
-  /** Time without a chunk after which a transfer may be ended in favour of others, in milliseconds. @default 30_000 */
-  readonly quietMs?: number;
 }
 
 interface Transfer {
@@ -38,6 +36,8 @@ interface Transfer {
   heard: number;
 }
 
+/** Time without a chunk after which a transfer may be ended in favour of others, in milliseconds. */
+const QUIET_MS = 30_000;
 /** The maximum number of finished transfers remembered, to answer late or repeated messages. */
 const MAX_PAST = 1000;
 /** The maximum number of remembered offers without a chunk. */
@@ -151,12 +151,12 @@ export class FileReceiver {
 
   /** Ends the quietest transfer if there are too many. @throws ProtoflyError `E_TOO_MANY` if none is quiet */
   async #makeRoom(): Promise<void> {
-    const { maxTransfers = 64, quietMs = 30_000 } = this.#init;
+    const { maxTransfers = 64 } = this.#init;
     for (;;) {
       const receiving = [...this.#transfers].filter(([, { state }]) => state === 'receiving');
       if (receiving.length < maxTransfers) return;
       const [quietest] = receiving.sort(([, a], [, b]) => a.heard - b.heard);
-      if (quietest === undefined || this.#clock.now() - quietest[1].heard < quietMs) throw new ProtoflyError('E_TOO_MANY', `the receiver takes ${String(maxTransfers)} files at once`);
+      if (quietest === undefined || this.#clock.now() - quietest[1].heard < QUIET_MS) throw new ProtoflyError('E_TOO_MANY', `the receiver takes ${String(maxTransfers)} files at once`);
       await quietest[1].turn;
       await this.#over(quietest[0], new ProtoflyError('E_UNAVAILABLE', 'the sender was silent for too long'));
     }

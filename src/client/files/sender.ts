@@ -18,7 +18,9 @@ export interface FileSenderInit {
   readonly timeoutMs?: number | undefined;
   /** Time without any response after which the receiver is asked where to continue, in milliseconds. @default 3000 */
   readonly stallMs?: number;
+  /** Called with the number of bytes that the receiver has. */
   readonly onProgress?: ((sent: number) => void) | undefined;
+  /** Aborts the transfer. @default none */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -96,7 +96,7 @@ class MemoryEnd<T> implements Link<T> {
     this.#held.push({ item, size });
     this.#heldBytes += size;
     this.#schedule();
-    return this.#heldBytes > (this.#init.highWater ?? LINK_DEFAULTS.highWater) ? this.#relief.wait() : undefined;
+    return this.#heldBytes > LINK_DEFAULTS.highWater ? this.#relief.wait() : undefined;
   }
 
   #schedule(): void {
@@ -112,7 +112,7 @@ class MemoryEnd<T> implements Link<T> {
     const held = this.#held.shift();
     if (held === undefined) return undefined;
     this.#heldBytes -= held.size;
-    if (this.#heldBytes <= (this.#init.highWater ?? LINK_DEFAULTS.highWater) / 2) this.#relief.release();
+    if (this.#heldBytes <= LINK_DEFAULTS.highWater / 2) this.#relief.release();
     return held.item;
   }
 

@@ -53,7 +53,7 @@ export class Mux {
       codec: init.codec ?? messageCodec,
       window: init.window ?? 1024 * 1024,
       maxFrame: init.maxFrame ?? MAX_MESSAGE_BYTES,
-      highWater: init.highWater ?? LINK_DEFAULTS.highWater,
+      highWater: LINK_DEFAULTS.highWater,
       maxBuffered: init.maxBuffered ?? LINK_DEFAULTS.maxBuffered,
       lingerMs: init.lingerMs ?? LINK_DEFAULTS.lingerMs,
       onReject: init.onReject,

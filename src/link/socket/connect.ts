@@ -7,6 +7,7 @@ import { streamLink } from '../stream/index.js';
 import { socketAddress } from './path.js';
 
 export interface ConnectInit extends LinkInit {
+  /** Aborts connecting. @default none */
   readonly signal?: AbortSignal;
 }
 

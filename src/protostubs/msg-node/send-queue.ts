@@ -6,15 +6,16 @@ interface Waiter extends Item {
 }
 
 export interface SendQueueInit {
-  /** @default 1000 */
-  readonly maxMessages?: number;
-  /** In UTF-16 code units. @default 4 MiB */
-  readonly maxSize?: number;
-  /** In milliseconds. @default 10_000 */
-  readonly maxAge?: number;
   /** Called with a message that waited too long or didn't fit. */
   readonly onRefused: (message: Message, why: string) => void;
 }
+
+/** Maximum number of waiting messages. */
+const MAX_MESSAGES = 1000;
+/** Their maximum size, in UTF-16 code units. */
+const MAX_SIZE = 4 * 1024 * 1024;
+/** Maximum time that a message waits, in milliseconds. */
+const MAX_AGE_MS = 10_000;
 
 /** Send queue of messages that wait for a connection. Bounded in number, size and time. */
 export class SendQueue {
@@ -34,8 +35,7 @@ export class SendQueue {
   }
 
   add({ message, text }: Item): void {
-    const { maxMessages = 1000, maxSize = 4 * 1024 * 1024 } = this.#init;
-    if (this.#items.length >= maxMessages || this.#size + text.length > maxSize) {
+    if (this.#items.length >= MAX_MESSAGES || this.#size + text.length > MAX_SIZE) {
       this.#init.onRefused(message, 'the send queue for the message node is full');
       return;
     }
@@ -68,7 +68,7 @@ export class SendQueue {
   }
 
   #until(): number {
-    return this.#clock.now() + (this.#init.maxAge ?? 10_000);
+    return this.#clock.now() + MAX_AGE_MS;
   }
 
   #watch(): void {

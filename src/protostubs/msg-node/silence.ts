@@ -8,13 +8,6 @@ export interface SilenceComponents {
   readonly onSilent: (why: string) => void;
 }
 
-export interface SilenceInit {
-  /** Time without an answer, after a message that wants one, before a ping is sent, in milliseconds. @default 3000 */
-  readonly waitMs?: number;
-  /** Time for the node to answer the ping, in milliseconds. @default 2000 */
-  readonly answerMs?: number;
-}
-
 type State =
   /** No answer is expected. */
   | { readonly name: 'calm' }
@@ -22,6 +15,10 @@ type State =
   /** `final`: silence ends the connection, even if the node has never answered a ping. */
   | { readonly name: 'asked'; readonly since: number; readonly patienceMs: number; readonly final: boolean };
 
+/** Time without an answer, after a message that wants one, before a ping is sent, in milliseconds. */
+const WAIT_MS = 3000;
+/** Time for the node to answer the ping, in milliseconds. */
+const ANSWER_MS = 2000;
 /** Interval between checks while an answer is expected, in milliseconds. */
 const TICK_MS = 500;
 /** A timer delayed by more than this means that this process itself was suspended, in milliseconds. */
@@ -43,8 +40,6 @@ const TRIALS = 3;
  */
 export class Silence {
   readonly #components: SilenceComponents;
-  readonly #waitMs: number;
-  readonly #answerMs: number;
   #state: State = { name: 'calm' };
   #timer: Timer | undefined;
   #due = 0;
@@ -56,10 +51,8 @@ export class Silence {
   #trials = 0;
   #triedAt = -Infinity;
 
-  constructor(components: SilenceComponents, init: SilenceInit = {}) {
+  constructor(components: SilenceComponents) {
     this.#components = components;
-    this.#waitMs = init.waitMs ?? 3000;
-    this.#answerMs = init.answerMs ?? 2000;
   }
 
   /** Records that a message that wants an answer was sent. */
@@ -126,7 +119,7 @@ export class Silence {
         this.#state = { name: 'calm' };
         return;
       }
-      if (isTrial ? now - this.#triedAt >= this.#answerMs : now - since >= this.#waitMs * this.#patience) {
+      if (isTrial ? now - this.#triedAt >= ANSWER_MS : now - since >= WAIT_MS * this.#patience) {
         if (isTrial) this.#triedAt = now;
         this.#trials += 1;
         this.#ask(now);
@@ -142,7 +135,7 @@ export class Silence {
   }
 
   #ask(now: number): void {
-    this.#state = { name: 'asked', since: now, patienceMs: this.#answerMs * this.#patience, final: false };
+    this.#state = { name: 'asked', since: now, patienceMs: ANSWER_MS * this.#patience, final: false };
     this.#components.ask();
   }
 

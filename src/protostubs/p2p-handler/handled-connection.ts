@@ -21,7 +21,6 @@ export interface HandledInit {
   readonly offer: ConnectionValue;
   readonly invitation: Invitation;
   readonly iceServers: readonly IceServer[];
-  readonly setupMs?: number;
   readonly onLive: () => void;
   readonly onEnd: () => void;
 }
@@ -56,7 +55,6 @@ export class HandledConnection {
     this.#controller = new ConnectionController(components, {
       generation,
       iceServers: init.iceServers,
-      ...(init.setupMs === undefined ? {} : { setupMs: init.setupMs }),
       deliver: (message) => this.#port.post(message),
       onCandidate: (candidate) => { this.#signalling.addLocal(candidate); },
       onLive: (details) => {

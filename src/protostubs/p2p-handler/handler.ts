@@ -16,16 +16,14 @@ export interface HandlerComponents {
 
 export interface HandlerInit extends StubConfig {
   readonly url: Address;
-  /** @default 1000 */
+  /** Maximum number of set-ups and connections. @default 1000 */
   readonly maxConnections?: number;
-  /** Most set-ups and connections with one other runtime. @default 4 */
-  readonly maxPerRuntime?: number;
-  /** Time for the runtime to object to a set-up, in milliseconds. @default 1000 */
-  readonly announceMs?: number;
-  /** @default 15_000 */
-  readonly setupMs?: number;
 }
 
+/** Maximum number of set-ups and connections with one other runtime. */
+const MAX_PER_RUNTIME = 4;
+/** Time for the runtime to object to a set-up, in milliseconds. */
+const ANNOUNCE_MS = 1000;
 /** Time after which this side closes an older connection when a newer one is live, in milliseconds. */
 const REPLACED_MS = 1000;
 
@@ -82,7 +80,6 @@ export class P2pHandlerStub implements StubInstance {
         address, remote, offer, invitation,
         runtime: this.#init.runtimeURL,
         iceServers: this.#iceServers,
-        ...(this.#init.setupMs === undefined ? {} : { setupMs: this.#init.setupMs }),
         onLive: () => { this.#replaceOlder(connection); },
         onEnd: () => { this.#connections.delete(address); },
       },
@@ -107,7 +104,7 @@ export class P2pHandlerStub implements StubInstance {
     const others = [...this.#connections.values()];
     if (others.some((other) => other.source === invitation.url)) return { code: 409, reason: 'that set-up is under way already' };
     if (others.length >= (this.#init.maxConnections ?? 1000)) return { code: 503, reason: 'too many P2P connections' };
-    if (others.filter((other) => other.remote === remote).length >= (this.#init.maxPerRuntime ?? 4)) return { code: 429, reason: 'too many P2P connections with one runtime' };
+    if (others.filter((other) => other.remote === remote).length >= MAX_PER_RUNTIME) return { code: 429, reason: 'too many P2P connections with one runtime' };
     return { remote, offer };
   }
 
@@ -115,7 +112,7 @@ export class P2pHandlerStub implements StubInstance {
   #announce(connection: HandledConnection): Promise<{ readonly code: number; readonly reason: string } | undefined> {
     const { bus, clock } = this.#components;
     return new Promise((resolve) => {
-      const timer = clock.setTimeout(() => { resolve(undefined); }, this.#init.announceMs ?? 1000);
+      const timer = clock.setTimeout(() => { resolve(undefined); }, ANNOUNCE_MS);
       const onResponse = ({ body: { code, description } }: Response): void => {
         if (code < 200) return;
         timer.cancel();

@@ -17,6 +17,7 @@ export interface AttemptInit {
   readonly generation: number;
   readonly iceServers: readonly IceServer[];
   readonly eager: boolean;
+  /** Timeout of the set-up, in milliseconds. @default 15_000 */
   readonly setupMs?: number;
   readonly deliver: (message: Message) => Backpressure;
   /** Our Connection object exists: the set-up has started. */

@@ -20,7 +20,7 @@ export interface RequesterInit extends StubConfig {
   readonly handler: Address;
   /** Generation of the first set-up. @default 1 */
   readonly generation?: number;
-  /** @default 15_000 */
+  /** Timeout of a set-up, in milliseconds. @default 15_000 */
   readonly setupMs?: number;
 }
 

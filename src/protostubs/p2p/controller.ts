@@ -39,10 +39,8 @@ export interface ControllerInit {
   readonly generation: number;
   /** True to offer eagerly. @default false */
   readonly eager?: boolean;
-  /** @default 15_000 */
+  /** Timeout of the set-up, in milliseconds. @default 15_000 */
   readonly setupMs?: number;
-  /** Maximum time for an orderly close, in milliseconds. @default 2000 */
-  readonly lingerMs?: number;
   readonly deliver: (message: Message) => Backpressure;
   /** Called with a local candidate that isn't in the description. */
   readonly onCandidate: (candidate: IceCandidate) => void;
@@ -55,6 +53,8 @@ export interface ControllerInit {
   readonly onUnsent: (message: Message, reason: string) => void;
 }
 
+/** Maximum time for an orderly close, in milliseconds. */
+const LINGER_MS = 2000;
 /** Minimum frame size, in bytes: control records and the smallest batch fit. A peer that takes less isn't one of ours. */
 const MIN_FRAME = 1024;
 
@@ -181,7 +181,7 @@ export class ConnectionController {
       return;
     }
     const { framing } = state;
-    const done = framing.finish(this.#init.lingerMs ?? 2000).then((complete) => {
+    const done = framing.finish(LINGER_MS).then((complete) => {
       if (!complete) this.#components.log('debug', 'closed without the goodbye of the other side');
       this.#end(reason);
     });

@@ -57,26 +57,24 @@ export interface HealthReport {
   readonly rttMs?: number;
 }
 
-export interface HealthMonitorInit extends Partial<HealthLimits> {
-  /** Time without incoming frames before a ping, in milliseconds. @default 500 */
-  readonly pingMs?: number;
-  /** The same for an idle connection. @default 5000 */
-  readonly idlePingMs?: number;
-  /** Time without messages after which a connection is idle, in milliseconds. @default 60_000 */
-  readonly idleAfterMs?: number;
-}
-
 export interface HealthMonitorComponents {
   readonly clock: Clock;
   /** Sends a ping; the answer comes as `answered`. */
   readonly ask: (nonce: number) => void;
-  /** Called at intervals, at least every `pingMs` while messages flow. */
+  /** Called at intervals, at least every `PING_MS` while messages flow. */
   readonly onTick: () => void;
   readonly onReport: (report: HealthReport) => void;
   /** Called once, when the other side was silent for too long. */
   readonly onDead: (reason: string) => void;
 }
 
+const LIMITS: HealthLimits = { suspectMs: 2000, deadMs: 10_000 };
+/** Time without incoming frames before a ping, in milliseconds. */
+const PING_MS = 500;
+/** The same for an idle connection. */
+const IDLE_PING_MS = 5000;
+/** Time without messages after which a connection is idle, in milliseconds. */
+const IDLE_AFTER_MS = 60_000;
 /** Ping interval while the other side is suspect, in milliseconds. A peer tolerates at most 16 pings at once. */
 const SUSPECT_PING_MS = 1000;
 /** Maximum delay of a timer before this side counts as suspended, in milliseconds. */
@@ -92,10 +90,6 @@ const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFix
 /** Pings the other side when nothing comes from it, and reports its health. */
 export class HealthMonitor {
   readonly #components: HealthMonitorComponents;
-  readonly #limits: HealthLimits;
-  readonly #pingMs: number;
-  readonly #idlePingMs: number;
-  readonly #idleAfterMs: number;
   readonly #questions = new LruMap<number, number>(MAX_QUESTIONS);
   #health: Health = { name: 'good' };
   #nonce = 0;
@@ -108,12 +102,8 @@ export class HealthMonitor {
   #due = 0;
   #stopped = false;
 
-  constructor(components: HealthMonitorComponents, init: HealthMonitorInit = {}) {
+  constructor(components: HealthMonitorComponents) {
     this.#components = components;
-    this.#limits = { suspectMs: init.suspectMs ?? 2000, deadMs: init.deadMs ?? 10_000 };
-    this.#pingMs = init.pingMs ?? 500;
-    this.#idlePingMs = init.idlePingMs ?? 5000;
-    this.#idleAfterMs = init.idleAfterMs ?? 60_000;
     this.#heardAt = this.#usedAt = components.clock.now();
     this.#arm();
   }
@@ -133,7 +123,7 @@ export class HealthMonitor {
     const wasIdle = this.#isIdle(now);
     this.#usedAt = now;
     if (!wasIdle || this.#stopped) return;
-    if (now - this.#heardAt >= this.#pingMs) this.#ask();
+    if (now - this.#heardAt >= PING_MS) this.#ask();
     this.#arm();
   }
 
@@ -184,13 +174,13 @@ export class HealthMonitor {
   #pause(now: number): number {
     switch (this.#health.name) {
       case 'suspect': return SUSPECT_PING_MS;
-      case 'asked': return Math.min(this.#pingMs, this.#health.since + this.#health.patienceMs - now);
-      default: return this.#isIdle(now) ? this.#idlePingMs : this.#pingMs;
+      case 'asked': return Math.min(PING_MS, this.#health.since + this.#health.patienceMs - now);
+      default: return this.#isIdle(now) ? IDLE_PING_MS : PING_MS;
     }
   }
 
   #isIdle(now: number): boolean {
-    return now - this.#usedAt >= this.#idleAfterMs;
+    return now - this.#usedAt >= IDLE_AFTER_MS;
   }
 
   #tick(): void {
@@ -201,14 +191,14 @@ export class HealthMonitor {
     this.#step({ kind: 'time', at: now });
     if (this.#stopped) return;
     this.#components.onTick();
-    const rest = this.#health.name === 'good' && this.#isIdle(now) ? this.#idlePingMs : this.#pingMs;
+    const rest = this.#health.name === 'good' && this.#isIdle(now) ? IDLE_PING_MS : PING_MS;
     if (now - this.#heardAt >= rest * 0.9 || now - this.#measuredAt >= MEASURE_MS) this.#ask();
     this.#arm();
   }
 
   #step(event: HealthEvent): void {
     const was = this.#health;
-    const now = nextHealth(was, event, this.#limits);
+    const now = nextHealth(was, event, LIMITS);
     this.#health = now;
     if (was.name === now.name) return;
     if (now.name === 'suspect') this.#report(`silent for ${seconds(this.#components.clock.now() - now.since)}`);

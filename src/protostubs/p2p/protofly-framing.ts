@@ -2,7 +2,7 @@ import { ProtoflyError, type Message, type Backpressure } from '../../protocol/i
 import { FramePump } from './frame-pump.js';
 import type { Framing, FramingComponents, FramingStats, Stopped } from './framing.js';
 import { Goodbye, isComplete, nextLife, type Life, type LifeEvent } from './goodbye.js';
-import { HealthMonitor, type HealthMonitorInit } from './health.js';
+import { HealthMonitor } from './health.js';
 import { ChannelReceiveQueue } from './receive-queue.js';
 import { ChannelSendQueue } from './send-queue.js';
 import { FramingViolation, RecordWriter, readFrame, type FrameRecord } from './records.js';
@@ -35,7 +35,7 @@ export class ProtoflyFraming implements Framing {
   #life: Life = { kind: 'open' };
   #speech: Speech;
 
-  constructor(components: FramingComponents, init: HealthMonitorInit = {}) {
+  constructor(components: FramingComponents) {
     const { clock, log, maxFrame, deliver } = components;
     this.#components = components;
     this.#outbox = new ChannelSendQueue(maxFrame);
@@ -52,7 +52,7 @@ export class ProtoflyFraming implements Framing {
       onTick: () => { this.#sign(); },
       onReport: components.onHealth,
       onDead: (reason) => { this.#end(reason); },
-    }, init);
+    });
   }
 
   send(message: Message): Backpressure {

@@ -10,13 +10,14 @@ export interface IncomingInit {
   readonly maxHeld?: number;
   /** Maximum number of bytes held back for all flows together. @default 32 MiB */
   readonly maxHeldBytes?: number;
-  /** Maximum number of senders. Beyond it, the one that was quiet longest is forgotten. @default 4096 */
-  readonly maxSenders?: number;
   /** Maximum number of flows of one sender. Beyond it, the one that was quiet longest is forgotten. @default 1024 */
   readonly maxStreams?: number;
-  /** Maximum number of flows of all senders. Beyond it, the sender with the most loses one. @default 16_384 */
-  readonly maxAllStreams?: number;
 }
+
+/** Maximum number of senders. Beyond it, the one that was quiet longest is forgotten. */
+const MAX_SENDERS = 4096;
+/** Maximum number of flows of all senders. Beyond it, the sender with the most loses one. */
+const MAX_ALL_STREAMS = 16_384;
 
 /** Progress of one sender's flow. It must outlive the receiver, or messages are taken twice or never. */
 export interface Checkpoint {
@@ -91,7 +92,7 @@ export class Incoming<T> {
 
   constructor({ sizeOf }: IncomingComponents<T>, init: IncomingInit = {}) {
     this.#sizeOf = sizeOf;
-    this.#init = { maxHeld: 8192, maxHeldBytes: 32 * 1024 * 1024, maxSenders: 4096, maxStreams: 1024, maxAllStreams: 16_384, ...init };
+    this.#init = { maxHeld: 8192, maxHeldBytes: 32 * 1024 * 1024, maxStreams: 1024, ...init };
   }
 
   /**
@@ -223,13 +224,13 @@ export class Incoming<T> {
 
   /** Forgets flows beyond the limits. Called only for new flows, which are rare. */
   #makeRoom(from: string, streams: Map<string, IncomingFlow<T>>): void {
-    const { maxStreams, maxSenders, maxAllStreams } = this.#init;
+    const { maxStreams } = this.#init;
     if (streams.size > maxStreams) this.#forget(quietest(streams.values()));
-    if (this.#senders.size > maxSenders) {
+    if (this.#senders.size > MAX_SENDERS) {
       const others = [...this.#senders].filter(([name]) => name !== from).map(([, theirs]) => ({ theirs, used: Math.max(...[...theirs.values()].map(({ used }) => used)) }));
       for (const stream of quietest(others)?.theirs.values() ?? []) this.#forget(stream);
     }
-    if (this.#streams <= maxAllStreams) return;
+    if (this.#streams <= MAX_ALL_STREAMS) return;
     let most = streams;
     for (const theirs of this.#senders.values()) if (theirs.size > most.size) most = theirs;
     this.#forget(quietest(most.values()));

@@ -15,8 +15,10 @@ export interface OutgoingComponents extends DispatchComponents {
   readonly onMute?: (carrier: Carrier) => void;
 }
 
-/** 1 MiB. */
+/** Unacknowledged bytes of one flow from which on its sender gets backpressure. 1 MiB. */
 export const WINDOW = 1024 * 1024;
+/** Time without a receipt after which messages in flight are given up, and an idle flow is forgotten, in milliseconds. */
+const FORGET_MS = 120_000;
 
 export interface OutgoingInit {
   /** Unique to each start of the runtime. */
@@ -26,17 +28,12 @@ export interface OutgoingInit {
   /** Time without a receipt before messages in flight are sent again, in milliseconds; doubles each time, up to 8-fold. @default 3000 */
   readonly resendMs?: number;
   /**
-   * Time without a receipt after which messages in flight are given up, and an idle flow is forgotten, in milliseconds.
-   * @default 120_000
-   */
-  readonly forgetMs?: number;
-  /**
    * Time without a receipt before the sender hears that a carrier couldn't send its message, in milliseconds. A message's
    * own `body.timeout` takes precedence.
    * @default 10_000
    */
   readonly giveUpMs?: number;
-  /** True if messages stay in flight until a receipt or a refusal, regardless of `giveUpMs` and `forgetMs`. @default false */
+  /** True if messages stay in flight until a receipt or a refusal, regardless of `giveUpMs` and `FORGET_MS`. @default false */
   readonly patient?: boolean;
 }
 
@@ -79,7 +76,7 @@ export class Outgoing {
     this.#reply = reply;
     this.#onMute = onMute;
     this.#dispatch = new Dispatch(components);
-    this.#init = { window: WINDOW, resendMs: 3000, forgetMs: 120_000, giveUpMs: 10_000, patient: false, ...init };
+    this.#init = { window: WINDOW, resendMs: 3000, giveUpMs: 10_000, patient: false, ...init };
   }
 
   /** Number of repeated sends. */
@@ -251,11 +248,11 @@ export class Outgoing {
 
   #look(): void {
     const now = this.#clock.now();
-    const { resendMs, forgetMs, patient } = this.#init;
+    const { resendMs, patient } = this.#init;
     for (const flow of this.#flows.all()) {
       const { oldest } = flow.window;
       if (oldest === undefined) {
-        if (now - flow.progress > forgetMs) this.#flows.delete(flow);
+        if (now - flow.progress > FORGET_MS) this.#flows.delete(flow);
         continue;
       }
       const isAway = oldest.carrier?.isAway === true;
@@ -270,7 +267,7 @@ export class Outgoing {
   }
 
   #isForgotten(flow: Flow, entry: InFlight): boolean {
-    return this.#silence(flow, entry) > Math.max(this.#init.forgetMs, this.#patience(entry.message));
+    return this.#silence(flow, entry) > Math.max(FORGET_MS, this.#patience(entry.message));
   }
 
   /** Gives up messages that have waited too long for a receipt, and tells their senders. */

@@ -36,12 +36,13 @@ export interface RecordsInit {
   readonly domain: string;
   /** The runtime's own user, to which a bare hyperty name belongs. */
   readonly user: Address;
-  /** Time that a cached record is used without asking again, in milliseconds. @default 60_000 */
-  readonly freshMs?: number;
-  /** Time that a missing record isn't asked for again, in milliseconds. @default 2000 */
-  readonly missingMs?: number;
 }
 
+/** Time that a cached record is used without asking again, in milliseconds. */
+const FRESH_MS = 60_000;
+/** Time that a missing record isn't asked for again, in milliseconds. */
+const MISSING_MS = 2000;
+/** Maximum number of remembered addresses without a record. */
 const MAX_MISSING = 10_000;
 /** Maximum length of an address that is cached on disk: a store's keys are limited. */
 const MAX_KEPT_LENGTH = 400;
@@ -73,16 +74,16 @@ export class Records {
     this.#cache = cache;
     this.#nodes = nodes;
     this.#log = log;
-    this.#init = { freshMs: 60_000, missingMs: 2000, ...init };
+    this.#init = init;
   }
 
   /** Returns the cached record if it is fresh; null if it is known that there is none. */
   known(address: Address): RegistryRecord | null | undefined {
     const cached = this.#cached(address);
     const now = this.#clock.now();
-    if (cached !== undefined && now - cached.at < this.#init.freshMs) return cached.record;
+    if (cached !== undefined && now - cached.at < FRESH_MS) return cached.record;
     const missing = this.#missing.get(address);
-    return missing !== undefined && now - missing < this.#init.missingMs ? null : undefined;
+    return missing !== undefined && now - missing < MISSING_MS ? null : undefined;
   }
 
   /** Returns the last cached record, however old. */
@@ -233,7 +234,7 @@ export class Records {
     if (record === undefined || !isWithin(address, record.url)) {
       const last = this.#cached(address);
       // Not if the record has been forgotten meanwhile.
-      if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - this.#init.freshMs + AGAIN_MS });
+      if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - FRESH_MS + AGAIN_MS });
       return last?.record;
     }
     this.#keep(address, { record, at: now });

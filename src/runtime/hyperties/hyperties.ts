@@ -38,8 +38,6 @@ export interface HypertiesInit {
   readonly domain: string;
   readonly user: Address;
   readonly guid: Address;
-  /** Pause between two keep-alives to the registry, in seconds. @default a third of the time after which records expire */
-  readonly keepAliveS?: number;
 }
 
 /** A hyperty of this runtime. */
@@ -200,7 +198,7 @@ export class Hyperties {
   }
 
   #scheduleKeepAlive(): void {
-    const seconds = this.#init.keepAliveS ?? DEFAULT_EXPIRES / 3;
+    const seconds = DEFAULT_EXPIRES / 3;
     this.#keepAlive = this.#components.clock.setTimeout(() => {
       void this.#touchAll().finally(() => { if (!this.#closed) this.#scheduleKeepAlive(); });
     }, seconds * 1000);

@@ -25,12 +25,12 @@ export interface IceInit {
   readonly own?: readonly IceServer[];
   /** Servers from the domain's document, used until the domain has been asked. @default none */
   readonly listed?: readonly string[];
-  /** @default 'all' */
+  /** The candidates that may be used. @default 'all' */
   readonly policy?: IceTransportPolicy;
-  /** Maximum time that a set-up waits for the domain's answer, in milliseconds. @default 2000 */
-  readonly patienceMs?: number;
 }
 
+/** Maximum time that a set-up waits for the domain's answer, in milliseconds. */
+const PATIENCE_MS = 2000;
 /** The share of their lifetime after which credentials are renewed. */
 const FRESH = 0.75;
 /** Maximum pause between two checks of the credentials, in milliseconds. Timers are late after a machine has slept. */
@@ -71,7 +71,7 @@ export class IceConfiguration {
     const { clock } = this.#components;
     if (clock.now() >= this.#freshUntil) {
       await new Promise<void>((resolve) => {
-        const timer = clock.setTimeout(resolve, this.#init.patienceMs ?? 2000);
+        const timer = clock.setTimeout(resolve, PATIENCE_MS);
         void this.refresh().then(() => { timer.cancel(); resolve(); });
       });
     }

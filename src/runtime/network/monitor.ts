@@ -16,12 +16,10 @@ export interface NetworkMonitorComponents {
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-export interface NetworkMonitorInit {
-  /** Pause between two checks, in milliseconds. @default 1000 */
-  readonly pollMs?: number;
-  /** Minimum delay of a check that counts as a sleep, in milliseconds. @default 5000 */
-  readonly sleepMs?: number;
-}
+/** Pause between two checks, in milliseconds. */
+const POLL_MS = 1000;
+/** Minimum delay of a check that counts as a sleep, in milliseconds. */
+const SLEEP_MS = 5000;
 
 /** Describes a change in words, for the log and the status. */
 export const describeChange = (change: NetworkChange): string => {
@@ -36,18 +34,14 @@ const matters = (address: string): boolean => !/^fe[89ab]/i.test(address) && !ad
 /** Polls this machine's addresses, and detects sleep by checks that come late. */
 export class NetworkMonitor {
   readonly #components: NetworkMonitorComponents;
-  readonly #pollMs: number;
-  readonly #sleepMs: number;
   #known: ReadonlySet<string> | undefined;
   #timer: Timer | undefined;
   #due = 0;
   #blind = false;
   #closed = false;
 
-  constructor(components: NetworkMonitorComponents, init: NetworkMonitorInit = {}) {
+  constructor(components: NetworkMonitorComponents) {
     this.#components = components;
-    this.#pollMs = init.pollMs ?? 1000;
-    this.#sleepMs = init.sleepMs ?? 5000;
   }
 
   /** Starts polling. Idempotent. */
@@ -65,8 +59,8 @@ export class NetworkMonitor {
 
   #arm(): void {
     if (this.#closed) return;
-    this.#due = this.#components.clock.date() + this.#pollMs;
-    this.#timer = this.#components.clock.setTimeout(() => { this.#poll(); }, this.#pollMs);
+    this.#due = this.#components.clock.date() + POLL_MS;
+    this.#timer = this.#components.clock.setTimeout(() => { this.#poll(); }, POLL_MS);
   }
 
   #poll(): void {
@@ -80,7 +74,7 @@ export class NetworkMonitor {
       const come = new Set([...now].filter((address) => !before.has(address)));
       if (gone.size + come.size > 0) this.#tell({ kind: 'addresses', gone, come });
     }
-    if (late > this.#sleepMs) this.#tell({ kind: 'wake', sleptMs: late });
+    if (late > SLEEP_MS) this.#tell({ kind: 'wake', sleptMs: late });
     this.#arm();
   }
 

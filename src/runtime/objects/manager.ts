@@ -16,22 +16,23 @@ export interface SyncManagerInit {
   readonly domain: string;
   /** Number of addresses for Connection objects that are kept ready. @default 2 */
   readonly poolSize?: number;
-  /** Timeout of requests to other runtimes, in milliseconds. @default 10_000 */
-  readonly timeoutMs?: number;
-  /**
-   * Time after which the reporter is told 408 for an invitation without an answer, in milliseconds. A later answer is
-   * passed on, too.
-   * @default 15_000
-   */
-  readonly inviteTimeoutMs?: number;
-  /** Maximum time that `close` waits for others, in milliseconds. @default 2_000 */
-  readonly closeTimeoutMs?: number;
   /** Maximum number of objects that one client reports and observes. @default 1_000 */
   readonly maxPerClient?: number;
   /** True if a message came from another runtime. @default its sender has no listener on this bus */
   readonly isOutside?: (message: Message, origin: Origin | undefined) => boolean;
+  /** @default nothing is logged */
   readonly log?: (level: 'debug' | 'warn', text: string) => void;
 }
+
+/** Timeout of requests to other runtimes, in milliseconds. */
+const TIMEOUT_MS = 10_000;
+/**
+ * Time after which the reporter is told 408 for an invitation without an answer, in milliseconds. A later answer is
+ * passed on, too.
+ */
+const INVITE_TIMEOUT_MS = 15_000;
+/** Maximum time that `close` waits for others, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2000;
 
 /** The objects of one client. After a `release`, the same address gets a new `Client`. */
 interface Client {
@@ -69,7 +70,6 @@ const parseAuthorise = (body: Body | undefined): readonly Address[] => {
 export class SyncManager {
   readonly #context: SyncContext;
   readonly #domain: string;
-  readonly #closeTimeoutMs: number;
   readonly #maxPerClient: number;
   readonly #pool: AddressPool;
   readonly #clients = new Map<Address, Client>();
@@ -87,14 +87,13 @@ export class SyncManager {
     const nextId = (): string => `sm-${clock.now().toString(36)}-${String(sent++)}`;
     this.#context = {
       bus, clock, routes, address, nextId,
-      timeoutMs: init.timeoutMs ?? 10_000,
-      inviteTimeoutMs: init.inviteTimeoutMs ?? 15_000,
+      timeoutMs: TIMEOUT_MS,
+      inviteTimeoutMs: INVITE_TIMEOUT_MS,
       log: init.log ?? nothing,
       isOutside: init.isOutside ?? ((message) => !bus.isLocal(message.from)),
       tell: (client, type, body) => bus.post({ id: nextId(), type, from: address, to: client, body: body ?? {} }),
     };
     this.#domain = init.domain;
-    this.#closeTimeoutMs = init.closeTimeoutMs ?? 2000;
     this.#maxPerClient = init.maxPerClient ?? 1000;
     this.#pool = new AddressPool({ routes }, { scheme: CONNECTION_SCHEME, size: init.poolSize ?? 2, onFailure: (thrown) => { this.#failed(thrown); } });
     this.#unlisten = bus.addListener(address, (message, origin) => this.#receive(message, origin));
@@ -145,7 +144,7 @@ export class SyncManager {
    * Ends all objects and observations, and releases all addresses. Idempotent.
    * @param patienceMs maximum time to wait for message nodes, in milliseconds @default `closeTimeoutMs`
    */
-  close(patienceMs = this.#closeTimeoutMs): Promise<void> {
+  close(patienceMs = CLOSE_TIMEOUT_MS): Promise<void> {
     this.#closing ??= this.#close(patienceMs);
     return this.#closing;
   }
@@ -157,7 +156,7 @@ export class SyncManager {
     await this.#settle([...[...this.#reported.values()].map((object) => this.#end(object)), this.#foreign.idle(), this.#pool.close()], patienceMs);
   }
 
-  #settle(work: readonly Promise<unknown>[], patienceMs = this.#closeTimeoutMs): Promise<void> {
+  #settle(work: readonly Promise<unknown>[], patienceMs = CLOSE_TIMEOUT_MS): Promise<void> {
     return settled(this.#context.clock, patienceMs, work, (thrown) => { this.#failed(thrown); });
   }
 

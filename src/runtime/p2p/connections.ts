@@ -44,12 +44,10 @@ export interface ConnectionsInit {
   readonly runtime: Address;
   readonly domain: string;
   readonly enabled: boolean;
-  /** First pause after a failed set-up or a lost connection, in milliseconds; doubles up to 30 s. @default 250 */
-  readonly retryMs?: number;
-  /** Timeout of a set-up, in milliseconds. @default 15_000 */
-  readonly setupMs?: number;
 }
 
+/** Timeout of a set-up, in milliseconds. */
+const SETUP_MS = 15_000;
 /** Time for the other side to show that it is there after a change of network, in milliseconds. */
 const PROBE_MS = 500;
 /** Timeout of a ping, in milliseconds. A connection may be giving way to its next generation. */
@@ -93,14 +91,14 @@ export class Connections {
       list: this.#list,
       offered: () => this.#handler.offered(),
       admit: (message, connection) => this.#admission.admit(message, connection),
-    }, { runtime: init.runtime, enabled: init.enabled, setupMs: this.#setupMs });
+    }, { runtime: init.runtime, enabled: init.enabled, setupMs: SETUP_MS });
     this.#repairs = new Reconnector({
       clock, log,
       random: components.random,
       renew: (connection) => this.#requesters.renew(connection),
       setUp: (record) => this.#requesters.setUp(record),
       isBusy: (remoteRuntime) => this.busy(remoteRuntime),
-    }, init.retryMs === undefined ? {} : { firstMs: init.retryMs });
+    });
     this.#list.onChange((change) => {
       if (change.now === 'live') this.#requesters.succeeded(change.connection);
       this.#repairs.changed(change);
@@ -209,7 +207,7 @@ export class Connections {
       isBusy: (other) => this.busy(other),
       setUp: (wanted) => this.#requesters.setUp(wanted),
       onChange: (listener) => this.onChange(listener),
-    }, { record, onChange, setupMs: this.#setupMs, signal });
+    }, { record, onChange, setupMs: SETUP_MS, signal });
   }
 
   /** Ends the connections to a runtime in order. @returns the connections that hadn't ended */
@@ -241,10 +239,6 @@ export class Connections {
     this.#repairs.close();
     this.#handler.close();
     this.#handled.close();
-  }
-
-  get #setupMs(): number {
-    return this.#init.setupMs ?? 15_000;
   }
 
   async #ping(to: Address, path: 'p2p' | 'msg-node'): Promise<boolean> {

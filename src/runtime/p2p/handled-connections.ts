@@ -24,9 +24,10 @@ export interface HandledConnectionsInit {
   readonly runtime: Address;
   /** The handler stub's address. */
   readonly handler: Address;
-  /** Time that messages of a port wait until the stub announces its connection, in milliseconds. @default 2000 */
-  readonly announceMs?: number;
 }
+
+/** Time that messages of a port wait until the stub announces its connection, in milliseconds. */
+const ANNOUNCE_MS = 2000;
 
 /** A port without an announced connection. */
 interface Early {
@@ -94,7 +95,7 @@ export class HandledConnections {
     }
     let settle = (): void => undefined;
     const waited = new Promise<void>((resolve) => { settle = resolve; });
-    const early: Early = { port, waited, settle, timer: clock.setTimeout(settle, this.#init.announceMs ?? 2000) };
+    const early: Early = { port, waited, settle, timer: clock.setTimeout(settle, ANNOUNCE_MS) };
     this.#early.set(address, early);
     port.receive((message) => early.waited.then(() => this.#cameEarly(message, address, port)));
     void port.closed.then(() => {

@@ -11,12 +11,6 @@ export interface ProbationComponents {
 }
 
 export interface ProbationInit {
-  /** Pause after the first unanswered ping, in milliseconds; doubles up to `maxMs`. @default 1000 */
-  readonly firstMs?: number;
-  /** Longest pause, in milliseconds. @default 300_000 */
-  readonly maxMs?: number;
-  /** Time without doubt after which pauses start from the shortest again, in milliseconds. @default 600_000 */
-  readonly steadyMs?: number;
   /** Maximum number of remembered runtimes. @default 10_000 */
   readonly maxRemembered?: number;
 }
@@ -36,6 +30,11 @@ interface Term {
   pinged: string | undefined;
 }
 
+/** Pauses after unanswered pings, in milliseconds. They double from the first to the longest. */
+const BACKOFF = { firstMs: 1000, maxMs: 300_000 } as const;
+/** Time without doubt after which pauses start from the shortest again, in milliseconds. */
+const STEADY_MS = 600_000;
+
 /** Reasons to doubt a connection. */
 const ACKNOWLEDGES_NOTHING = 'acknowledges nothing, though the message node does';
 const ANSWERS_NOTHING = 'answers nothing, though the message node does';
@@ -51,7 +50,7 @@ export class Probation {
 
   constructor(components: ProbationComponents, init: ProbationInit = {}) {
     this.#components = components;
-    this.#init = { firstMs: 1000, maxMs: 300_000, steadyMs: 600_000, maxRemembered: 10_000, ...init };
+    this.#init = { maxRemembered: 10_000, ...init };
   }
 
   /**
@@ -88,7 +87,7 @@ export class Probation {
     const { clock, list } = this.#components;
     const { remoteRuntime } = connection;
     const term = this.#term(remoteRuntime);
-    if (clock.now() - term.doubtedAt >= this.#init.steadyMs) term.failures = 0;
+    if (clock.now() - term.doubtedAt >= STEADY_MS) term.failures = 0;
     term.why = why;
     term.doubtedAt = clock.now();
     term.pinged = nameOf(connection);
@@ -141,7 +140,7 @@ export class Probation {
 
   /** Sets the time of the next ping. The first may follow at once. */
   #pause(term: Term): void {
-    const pause = term.failures === 0 ? 0 : pauseAfter(term.failures, this.#init);
+    const pause = term.failures === 0 ? 0 : pauseAfter(term.failures, BACKOFF);
     term.failures += 1;
     term.notBefore = this.#components.clock.now() + pause;
   }

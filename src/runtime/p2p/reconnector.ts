@@ -15,19 +15,6 @@ export interface ReconnectorComponents {
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-export interface ReconnectorInit {
-  /**
-   * First pause before another attempt, in milliseconds; doubles up to `maxMs`. Each pause is randomly shortened by up to
-   * half.
-   * @default 250
-   */
-  readonly firstMs?: number;
-  /** Longest pause, in milliseconds. @default 30_000 */
-  readonly maxMs?: number;
-  /** Time after its last message during which a connection is still wanted, in milliseconds. @default 60_000 */
-  readonly wantedMs?: number;
-}
-
 interface Repair {
   /** True if a person asked for the connection. It stays wanted until a person ends it. */
   byHand: boolean;
@@ -39,6 +26,13 @@ interface Repair {
   timer: Timer | undefined;
 }
 
+/**
+ * Pauses between attempts, in milliseconds. They double from the first to the longest. Each is randomly shortened by up
+ * to half.
+ */
+const BACKOFF = { firstMs: 250, maxMs: 30_000 } as const;
+/** Time after its last message during which a connection is still wanted, in milliseconds. */
+const WANTED_MS = 60_000;
 /** Minimum duration of a connection that resets the pauses, in milliseconds. */
 const STEADY_MS = 10_000;
 /** Time after a person ended a connection before a message may set it up again, in milliseconds. */
@@ -53,17 +47,11 @@ const MAX_REMEMBERED = 10_000;
  */
 export class Reconnector {
   readonly #components: ReconnectorComponents;
-  readonly #firstMs: number;
-  readonly #maxMs: number;
-  readonly #wantedMs: number;
   readonly #repairs = new Map<Address, Repair>();
   #closed = false;
 
-  constructor(components: ReconnectorComponents, init: ReconnectorInit = {}) {
+  constructor(components: ReconnectorComponents) {
     this.#components = components;
-    this.#firstMs = init.firstMs ?? 250;
-    this.#maxMs = init.maxMs ?? 30_000;
-    this.#wantedMs = init.wantedMs ?? 60_000;
   }
 
   /** True if a set-up for a message may be tried now. */
@@ -87,7 +75,7 @@ export class Reconnector {
   /** Notes that a message needs a connection that is gone, and prolongs the attempts. */
   wanted(remoteRuntime: Address): void {
     const repair = this.#repairs.get(remoteRuntime);
-    if (repair?.timer !== undefined) repair.until = Math.max(repair.until, this.#components.clock.now() + this.#wantedMs);
+    if (repair?.timer !== undefined) repair.until = Math.max(repair.until, this.#components.clock.now() + WANTED_MS);
   }
 
   /** Renews a connection at once, because its network path is certainly gone. */
@@ -127,7 +115,7 @@ export class Reconnector {
     const repair = this.#repair(connection.remoteRuntime);
     if (clock.now() - connection.liveSince >= STEADY_MS) repair.failures = 0;
     if (connection.role !== 'requester' || connection.details['orderly'] === true || !this.#isWanted(connection)) return;
-    repair.until = repair.byHand ? Infinity : connection.usedAt + this.#wantedMs;
+    repair.until = repair.byHand ? Infinity : connection.usedAt + WANTED_MS;
     this.#setUpLater(repair, connection);
   }
 
@@ -174,12 +162,12 @@ export class Reconnector {
   }
 
   #isWanted({ remoteRuntime, usedAt }: P2pConnection): boolean {
-    return this.#repairs.get(remoteRuntime)?.byHand === true || this.#components.clock.now() - usedAt < this.#wantedMs;
+    return this.#repairs.get(remoteRuntime)?.byHand === true || this.#components.clock.now() - usedAt < WANTED_MS;
   }
 
   #pause(repair: Repair): number {
     repair.failures += 1;
-    return pauseAfter(repair.failures, { firstMs: this.#firstMs, maxMs: this.#maxMs, random: this.#components.random });
+    return pauseAfter(repair.failures, { ...BACKOFF, random: this.#components.random });
   }
 
   #repair(remoteRuntime: Address): Repair {

@@ -34,6 +34,7 @@ export interface StubInit {
   readonly onStatus: (event: StatusEvent) => void;
   /** Checks and takes in a message of another sender that the stub brought over its main channel. */
   readonly admit: (message: Message, stub: Protostub) => Backpressure;
+  /** Called with each port that the stub opens. @default ports are closed */
   readonly onPort?: (address: Address, port: Link<Message>) => void;
   /** Called once, when the stub's channel has ended for any reason. */
   readonly onEnd: (reason: string) => void;

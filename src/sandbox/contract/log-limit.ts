@@ -2,27 +2,26 @@ import { TokenBucket } from '../../kit/token-bucket.js';
 import type { Clock, StubSandbox } from '../../protocol/index.js';
 
 export interface LogLimitInit {
-  /** @default 20 */
+  /** Lines per second in the long run. @default 20 */
   readonly linesPerSecond?: number;
   /** Maximum number of lines at once. @default 100 */
   readonly burst?: number;
-  /** Maximum length of a line, in UTF-16 code units. @default 1000 */
-  readonly longest?: number;
 }
+
+/** Maximum length of a line, in UTF-16 code units. */
+const LONGEST = 1000;
 
 /** Rate limiter for log lines. Cuts long lines, drops lines above the rate, and logs how many were dropped. */
 export class LogLimit {
   readonly #clock: Clock;
   readonly #write: StubSandbox['log'];
   readonly #bucket: TokenBucket;
-  readonly #longest: number;
   #dropped = 0;
 
   constructor({ clock, write }: { readonly clock: Clock; readonly write: StubSandbox['log'] }, init: LogLimitInit = {}) {
     this.#clock = clock;
     this.#write = write;
     this.#bucket = new TokenBucket({ clock }, { perSecond: init.linesPerSecond ?? 20, burst: init.burst ?? 100 });
-    this.#longest = init.longest ?? 1000;
   }
 
   /** @returns true if the line was passed on */
@@ -44,7 +43,7 @@ export class LogLimit {
 
   /** Cuts a line to the maximum length and replaces control characters. */
   #cut(text: string): string {
-    const line = text.slice(0, this.#longest).toWellFormed().replaceAll(/\p{Cc}+/gu, ' ');
-    return text.length > this.#longest ? `${line} …` : line;
+    const line = text.slice(0, LONGEST).toWellFormed().replaceAll(/\p{Cc}+/gu, ' ');
+    return text.length > LONGEST ? `${line} …` : line;
   }
 }

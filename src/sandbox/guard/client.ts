@@ -15,6 +15,7 @@ export interface SandboxClientComponents {
 
 export interface SandboxClientInit {
   readonly name: string;
+  /** Its process. @default none: it runs in this process */
   readonly pid?: number;
   /** Ends the sandbox after all its stubs were undeployed. */
   readonly stop: () => Promise<void>;
@@ -22,6 +23,7 @@ export interface SandboxClientInit {
   readonly kill: (reason: string) => Promise<void>;
   /** Called with the memory use that the sandbox reports, in bytes. */
   readonly onUsage?: (bytes: number) => void;
+  /** Limits of each stub's own messages. @default those of `RateLimiter` */
   readonly conduct?: Omit<RateLimiterInit, 'url'>;
   /** Interval between heartbeats, and time for the sandbox to answer one, in milliseconds. @default 5000 */
   readonly heartbeatMs?: number;

@@ -18,13 +18,14 @@ export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs
   readonly entry?: string;
   /** File of certificate authorities trusted besides Node's own, in PEM. @default none */
   readonly caFile?: string | undefined;
-  /** Largest JavaScript heap of the process, in MiB. @default 256 */
-  readonly heapMiB?: number;
-  /** Memory limit of the process, including buffers and native code, in MiB. @default 384 */
-  readonly memoryMiB?: number;
-  /** Time for the process to end by itself before it is killed, in milliseconds. @default 2000 */
-  readonly graceMs?: number;
 }
+
+/** Largest JavaScript heap of a process, in MiB. */
+const HEAP_MIB = 256;
+/** Memory limit of a process, including buffers and native code, in MiB. */
+const MEMORY_MIB = 384;
+/** Time for a process to end by itself before it is killed, in milliseconds. */
+const GRACE_MS = 2000;
 
 /** The compiled entry, whether this runs compiled or from source. */
 const defaultEntry = (): string => fileURLToPath(new URL('../../../dist/sandbox/inside/child.js', import.meta.url));
@@ -46,8 +47,8 @@ const permissions = (native: boolean): string[] => {
   return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', ...(native ? ['--allow-addons'] : []), ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
 };
 
-const start = async (name: string, native: boolean, { heapMiB = 256, entry = defaultEntry(), caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(heapMiB)}`, entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
+const start = async (name: string, native: boolean, { entry = defaultEntry(), caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
+  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(HEAP_MIB)}`, entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
   try {
     await once(child, 'spawn');
     return child;
@@ -72,7 +73,7 @@ const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEn
 
 /** Creates sandboxes that are processes. They get no environment but `caFile` and no standard input. Their output is logged. */
 export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
-  const { log, graceMs = 2000, memoryMiB = 384 } = init;
+  const { log } = init;
   const child = await start(name, capabilities.includes('webrtc'), init);
   const exit = exitOf(child, systemClock);
   const write: StubSandbox['log'] = (level, text) => { log(level, `${name}: ${text}`); };
@@ -80,7 +81,7 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
   const pipe = processLink(child, textCodec, { name });
   let verdict: string | undefined;
   const link = untilExit(pipe, async (end) => {
-    const timer = systemClock.setTimeout(() => child.kill('SIGKILL'), graceMs);
+    const timer = systemClock.setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
     const words = await exit.words;
     timer.cancel();
     memory?.close();
@@ -92,7 +93,7 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
     await link.closed;
   };
   const memory = child.pid === undefined ? undefined : new MemoryWatch({ clock: systemClock }, {
-    pid: child.pid, limitMiB: memoryMiB,
+    pid: child.pid, limitMiB: MEMORY_MIB,
     onExceeded: (reason) => {
       log('warn', `${name} is stopped: ${reason}`);
       void kill(reason);

@@ -5,20 +5,20 @@ import { countOf, isWithin, type Address, type Clock, type Message, type Backpre
 export interface RateLimiterInit {
   /** The stub's own address. */
   readonly url: Address;
-  /** Messages per second from the stub itself: status, requests, ports that it opens. @default 500 */
-  readonly perSecond?: number;
-  /** Maximum number of such messages at once. @default 2000 */
-  readonly burst?: number;
   /** Time for which a stub may exceed the rate, in milliseconds. @default 10_000 */
   readonly patienceMs?: number;
-  /** Maximum number of violations within `faultMs`. @default 100 */
-  readonly maxFaults?: number;
-  /** In milliseconds. @default 10_000 */
-  readonly faultMs?: number;
-  /** Maximum number of messages of one stub per turn of the event loop. @default 128 */
-  readonly perTurn?: number;
 }
 
+/** Messages per second from the stub itself: status, requests, ports that it opens. */
+const PER_SECOND = 500;
+/** Maximum number of such messages at once. */
+const BURST = 2000;
+/** Maximum number of violations within `FAULT_MS`. */
+const MAX_FAULTS = 100;
+/** Time for which a violation counts, in milliseconds. */
+const FAULT_MS = 10_000;
+/** Maximum number of messages of one stub per turn of the event loop. */
+const PER_TURN = 128;
 /** `dry`: the burst allowance has been used up since then. `breached`: the stub must be stopped. */
 type Conduct = { readonly at: 'within' } | { readonly at: 'dry'; readonly since: number } | { readonly at: 'breached' };
 
@@ -41,8 +41,8 @@ export class RateLimiter {
   constructor({ clock, onBreach }: { readonly clock: Clock; readonly onBreach: (reason: string) => void }, init: RateLimiterInit) {
     this.#clock = clock;
     this.#onBreach = onBreach;
-    this.#init = { perSecond: 500, burst: 2000, patienceMs: 10_000, maxFaults: 100, faultMs: 10_000, perTurn: 128, ...init };
-    this.#bucket = new TokenBucket({ clock }, this.#init);
+    this.#init = { patienceMs: 10_000, ...init };
+    this.#bucket = new TokenBucket({ clock }, { perSecond: PER_SECOND, burst: BURST });
   }
 
   /** Wraps the link with the rate limiter. */
@@ -66,8 +66,8 @@ export class RateLimiter {
 
   misbehaved(reason: string): void {
     const now = this.#clock.now();
-    this.#faults = [...this.#faults.filter((when) => now - when < this.#init.faultMs), now];
-    if (this.#faults.length > this.#init.maxFaults) this.#breach(reason);
+    this.#faults = [...this.#faults.filter((when) => now - when < FAULT_MS), now];
+    if (this.#faults.length > MAX_FAULTS) this.#breach(reason);
   }
 
   #backpressure(message: Message, receiver: (message: Message) => Backpressure): Backpressure {
@@ -79,9 +79,9 @@ export class RateLimiter {
   }
 
   #spend(): boolean {
-    const { perSecond, patienceMs } = this.#init;
+    const { patienceMs } = this.#init;
     const { level } = this.#bucket;
-    if (level > perSecond / 2 && this.#conduct.at === 'dry') this.#conduct = { at: 'within' };
+    if (level > PER_SECOND / 2 && this.#conduct.at === 'dry') this.#conduct = { at: 'within' };
     if (level >= 1) {
       this.#bucket.take(1);
       return true;
@@ -112,7 +112,7 @@ export class RateLimiter {
         resolve();
       });
     });
-    return this.#taken >= this.#init.perTurn ? this.#turn : undefined;
+    return this.#taken >= PER_TURN ? this.#turn : undefined;
   }
 
   #breach(reason: string): void {

@@ -21,10 +21,10 @@ import { Reserve } from './reserve.js';
 export interface LmdbStoreInit {
   /** The folder of the database. It is created if missing, readable only by its owner. */
   readonly path: string;
-  /** @default 32 */
-  readonly maxCollections?: number;
 }
 
+/** Maximum number of collections in a store. */
+const MAX_COLLECTIONS = 32;
 /** Values are bytes: large strings are read wrongly from ranges once the database has grown. */
 const FORMAT = { keyEncoding: 'binary', encoding: 'binary', cache: false } as const;
 
@@ -41,21 +41,21 @@ const NEW_COLLECTION: TreeWork = { depth: 1, pages: 0, writes: 1, bytes: 1024, l
 const SPARE_PAGES = 64;
 
 /** @throws ProtoflyError `E_STORE` if there is no usable database at `path` and none can be created */
-export const openLmdbStore = ({ path, maxCollections = 32 }: LmdbStoreInit): Store => {
+export const openLmdbStore = ({ path }: LmdbStoreInit): Store => {
   try {
-    return new LmdbStore({ path, maxCollections });
+    return new LmdbStore({ path });
   } catch (cause) {
     throw storeError('opened', path, cause);
   }
 };
 
-const openRoot = (path: string, maxCollections: number): RootDatabase<Buffer, Buffer> => {
+const openRoot = (path: string): RootDatabase<Buffer, Buffer> => {
   prepareFiles(path);
-  return open<Buffer, Buffer>(optionsOf(path, maxCollections));
+  return open<Buffer, Buffer>(optionsOf(path));
 };
 
-const optionsOf = (path: string, maxCollections: number): RootDatabaseOptionsWithPath & { readonly batchStartThreshold: number } => ({
-  ...FORMAT, path, noSubdir: false, maxDbs: maxCollections + 1,
+const optionsOf = (path: string): RootDatabaseOptionsWithPath & { readonly batchStartThreshold: number } => ({
+  ...FORMAT, path, noSubdir: false, maxDbs: MAX_COLLECTIONS + 1,
   overlappingSync: false,
   // Batches are made here. lmdb's own batches reject promises without a handler, and its thread reads data that isn't
   // written yet.
@@ -63,7 +63,7 @@ const optionsOf = (path: string, maxCollections: number): RootDatabaseOptionsWit
 });
 
 class LmdbStore implements Store {
-  readonly #init: Required<LmdbStoreInit>;
+  readonly #init: LmdbStoreInit;
   readonly #collections = new Map<string, LmdbCollection<unknown>>();
   readonly #undo = new Undo();
   #root: RootDatabase<Buffer, Buffer>;
@@ -75,9 +75,9 @@ class LmdbStore implements Store {
   #writing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(init: Required<LmdbStoreInit>) {
+  constructor(init: LmdbStoreInit) {
     this.#init = init;
-    this.#root = openRoot(init.path, init.maxCollections);
+    this.#root = openRoot(init.path);
     this.#reserve = new Reserve(init.path, dataFile(init.path));
   }
 
@@ -178,7 +178,7 @@ class LmdbStore implements Store {
     } catch {
       try {
         await this.#root.close();
-        this.#root = openRoot(this.#init.path, this.#init.maxCollections);
+        this.#root = openRoot(this.#init.path);
         for (const [name, collection] of this.#collections) collection.reopened(this.#openCollection(name));
       } catch {
         // The next batch will fail, and try again.

@@ -25,6 +25,7 @@ export interface RestInit {
   readonly maxBody: number;
   /** Time after which a session without its runtime ends, in milliseconds. */
   readonly sessionTtlMs: number;
+  /** @default REST_LIMITS */
   readonly limits?: Partial<RestLimits>;
 }
 

@@ -31,6 +31,7 @@ export interface MailboxComponents {
 export interface MailboxInit {
   /** The epoch of this mailbox. It must differ after every restart of the node. */
   readonly epoch: string;
+  /** @default MAIL_LIMITS */
   readonly limits?: Partial<MailLimits>;
 }
 

@@ -30,7 +30,9 @@ export interface MessageNodeComponents {
 
 export interface MessageNodeInit {
   readonly domain: string;
+  /** @default NODE_LIMITS */
   readonly limits?: Partial<NodeLimits>;
+  /** Limits of the mailbox. @default MAIL_LIMITS */
   readonly mail?: Partial<MailLimits>;
 }
 

@@ -21,11 +21,12 @@ export interface DomainRegistryInit {
   readonly domain: string;
   /** Time that a record gets after a start if it expired while the server was down, in milliseconds. */
   readonly graceMs: number;
-  /** Maximum number of records in one response. @default 1000 */
-  readonly maxFound?: number;
-  /** Maximum bytes of records in one response. @default 4 MiB */
-  readonly maxFoundBytes?: number;
 }
+
+/** Maximum number of records in one response. */
+const MAX_FOUND = 1000;
+/** Maximum size of records in one response, in bytes. */
+const MAX_FOUND_BYTES = 4 * 1024 * 1024;
 
 const bad = (why: string): ProtoflyError => new ProtoflyError('E_MESSAGE', why);
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -168,7 +169,6 @@ export class DomainRegistry {
   }
 
   #find(search: Search, criteria: Record<string, unknown>, live: boolean): { found: Record<string, RegistryRecord>; count: number; more: boolean } {
-    const { maxFound = 1000, maxFoundBytes = 4 * 1024 * 1024 } = this.#init;
     const found: Record<string, RegistryRecord> = {};
     let count = 0;
     let bytes = 0;
@@ -177,10 +177,10 @@ export class DomainRegistry {
     for (const record of search.by === undefined ? records.all(live) : records.find(search.by.attribute, search.by.value, live)) {
       walked += 1;
       // The search also stops after scanning very many records that don't match.
-      if (walked > maxFound * 10) return { found, count, more: true };
+      if (walked > MAX_FOUND * 10) return { found, count, more: true };
       if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) continue;
       bytes += JSON.stringify(record).length;
-      if (count === maxFound || bytes > maxFoundBytes) return { found, count, more: true };
+      if (count === MAX_FOUND || bytes > MAX_FOUND_BYTES) return { found, count, more: true };
       found[record.url] = record;
       count += 1;
     }

@@ -24,7 +24,7 @@ export interface OutboxInit {
   readonly epoch: string;
   /** Maximum number of stored messages. @default 20_000 */
   readonly maxMessages?: number;
-  /** @default 128 MiB */
+  /** Maximum size of stored messages, in bytes. @default 128 MiB */
   readonly maxBytes?: number;
   /** Maximum number from one sender to one receiver. @default 5000 */
   readonly maxPerPair?: number;
@@ -32,13 +32,12 @@ export interface OutboxInit {
   readonly maxInFlight?: number;
   /** Maximum number of unacknowledged bytes of a pair. @default WINDOW */
   readonly window?: number;
-  /** @default 3000 */
-  readonly resendMs?: number;
-  /** Time that a message may be in flight to an absent receiver before it is stored, in milliseconds. @default 1000 */
-  readonly patienceMs?: number;
-  /** Time without messages after which a pair is forgotten and its numbers begin anew, in milliseconds. @default 120_000 */
-  readonly idleMs?: number;
 }
+
+/** Time that a message may be in flight to an absent receiver before it is stored, in milliseconds. */
+const PATIENCE_MS = 1000;
+/** Time without messages after which a pair is forgotten and its numbers begin anew, in milliseconds. */
+const IDLE_MS = 120_000;
 
 /** Maximum number of remembered pairs without messages. */
 const MAX_IDLE = 4096;
@@ -68,9 +67,9 @@ export class Outbox {
 
   constructor(components: OutboxComponents, init: OutboxInit) {
     this.#components = components;
-    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxInFlight: 256, window: WINDOW, resendMs: 3000, patienceMs: 1000, idleMs: 120_000, ...init };
+    this.#init = { maxMessages: 20_000, maxBytes: 128 * 1024 * 1024, maxPerPair: 5000, maxInFlight: 256, window: WINDOW, ...init };
     const reply: DispatchComponents['reply'] = (refusal, mark) => { this.#couldNotResend(refusal, mark); };
-    this.#outgoing = new Outgoing({ ...components, routes: { route: (request) => this.#route(request) }, reply }, { epoch: init.epoch, resendMs: this.#init.resendMs, window: this.#init.window, patient: true });
+    this.#outgoing = new Outgoing({ ...components, routes: { route: (request) => this.#route(request) }, reply }, { epoch: init.epoch, window: this.#init.window, patient: true });
     const { messages, pairs, clock, log } = components;
     this.#spool = new Spool({
       messages, pairs, clock, log,
@@ -324,7 +323,7 @@ export class Outbox {
       this.#sweep = undefined;
       this.#look();
       this.#schedule();
-    }, this.#init.patienceMs);
+    }, PATIENCE_MS);
   }
 
   /** Stores messages in flight whose receiver has gone, expires old ones, and tries again. */
@@ -337,11 +336,11 @@ export class Outbox {
         if (pair.hasMail(now)) continue;
         this.#passed(pair);
         idle += 1;
-        if (idle > MAX_IDLE || now - pair.usedAt >= this.#init.idleMs) this.#pairs.delete(key);
+        if (idle > MAX_IDLE || now - pair.usedAt >= IDLE_MS) this.#pairs.delete(key);
         continue;
       }
       const { oldest } = pair;
-      const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= this.#init.patienceMs ? oldest.message : undefined;
+      const late = oldest?.state === 'here' && now - (oldest.sentAt ?? now) >= PATIENCE_MS ? oldest.message : undefined;
       if (late !== undefined && this.#components.routes.isAway(routeRequest(late, pair.to))) this.#keepAll(pair);
       if (pair.waiting.length > 0 && !pair.isPausing(now)) this.#pump(pair);
     }

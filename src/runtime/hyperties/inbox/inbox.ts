@@ -33,7 +33,7 @@ export interface InboxInit {
   readonly address: Address;
   /** Maximum number of messages on disk while no program is attached. @default 1000 */
   readonly maxMessages?: number;
-  /** @default 16 MiB */
+  /** Maximum size of these messages, in bytes. @default 16 MiB */
   readonly maxBytes?: number;
   /** Maximum number of further messages that wait for room while their senders get no receipt. @default 4096 */
   readonly maxStalled?: number;

@@ -23,12 +23,6 @@ export interface DoctorComponents {
 
 export interface DoctorInit {
   readonly runtime: Address;
-  /** Time that a network report is reused, in milliseconds. @default 15_000 */
-  readonly freshMs?: number;
-  /** Timeout of requests to the other side, in milliseconds: its servers may be silent. @default 10_000 */
-  readonly peerMs?: number;
-  /** Maximum number of requests from others answered in ten seconds. @default 20 */
-  readonly maxQuestions?: number;
 }
 
 /** The doctor's answer. @see docs/control.md */
@@ -45,6 +39,12 @@ export interface Diagnosis {
   readonly reason?: string;
 }
 
+/** Time that a network report is reused, in milliseconds. */
+const FRESH_MS = 15_000;
+/** Timeout of requests to the other side, in milliseconds: its servers may be silent. */
+const PEER_MS = 10_000;
+/** Maximum number of requests from others answered within `WINDOW_MS`. */
+const MAX_QUESTIONS = 20;
 const WINDOW_MS = 10_000;
 /** Errors that mean that a domain is unreachable, rather than someone in it. */
 const AWAY: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['E_UNREACHABLE', 'E_TIMEOUT', 'E_LINK_CLOSED']);
@@ -66,7 +66,6 @@ const sideIn = (value: unknown): Side | undefined => {
  */
 export class Doctor {
   readonly #components: DoctorComponents;
-  readonly #init: DoctorInit;
   readonly #address: Address;
   #report: { readonly at: number; readonly network: Promise<NetworkReport> } | undefined;
   #window = 0;
@@ -74,7 +73,6 @@ export class Doctor {
 
   constructor(components: DoctorComponents, init: DoctorInit) {
     this.#components = components;
-    this.#init = init;
     this.#address = child(init.runtime, 'doctor');
     const { bus } = components;
     bus.addListener(this.#address, (message, origin) => {
@@ -139,7 +137,7 @@ export class Doctor {
     if (request.type !== 'read') throw new ProtoflyError('E_REFUSED', `${this.#address} can be read, no more, by others`);
     const now = this.#components.clock.now();
     if (now - this.#window >= WINDOW_MS) [this.#window, this.#questions] = [now, 0];
-    if (++this.#questions > (this.#init.maxQuestions ?? 20)) throw new ProtoflyError('E_TOO_MANY', 'too many questions');
+    if (++this.#questions > MAX_QUESTIONS) throw new ProtoflyError('E_TOO_MANY', 'too many questions');
     const asker = runtimeOf(request.from);
     const connection = asker === undefined ? undefined : this.#components.connections.live(asker);
     const { relayOnly: _, ...side } = await this.#side();
@@ -155,12 +153,12 @@ export class Doctor {
   /** Returns a recent network report, so that many requests cause few probes. */
   #network(): Promise<NetworkReport> {
     const now = this.#components.clock.now();
-    if (this.#report === undefined || now - this.#report.at >= (this.#init.freshMs ?? 15_000)) this.#report = { at: now, network: this.#components.probe() };
+    if (this.#report === undefined || now - this.#report.at >= FRESH_MS) this.#report = { at: now, network: this.#components.probe() };
     return this.#report.network;
   }
 
   #ask(type: 'read' | 'ping', to: Address): Promise<Response> {
-    return this.#components.bus.request({ type, from: this.#address, to, body: { p2p: false } }, { timeoutMs: this.#init.peerMs ?? 10_000 });
+    return this.#components.bus.request({ type, from: this.#address, to, body: { p2p: false } }, { timeoutMs: PEER_MS });
   }
 
   async #askPeer({ runtime, status }: RegistryRecord): Promise<Facts['peer'] | 'away'> {

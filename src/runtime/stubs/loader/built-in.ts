@@ -6,20 +6,15 @@ import { parseDescriptor, type Descriptor, type DomainInfo } from '../../../prot
 import { asProtoflyError, catalogueAddress, domainOf, partsOf, ProtoflyError, type Address } from '../../../protocol/index.js';
 import type { StubCatalogue, StubPackage } from './loader.js';
 
-/** Returns the folder of the installation's stubs, for compiled code as well as source. */
+/** Returns the folder with `<name>.js` and `<name>.descriptor.json`, as the build writes them. Works for compiled code and for source. */
 const builtInFolder = (): string => fileURLToPath(new URL('../../../../dist/protostubs', import.meta.url));
 
 /** The message-node stub for domains without a description. */
 const USUAL = 'msg-node-websocket';
 
 export interface BuiltInComponents {
-  /** Provides the protocols of a domain's message node and its URL. If absent, the runtime's configuration decides. */
+  /** Provides the protocols of a domain's message node and its URL. @default the runtime's configuration decides */
   readonly domains?: { info(domain: string): Promise<DomainInfo> };
-}
-
-export interface BuiltInInit {
-  /** Folder with `<name>.js` and `<name>.descriptor.json`, as the build writes them. @default the installation's */
-  readonly folder?: string;
 }
 
 /**
@@ -28,12 +23,11 @@ export interface BuiltInInit {
  */
 export class BuiltInCatalogue implements StubCatalogue {
   readonly #domains: BuiltInComponents['domains'];
-  readonly #folder: string;
+  readonly #folder = builtInFolder();
   readonly #known = new Map<string, Promise<StubPackage>>();
 
-  constructor({ domains }: BuiltInComponents = {}, { folder = builtInFolder() }: BuiltInInit = {}) {
+  constructor({ domains }: BuiltInComponents = {}) {
     this.#domains = domains;
-    this.#folder = folder;
   }
 
   async find(origin: Address): Promise<StubPackage> {

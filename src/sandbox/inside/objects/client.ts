@@ -20,12 +20,14 @@ export interface SyncClientInit {
   readonly runtime: Address;
   /** Maximum time for the sync manager's answer, in milliseconds. Must exceed the manager's own timeouts. @default 30_000 */
   readonly timeoutMs?: number;
-  /** Time after which an unanswered invitation is refused, in milliseconds. @default 10_000 */
-  readonly invitationTimeoutMs?: number;
-  /** Maximum number of open invitations; more are refused with 429. @default 100 */
-  readonly maxInvitations?: number;
+  /** @default nothing is logged */
   readonly log?: (level: 'warn', text: string) => void;
 }
+
+/** Time after which an unanswered invitation is refused, in milliseconds. */
+const INVITATION_TIMEOUT_MS = 10_000;
+/** Maximum number of open invitations; more are refused with 429. */
+const MAX_INVITATIONS = 100;
 
 /** An invitation without an answer so far. */
 interface OpenInvitation {
@@ -47,8 +49,6 @@ export class SyncClient implements Syncher {
   readonly #owner: Address;
   readonly #manager: Address;
   readonly #timeoutMs: number;
-  readonly #invitationTimeoutMs: number;
-  readonly #maxInvitations: number;
   readonly #log: (level: 'warn', text: string) => void;
   readonly #reports = new Map<Address, { readonly report: Report; readonly onAnswer: AnswerListener }>();
   readonly #observations = new Map<Address, Observation>();
@@ -65,8 +65,6 @@ export class SyncClient implements Syncher {
     this.#owner = init.owner;
     this.#manager = child(init.runtime, 'sm');
     this.#timeoutMs = init.timeoutMs ?? 30_000;
-    this.#invitationTimeoutMs = init.invitationTimeoutMs ?? 10_000;
-    this.#maxInvitations = init.maxInvitations ?? 100;
     this.#log = init.log ?? nothing;
     bus.addListener(init.owner, (message) => { this.#receive(message); });
   }
@@ -268,10 +266,10 @@ export class SyncClient implements Syncher {
         this.#post(respond(message, code, body, this.#owner));
       },
     };
-    const timer = this.#clock.setTimeout(() => { open.answer(408, { description: 'the invitation was not answered in time' }); }, this.#invitationTimeoutMs);
+    const timer = this.#clock.setTimeout(() => { open.answer(408, { description: 'the invitation was not answered in time' }); }, INVITATION_TIMEOUT_MS);
     this.#invitations.add(open);
     try {
-      if (this.#invitations.size > this.#maxInvitations) throw new ProtoflyError('E_TOO_MANY', `${this.#owner} has ${String(this.#maxInvitations)} open invitations`);
+      if (this.#invitations.size > MAX_INVITATIONS) throw new ProtoflyError('E_TOO_MANY', `${this.#owner} has ${String(MAX_INVITATIONS)} open invitations`);
       if (this.#onInvitation === undefined || this.#closing !== undefined) throw new ProtoflyError('E_UNAVAILABLE', `${this.#owner} takes no invitations`);
       this.#onInvitation(this.#invitation(message, open));
     } catch (thrown) {

@@ -9,21 +9,12 @@ export interface EngineComponents {
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
-export interface EngineInit {
-  /** The only local address to use. @default all; 127.0.0.1 on a machine without any other */
-  readonly bindAddress?: string;
-  /**
-   * Largest SCTP packet, in bytes; the network path of every connection must carry it.
-   * @default the library's, safe everywhere
-   */
-  readonly mtu?: number;
-  /** Maximum wait for a first host candidate, in milliseconds. @default 200 */
-  readonly gatherMs?: number;
-  /** Maximum time for which a peer that answers a non-eager offer holds back its candidates, in milliseconds. @default 200 */
-  readonly holdMs?: number;
-  /** Maximum time for which the answer to an eager offer waits for the first successful checks, in milliseconds. @default 30 */
-  readonly checkMs?: number;
-}
+/** Maximum wait for a first host candidate, in milliseconds. */
+const GATHER_MS = 200;
+/** Maximum time for which a peer that answers a non-eager offer holds back its candidates, in milliseconds. */
+const HOLD_MS = 200;
+/** Maximum time for which the answer to an eager offer waits for the first successful checks, in milliseconds. */
+const CHECK_MS = 30;
 
 export interface NativeWebRtcEngine extends WebRtcEngine {
   /** Number of open peers. */
@@ -46,7 +37,7 @@ interface PeerInit {
 interface Made {
   readonly peer: NativePeer;
   readonly connection: PeerConnection;
-  /** Resolves when host candidates are available, or after `gatherMs`. Never rejects. */
+  /** Resolves when host candidates are available, or after `GATHER_MS`. Never rejects. */
   readonly gathered: Promise<void>;
   /** Resolves when a pair of candidates works; may stay pending forever. */
   readonly connected: Promise<void>;
@@ -55,11 +46,11 @@ interface Made {
 }
 
 /** Loads the library and creates the engine. @throws ProtoflyError `E_PLATFORM` if the library can't be loaded */
-export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init: EngineInit = {}): Promise<NativeWebRtcEngine> => {
+export const createWebRtcEngine = async ({ clock, log }: EngineComponents): Promise<NativeWebRtcEngine> => {
   const library = await import('node-datachannel').catch((cause: unknown) => {
     throw new ProtoflyError('E_PLATFORM', 'WebRTC is not available here: its library cannot be loaded', { cause });
   });
-  const bindAddress = init.bindAddress ?? (hasOnlyLoopback() ? '127.0.0.1' : undefined);
+  const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
   const peers = new Set<NativePeer>();
   let counter = 0;
   let ended = false;
@@ -69,8 +60,7 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     const config: RtcConfig = {
       iceServers: nativeServers(iceServers),
       iceTransportPolicy,
-      ...(bindAddress === undefined ? {} : { bindAddress }),
-      ...(init.mtu === undefined ? {} : { mtu: init.mtu }),
+      ...bound,
     };
     let connection: PeerConnection;
     try {
@@ -84,7 +74,7 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
     let tell = (candidate: string, mid: string): void => { early.push([candidate, mid]); };
     connection.onLocalCandidate((candidate, mid) => { tell(candidate, mid); });
     const gathered = new Promise<void>((resolve) => {
-      const timer = clock.setTimeout(resolve, init.gatherMs ?? 200);
+      const timer = clock.setTimeout(resolve, GATHER_MS);
       connection.onGatheringStateChange((state) => {
         if (state !== 'complete') return;
         timer.cancel();
@@ -152,8 +142,8 @@ export const createWebRtcEngine = async ({ clock, log }: EngineComponents, init:
         const sdp = await describe(made);
         // An eager offerer starts DTLS when it gets the answer. We must be connected by then, or a second is
         // lost.
-        if (eagerly) await within(made.connected, init.checkMs ?? 30);
-        clock.setTimeout(() => { made.peer.proceed(); }, init.holdMs ?? 200);
+        if (eagerly) await within(made.connected, CHECK_MS);
+        clock.setTimeout(() => { made.peer.proceed(); }, HOLD_MS);
         made.trickle(sdp);
         return { peer: made.peer, sdp };
       });

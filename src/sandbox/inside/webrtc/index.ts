@@ -3,5 +3,5 @@
  * Only this folder loads the native library, when an engine is created and not on import. It knows no
  * signalling, framing or messages; those belong to the stubs.
  */
-export { createWebRtcEngine, type EngineComponents, type EngineInit, type NativeWebRtcEngine } from './engine.js';
+export { createWebRtcEngine, type EngineComponents, type NativeWebRtcEngine } from './engine.js';
 export { webRtcGlobals } from './globals.js';
