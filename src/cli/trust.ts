@@ -1,30 +1,8 @@
-import { child, isErrorCode, ProtoflyError, type Address } from '../protocol/index.js';
+import { child, isErrorCode, ProtoflyError, type TrustedKey, type Verification } from '../protocol/index.js';
 import { withRuntime } from './connect.js';
 import type { Runtime } from '../client/runtime.js';
 import type { Context } from './context.js';
 import type { Column } from './io/table.js';
-
-/** A publisher key that the runtime trusts (docs/control.md). */
-export interface TrustedKey {
-  readonly domain: string;
-  readonly keyId: string;
-  readonly since: string;
-  readonly how: 'first-use' | 'endorsed' | 'added';
-  readonly byHand: boolean;
-}
-
-/** The runtime's findings about a package. */
-export interface Verification {
-  readonly origin: Address;
-  readonly version: string;
-  readonly hash?: string;
-  readonly size?: number;
-  readonly keyId: string;
-  readonly trust: { readonly how: string; readonly since: string; readonly byHand: boolean };
-  readonly capabilities: readonly string[];
-  readonly allowed: boolean;
-  readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
-}
 
 export interface PackageName {
   readonly type: string;

@@ -19,4 +19,5 @@ export * from './protostub.js';
 export * from './record.js';
 export * from './size.js';
 export * from './status.js';
+export type * from './trust.js';
 export * from './web.js';

@@ -2,16 +2,10 @@ import { ProtoflyError, type Response } from '../../protocol/index.js';
 import { withRuntime } from '../connect.js';
 import { findAddress } from '../target.js';
 import type { Context } from '../context.js';
-import { parseValue, requestTypeOf, senderAddress } from './send.js';
+import { parseValue, requestTypeOf, senderAddress, type MessageInput } from './send.js';
 
-export interface RequestInput {
-  readonly address: string;
-  /** Words of the value. None means no value; `-` reads stdin to its end. */
-  readonly text: readonly string[];
-  readonly from?: string | undefined;
-  readonly type: string;
-  readonly jsonBody: boolean;
-  readonly p2p: boolean;
+/** Without words in `text`, the request has no value. `-` reads stdin to its end. */
+export interface RequestInput extends MessageInput {
   readonly timeoutMs: number;
 }
 

@@ -8,20 +8,26 @@ import { changeIn } from './exact.js';
 import { ProgramSender, type Receipt } from './sender.js';
 import type { Split } from './split.js';
 
-export interface SendInput {
+/** The input of every command that sends messages. */
+export interface MessageInput {
   readonly address: string;
-  /** Words of one message. None, or `-`, reads stdin. */
+  /** Words of one message. */
   readonly text: readonly string[];
   readonly from?: string | undefined;
   readonly type: string;
-  readonly split: Split;
   readonly jsonBody: boolean;
-  readonly requireDirect: boolean;
+  /** False if messages must go through the message node. */
   readonly p2p: boolean;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Without words in `text`, or with `-`, messages are read from stdin. */
+export interface SendInput extends MessageInput {
+  readonly split: Split;
+  readonly requireDirect: boolean;
   readonly receipt: boolean;
   /** True to store messages that can't be delivered now. @default false */
   readonly store?: boolean;
-  readonly timeoutMs?: number | undefined;
 }
 
 /** Types that a program may receive. Types of the session itself are excluded. */

@@ -1,6 +1,6 @@
 import type { Descriptor, PublicKey } from '../../../protocol/descriptor.js';
-import { asProtoflyError, ProtoflyError, type Address } from '../../../protocol/index.js';
-import { wantedBy, type DeploymentPolicy, type Publishers, type TrustedKey } from '../policy/index.js';
+import { asProtoflyError, ProtoflyError, type Address, type TrustedKey, type Verification } from '../../../protocol/index.js';
+import { wantedBy, type DeploymentPolicy, type Publishers } from '../policy/index.js';
 import type { Downloads, SignedDescriptor, SignedSource } from './downloads.js';
 import type { StubCatalogue, StubPackage } from './loader.js';
 import { parseOrigin, type Origin } from './origin.js';
@@ -14,24 +14,6 @@ export interface DomainCatalogueComponents {
   readonly downloads: Downloads;
   readonly cache: PackageCache;
   readonly log: Log;
-}
-
-/** The result of checking a newly fetched package. */
-export interface Verification {
-  readonly origin: Address;
-  readonly version: string;
-  /** Content hash of the code, and its size in bytes. Absent if there is no code. */
-  readonly hash?: string;
-  readonly size?: number;
-  readonly keyId: string;
-  /** Origin and time (ISO 8601) of the trust in the key. */
-  readonly trust: Pick<TrustedKey, 'how' | 'since' | 'byHand'>;
-  /** The capabilities that the package asks for. */
-  readonly capabilities: readonly string[];
-  /** True if it may be deployed here. */
-  readonly allowed: boolean;
-  /** The reason why it may not be deployed. */
-  readonly refusal?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
 interface Fetched extends SignedDescriptor {

@@ -1,6 +1,5 @@
 import type { Descriptor } from '../../../protocol/descriptor.js';
-import { CAPABILITIES, ProtoflyError, type Allowance, type Capability } from '../../../protocol/index.js';
-import type { TrustedKey } from './publishers.js';
+import { CAPABILITIES, ProtoflyError, type Allowance, type Capability, type TrustedKey } from '../../../protocol/index.js';
 
 /** The owner's rules for stubs. */
 export interface StubPolicy {

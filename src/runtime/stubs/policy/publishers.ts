@@ -1,11 +1,8 @@
 import { SerialQueue } from '../../../kit/serial-queue.js';
 import type { DomainInfo, PublicKey } from '../../../protocol/descriptor.js';
-import { ProtoflyError, type Clock } from '../../../protocol/index.js';
+import { ProtoflyError, type Clock, type TrustedKey, type TrustOrigin } from '../../../protocol/index.js';
 import { checkPublicKey, isEndorsed } from '../../../security/index.js';
 import type { Collection } from '../../../store/index.js';
-
-/** Origin of the trust in a key: the domain showed it first, a trusted key endorsed it, or a person added it. */
-export type TrustOrigin = 'first-use' | 'endorsed' | 'added';
 
 interface KeptKey {
   readonly key: PublicKey;
@@ -19,16 +16,6 @@ interface KeptKey {
 /** The stored keys of one domain. */
 export interface KeptPublisher {
   readonly keys: readonly KeptKey[];
-}
-
-/** A trusted key. */
-export interface TrustedKey {
-  readonly domain: string;
-  readonly keyId: string;
-  /** Time when it became trusted (ISO 8601). */
-  readonly since: string;
-  readonly how: TrustOrigin;
-  readonly byHand: boolean;
 }
 
 /** A checked key from a domain's list. */
