@@ -99,9 +99,9 @@ export class Dispatch {
 
   /** Sends the matching messages in flight again, over their present routes. Messages added meanwhile follow them. */
   move(flow: Flow, fits: (entry: InFlight) => boolean): void {
-    if (flow.moving !== undefined || flow.window.size === 0) return;
+    if (flow.course.name === 'moving' || flow.window.size === 0) return;
     flow.resentAt = this.#components.clock.now();
-    flow.trouble = undefined;
+    flow.step({ name: 'cleared' });
     // The batch is sent again with the rest. Backpressure of the former carrier no longer applies.
     flow.batch = undefined;
     flow.backpressure = undefined;
@@ -109,7 +109,7 @@ export class Dispatch {
     for (const entry of flow.window.all()) if (fits(entry)) entry.carrier = undefined;
     if (flow.window.find(({ carrier }) => carrier === undefined) === undefined) return;
     let moved: () => void = () => undefined;
-    flow.moving = new Promise((resolve) => { moved = resolve; });
+    flow.step({ name: 'move', done: new Promise((resolve) => { moved = resolve; }) });
     void this.#resend(flow).then(moved);
   }
 
@@ -126,15 +126,14 @@ export class Dispatch {
       }
     } catch (thrown) {
       // There is no route now, or it was lost again. The sweep tries again until the senders' time is up.
-      flow.trouble = asProtoflyError(thrown);
+      flow.step({ name: 'trouble', trouble: asProtoflyError(thrown) });
     }
     this.#moved(flow);
   }
 
   #moved(flow: Flow): void {
-    flow.moving = undefined;
-    const lost = [...flow.lost].filter((carrier) => flow.wentOver(carrier));
-    flow.lost.clear();
+    const before = flow.step({ name: 'moved' });
+    const lost = before.name === 'moving' ? [...before.lost].filter((carrier) => flow.wentOver(carrier)) : [];
     if (lost.length > 0) this.move(flow, ({ carrier }) => carrier === undefined || lost.includes(carrier));
   }
 

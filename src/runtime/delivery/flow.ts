@@ -1,6 +1,7 @@
 import { batchOf, bodyWith, ProtoflyError, withFlow, type Address, type Clock, type FlowMark, type Message, type Backpressure, type Request } from '../../protocol/index.js';
 import type { GatheredBatch } from './batch.js';
 import type { Carrier } from './carrier.js';
+import { nextCourse, type Course, type CourseEvent } from './course.js';
 import type { InFlight } from './in-flight.js';
 import { sizeOf } from './in-flight.js';
 import { Window } from './window.js';
@@ -19,23 +20,18 @@ export class Flow {
   readonly from: Address;
   readonly to: Address;
   readonly window = new Window<InFlight>();
-  /** Carriers that were lost while messages in flight were being sent again. */
-  readonly lost = new Set<Carrier>();
-  /** Set while messages in flight are being sent again. Resolves when new messages may follow. */
-  moving: Promise<void> | undefined;
   /** Messages that leave together at the end of this turn of the event loop. */
   batch: GatheredBatch | undefined;
   /** Backpressure of the carrier of the last batch. */
   backpressure: Promise<void> | undefined;
   /** A carrier that brought no receipt. Until a receipt comes, messages go again over another carrier where there is one. */
   avoid: Carrier | undefined;
-  /** The last error for which a message could not be sent. */
-  trouble: ProtoflyError | undefined;
   resentAt: number;
   resends = 0;
   readonly #clock: Clock;
   readonly #maxBytes: number;
   readonly #waiting: (() => void)[] = [];
+  #course: Course = { name: 'even' };
   #epoch: string;
   #nextSeq = 1;
   #progress: number;
@@ -51,6 +47,20 @@ export class Flow {
 
   get epoch(): string {
     return this.#epoch;
+  }
+
+  get course(): Course {
+    return this.#course;
+  }
+
+  /** Pending while messages in flight are being sent again. Resolves when new messages may follow. */
+  get moving(): Promise<void> | undefined {
+    return this.#course.name === 'moving' ? this.#course.done : undefined;
+  }
+
+  /** The last error for which a message could not be sent, unless all have been sent since. */
+  get trouble(): ProtoflyError | undefined {
+    return this.#course.name === 'even' ? undefined : this.#course.trouble;
   }
 
   /** Time of the last receipt for the oldest message, or when the window stopped being empty. */
@@ -73,6 +83,13 @@ export class Flow {
     this.#epoch = epoch;
     this.#nextSeq = seq + 1;
     return entry;
+  }
+
+  /** Makes every change of the course. @returns the course before */
+  step(event: CourseEvent): Course {
+    const before = this.#course;
+    this.#course = nextCourse(before, event);
+    return before;
   }
 
   /** Notes a receipt. */

@@ -105,7 +105,7 @@ export class Outgoing {
   hold(message: Message, to: Address, trouble: ProtoflyError): Backpressure {
     const flow = this.#flow(message.from, to);
     flow.add(message);
-    flow.trouble = trouble;
+    flow.step({ name: 'trouble', trouble });
     return flow.room;
   }
 
@@ -130,7 +130,7 @@ export class Outgoing {
   /** Sends the messages in flight over `carrier` again, over their present routes, and those that couldn't be sent. */
   lost(carrier: Carrier): void {
     for (const flow of this.#flows.all()) {
-      if (flow.moving !== undefined) flow.lost.add(carrier);
+      if (flow.course.name === 'moving') flow.step({ name: 'lost', carrier });
       else if (flow.trouble !== undefined || flow.wentOver(carrier)) this.#dispatch.move(flow, (entry) => entry.carrier === carrier || entry.carrier === undefined);
     }
   }
@@ -219,7 +219,7 @@ export class Outgoing {
     if (response.body['error'] !== 'E_UNREACHABLE' || !this.#mayHope(flow, entry)) return false;
     flow.doubt(entry);
     entry.carrier = undefined;
-    flow.trouble = responseError(response);
+    flow.step({ name: 'trouble', trouble: responseError(response) });
     return true;
   }
 
@@ -278,17 +278,18 @@ export class Outgoing {
 
   /** Sends again the messages that now have another route, and those that had none. */
   async #detour(flow: Flow, oldest: InFlight): Promise<void> {
-    if (flow.moving !== undefined) return;
+    if (flow.course.name === 'moving') return;
     try {
       const routes = new KnownRoutes(this.#routes, flow);
       await routes.of(oldest.message);
       for (const { message } of flow.window.all()) if (routes.known(message) === undefined) await routes.of(message);
       const elsewhere = ({ message, carrier: before }: InFlight): boolean => before !== (routes.known(message) ?? before);
       if (flow.window.find(elsewhere) !== undefined) this.#dispatch.move(flow, elsewhere);
-      else flow.trouble = undefined;
+      else flow.step({ name: 'cleared' });
     } catch (thrown) {
-      flow.trouble = asProtoflyError(thrown);
-      this.#giveUp(flow, flow.trouble);
+      const trouble = asProtoflyError(thrown);
+      flow.step({ name: 'trouble', trouble });
+      this.#giveUp(flow, trouble);
     }
   }
 
