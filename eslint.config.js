@@ -49,6 +49,8 @@ const HOME_OF = {
   'node-datachannel': ['sandbox/inside/webrtc'],
   lmdb: ['store/lmdb'],
   jose: ['security'],
+  undici: ['link/web'],
+  'ipaddr.js': ['link/web'],
   ...Object.fromEntries(['ws', 'node:net', 'node:tls', 'node:http', 'node:https', 'node:http2'].map((name) => [name, NETWORK])),
   'node:dgram': ['runtime/p2p/stun'],
   '@oclif/core': ['commands', 'cli'],

@@ -22,9 +22,9 @@ let last = 0;
 const openCatalogue = () => {
   const store = openLmdbStore({ path: mkdtempSync(join(folder, 'store-')) });
   const log = () => undefined;
-  const domains = new Domains({ known: store.collection('domains'), fetch, log }, { urls: { [DOMAIN]: url } });
+  const domains = new Domains({ known: store.collection('domains'), fetch, log, web: { fetch, check: () => undefined } }, { urls: { [DOMAIN]: url } });
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock: systemClock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain: DOMAIN }, {});
+  const catalogue = makeCatalogue({ store, clock: systemClock, log, domains, publishers, ownDomain: DOMAIN }, {});
   const opened = {
     catalogue,
     close: async () => {
@@ -38,7 +38,7 @@ const openCatalogue = () => {
 };
 
 const openLoader = (catalogue) => {
-  const loader = new Loader({ catalogue, sandboxes });
+  const loader = new Loader({ catalogue, sandboxes, named: { admit: () => undefined }, domains: { checkServer: () => undefined } });
   const opened = {
     loader,
     close: async () => { if (open.delete(opened)) await loader.close(); },
@@ -51,7 +51,7 @@ const openLoader = (catalogue) => {
 const deploy = async (loader, from) => {
   const runtimeURL = `hyperty-runtime://${DOMAIN}/deployer-${++last}`;
   const began = now();
-  const stub = await loader.deploy({ url: `${runtimeURL}/protostub/1`, origin, config: { runtimeURL } });
+  const stub = await loader.deploy({ url: `${runtimeURL}/protostub/1`, origin, config: { runtimeURL }, cause: 'program' });
   const ms = now() - began;
   stub.link.receive(() => undefined);
   if (stub.from !== from) throw new Error(`the stub came from the ${stub.from}`);

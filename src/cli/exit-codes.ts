@@ -25,6 +25,8 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_TIMEOUT: 5,
   E_UNAUTHENTICATED: 6,
   E_REFUSED: 6,
+  E_STRANGER: 6,
+  E_PRIVATE: 6,
   E_DESCRIPTOR: 6,
   E_UNSIGNED: 6,
   E_SIGNATURE: 6,

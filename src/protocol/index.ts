@@ -5,6 +5,7 @@
  */
 export * from './address.js';
 export * from './batch.js';
+export * from './cause.js';
 export * from './clock.js';
 export * from './connection.js';
 export * from './errors.js';

@@ -13,7 +13,8 @@ import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
 import { Loader, makeCatalogue, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
-import type { Domains } from './directory/domains.js';
+import type { Domains, PublicWebPort } from './directory/domains.js';
+import { NamedDomains } from './directory/named-domains.js';
 import { Records, type Cached } from './directory/records.js';
 import { Hyperties } from './hyperties/hyperties.js';
 import { MessageNodes } from './nodes/message-nodes.js';
@@ -34,7 +35,10 @@ export interface RuntimeComponents {
   readonly store: Store;
   readonly sandboxes: SandboxFactory;
   readonly clock: Clock;
+  /** For documents of the own domain, and of those that the user has added. */
   readonly fetch: typeof fetch;
+  /** For documents of all other domains. @default the public internet alone */
+  readonly web?: PublicWebPort;
   readonly log: Log;
   /** Returns the addresses of this machine. @default os.networkInterfaces */
   readonly interfaces?: Interfaces;
@@ -126,7 +130,7 @@ export interface PartsInit {
 
 /** Puts a runtime together, without starting it. */
 export const assemble = (components: PartsComponents, init: PartsInit): Parts => {
-  const { store, clock, log, sandboxes, fetch, domains, host, interfaces = networkInterfaces } = components;
+  const { store, clock, log, sandboxes, domains, host, interfaces = networkInterfaces } = components;
   const { settings, own, runtime, user, guid } = init;
   const { domain } = own;
   const { window = WINDOW } = settings;
@@ -137,18 +141,19 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   });
   const ingress = new Ingress({ bus }, { runtime });
 
+  const named = new NamedDomains([domain, ...Object.keys(settings.domains ?? {})]);
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
-  const loader = new Loader({ catalogue, sandboxes });
+  const catalogue = makeCatalogue({ store, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
+  const loader = new Loader({ catalogue, sandboxes, named, domains });
   const stubs = new Protostubs({ bus, loader, clock, log });
 
   const nodes = new MessageNodes({
-    bus, clock, stubs, intake: ingress, log,
+    bus, clock, stubs, named, intake: ingress, log,
     onSession: (name) => host.onSession(name),
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
   catalogue.onNews((origin) => { nodes.renew(origin); });
-  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, log }, { runtime, domain, user });
+  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, log }, { runtime, domain, user });
   const syncManager = new SyncManager({ bus, clock, routes: nodes }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 
@@ -185,7 +190,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     outgoing.wake();
     outbox.wake();
   });
-  ingress.serve({ hyperties, records, outgoing, outbox });
+  ingress.serve({ hyperties, records, connections, named, outgoing, outbox });
   bus.resolveBy(new Router({ routes, records, nodes, outgoing, outbox, reply }, { runtime }));
 
   const network = new NetworkMonitor({

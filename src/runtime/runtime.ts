@@ -1,4 +1,5 @@
 import type { Link } from '../link/index.js';
+import { PublicWeb } from '../link/web/index.js';
 import { asProtoflyError, formatAddress, ProtoflyError, type Address, type Message } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import { loadIdentity, type Identity } from './identity/index.js';
@@ -34,10 +35,10 @@ export class Runtime {
    * to be trusted, `E_USAGE`, `E_STORE`
    */
   static async start(components: RuntimeComponents, init: RuntimeInit): Promise<Runtime> {
-    const { store, fetch, log } = components;
+    const { store, fetch, log, web = new PublicWeb() } = components;
     const known = store.collection<DomainInfo>('domains');
-    const own = await new Domains({ known, fetch, log }, { urls: {} }).at(init.domainUrl);
-    const domains = new Domains({ known, fetch, log }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
+    const own = await new Domains({ known, fetch, web, log }, { urls: {} }).at(init.domainUrl);
+    const domains = new Domains({ known, fetch, web, log }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
     const runtime = new Runtime(components, init, own, domains, await loadIdentity(store));
     if (init.trust !== undefined) await runtime.#parts.publishers.add(own.domain, init.trust);
     runtime.#begin();

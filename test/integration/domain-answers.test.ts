@@ -1,6 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { PublicWeb } from '../../src/link/web/index.js';
 import t, { type Test } from 'tap';
 import type { ProtoflyError } from '../../src/protocol/index.js';
 import { Domains } from '../../src/runtime/directory/domains.js';
@@ -23,7 +24,7 @@ const INFO = JSON.stringify({ domain: 'a.example', messageNode: {} });
 const good: RequestListener = (_request, response) => { response.end(INFO); };
 const answer = (status: number, headers: Record<string, string>, body = ''): RequestListener => (_request, response) => { response.writeHead(status, headers).end(body); };
 
-const domains = (timeoutMs = 20_000): Domains => new Domains({ known: memoryStore().collection('domains'), fetch, log: () => undefined }, { urls: {}, timeoutMs });
+const domains = (timeoutMs = 20_000): Domains => new Domains({ known: memoryStore().collection('domains'), fetch, web: new PublicWeb(), log: () => undefined }, { urls: {}, timeoutMs });
 
 /** Returns a runtime's error about a domain at that URL. */
 const errorAt = async (url: string, timeoutMs?: number): Promise<ProtoflyError> => {
@@ -87,7 +88,7 @@ t.test('a description that can\'t be kept is used all the same', async (t) => {
   const store = failingStore();
   store.isFull = true;
   const log: string[] = [];
-  const known = new Domains({ known: store.collection('domains'), fetch, log: (_level, text) => { log.push(text); } }, { urls: {} });
+  const known = new Domains({ known: store.collection('domains'), fetch, web: new PublicWeb(), log: (_level, text) => { log.push(text); } }, { urls: {} });
   t.match(await known.at(`http://${url}`), { domain: 'a.example' });
   t.match(log, [/can't be kept: no space left/]);
 });

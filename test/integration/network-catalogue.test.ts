@@ -6,6 +6,7 @@ import { catalogueAddress, systemClock, type Address } from '../../src/protocol/
 import type { DomainInfo } from '../../src/protocol/descriptor.js';
 import { makeCatalogue, type CheckedCatalogue } from '../../src/runtime/stubs/loader/index.js';
 import { PackageCache } from '../../src/runtime/stubs/loader/package-cache.js';
+import { PublicWeb } from '../../src/link/web/index.js';
 import { Publishers, type KeptPublisher, type StubPolicy } from '../../src/runtime/stubs/policy/index.js';
 import { Domains } from '../../src/runtime/directory/domains.js';
 import { generatePublisherKey, publicHalf } from '../../src/security/index.js';
@@ -39,9 +40,9 @@ const partyAt = (t: Test, urls: Readonly<Record<string, string>>, { policy = {},
   const entries: string[] = [];
   const news: Address[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
-  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch, log: () => undefined }, { urls });
+  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch, web: new PublicWeb(), log: () => undefined }, { urls });
   const publishers = new Publishers({ kept: store.collection<KeptPublisher>('publishers'), domains, clock: systemClock, log });
-  const catalogue = makeCatalogue({ store, fetch, clock: systemClock, log, domains, publishers, ownDomain }, policy);
+  const catalogue = makeCatalogue({ store, clock: systemClock, log, domains, publishers, ownDomain }, policy);
   catalogue.onNews((origin) => { news.push(origin); });
   t.teardown(() => catalogue.close());
   return { catalogue, publishers, log: entries, news, store };

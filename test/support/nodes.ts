@@ -32,7 +32,7 @@ export interface TestRuntime {
 
 /** Starts a live runtime in this process, whose sandboxes are processes; stopped after the test. */
 export const startTestRuntime = async (
-  t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Partial<Pick<RuntimeComponents, 'interfaces' | 'log'>> = {},
+  t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Partial<Pick<RuntimeComponents, 'interfaces' | 'log' | 'web'>> = {},
 ): Promise<TestRuntime> => {
   const entries: string[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };

@@ -95,6 +95,7 @@ export class SyncRuntime {
       return send;
     } });
     this.routes = {
+      admit: () => undefined,
       allocate: async (scheme) => {
         await this.gate();
         return [parseAddress(`${scheme}://x.example/${name}-${String(node.allocations++)}`)];

@@ -39,7 +39,7 @@ const world = () => {
   });
   const stub = { address: HANDLER, send: (message: Message) => { carried.push(message); }, refuse: (_message: Message, why: string) => { faults.push(why); } } as unknown as Protostub;
   const list: ConnectionList = new ConnectionList({ clock, log: quiet, intake, onOver: (connection) => { handled.over(connection); } });
-  const handled: HandledConnections = new HandledConnections({ clock, list, admission, handler: () => stub, hosts, intake }, { runtime: B, handler: HANDLER });
+  const handled: HandledConnections = new HandledConnections({ clock, list, admission, isInvited: () => true, handler: () => stub, hosts, intake }, { runtime: B, handler: HANDLER });
   let last = 0;
   const message = (value: unknown, from: Address = ALICE): Message => ({ id: (last += 1), type: 'create', from, to: BOB, body: { value } });
   /** @param remoteRuntime absent for the stub's own state */

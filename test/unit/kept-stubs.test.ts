@@ -59,6 +59,7 @@ const messageNodes = () => {
   const nodes = new MessageNodes({
     bus, clock, stubs: stubs as unknown as Protostubs,
     intake: { accept: () => undefined, isOwn: () => false, lost: (carrier) => { lost.push(carrier); } },
+    named: { has: () => true, admit: () => undefined },
     onSession: () => Promise.resolve(),
     onChange: () => { counts.changes += 1; },
     log: () => undefined,
@@ -97,16 +98,16 @@ t.test('the stub of the own domain is kept deployed, and the status tells why it
   nodes.close();
   t.equal(nodes.deployed('localhost'), stubs.deployed[1] as unknown as Protostub);
   stubs.deployed[1]!.end('closed');
-  t.throws(() => nodes.carrier('localhost'), { code: 'E_UNREACHABLE' });
-  t.throws(() => nodes.carrier('elsewhere'), { code: 'E_UNREACHABLE' });
+  t.throws(() => nodes.carrier('localhost', 'program'), { code: 'E_UNREACHABLE' });
+  t.throws(() => nodes.carrier('elsewhere', 'program'), { code: 'E_UNREACHABLE' });
   t.equal(clock.pending, 0);
 });
 
 t.test('the stub of another domain is deployed when it is wanted, and its messages bring it back', async (t) => {
   const { clock, stubs, pings, lost, nodes } = messageNodes();
-  const carrier = await nodes.carrier('elsewhere');
+  const carrier = await nodes.carrier('elsewhere', 'program');
   t.equal(carrier, stubs.deployed[0] as unknown as Carrier);
-  t.equal(nodes.carrier('elsewhere'), carrier);
+  t.equal(nodes.carrier('elsewhere', 'program'), carrier);
   stubs.deployed[0]!.end('crashed');
   t.equal(nodes.deployed('elsewhere'), undefined);
   clock.advance(249);
@@ -115,7 +116,7 @@ t.test('the stub of another domain is deployed when it is wanted, and its messag
   t.same(lost, [carrier]);
   await turns();
   t.equal(stubs.deployed.length, 1);
-  t.ok(await nodes.carrier('elsewhere'));
+  t.ok(await nodes.carrier('elsewhere', 'program'));
   t.same([stubs.deployed.length, pings], [2, []]);
   nodes.close();
 });

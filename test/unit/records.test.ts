@@ -19,7 +19,7 @@ const world = (store: Store = memoryStore()) => {
     if (state.answers) void bus.post(respond(message, 200, { value: record }));
   });
   const records = new Records(
-    { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, log: (_level, text) => { state.log.push(text); } },
+    { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, named: { admit: () => undefined }, log: (_level, text) => { state.log.push(text); } },
     { runtime: parseAddress('hyperty-runtime://example.com/r1'), domain: 'example.com', user: parseAddress('user://example.com/alice') },
   );
   return { clock, records, state };
@@ -27,12 +27,12 @@ const world = (store: Store = memoryStore()) => {
 
 t.test('a registry that is slow holds nobody up for long who has an old record, and isn\'t asked again at once', async (t) => {
   const { clock, records, state } = world();
-  t.match(await records.find(BOB), record);
+  t.match(await records.find(BOB, 'program'), record);
   clock.advance(61_000);
   t.equal(records.known(BOB), undefined, 'no longer fresh');
   state.answers = false;
   let found: RegistryRecord | undefined;
-  void records.find(BOB).then((old) => { found = old; });
+  void records.find(BOB, 'program').then((old) => { found = old; });
   clock.advance(900);
   await turns(2);
   t.equal(found, undefined);
@@ -44,16 +44,16 @@ t.test('a registry that is slow holds nobody up for long who has an old record, 
   clock.advance(5000);
   t.equal(records.known(BOB), undefined);
   state.answers = true;
-  t.match(await records.find(BOB), record);
+  t.match(await records.find(BOB, 'program'), record);
   t.equal(state.asked, 3);
 });
 
 t.test('an old record that proves wrong while its registry is asked is not believed again', async (t) => {
   const { clock, records, state } = world();
-  await records.find(BOB);
+  await records.find(BOB, 'program');
   clock.advance(61_000);
   state.answers = false;
-  const finding = records.find(BOB);
+  const finding = records.find(BOB, 'program');
   await records.forget(BOB);
   clock.advance(1000);
   t.equal(await finding, undefined);
@@ -64,7 +64,7 @@ t.test('a cache that can\'t be written keeps nobody from finding a record', asyn
   const store = failingStore();
   store.isFull = true;
   const { records, state } = world(store);
-  t.match(await records.find(BOB), record);
+  t.match(await records.find(BOB, 'program'), record);
   t.match(records.known(BOB), record, 'it is at hand all the same');
   await turns(2);
   t.match(state.log, [/the cache of records can't be written: no space left/]);

@@ -40,7 +40,7 @@ const supervised = (init: Partial<StubSupervisorInit> = {}) => {
     describe: async () => {
       described.count += 1;
       await described.wait;
-      return { url: parseAddress('hyperty-runtime://localhost/r/protostub/x'), kind: 'msg-node', domain: 'localhost', origin: parseAddress('hyperty-catalogue://localhost/.well-known/protocolstub/default'), config: { runtimeURL: parseAddress('hyperty-runtime://localhost/r') }, onStatus: () => undefined, admit: () => undefined };
+      return { url: parseAddress('hyperty-runtime://localhost/r/protostub/x'), kind: 'msg-node', domain: 'localhost', origin: parseAddress('hyperty-catalogue://localhost/.well-known/protocolstub/default'), config: { runtimeURL: parseAddress('hyperty-runtime://localhost/r') }, cause: 'remote', onStatus: () => undefined, admit: () => undefined };
     },
     onRunning: (stub) => { running.push(stub); },
     onBackingOff: ({ pauseMs }) => { pauses.push(pauseMs); },

@@ -5,8 +5,19 @@ import type { Collection } from '../../store/index.js';
 export interface DomainsComponents {
   /** Domain documents by base URL, so that a runtime can start while its domain is away. */
   readonly known: Collection<DomainInfo>;
+  /** For the own domain, and those that the user has added. */
   readonly fetch: typeof fetch;
   readonly log: (level: 'warn', text: string) => void;
+  /** For all others. */
+  readonly web: PublicWebPort;
+}
+
+/** Web servers of the public internet. */
+export interface PublicWebPort {
+  /** Throws ProtoflyError `E_PRIVATE` for hosts that aren't public. */
+  readonly fetch: typeof fetch;
+  /** @throws ProtoflyError `E_PRIVATE` */
+  check(hostname: string): void;
 }
 
 export interface DomainsInit {
@@ -23,13 +34,15 @@ const MAX_INFO = 64 * 1024;
 export class Domains {
   readonly #known: Collection<DomainInfo>;
   readonly #fetch: typeof fetch;
+  readonly #web: PublicWebPort;
   readonly #log: DomainsComponents['log'];
   readonly #urls: Readonly<Record<string, string>>;
   readonly #timeoutMs: number;
 
-  constructor({ known, fetch, log }: DomainsComponents, { urls, timeoutMs = 5000 }: DomainsInit) {
+  constructor({ known, fetch, web, log }: DomainsComponents, { urls, timeoutMs = 5000 }: DomainsInit) {
     this.#known = known;
     this.#fetch = fetch;
+    this.#web = web;
     this.#log = log;
     this.#urls = urls;
     this.#timeoutMs = timeoutMs;
@@ -37,21 +50,32 @@ export class Domains {
 
   /**
    * Returns the document of a domain, given by name. If the domain is away, returns the last one known.
-   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`
+   * @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR`, `E_PRIVATE`
    */
   async info(domain: string): Promise<DomainInfo> {
-    const info = await this.at(this.base(domain)).catch((thrown: unknown) => {
+    if (!this.#isAdded(domain)) this.#web.check(hostOf(this.base(domain)));
+    const info = await this.#at(this.base(domain), this.fetchFor(domain)).catch((thrown: unknown) => {
       const error = asProtoflyError(thrown);
-      if (error.code !== 'E_UNREACHABLE' || this.#urls[domain] !== undefined) throw error;
+      if (error.code !== 'E_UNREACHABLE' || this.#isAdded(domain)) throw error;
       throw new ProtoflyError(error.code, error.message, { hint: `${error.hint ?? 'is that its name?'} If DNS doesn't know it: protofly domain add ${domain} URL`, cause: error });
     });
     if (info.domain !== domain) throw new ProtoflyError('E_DESCRIPTOR', `the server for ${domain} says that it is ${info.domain}`);
     return info;
   }
 
+  /** Returns the `fetch` for a domain's documents: only an added domain may lie in a private network. */
+  fetchFor(domain: string): typeof fetch {
+    return this.#isAdded(domain) ? this.#fetch : this.#web.fetch;
+  }
+
+  /** Checks a server that a domain's stub asks for: only an added domain may name a private one. @throws ProtoflyError `E_PRIVATE` */
+  checkServer(domain: string, url: string): void {
+    if (!this.#isAdded(domain)) this.#web.check(hostOf(url));
+  }
+
   /** Returns the base URL of a domain, without a slash at its end. */
   base(domain: string): string {
-    return (this.#urls[domain] ?? `https://${domain}`).replace(/\/+$/, '');
+    return (this.#isAdded(domain) ? this.#urls[domain]! : `https://${domain}`).replace(/\/+$/, '');
   }
 
   /**
@@ -59,10 +83,18 @@ export class Domains {
    * @throws ProtoflyError `E_UNREACHABLE` if no domain server can be reached there, `E_DESCRIPTOR` if something else
    * answers, `E_USAGE` if the URL is invalid
    */
-  async at(baseUrl: string): Promise<DomainInfo> {
+  at(baseUrl: string): Promise<DomainInfo> {
+    return this.#at(baseUrl, this.#fetch);
+  }
+
+  #isAdded(domain: string): boolean {
+    return Object.hasOwn(this.#urls, domain);
+  }
+
+  async #at(baseUrl: string, get: typeof fetch): Promise<DomainInfo> {
     const base = domainUrlOf(baseUrl);
     try {
-      const info = await this.#read(`${base}/.well-known/protofly`);
+      const info = await this.#read(`${base}/.well-known/protofly`, get);
       this.#known.put(base, info).catch((thrown: unknown) => { this.#log('warn', `the description of ${info.domain} can't be kept: ${asProtoflyError(thrown).message}`); });
       return info;
     } catch (thrown) {
@@ -72,10 +104,10 @@ export class Domains {
     }
   }
 
-  async #read(url: string): Promise<DomainInfo> {
+  async #read(url: string, get: typeof fetch): Promise<DomainInfo> {
     let text: string;
     try {
-      const response = await this.#fetch(url, { signal: AbortSignal.timeout(this.#timeoutMs), redirect: 'manual' });
+      const response = await get(url, { signal: AbortSignal.timeout(this.#timeoutMs), redirect: 'manual' });
       const objection = objectionTo(response, url);
       if (objection !== undefined) {
         await response.body?.cancel();
@@ -94,6 +126,8 @@ export class Domains {
     return parseDomainInfo(answer);
   }
 }
+
+const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).hostname : '');
 
 const limited = async (response: Response, url: string): Promise<string> => {
   const chunks: Uint8Array[] = [];

@@ -1,7 +1,7 @@
 import type { MessageBus } from '../../bus/index.js';
 import {
   asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, responseError, runtimeOf,
-  type Address, type Clock, type RegistryRecord,
+  type Address, type Cause, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 
@@ -28,6 +28,8 @@ export interface RecordsComponents {
   readonly cache: Collection<Cached>;
   /** The message nodes. While one is away, the cached records of its domain are used. */
   readonly nodes: { isAway(domain: string): boolean };
+  /** The domains whose registries may be asked. */
+  readonly named: { admit(domain: string, cause: Cause): void };
   readonly log: (level: 'warn', text: string) => void;
 }
 
@@ -61,6 +63,7 @@ export class Records {
   readonly #clock: Clock;
   readonly #cache: Collection<Cached>;
   readonly #nodes: RecordsComponents['nodes'];
+  readonly #named: RecordsComponents['named'];
   readonly #log: RecordsComponents['log'];
   readonly #init: Required<RecordsInit>;
   /** Parsed cache entries. Parsing one costs more than the rest of a message's routing. */
@@ -68,11 +71,12 @@ export class Records {
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
-  constructor({ bus, clock, cache, nodes, log }: RecordsComponents, init: RecordsInit) {
+  constructor({ bus, clock, cache, nodes, named, log }: RecordsComponents, init: RecordsInit) {
     this.#bus = bus;
     this.#clock = clock;
     this.#cache = cache;
     this.#nodes = nodes;
+    this.#named = named;
     this.#log = log;
     this.#init = init;
   }
@@ -94,12 +98,14 @@ export class Records {
   /**
    * Returns the record of an address: the cached one if it is fresh, or else that of its domain's registry. If the
    * registry is away or slow, returns an old one. Undefined if there is none.
+   * @throws ProtoflyError `E_STRANGER` if only a program may have that registry asked
    */
-  find(address: Address): Promise<RegistryRecord | undefined> {
+  async find(address: Address, cause: Cause): Promise<RegistryRecord | undefined> {
     const known = this.known(address);
-    if (known !== undefined) return Promise.resolve(known ?? undefined);
+    if (known !== undefined) return known ?? undefined;
     const old = this.#cached(address);
-    if (old !== undefined && this.#nodes.isAway(domainOf(address))) return Promise.resolve(old.record);
+    if (old !== undefined && this.#nodes.isAway(domainOf(address))) return old.record;
+    this.#named.admit(domainOf(address), cause);
     const asking = this.#asking.get(address) ?? this.#ask(address).finally(() => this.#asking.delete(address));
     this.#asking.set(address, asking);
     return asking;
@@ -107,7 +113,7 @@ export class Records {
 
   /** Returns the runtime that hosts an address. @throws ProtoflyError `E_UNREACHABLE` when its registry can't be asked */
   async hostOf(address: Address): Promise<Address | undefined> {
-    const record = await this.find(address);
+    const record = await this.find(address, 'remote');
     if (record === undefined && this.#nodes.isAway(domainOf(address))) throw new ProtoflyError('E_UNREACHABLE', `the runtime of ${address} can't be checked: the registry of ${domainOf(address)} is away`);
     return record?.runtime;
   }
@@ -119,7 +125,7 @@ export class Records {
     if (address.length <= MAX_KEPT_LENGTH) this.#note(this.#cache.delete(address));
   }
 
-  /** Searches a domain's registry. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
+  /** Searches a domain's registry, for a program. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
   discover(criteria: Criteria): Promise<RegistryRecord[]> {
     const domain = criteria.domain ?? (criteria.user === undefined ? this.#init.domain : domainOf(this.#userAddress(criteria.user, this.#init.domain)));
     const { user, name, resources, dataSchemes } = criteria;
@@ -129,20 +135,21 @@ export class Records {
     });
   }
 
-  /** Returns the records of all hyperties of a runtime. @throws ProtoflyError as `discover` */
+  /** Returns the records of all hyperties of a runtime, for a program. @throws ProtoflyError as `discover` */
   ofRuntime(runtime: Address): Promise<RegistryRecord[]> {
     return this.#search(domainOf(runtime), `/hyperty/runtime/${runtime}`, {});
   }
 
   /**
-   * Returns the records that `bob`, `bob/chat`, `bob/chat@example.com` or a full address may stand for, best first.
+   * Returns the records that `bob`, `bob/chat`, `bob/chat@example.com` or a full address may stand for, best first. For a
+   * program.
    * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
    */
   async lookup(text: string): Promise<RegistryRecord[]> {
     if (text.includes('://')) {
       const address = parseAddress(text);
       if (partsOf(address).scheme === 'user') return this.#someOf(await this.discover({ user: address }), text);
-      const record = await this.find(address);
+      const record = await this.find(address, 'program');
       if (record !== undefined) return [record];
       const runtime = runtimeOf(address);
       if (runtime === undefined) throw new ProtoflyError('E_NOT_FOUND', `${text} is not registered`, { hint: 'protofly hyperty discover shows what is' });
@@ -156,6 +163,7 @@ export class Records {
   }
 
   async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
+    this.#named.admit(domain, 'program');
     const response = await this.#bus.request({
       type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria },
     }, this.#patience(domain));

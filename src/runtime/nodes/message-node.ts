@@ -134,6 +134,8 @@ export class MessageNode {
       domain: this.domain,
       origin: this.origin,
       config: { runtimeURL: this.#runtime, release: true },
+      // Whoever wants it has been judged before. A repeated deployment names no domain.
+      cause: 'remote',
       admit: (message, stub) => admit(this, message, stub),
       onStatus: (event) => {
         if (event.details['probes'] === true) facts.canProbe = true;

@@ -2,7 +2,7 @@ import { LruMap } from '../../kit/lru-map.js';
 import type { MessageBus } from '../../bus/index.js';
 import {
   allocationAddress, asProtoflyError, child, domainOf, isAddress, isResponse, parseAddress, ProtoflyError, subscriptionAddress,
-  type Address, type Clock, type Message, type Backpressure, type StubStatus,
+  type Address, type Cause, type Clock, type Message, type Backpressure, type StubStatus,
 } from '../../protocol/index.js';
 import type { Carrier, Intake } from '../delivery/index.js';
 import { MessageNode } from './message-node.js';
@@ -15,10 +15,19 @@ export interface MessageNodesComponents {
   readonly stubs: Protostubs;
   /** Takes the messages that stubs may bring. */
   readonly intake: Intake;
+  /** The domains that this runtime may turn to. */
+  readonly named: NamedDomainsPort;
   /** A new session has begun, in which the node knows only the URL of this runtime. A rejection has it called again later. */
   readonly onSession: (domain: string) => Promise<void>;
   readonly onChange: () => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
+}
+
+/** Decides which domains this runtime may turn to. */
+export interface NamedDomainsPort {
+  has(domain: string): boolean;
+  /** @throws ProtoflyError `E_STRANGER` if no program wants it, and none has before */
+  admit(domain: string, cause: Cause): void;
 }
 
 export interface MessageNodesInit {
@@ -83,18 +92,29 @@ export class MessageNodes {
     this.retry();
   }
 
+  /** Lets this runtime turn to the domain of an address. @throws ProtoflyError `E_STRANGER` */
+  admit(address: Address, cause: Cause): void {
+    this.#components.named.admit(domainOf(address), cause);
+  }
+
   /**
    * Returns the stub for a domain's message node, and deploys it if necessary.
-   * @throws ProtoflyError as `Protostubs.deploy`
+   * @throws ProtoflyError `E_STRANGER`, or as `Protostubs.deploy`
    */
-  carrier(domain: string): Carrier | Promise<Carrier> {
+  carrier(domain: string, cause: Cause): Carrier | Promise<Carrier> {
+    this.#components.named.admit(domain, cause);
     const node = this.#node(domain);
     return node.stub ?? node.want();
   }
 
-  /** The carrier of an answer: the message node through which its receiver's messages came. @throws ProtoflyError as `carrier` */
+  /**
+   * The carrier of an answer: the message node through which its receiver's messages came. An answer never has the stub of
+   * a new domain deployed: the own domain's node may still know the receiver.
+   * @throws ProtoflyError as `carrier`
+   */
   wayBack(to: Address): Carrier | Promise<Carrier> {
-    return this.#visitors.get(to)?.stub ?? this.carrier(domainOf(to));
+    const domain = domainOf(to);
+    return this.#visitors.get(to)?.stub ?? this.carrier(this.#components.named.has(domain) ? domain : this.#init.domain, 'remote');
   }
 
   /** Returns the stub deployed for a domain, if there is one. */
@@ -157,7 +177,7 @@ export class MessageNodes {
   /** Sends a message through the message node of its receiver's domain. */
   publish(message: Message): Backpressure {
     const to = typeof message.to === 'string' ? message.to : message.to[0]!;
-    const carrier = this.carrier(domainOf(to));
+    const carrier = this.carrier(domainOf(to), 'remote');
     if (!(carrier instanceof Promise)) return carrier.send(message);
     return carrier.then((ready) => ready.send(message)).catch((thrown: unknown) => {
       this.#components.log('warn', `not published to ${to}: ${asProtoflyError(thrown).message}`);

@@ -2,7 +2,7 @@ import { SerialQueue } from '../../kit/serial-queue.js';
 import type { Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, domainOf, isAddress, isResponse, MAX_RECIPIENTS, parseAddress, ProtoflyError, refuse, respond,
-  type Address, type Body, type Message, type Backpressure, type Request,
+  type Address, type Body, type Cause, type Message, type Backpressure, type Request,
 } from '../../protocol/index.js';
 import { AddressPool, allocate, routesOf } from './address-pool.js';
 import { ObservedObject } from './observed-object.js';
@@ -49,6 +49,9 @@ const nothing = (): void => undefined;
 
 /** Returns the address scheme for objects of a schema, by the schema's name. */
 const schemeOf = (schema: string): string => SCHEMES.get(schema.slice(schema.lastIndexOf('/') + 1).toLowerCase()) ?? OTHER_SCHEME;
+
+/** Only a program's own objects may lead to new domains. */
+const causeOf = (origin: Origin | undefined): Cause => (origin?.isProgram === true ? 'program' : 'remote');
 
 const parseAuthorise = (body: Body | undefined): readonly Address[] => {
   const given = body?.['authorise'] ?? [];
@@ -180,7 +183,7 @@ export class SyncManager {
   #workOf(message: Request, origin: Origin | undefined): (client: Client) => Promise<Body> {
     const { type, from, body } = message;
     if (type === 'create') return (client) => this.#create(client, message, origin);
-    if (type === 'subscribe') return (client) => this.#subscribe(client, from, addressIn(body, 'resource'), schemaIn(body));
+    if (type === 'subscribe') return (client) => this.#subscribe(client, from, addressIn(body, 'resource'), schemaIn(body), causeOf(origin));
     if (type === 'unsubscribe') return () => this.#leave(from, addressIn(body, 'resource')).then(() => ({}));
     if (type === 'delete') return async () => this.#end(this.#mine(from, body)).then(() => ({}));
     throw new ProtoflyError('E_MESSAGE', `a sync manager has no use for ${type}`);
@@ -232,6 +235,7 @@ export class SyncManager {
     const { object } = parseSnapshot(body?.value ?? {});
     const scheme = schemeOf(schema);
     const { routes } = this.#context;
+    if (causeOf(origin) === 'program') for (const invited of authorised) routes.admit(invited, 'program');
     const url = scheme === CONNECTION_SCHEME ? await this.#pool.take() : await allocate(routes, scheme);
     try {
       this.#checkPresent(reporter, client);
@@ -258,12 +262,13 @@ export class SyncManager {
     await this.#context.routes.unsubscribe(routesOf(object.url));
   }
 
-  async #subscribe(client: Client, owner: Address, url: Address, schema: string): Promise<Body> {
+  async #subscribe(client: Client, owner: Address, url: Address, schema: string, cause: Cause): Promise<Body> {
     const own = this.#reported.get(url);
     if (own !== undefined) {
       own.join(owner);
       return { resource: url, value: own.value };
     }
+    this.#context.routes.admit(url, cause);
     return this.#foreign.run(url, async () => {
       this.#checkPresent(owner, client);
       const object = this.#observed.get(url) ?? await this.#observe(url);

@@ -1,8 +1,10 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import type { Address, Clock, Message, Backpressure, Request } from '../../protocol/index.js';
+import type { Address, Cause, Clock, Message, Backpressure, Request } from '../../protocol/index.js';
 
 /** The message-node operations that data objects need. Each has its own timeout. */
 export interface SyncRoutes {
+  /** Lets this runtime turn to the domain of an address. @throws ProtoflyError `E_STRANGER` */
+  admit(address: Address, cause: Cause): void;
   /** Allocates `number` addresses in the runtime's own domain. @throws ProtoflyError as the domain refuses */
   allocate(scheme: string, number: number): Promise<Address[]>;
   /** Subscribes to messages to these addresses, at the message nodes of their domains. */

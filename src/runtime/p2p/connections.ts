@@ -1,7 +1,7 @@
-import type { MessageBus } from '../../bus/index.js';
+import type { MessageBus, Origin } from '../../bus/index.js';
 import {
   asProtoflyError, child, isSuccess,
-  type Address, type Clock, type RegistryRecord,
+  type Address, type Clock, type RegistryRecord, type Request,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Carrier, Hosts, Intake } from '../delivery/index.js';
@@ -11,6 +11,7 @@ import { Admission } from './admission.js';
 import { connecting } from './connecting.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
+import { Invitations } from './invitations.js';
 import { HandledConnections } from './handled-connections.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import type { P2pConnection } from './p2p-connection.js';
@@ -67,6 +68,7 @@ export class Connections {
   readonly #handled: HandledConnections;
   readonly #requesters: Requesters;
   readonly #admission: Admission;
+  readonly #invitations: Invitations;
 
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
@@ -82,8 +84,9 @@ export class Connections {
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, intake, onOver: (connection) => { this.#over(connection); } });
+    this.#invitations = new Invitations({ list: this.#list }, { handler: this.#handler.address });
     this.#handled = new HandledConnections({
-      ...components, list: this.#list, admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
+      ...components, list: this.#list, isInvited: (runtime) => this.#invitations.has(runtime), admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
     }, { runtime: init.runtime, handler: this.#handler.address });
     this.#probation = new Probation({ clock, list: this.#list, ping: (remoteRuntime, path) => this.#ping(remoteRuntime, path) });
     this.#requesters = new Requesters({
@@ -133,6 +136,11 @@ export class Connections {
   /** Tries to deploy a missing handler at once, because something has changed. */
   retry(): void {
     this.start();
+  }
+
+  /** Checks a request from outside to a P2P stub: its sender must be who it says. @throws ProtoflyError `E_REFUSED` */
+  checkSetUp(message: Request, to: Address, origin: Origin): void {
+    this.#invitations.check(message, to, origin);
   }
 
   /** Number of messages over P2P that were turned away. */

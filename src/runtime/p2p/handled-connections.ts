@@ -14,6 +14,8 @@ export interface HandledConnectionsComponents {
   /** The list to which connections are added. */
   readonly list: ConnectionList;
   readonly admission: Admission;
+  /** True if a verified invitation of that runtime has come. */
+  readonly isInvited: (runtime: Address) => boolean;
   /** Returns the running handler stub, if there is one. */
   readonly handler: () => Protostub | undefined;
   readonly hosts: Hosts;
@@ -169,9 +171,10 @@ export class HandledConnections {
     return undefined;
   }
 
-  /** Adds a connection. @throws ProtoflyError `E_CONFLICT` */
+  /** Adds a connection. @throws ProtoflyError `E_REFUSED` if that runtime has sent no invitation, `E_CONFLICT` */
   #add(remoteRuntime: Address, init: { readonly address: Address; readonly generation: number; readonly isShared?: boolean }): P2pConnection {
-    const { list, clock } = this.#components;
+    const { list, clock, isInvited } = this.#components;
+    if (!isInvited(remoteRuntime)) throw new ProtoflyError('E_REFUSED', `${remoteRuntime} has sent no invitation`);
     this.#settleGlare(remoteRuntime);
     return list.add(new P2pConnection({ clock }, { ...init, stub: this.#init.handler, role: 'handler', remoteRuntime }));
   }

@@ -101,7 +101,7 @@ export class P2pHandler {
     const { ice, admit, onStatus, onPort } = this.#components;
     const { runtime, domain } = this.#init;
     const origin = await this.#lookUp();
-    return { url: this.address, kind: 'p2p-handler', domain, origin, config: { runtimeURL: runtime, ...ice.current }, admit, onStatus, onPort };
+    return { url: this.address, kind: 'p2p-handler', domain, origin, config: { runtimeURL: runtime, ...ice.current }, cause: 'remote', admit, onStatus, onPort };
   }
 
   #running(stub: Protostub): void {

@@ -33,6 +33,17 @@ export interface RequestersInit {
 
 const isWanted = ({ status }: P2pConnection): boolean => status === 'created' || status === 'in-progress' || status === 'live';
 
+/**
+ * Returns the catalogue address of the stub that connects to the runtime of a record. It must be in the catalogue of the
+ * record's own domain or of this runtime's: a record leads to no third domain (docs/protocol.md, STB-9).
+ * @returns undefined if the record names none
+ * @throws ProtoflyError `E_STRANGER`
+ */
+export const requesterIn = ({ url, p2pRequester }: RegistryRecord, own: string): Address | undefined => {
+  if (p2pRequester === undefined || [own, domainOf(url)].includes(domainOf(p2pRequester))) return p2pRequester;
+  throw new ProtoflyError('E_STRANGER', `the record of ${url} names a stub of another domain: ${p2pRequester}`, { hint: 'messages go through the message node' });
+};
+
 /** The P2P requester stubs of this runtime. Each sets up one connection and ends with it. */
 export class Requesters {
   readonly #components: RequestersComponents;
@@ -84,7 +95,7 @@ export class Requesters {
   }
 
   async #deploy(record: RegistryRecord): Promise<void> {
-    const { runtime: remoteRuntime, p2pHandler, p2pRequester } = record;
+    const { runtime: remoteRuntime, p2pHandler } = record;
     const { runtime, enabled, setupMs } = this.#init;
     if (!enabled) throw new ProtoflyError('E_REFUSED', 'P2P is switched off in this runtime', { hint: 'start it without --no-p2p' });
     if (p2pHandler === undefined) throw new ProtoflyError('E_REFUSED', `${record.url} takes no P2P connections`);
@@ -102,8 +113,9 @@ export class Requesters {
         kind: 'p2p-requester',
         domain: domainOf(remoteRuntime),
         // If the record names no requester stub, the remote runtime uses the same protocol as this domain's stubs.
-        origin: p2pRequester ?? (await offered()).p2pRequester,
+        origin: requesterIn(record, domainOf(runtime)) ?? (await offered()).p2pRequester,
         config: { runtimeURL: runtime, remoteRuntimeURL: remoteRuntime, p2pHandler, ...(await ice.ready()), generation, setupMs },
+        cause: 'remote',
         admit: (message) => admit(message, connection),
         onStatus: (event) => { list.step(connection, event.status, event.description, event.details); },
         onEnd: (reason) => { list.lost(connection, reason); },

@@ -1,9 +1,10 @@
-import { asProtoflyError, catalogueAddress, domainOf, isWithin, runtimeOf, type Address } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, domainOf, isWithin, runtimeOf, type Address, type RegistryRecord } from '../../protocol/index.js';
 import type { StubCatalogue } from '../stubs/loader/index.js';
 import type { Connections } from '../p2p/connections.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import type { P2pConnection } from '../p2p/p2p-connection.js';
+import { requesterIn } from '../p2p/requesters.js';
 import type { Protostub, Protostubs } from '../stubs/protostubs.js';
 import type { Records } from '../directory/records.js';
 import { viaNode } from './route-finder.js';
@@ -59,7 +60,7 @@ export class Explainer {
       return this.#throughNode(to, steps, note);
     }
     const cached = records.known(to) !== undefined;
-    const record = runtimeOf(to) === undefined ? await records.find(to) : undefined;
+    const record = runtimeOf(to) === undefined ? await records.find(to, 'program') : undefined;
     const runtime = runtimeOf(to) ?? record?.runtime;
     note('registry', record === undefined
       ? (runtime === undefined ? `${domain} has no record of it` : 'not asked: the address names its runtime')
@@ -77,9 +78,18 @@ export class Explainer {
     else if (connections.handler === undefined) note('P2P wanted?', 'no: this runtime has no P2P handler');
     else {
       note('P2P wanted?', 'yes, with the first message');
-      note('P2P requester', record.p2pRequester === undefined ? 'the record names none: the own domain\'s' : await this.#available(record.p2pRequester));
+      note('P2P requester', await this.#requester(record));
     }
     return this.#throughNode(to, steps, note);
+  }
+
+  async #requester(record: RegistryRecord): Promise<string> {
+    try {
+      const origin = requesterIn(record, domainOf(this.#runtime));
+      return origin === undefined ? 'the record names none: the own domain\'s' : await this.#available(origin);
+    } catch (thrown) {
+      return asProtoflyError(thrown).message;
+    }
   }
 
   async #throughNode(to: Address, steps: Step[], note: (step: string, result: string) => void): Promise<Explanation> {

@@ -1,5 +1,5 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import { asProtoflyError, isBatch, isResponse, isWithin, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, isBatch, isResponse, isWithin, domainOf, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Cause, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
 import type { Carrier, Intake, Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Records } from '../directory/records.js';
@@ -15,10 +15,21 @@ export interface IngressParties {
   readonly records: Records;
   readonly outgoing: Outgoing;
   readonly outbox: Outbox;
+  readonly connections: {
+    /** Checks a request to a P2P stub. @throws ProtoflyError `E_REFUSED` */
+    checkSetUp(message: Request, to: Address, origin: Origin): void;
+  };
+  /** Refuses set-ups of domains that no local program has named. */
+  readonly named: {
+    /** @throws ProtoflyError `E_STRANGER` */
+    admit(domain: string, cause: Cause): void;
+  };
 }
 
 /** Components of a runtime that only take requests of its own programs and parts. */
 const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
+
+const P2P_STUBS: ReadonlySet<string> = new Set(['p2phandler', 'p2prequester']);
 
 /**
  * Takes in messages from outside whose sender has been checked, and posts them to the bus. Refuses requests to private
@@ -69,9 +80,27 @@ export class Ingress implements Intake {
 
   #asked(message: Request, origin: Origin): Backpressure {
     const { bus } = this.#components;
-    if (!recipientsOf(message).some((to) => this.#isPrivate(to))) return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
-    this.#rejected += 1;
-    return bus.post(refuse(message, new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`)));
+    try {
+      this.#check(message, origin);
+    } catch (thrown) {
+      this.#rejected += 1;
+      return bus.post(refuse(message, asProtoflyError(thrown)));
+    }
+    return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
+  }
+
+  /**
+   * Checks that a request from outside may come in. A foreign domain that nobody here has named sets nothing up.
+   * @throws ProtoflyError `E_REFUSED`, `E_STRANGER`
+   */
+  #check(message: Request, origin: Origin): void {
+    for (const to of recipientsOf(message)) {
+      const component = this.#componentAt(to);
+      if (PRIVATE.has(component)) throw new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`);
+      if (!P2P_STUBS.has(component)) continue;
+      this.#served.named.admit(domainOf(message.from), 'remote');
+      for (const one of isBatch(message) ? unbatched(message) : [message]) this.#served.connections.checkSetUp(one, to, origin);
+    }
   }
 
   /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */
@@ -103,9 +132,7 @@ export class Ingress implements Intake {
     return undefined;
   }
 
-  #isPrivate(to: Address): boolean {
-    if (!isWithin(to, this.#runtime)) return false;
-    const [component = ''] = to.slice(this.#runtime.length + 1).split('/');
-    return PRIVATE.has(component);
+  #componentAt(to: Address): string {
+    return isWithin(to, this.#runtime) ? to.slice(this.#runtime.length + 1).split('/', 1)[0]! : '';
   }
 }

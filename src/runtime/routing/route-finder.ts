@@ -1,4 +1,4 @@
-import { domainOf, isSuccess, isWithin, ProtoflyError, runtimeOf, type Address, type RegistryRecord, type Response } from '../../protocol/index.js';
+import { domainOf, isSuccess, isWithin, ProtoflyError, runtimeOf, type Address, type Cause, type RegistryRecord, type Response } from '../../protocol/index.js';
 import type { Carrier, RouteRequest, Routes } from '../delivery/index.js';
 import type { Connections } from '../p2p/connections.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
@@ -32,16 +32,26 @@ export class RouteFinder implements Routes {
     this.#runtime = runtime;
   }
 
+  /** Chooses the carrier of a program's message: only those are delivered again. */
   route(request: RouteRequest): Carrier | Promise<Carrier> {
+    return this.routeFor('program', request);
+  }
+
+  /**
+   * Chooses the carrier of a message.
+   * @param cause who wants the message to be sent
+   * @throws ProtoflyError as `route`; `E_STRANGER` if only a program may have this runtime turn to that domain
+   */
+  routeFor(cause: Cause, request: RouteRequest): Carrier | Promise<Carrier> {
     const { to } = request;
     if (isWithin(to, this.#runtime)) throw new ProtoflyError('E_NOT_FOUND', `this runtime has nothing at ${to}`);
     if (USER.test(to)) throw new ProtoflyError('E_NOT_FOUND', `${to} is a user, not a hyperty`, { hint: 'send to one of the user\'s hyperties' });
-    if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to));
+    if (viaNode(to)) return this.#components.nodes.carrier(domainOf(to), cause);
     const runtime = runtimeOf(to);
-    if (runtime !== undefined) return this.#routeTo(request, runtime, undefined);
+    if (runtime !== undefined) return this.#routeTo(cause, request, runtime, undefined);
     const known = this.#components.records.known(to);
-    if (known !== undefined) return this.#routeTo(request, known?.runtime, known ?? undefined);
-    return this.#components.records.find(to).then((record) => this.#routeTo(request, record?.runtime, record));
+    if (known !== undefined) return this.#routeTo(cause, request, known?.runtime, known ?? undefined);
+    return this.#components.records.find(to, cause).then((record) => this.#routeTo(cause, request, record?.runtime, record));
   }
 
   isAway(request: RouteRequest): boolean {
@@ -56,27 +66,27 @@ export class RouteFinder implements Routes {
     return p2p !== false && this.#components.hyperties.find(from)?.p2p !== false;
   }
 
-  #routeTo(request: RouteRequest, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
+  #routeTo(cause: Cause, request: RouteRequest, runtime: Address | undefined, record: RegistryRecord | undefined): Carrier | Promise<Carrier> {
     const { connections, nodes } = this.#components;
     const { to, p2p: wish, avoid } = request;
     if (this.#mayGoDirectly(request)) {
       const live = runtime === undefined ? undefined : connections.live(runtime);
-      if (live !== undefined) return live === avoid && wish !== 'require' ? this.#insteadOf(live, domainOf(to)) : live;
+      if (live !== undefined) return live === avoid && wish !== 'require' ? this.#insteadOf(live, domainOf(to), cause) : live;
       if (runtime !== undefined) connections.missed(runtime);
-      if (record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
+      if (cause === 'program' && record?.p2pHandler !== undefined && connections.handler !== undefined) connections.want(record);
       // A suspect connection is better than none.
       const suspect = runtime !== undefined && (wish === 'require' || nodes.isAway(domainOf(to)) || avoid?.kind === 'msg-node') ? connections.suspect(runtime) : undefined;
       if (suspect !== undefined) return suspect;
     }
     if (wish === 'require') throw new ProtoflyError('E_NOT_DIRECT', `there is no P2P connection to ${to}`, { hint: `protofly p2p connect ${to}` });
-    return nodes.carrier(domainOf(to));
+    return nodes.carrier(domainOf(to), cause);
   }
 
   /** Returns the message node of a domain, or the connection if the node can't be reached. Never rejects. */
-  async #insteadOf(connection: Carrier, domain: string): Promise<Carrier> {
+  async #insteadOf(connection: Carrier, domain: string, cause: Cause): Promise<Carrier> {
     const { nodes } = this.#components;
     try {
-      const node = await nodes.carrier(domain);
+      const node = await nodes.carrier(domain, cause);
       return node.isAway ? connection : node;
     } catch {
       return connection;

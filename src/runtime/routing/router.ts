@@ -1,7 +1,7 @@
 import { isForeign, type Listener, type Origin, type Resolver } from '../../bus/index.js';
 import {
   asProtoflyError, DELIVERY, domainOf, expectationOf, isResponse, isWithin, ProtoflyError, respond, runtimeOf, viaOf, wantsKeeping,
-  type Address, type Message, type RegistryRecord, type Request, type Response,
+  type Address, type Cause, type Message, type RegistryRecord, type Request, type Response,
 } from '../../protocol/index.js';
 import { routeRequest, type Carrier, type Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
@@ -35,30 +35,31 @@ export class Router implements Resolver {
   resolve(message: Message, to: Address, origin: Origin | undefined): Listener | Promise<Listener> {
     // A runtime is no relay: messages from outside end here or nowhere.
     if (isForeign(message, origin)) throw new ProtoflyError('E_NOT_FOUND', `nobody has the address ${to}`);
-    if (wantsKeeping(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
-    const none = (thrown: unknown): Listener => this.#hold(message, to, asProtoflyError(thrown));
+    const cause: Cause = origin?.isProgram === true ? 'program' : 'remote';
+    if (cause === 'program' && wantsKeeping(message) && !isWithin(to, this.#runtime) && !viaNode(to)) return this.#keep(to);
+    const none = (thrown: unknown): Listener => this.#hold(message, to, cause, asProtoflyError(thrown));
     let carrier: Carrier | Promise<Carrier>;
     try {
-      carrier = isResponse(message) ? this.#components.routes.back(message) : this.#components.routes.route(routeRequest(message, to));
+      carrier = isResponse(message) ? this.#components.routes.back(message) : this.#components.routes.routeFor(cause, routeRequest(message, to));
     } catch (thrown) {
       return none(thrown);
     }
-    return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, ready), none) : this.#listener(message, to, carrier);
+    return carrier instanceof Promise ? carrier.then((ready) => this.#listener(message, to, cause, ready), none) : this.#listener(message, to, cause, carrier);
   }
 
   /**
-   * Holds a message that wants a receipt, if its domain was reached before and is away now.
+   * Holds a program's message that wants a receipt, if its domain was reached before and is away now.
    * @throws ProtoflyError for all others
    */
-  #hold(message: Message, to: Address, error: ProtoflyError): Listener {
+  #hold(message: Message, to: Address, cause: Cause, error: ProtoflyError): Listener {
     const { records, nodes, outgoing } = this.#components;
-    const waits = error.code === 'E_UNREACHABLE' && !isResponse(message) && expectationOf(message) === 'receipt' && nodes.wasLive(domainOf(to));
+    const waits = cause === 'program' && error.code === 'E_UNREACHABLE' && !isResponse(message) && expectationOf(message) === 'receipt' && nodes.wasLive(domainOf(to));
     if (!waits || offersNoReceipts(records.last(to))) throw error;
     return (sent) => outgoing.hold(sent, to, error);
   }
 
   /**
-   * Hands a message to the outbox, which finds the route itself and tries again later. If the receiver sends no receipts,
+   * Hands a program's message to the outbox, which finds the route itself and tries again later. If the receiver sends no receipts,
    * the message is relayed at once.
    */
   #keep(to: Address): Listener | Promise<Listener> {
@@ -72,7 +73,7 @@ export class Router implements Resolver {
     };
     const known = runtimeOf(to) === undefined ? records.known(to) ?? records.last(to) : null;
     if (known !== undefined) return listener(known ?? undefined);
-    return records.find(to).then(listener, () => listener(undefined));
+    return records.find(to, 'program').then(listener, () => listener(undefined));
   }
 
   /** Sends a message without expecting a receipt, and tells the sender when the carrier has it. */
@@ -82,10 +83,11 @@ export class Router implements Resolver {
     if (expect === 'receipt') this.#components.reply(respond(message, 202, { relayed: true, path: carrier.kind }, to));
   }
 
-  #listener(message: Message, to: Address, carrier: Carrier): Listener {
+  #listener(message: Message, to: Address, cause: Cause, carrier: Carrier): Listener {
     if (viaOf(message).includes(carrier.address)) throw new ProtoflyError('E_NOT_FOUND', `the only route to ${to} leads back to where the message came from`);
     const { outgoing, records } = this.#components;
-    if (isResponse(message) || expectationOf(message) !== 'receipt') {
+    // Only programs' messages are sent again: a later route is chosen for a program, too.
+    if (cause !== 'program' || isResponse(message) || expectationOf(message) !== 'receipt') {
       return (sent) => {
         outgoing.flush(sent.from, to);
         return carrier.send(sent);

@@ -2,7 +2,7 @@ import type { MessageBus, Origin } from '../../bus/index.js';
 import type { Link } from '../../link/index.js';
 import {
   asProtoflyError, child, ICE_RESOURCE, isResponse, isStubStatus, isWithin, nextStubStatus, parseAddress, ProtoflyError, refuse, respond, isAddress,
-  type Address, type Clock, type Message, type Backpressure, type StubConfig, type StubStatus, type ReceivedVia } from '../../protocol/index.js';
+  type Address, type Cause, type Clock, type Message, type Backpressure, type StubConfig, type StubStatus, type ReceivedVia } from '../../protocol/index.js';
 import type { Carrier } from '../delivery/index.js';
 import type { Ice } from '../ice/index.js';
 import type { Loaded, Loader } from './loader/index.js';
@@ -30,6 +30,8 @@ export interface StubInit {
   /** Its catalogue address. */
   readonly origin: Address;
   readonly config: StubConfig;
+  /** Who wants it. The stub of a domain that no program has named isn't deployed for a `remote` cause. */
+  readonly cause: Cause;
   /** Called with each event. An error it throws answers a `create`. */
   readonly onStatus: (event: StatusEvent) => void;
   /** Checks and takes in a message of another sender that the stub brought over its main channel. */

@@ -21,9 +21,6 @@ export interface DirectoryComponents {
   readonly onAllocated: (session: Session, addresses: readonly Address[]) => void;
 }
 
-/** Last segments of addresses that publish to everybody. */
-const PUBLICATIONS = new Set(['changes', 'registration', 'status']);
-
 /**
  * Maps addresses to sessions: allocations and subscriptions. In memory for routing, and in the store for a restart.
  * Changes of addresses are visible at once; their promises resolve when they are durable. A change that can't be written
@@ -232,12 +229,12 @@ export class Directory {
 
   /**
    * True if other sessions may not subscribe: the address of a hyperty or component, or one that takes subscription
-   * requests. Publications (`…/changes`, `…/registration`, `…/status`) are public.
+   * requests. Below another runtime, only the registry's publications about that runtime itself are public.
    */
   #isPrivate(session: Session, address: Address): boolean {
     const { scheme, path } = partsOf(address);
     const last = path.slice(path.lastIndexOf('/') + 1);
-    if (scheme === 'hyperty-runtime') return !isWithin(address, session.runtime) && !PUBLICATIONS.has(last);
+    if (scheme === 'hyperty-runtime') return !isWithin(address, session.runtime) && path.slice(path.indexOf('/') + 1) !== 'registration';
     if (scheme !== 'hyperty' && last !== 'subscription') return false;
     const owner = this.ownerOf(address) ?? (last === 'subscription' ? this.ownerOf(parentOf(address) ?? address) : undefined);
     return owner !== undefined && owner !== session;

@@ -11,6 +11,7 @@ import { NODE_LIMITS, type NodeLimits } from './limits.js';
 import { Meter } from './meter.js';
 import type { Session } from './session.js';
 import { Sessions } from './sessions.js';
+import { vouched } from './set-ups.js';
 import { Visitors } from './visitors.js';
 
 export interface MessageNodeComponents {
@@ -158,7 +159,15 @@ export class MessageNode {
   #route(connection: Connection, session: Session, message: Message, to: Address): Backpressure {
     const { scheme } = partsOf(to);
     if (scheme === 'domain' || scheme === 'mn' || scheme === 'global' || scheme === 'hyperty-catalogue') return this.#call(connection, session, message, to);
-    if (!isResponse(message)) return this.#pass(connection, session, message, to);
+    if (!isResponse(message)) {
+      let checked: Message;
+      try {
+        checked = vouched(message, to, session.runtime);
+      } catch (thrown) {
+        return this.#refuse(message, asProtoflyError(thrown), connection);
+      }
+      return this.#pass(connection, session, checked, to);
+    }
     return combinedBackpressure(this.mailbox.settle(message).map((heard) => this.#pass(connection, session, heard, to)));
   }
 

@@ -10,7 +10,6 @@ const MAX_DESCRIPTOR = 64 * 1024;
 const MAX_SOURCE_DOCUMENT = 2 * MAX_SOURCE;
 
 export interface DownloadsComponents {
-  readonly fetch: typeof fetch;
   readonly domains: DomainsPort;
 }
 
@@ -49,7 +48,7 @@ export class Downloads {
    */
   async descriptor(origin: Origin, keys: readonly PublicKey[], signal: AbortSignal, etag?: string): Promise<SignedDescriptor | undefined> {
     const { address, domain, type, name } = origin;
-    const document = await getDocument(this.#components.fetch, {
+    const document = await getDocument(this.#components.domains.fetchFor(domain), {
       url: `${this.#components.domains.base(domain)}/.well-known/${type}/${name}`, what: `the descriptor of ${address}`,
       limit: MAX_DESCRIPTOR, timeoutMs: this.#timeoutMs, signal, etag,
     });
@@ -60,12 +59,12 @@ export class Downloads {
 
   /** Downloads and checks the code of a descriptor. @throws ProtoflyError as `descriptor` */
   async source(origin: Origin, descriptor: Descriptor, keys: readonly PublicKey[], signal: AbortSignal): Promise<SignedSource> {
-    const { domains, fetch } = this.#components;
+    const { domains } = this.#components;
     if (descriptor.sourceHash === undefined) throw new ProtoflyError('E_DESCRIPTOR', `the descriptor of ${origin.address} doesn't say the hash of its code`);
     if (descriptor.sourcePackage !== undefined) return checkedSource(origin, descriptor.sourcePackage, descriptor, keys);
     const url = `${domains.base(origin.domain)}/${sourcePath(origin, descriptor.sourcePackageURL)}`;
     const get = async (fresh: boolean): Promise<SignedSource> => {
-      const document = await getDocument(fetch, { url, what: `the code of ${origin.address}`, limit: MAX_SOURCE_DOCUMENT, timeoutMs: this.#timeoutMs, signal, fresh });
+      const document = await getDocument(domains.fetchFor(origin.domain), { url, what: `the code of ${origin.address}`, limit: MAX_SOURCE_DOCUMENT, timeoutMs: this.#timeoutMs, signal, fresh });
       return checkedSource(origin, document?.value, descriptor, keys);
     };
     // Code never changes, but an intermediate cache may hold it with the signature of a key that has been replaced.

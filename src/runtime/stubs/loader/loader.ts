@@ -1,5 +1,5 @@
 import type { Descriptor } from '../../../protocol/descriptor.js';
-import { domainOf, ProtoflyError, type Address, type StubConfig, CAPABILITIES, type Capability } from '../../../protocol/index.js';
+import { domainOf, ProtoflyError, type Address, type Cause, type StubConfig, CAPABILITIES, type Capability } from '../../../protocol/index.js';
 import { serverOf, type DeployedStub, type Sandbox, type SandboxFactory } from '../../../sandbox/index.js';
 
 /** A protostub's descriptor and code. */
@@ -29,6 +29,16 @@ export interface StubCatalogue {
 export interface LoaderComponents {
   readonly catalogue: StubCatalogue;
   readonly sandboxes: SandboxFactory;
+  /** Refuses the stubs of domains that no local program has named. */
+  readonly named: {
+    /** @throws ProtoflyError `E_STRANGER` */
+    admit(domain: string, cause: Cause): void;
+  };
+  /** Refuses a server that a domain's stub may not reach. */
+  readonly domains: {
+    /** @throws ProtoflyError `E_PRIVATE` */
+    checkServer(domain: string, url: string): void;
+  };
 }
 
 /** A running stub. */
@@ -46,20 +56,25 @@ export interface Loaded extends DeployedStub, Omit<StubPackage, 'source' | 'keyI
 export class Loader {
   readonly #catalogue: StubCatalogue;
   readonly #factory: SandboxFactory;
+  readonly #components: Pick<LoaderComponents, 'named' | 'domains'>;
   readonly #sandboxes = new Map<string, Promise<Sandbox>>();
   #closed = false;
 
-  constructor({ catalogue, sandboxes }: LoaderComponents) {
+  constructor({ catalogue, sandboxes, named, domains }: LoaderComponents) {
     this.#catalogue = catalogue;
     this.#factory = sandboxes;
+    this.#components = { named, domains };
   }
 
-  /** Deploys a stub. @throws ProtoflyError as `StubCatalogue.find` and `Sandbox.deploy` */
-  async deploy({ url, origin, config }: { readonly url: Address; readonly origin: Address; readonly config: StubConfig }): Promise<Loaded> {
+  /** Deploys a stub. @throws ProtoflyError `E_STRANGER`, `E_PRIVATE`, and as `StubCatalogue.find` and `Sandbox.deploy` */
+  async deploy({ url, origin, config, cause }: { readonly url: Address; readonly origin: Address; readonly config: StubConfig; readonly cause: Cause }): Promise<Loaded> {
+    const domain = domainOf(origin);
+    this.#components.named.admit(domain, cause);
     const { descriptor, source, hash, from, keyId } = await this.#catalogue.find(origin);
-    const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
-    const sandbox = await this.#sandbox(domainOf(origin), capabilities);
     const complete: StubConfig = { ...descriptor.configuration, ...config };
+    if (complete.url !== undefined) this.#components.domains.checkServer(domain, complete.url);
+    const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
+    const sandbox = await this.#sandbox(domain, capabilities);
     const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete) });
     return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
   }

@@ -10,7 +10,6 @@ import type { DomainsPort, Log } from './ports.js';
 
 export interface CatalogueComponents {
   readonly store: Store;
-  readonly fetch: typeof fetch;
   readonly clock: Clock;
   readonly log: Log;
   readonly domains: DomainsPort;
@@ -26,11 +25,11 @@ export interface CheckedCatalogue extends StubCatalogue, Pick<DomainCatalogue, '
 const TIMEOUT_MS = 10_000;
 
 /** Makes the catalogue of the protostubs that a policy allows. */
-export const makeCatalogue = ({ store, fetch, clock, log, domains, publishers, ownDomain }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
+export const makeCatalogue = ({ store, clock, log, domains, publishers, ownDomain }: CatalogueComponents, allowed: StubPolicy): CheckedCatalogue => {
   const policy = new DeploymentPolicy(allowed, { ownDomain });
   const remote = new DomainCatalogue({
     domains, publishers, policy, log,
-    downloads: new Downloads({ fetch, domains }, { timeoutMs: TIMEOUT_MS }),
+    downloads: new Downloads({ domains }, { timeoutMs: TIMEOUT_MS }),
     cache: new PackageCache({ store, clock }),
   });
   const stubs: StubCatalogue = policy.allow === 'built-in' ? new BuiltInCatalogue({ domains }) : remote;
