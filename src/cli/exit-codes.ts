@@ -33,6 +33,8 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_PUBLISHER: 6,
   E_PACKAGE_TYPE: 6,
   E_PACKAGE_SIZE: 6,
+  E_ROLLBACK: 6,
+  E_EXPIRED: 6,
   E_POLICY: 6,
   E_NOT_DIRECT: 7,
   E_PARTIAL: 8,

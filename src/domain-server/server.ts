@@ -168,7 +168,7 @@ export class DomainServer {
     this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, this.domain), clock }, { domain: this.domain });
     this.#kept = store.collection('catalogue-installed');
     this.#installed = installedStubs(init.catalogueDir ?? packagedStubs(), this.#kept);
-    this.catalogue = new Catalogue({ store, signer: this.publisher }, {
+    this.catalogue = new Catalogue({ store, clock, signer: this.publisher }, {
       domain: this.domain,
       defaultStub: own.length > 0 || this.protocols[0] === undefined ? undefined : stubOf(this.protocols[0]),
       entries: [...commonEntries(this.domain), ...this.#installed],
@@ -206,6 +206,7 @@ export class DomainServer {
       }
       await this.publisher.load();
       await keepStubs(this.#kept, this.#installed);
+      await this.catalogue.load();
       this.#node.directory.load();
       this.#node.mailbox.load();
       if (this.#closing === undefined) await this.#listen(host, port);

@@ -34,6 +34,10 @@ const descriptor = z.looseObject({
   /** Content address of the source code. */
   sourceHash: z.string().regex(HASH_SHAPE).optional(),
   sourcePackage: sourcePackage.optional(),
+  /** Rises with every change and renewal. Absent in descriptors of older domain servers. */
+  serial: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** End of its validity, in ISO 8601. */
+  expires: z.iso.datetime().optional(),
   signature: z.string().max(64 * 1024).default(''),
   configuration: z.record(z.string(), z.unknown()).default({}),
   /** Capabilities that the stub requests, by name. Only the value `true` counts as a request. */

@@ -303,8 +303,8 @@ forEachProtocol(t, 'routing', async (t, { open }) => {
 
   await t.test('what is private can not be listened to: addresses of others, and where their objects are subscribed', async (t) => {
     const [object = ''] = await a.allocate(1, 'connection');
-    for (const address of [ha, `${object}/subscription`, `${A}/ua`, A]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 403, address);
-    for (const address of [`${object}/changes`, `${A}/registry/changes`, `${ha}/registration`]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 200, address);
+    for (const address of [ha, `${object}/subscription`, `${A}/ua`, A, `${A}/registry/changes`, `${A}/p2prequester/status`]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 403, address);
+    for (const address of [`${object}/changes`, `${A}/registration`, `${ha}/registration`]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 200, address);
     t.equal(await a.code('subscribe', SM, { resources: [object, `${object}/subscription`, `${A}/p2phandler/1`], source: `${A}/p2phandler/1` }, `${A}/ua`), 200);
     const [hc = ''] = await c.allocate();
     await c.code('delete', ALLOCATION, { childrenResources: [hc] });

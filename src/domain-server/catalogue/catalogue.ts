@@ -1,13 +1,16 @@
-import { catalogueAddress } from '../../protocol/index.js';
+import { catalogueAddress, type Clock } from '../../protocol/index.js';
 import { CATALOGUE_TYPES, HASH_SHAPE, NAME_SHAPE, type CatalogueType, type Descriptor, type SourcePackage } from '../../protocol/descriptor.js';
 import { contentHash, sourceBytes } from '../../security/index.js';
 import type { Collection, Store } from '../../store/store.js';
 import { entryKey, type CatalogueEntry } from './builtin.js';
 import { checkPublication, type Publication } from './published.js';
+import { digest } from '../shard/keys.js';
+import { Serials, type Changed } from './serials.js';
 import { Signed, type Signer } from './signed.js';
 
 export interface CatalogueComponents {
   readonly store: Store;
+  readonly clock: Clock;
   readonly signer: Signer;
 }
 
@@ -47,6 +50,9 @@ interface Found {
 /** The number of replaced versions of an entry's code that stay available. */
 const KEPT_VERSIONS = 4;
 
+/** Key of all built-in entries together: a change of one renews all. */
+const BUILT_IN = 'built-in';
+
 export const isCatalogueType = (text: string): text is CatalogueType => (CATALOGUE_TYPES as readonly string[]).includes(text);
 
 const hashOf = (source: SourcePackage | undefined): string | undefined => (source === undefined ? undefined : contentHash(sourceBytes(source)));
@@ -66,12 +72,16 @@ export class Catalogue {
   readonly #earlier: Collection<Earlier>;
   readonly #store: Store;
   readonly #signed: Signed;
+  readonly #serials: Serials;
+  readonly #contentOfBuiltIn: string;
 
-  constructor({ store, signer }: CatalogueComponents, { domain, entries, defaultStub }: CatalogueInit) {
+  constructor({ store, clock, signer }: CatalogueComponents, { domain, entries, defaultStub }: CatalogueInit) {
     this.#domain = domain;
     this.#defaultStub = defaultStub;
     this.#store = store;
     this.#signed = new Signed(signer);
+    this.#serials = new Serials({ changes: store.collection<Changed>('catalogue-serials'), clock });
+    this.#contentOfBuiltIn = digest(JSON.stringify([defaultStub ?? null, entries.map(({ descriptor, source }) => [descriptor, hashOf(source) ?? null])]));
     this.#builtIn = new Map(entries.map(({ descriptor, source }) => {
       const key = entryKey(descriptor.type, descriptor.objectName);
       return [key, { key, descriptor, source: () => source, hash: hashOf(source) }];
@@ -79,6 +89,11 @@ export class Catalogue {
     this.#descriptors = store.collection('catalogue');
     this.#sources = store.collection('catalogue-sources');
     this.#earlier = store.collection('catalogue-earlier');
+  }
+
+  /** Numbers the built-in entries. Call it before the first descriptor is asked for. @throws ProtoflyError `E_STORE` */
+  load(): Promise<void> {
+    return this.#serials.note(BUILT_IN, this.#contentOfBuiltIn);
   }
 
   /**
@@ -96,6 +111,7 @@ export class Catalogue {
       if (source === undefined) void this.#sources.delete(key);
       else void this.#sources.put(key, source);
     });
+    await this.#serials.note(key, digest(JSON.stringify(descriptor)));
     return { type, name, version, cguid, ...(sourceHash === undefined ? {} : { hash: sourceHash }) };
   }
 
@@ -111,12 +127,13 @@ export class Catalogue {
   async descriptor(type: CatalogueType, name: string, url: string): Promise<Descriptor | undefined> {
     const [found] = this.#found(type, name);
     if (found === undefined) return undefined;
-    const { descriptor, hash } = found;
+    const { key, descriptor, hash } = found;
     const { configuration } = descriptor;
     const isDefault = type === 'protocolstub' && name === 'default';
     const isAlias = descriptor.objectName !== name;
     return this.#signed.descriptor({
       ...descriptor,
+      ...this.#serials.of(BUILT_IN, key),
       objectName: name,
       // A stub published for this domain may have a URL of its own.
       ...(isDefault ? { configuration: isAlias ? { ...configuration, url } : { url, ...configuration } } : {}),

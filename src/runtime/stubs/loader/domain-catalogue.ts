@@ -1,6 +1,6 @@
 import type { Descriptor, PublicKey } from '../../../protocol/descriptor.js';
 import { asProtoflyError, ProtoflyError, type Address, type TrustedKey, type Verification } from '../../../protocol/index.js';
-import { wantedBy, type DeploymentPolicy, type Publishers } from '../policy/index.js';
+import { wantedBy, type DeploymentPolicy, type Publishers, type Serials } from '../policy/index.js';
 import type { Downloads, SignedDescriptor, SignedSource } from './downloads.js';
 import type { StubCatalogue, StubPackage } from './loader.js';
 import { parseOrigin, type Origin } from './origin.js';
@@ -13,6 +13,7 @@ export interface DomainCatalogueComponents {
   readonly policy: DeploymentPolicy;
   readonly downloads: Downloads;
   readonly cache: PackageCache;
+  readonly serials: Serials;
   readonly log: Log;
 }
 
@@ -77,12 +78,13 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   async #verify(origin: Origin): Promise<Verification> {
-    const { policy, downloads } = this.#components;
+    const { policy, downloads, serials } = this.#components;
     const { address } = origin;
     const keys = await this.#keys(origin);
     const signed = await downloads.descriptor(origin, keys, this.#end.signal);
     if (signed === undefined) throw new ProtoflyError('E_DESCRIPTOR', `the catalogue says that ${address} is unchanged, without having been asked`);
     const { descriptor, keyId } = signed;
+    serials.check(descriptor, keyId, address);
     const hasCode = origin.type === 'protocolstub' || descriptor.sourceHash !== undefined;
     const source = hasCode ? await downloads.source(origin, descriptor, keys, this.#end.signal) : undefined;
     const trust = this.#trust(origin, keyId);
@@ -130,9 +132,11 @@ export class DomainCatalogue implements StubCatalogue {
    * @throws ProtoflyError as `PackageCache.read`
    */
   async #cached(origin: Origin, keys: readonly PublicKey[] = this.#components.publishers.believed(origin.domain)): Promise<CachedPackage | undefined> {
-    const { cache, log } = this.#components;
+    const { cache, serials, log } = this.#components;
     try {
-      return await cache.read(origin, keys);
+      const cached = await cache.read(origin, keys);
+      if (cached !== undefined) serials.check(cached.descriptor, cached.keyId, origin.address);
+      return cached;
     } catch (thrown) {
       const error = asProtoflyError(thrown);
       log('warn', `${error.message}: it is dropped`);
@@ -163,7 +167,7 @@ export class DomainCatalogue implements StubCatalogue {
   }
 
   async #fetchNow(origin: Origin, withSource: boolean): Promise<Fetched> {
-    const { cache, downloads, policy, log } = this.#components;
+    const { cache, downloads, policy, serials, log } = this.#components;
     const { signal } = this.#end;
     const keys = await this.#keys(origin);
     // The keys may have changed since the package was returned from the cache.
@@ -173,6 +177,8 @@ export class DomainCatalogue implements StubCatalogue {
     if (signed === undefined) throw new ProtoflyError('E_DESCRIPTOR', `the catalogue says that ${origin.address} is unchanged, without having been asked`);
     policy.checkPublisher(this.#trust(origin, signed.keyId), origin.address);
     const { descriptor, keyId, etag } = signed;
+    serials.check(descriptor, keyId, origin.address);
+    await serials.remember(descriptor, keyId, origin.address);
     const isSame = cached?.descriptor.sourceHash === descriptor.sourceHash;
     const source = isSame && cached?.source !== undefined ? cached.source : withSource ? await downloads.source(origin, descriptor, keys, signal) : undefined;
     if (fresh !== undefined || source !== cached?.source) {

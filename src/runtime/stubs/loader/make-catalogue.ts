@@ -1,6 +1,6 @@
 import type { Clock } from '../../../protocol/index.js';
 import type { Store } from '../../../store/index.js';
-import { DeploymentPolicy, type Publishers, type StubPolicy } from '../policy/index.js';
+import { DeploymentPolicy, Serials, type Publishers, type SeenSerials, type StubPolicy } from '../policy/index.js';
 import { BuiltInCatalogue } from './built-in.js';
 import { DomainCatalogue } from './domain-catalogue.js';
 import { Downloads } from './downloads.js';
@@ -31,6 +31,7 @@ export const makeCatalogue = ({ store, clock, log, domains, publishers, ownDomai
     domains, publishers, policy, log,
     downloads: new Downloads({ domains }, { timeoutMs: TIMEOUT_MS }),
     cache: new PackageCache({ store, clock }),
+    serials: new Serials({ seen: store.collection<SeenSerials>('serials'), clock }),
   });
   const stubs: StubCatalogue = policy.allow === 'built-in' ? new BuiltInCatalogue({ domains }) : remote;
   return {

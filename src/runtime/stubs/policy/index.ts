@@ -4,3 +4,4 @@
  */
 export * from './policy.js';
 export * from './publishers.js';
+export * from './serials.js';
