@@ -14,9 +14,9 @@ const DAY_MS = 24 * 3600 * 1000;
 const partyAt = (t: Test, domain: string, url: string, store: Store, aheadMs = 0): CheckedCatalogue => {
   const clock: Clock = { now: () => systemClock.now(), date: () => Date.now() + aheadMs, setTimeout: (run, ms) => systemClock.setTimeout(run, ms) };
   const log = (): void => undefined;
-  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch, web: { fetch, check: () => undefined } }, { urls: { [domain]: url } });
+  const domains = new Domains({ known: store.collection<DomainInfo>('domains'), fetch, web: { fetch, check: () => undefined }, log }, { urls: { [domain]: url } });
   const publishers = new Publishers({ kept: store.collection<KeptPublisher>('publishers'), domains, clock, log });
-  const catalogue = makeCatalogue({ store, clock, log, domains, publishers, ownDomain: domain, onNews: log }, {});
+  const catalogue = makeCatalogue({ store, clock, log, domains, publishers, ownDomain: domain }, {});
   t.teardown(() => catalogue.close());
   return catalogue;
 };
