@@ -117,6 +117,8 @@ export interface DomainStatus {
   readonly subscriptions: number;
   readonly hyperties: number;
   readonly messages?: Readonly<Record<string, number>>;
+  /** Refused requests by what was wrong with them, or what was used up. */
+  readonly refused?: Readonly<Record<string, number>>;
   readonly rates?: Readonly<Record<string, number>>;
   /** The mailbox: messages stored for receivers that are away. */
   readonly mailbox?: Readonly<Record<'messages' | 'bytes' | 'delivered' | 'expired' | 'refused', number>>;

@@ -19,6 +19,8 @@ export interface DomainServerOptions {
   };
   /** The URL at which clients reach the server. @default the address that it listens on */
   readonly publicUrl?: string;
+  /** Origins of the web pages that may open sessions; `*` for all. @default none but the server's own */
+  readonly allowOrigins?: readonly string[];
   /** Paths of PEM files. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */

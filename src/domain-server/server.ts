@@ -23,6 +23,7 @@ import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
 import { limitStranger } from './edge/strangers.js';
+import { refuseRequest, WebAccess } from './edge/web-access.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
 
 export interface DomainServerComponents {
@@ -47,6 +48,11 @@ export interface DomainServerInit {
    * @default the address that it listens on; `localhost` if that is any address
    */
   readonly publicUrl?: string;
+  /**
+   * Origins of the web pages that may open sessions, besides the server's own; `*` for all.
+   * @default none
+   */
+  readonly allowOrigins?: readonly string[];
   /** PEM texts. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
@@ -124,6 +130,7 @@ export class DomainServer {
   readonly #websockets: Websockets;
   readonly #limits: NodeLimits;
   readonly #publicUrl: string | undefined;
+  readonly #access: WebAccess;
   readonly #kept: InstalledStubs;
   readonly #installed: readonly CatalogueEntry[];
   #admin: ControlServer | undefined;
@@ -141,6 +148,11 @@ export class DomainServer {
     this.protocols = checkProtocols(init.protocols ?? PROTOCOLS, own);
     this.#init = init;
     this.#publicUrl = init.publicUrl === undefined ? undefined : publicUrlOf(init.publicUrl);
+    this.#access = new WebAccess({
+      names: [this.domain, ...(init.listen === undefined ? [] : [init.listen.host]), ...(this.#publicUrl === undefined ? [] : [new URL(this.#publicUrl).hostname])],
+      origins: init.allowOrigins ?? [],
+      own: () => [new URL(this.publicUrl).origin, this.#listenUrl()],
+    });
     this.#clock = clock;
     this.#log = log;
     const sessionTtlMs = init.sessionTtlMs ?? NODE_LIMITS.sessionTtlMs;
@@ -280,6 +292,7 @@ export class DomainServer {
       connections: this.#node.connections,
       hyperties: this.#records.count(),
       messages: { received, delivered, refused, dropped },
+      refused: { ...this.#access.refused },
       mailbox: this.#node.mailbox.status,
       rates: { receivedPerSecond },
     };
@@ -324,7 +337,14 @@ export class DomainServer {
       domain: this.domain, protocols: this.protocols, own: this.#init.messageNode ?? {}, publicUrl: () => this.publicUrl, iceServers: this.#ice.open,
     });
     const rest = this.protocols.includes('rest');
-    const listener: RequestListener = (request, response) => { (rest && isForRest(request) ? this.#rest.listener : plain)(request, response); };
+    const listener: RequestListener = (request, response) => {
+      const forRest = rest && isForRest(request);
+      const refusal = this.#access.checkHost(request) ?? (forRest ? this.#access.checkOrigin(request) : undefined);
+      if (refusal !== undefined) { refuseRequest(request, response, refusal); return; }
+      if (!forRest) { plain(request, response); return; }
+      for (const [name, value] of Object.entries(this.#access.headers(request))) response.setHeader(name, value);
+      this.#rest.listener(request, response);
+    };
     const server = tls === undefined ? createServer(limits, listener) : createSecureServer({ ...limits, ...tls, minVersion: 'TLSv1.2' }, listener);
     server.maxConnections = this.#limits.connections;
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => { this.#upgrade(request, socket, head); });
@@ -337,6 +357,8 @@ export class DomainServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
+    const refusal = this.#access.checkHost(request) ?? this.#access.checkOrigin(request);
+    if (refusal !== undefined) { refuseSocket(socket, refusal.status === 421 ? '421 Misdirected Request' : '403 Forbidden', refusal.error); return; }
     const [path = ''] = (request.url ?? '').split('?', 1);
     if ((path !== '/' && path !== '/ws') || !this.protocols.includes('websocket')) { refuseSocket(socket, '404 Not Found'); return; }
     if (this.#state.at !== 'running') { refuseSocket(socket, '503 Service Unavailable'); return; }

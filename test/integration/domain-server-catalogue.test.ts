@@ -155,7 +155,7 @@ void t.test('a protocol that isn\'t offered is neither served nor told of', asyn
   const upgrade = async (url: string): Promise<string> => {
     const { hostname, port } = new URL(url);
     const socket = connect(Number(port), hostname);
-    socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    socket.write('GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
     const [line] = String(await new Promise((resolve) => { socket.once('data', resolve); })).split('\r\n');
     socket.destroy();
     return line ?? '';

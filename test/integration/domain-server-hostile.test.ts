@@ -59,7 +59,7 @@ void t.test('frames beyond the largest, and broken framing, cost that connection
   for (const bytes of [[0xff, 0xff, 0xff, 0xff], [0x81, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], [0x81, 0x05, 0x68], [0x83, 0x80, 0, 0, 0, 0]]) {
     const socket = connect(Number(port), hostname);
     socket.on('error', () => undefined);
-    socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+    socket.write('GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
     socket.write(Buffer.from(bytes));
     await new Promise((resolve) => { socket.once('data', resolve); });
     socket.destroy();

@@ -92,10 +92,10 @@ void t.test('what is not there is answered in JSON: 404, 405, 414, 426', async (
 void t.test('bad HTTP is answered or cut off, and the server goes on', async (t) => {
   const { url } = await startServer(t);
   t.match(await raw(url, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 /);
-  t.match(await raw(url, `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
-  t.match(await raw(url, 'GET /other HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'), /^HTTP\/1\.1 404 /);
-  t.match(await raw(url, 'GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'), /^HTTP\/1\.1 400 /);
-  t.match(await raw(url, 'GET /.well-known/protofly HTTP/1.1\r\nHost: a"b\r\nConnection: close\r\n\r\n'), /ws:\/\/127\.0\.0\.1:\d+\/ws/, 'a host that is none is not repeated');
+  t.match(await raw(url, `GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`), /^HTTP\/1\.1 431 /);
+  t.match(await raw(url, 'GET /other HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'), /^HTTP\/1\.1 404 /);
+  t.match(await raw(url, 'GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'), /^HTTP\/1\.1 400 /);
+  t.match(await raw(url, 'GET /.well-known/protofly HTTP/1.1\r\nHost: a"b\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 421 /, 'a host that is none');
   t.equal((await fetch(`${url}/healthz`)).status, 200);
 });
 

@@ -61,22 +61,23 @@ void t.test('requests that make no sense are answered in JSON, with a code: 401,
   t.same(logged, []);
 });
 
-void t.test('browsers of any origin may use it', async (t) => {
-  const { url } = await startServer(t);
-  t.match(await plain(url, 'OPTIONS', '/rest/messages', { origin: 'https://b.example', 'access-control-request-method': 'POST' }), {
+void t.test('pages of an allowed origin may use it', async (t) => {
+  const origin = 'https://b.example';
+  const { url } = await startServer(t, { allowOrigins: [origin] });
+  t.match(await plain(url, 'OPTIONS', '/rest/messages', { origin, 'access-control-request-method': 'POST' }), {
     status: 204,
-    headers: { 'access-control-allow-origin': '*', 'access-control-allow-methods': /\bPOST\b/, 'access-control-allow-headers': /authorization.*content-type.*last-event-id.*protofly-batch/ },
+    headers: { 'access-control-allow-origin': origin, 'access-control-allow-methods': /\bPOST\b/, 'access-control-allow-headers': /authorization.*content-type.*last-event-id.*protofly-batch/ },
     text: '',
   });
   const token = await open(url, A);
-  t.match(await plain(url, 'GET', '/rest/messages', { authorization: `Bearer ${token}` }), { status: 200, headers: { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'protofly-cursor', 'cache-control': 'no-store' } });
-  t.match(await plain(url, 'GET', '/rest/messages'), { status: 401, headers: { 'access-control-allow-origin': '*' } }, 'refusals too');
+  t.match(await plain(url, 'GET', '/rest/messages', { origin, authorization: `Bearer ${token}` }), { status: 200, headers: { 'access-control-allow-origin': origin, 'access-control-expose-headers': 'protofly-cursor', 'cache-control': 'no-store' } });
+  t.match(await plain(url, 'GET', '/rest/messages', { origin }), { status: 401, headers: { 'access-control-allow-origin': origin } }, 'refusals too');
 });
 
 void t.test('bodies that are too large, or never come, cost their request alone', async (t) => {
   const { url, server, logged } = await startServer(t, { rest: { bodyIdleMs: 100 } });
   const token = await open(url, A);
-  const head = (path: string, more: string): string => `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n${more}\r\n\r\n`;
+  const head = (path: string, more: string): string => `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${more}\r\n\r\n`;
   const huge = await bare(t, url);
   huge.socket.write(head('/rest/messages', 'Content-Length: 99999999999'));
   await until('the condition holds', () => huge.text().startsWith('HTTP/1.1 413'));
@@ -111,7 +112,7 @@ void t.test('requests that come on one connection at once are answered in order'
   const { socket, text } = await bare(t, url);
   const post = (id: number): string => {
     const body = JSON.stringify([{ id, type: 'ping', from: A, to: SM }]);
-    return `POST /rest/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`;
+    return `POST /rest/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nContent-Length: ${String(body.length)}\r\n\r\n${body}`;
   };
   socket.write([1, 2, 3, 4, 5].map(post).join(''));
   await until('the condition holds', () => text().split('HTTP/1.1 202').length === 6);
@@ -143,7 +144,7 @@ void t.test('a client that opens a stream and doesn\'t read it holds its senders
   const { url, server } = await startServer(t, { limits: { stallMs: 400 } });
   const token = await open(url, A);
   const { socket, text } = await bare(t, url);
-  socket.write(`GET /rest/messages?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  socket.write(`GET /rest/messages?after=0 HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`);
   await until('the condition holds', () => text().includes(': this'));
   socket.pause();
   const sender = await DomainClient.open(url, B);

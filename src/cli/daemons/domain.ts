@@ -15,6 +15,7 @@ export interface DomainStart {
   /** `host:port`. Port 0 chooses a free port. */
   readonly listen: string;
   readonly publicUrl?: string | undefined;
+  readonly allowOrigins: readonly string[];
   readonly waitMs: number;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
@@ -139,6 +140,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     name, listen,
     ...(input.publicUrl === undefined ? {} : { publicUrl: publicUrlOf(input.publicUrl) }),
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
+    ...(input.allowOrigins.length === 0 ? {} : { allowOrigins: input.allowOrigins }),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
     ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),
     ...(protocols === undefined ? {} : { protocols }),

@@ -103,6 +103,10 @@ export const httpListener = ({ catalogue, publisher, log }: HttpComponents, init
 const keysOf = (keys: readonly ListedKey[]): Pick<DomainInfo, 'publisherKey' | 'publisherKeys'> =>
   (keys[0] === undefined ? {} : { publisherKey: keys[0].key, publisherKeys: keys.map((listed) => ({ ...listed })) });
 
+/**
+ * Answers with headers that let pages of any origin read. Documents are public and the same for everybody, and their
+ * readers check signatures.
+ */
 const write = (request: IncomingMessage, response: ServerResponse, { status, body, headers = {}, immutable = false }: Answer): void => {
   const bytes = Buffer.from(JSON.stringify(body));
   const etag = `"${createHash('sha256').update(bytes).digest('base64url')}"`;

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { takenFrom } from '../../link/throughput.js';
 import { WEBSOCKET_OPTIONS, websocketLink } from '../../link/websocket/index.js';
-import { asProtoflyError, type Clock } from '../../protocol/index.js';
+import { asProtoflyError, type Clock, type ProtoflyError } from '../../protocol/index.js';
 import { limitStranger } from './strangers.js';
 import type { MessageNode } from '../shard/message-node/node.js';
 
@@ -72,8 +72,8 @@ export class Websockets {
 const chooseProtocol = (offered: Set<string>): string | false => [...offered].find((name) => !name.startsWith('protofly')) ?? false;
 
 /** Answers a connection that isn't served, and closes it. */
-export const refuseSocket = (socket: Duplex, status: string): void => {
+export const refuseSocket = (socket: Duplex, status: string, error?: ProtoflyError): void => {
   if (!socket.writable) { socket.destroy(); return; }
-  const body = JSON.stringify({ error: 'E_USAGE', description: status.slice(4) });
+  const body = JSON.stringify({ error: error?.code ?? 'E_USAGE', description: error?.message ?? status.slice(4), ...(error?.hint === undefined ? {} : { hint: error.hint }) });
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${String(Buffer.byteLength(body))}\r\n\r\n${body}`, () => socket.destroy());
 };

@@ -1,9 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { ProtoflyError } from '../../../protocol/index.js';
 
-/** Headers of every answer. Browsers of any origin may read it: access is controlled by the token. */
+/** Headers of every answer. The server has set those for pages of allowed origins already (`../web-access.ts`). */
 export const HEADERS = {
-  'access-control-allow-origin': '*',
   'access-control-expose-headers': 'protofly-cursor',
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
