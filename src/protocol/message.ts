@@ -224,6 +224,18 @@ const TEXT = Symbol.for('protofly.text');
 /** Encodes a message as the text of one frame. Reuses the original text if the message has kept it. */
 export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 
+const withText = (message: Message, text: string): Message => Object.defineProperty(message, TEXT, { value: text });
+
+/** Encodes a message that goes to several links, so that it isn't encoded for each. Keeps its text. */
+export const encodedOnce = (message: Message): Message => ((message as { readonly [TEXT]?: string })[TEXT] === undefined ? withText(message, JSON.stringify(message)) : message);
+
+/** Returns a message for each receiver of a request with a list (MSG-4). Their common body is encoded once. */
+export const splitByReceiver = (message: Message): readonly Message[] => {
+  const { id, type, from, body } = message;
+  const rest = body === undefined ? '}' : `,"body":${JSON.stringify(body)}}`;
+  return recipientsOf(message).map((to) => withText({ ...message, to } as Message, JSON.stringify({ id, type, from, to }).slice(0, -1) + rest));
+};
+
 /** Decodes the text of one frame. @throws ProtoflyError `E_MESSAGE`, `E_ADDRESS` or `E_TOO_LARGE` */
 export const decodeMessage = (text: string): Message => {
   let frame: unknown;
@@ -245,7 +257,7 @@ export const decodeMessage = (text: string): Message => {
 export const decodeToPassOn = (text: string): Message => {
   const message = decodeMessage(text);
   // Links between processes carry one frame per line.
-  return text.includes('\n') ? message : Object.defineProperty(message, TEXT, { value: text });
+  return text.includes('\n') ? message : withText(message, text);
 };
 
 /** Length of the part of a frame in which its header is looked for, in UTF-16 code units. */

@@ -112,3 +112,41 @@ t.test('SES-15: invalid frames are slowed, too', async (t) => {
   t.ok(performance.now() - start > 500);
   t.equal(await a.code('ping', 'mn:/session'), 200);
 });
+
+t.test('NOD-3: a message costs what it weighs times its receivers, and more than 64 MiB is refused', async (t) => {
+  const { url } = await startServer(t);
+  const a = await DomainClient.open(url, A);
+  const b = await DomainClient.open(url, B);
+  const addresses = await b.allocate(1000);
+  const used = await cpuOf(async () => {
+    const answer = await a.ask('create', addresses, { value: 'x'.repeat(MIB) });
+    t.match(answer.body, { code: 413, error: 'E_TOO_LARGE', hint: /fewer/ });
+  });
+  t.ok(used < 1000, `${String(Math.round(used))} ms of CPU`);
+  t.equal(b.received.length, 0);
+  a.send({ id: 1, type: 'create', from: A, to: addresses, body: { value: 'x'.repeat(MIB / 32) } });
+  await until('each has its own', () => b.received.length === 1000);
+  t.same(b.received.map(({ to }) => to), addresses);
+  t.match(b.received[999], { id: 1, type: 'create', from: A, body: { value: /^x+$/ } });
+});
+
+t.test('NOD-3: so does a publication to many subscribers', async (t) => {
+  const { url } = await startServer(t, { limits: { copiedBytes: MIB } });
+  const a = await DomainClient.open(url, A);
+  const readers = await Promise.all(Array.from({ length: 20 }, (_, i) => DomainClient.open(url, `${B}${String(i)}`)));
+  for (const reader of readers) t.equal(await reader.code('subscribe', 'domain://msg-node.a.example/sm', { resources: [`${A}/status`] }), 200);
+  t.equal(await a.code('update', `${A}/status`, { value: 'x'.repeat(100_000) }), 413);
+  a.send({ id: 1, type: 'update', from: A, to: `${A}/status`, body: { value: 'x'.repeat(10_000) } });
+  for (const reader of readers) t.match(await reader.next(() => true), { id: 1 });
+});
+
+t.test('SES-15: copies count for the pace of their sender', async (t) => {
+  const { url } = await startServer(t, { limits: { bytesPerSecond: MIB } });
+  const a = await DomainClient.open(url, A);
+  const b = await DomainClient.open(url, B);
+  const addresses = await b.allocate(50);
+  a.send({ id: 1, type: 'create', from: A, to: addresses, body: { value: 'x'.repeat(MIB / 20) } });
+  const start = performance.now();
+  t.equal(await a.code('ping', 'mn:/session'), 200);
+  t.ok(performance.now() - start > 700);
+});

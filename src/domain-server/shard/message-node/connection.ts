@@ -106,6 +106,11 @@ export class Connection implements SessionLink {
     return this.#work < this.#init.maxWork ? undefined : this.#drained.wait();
   }
 
+  /** Charges the sender for copies of a message, as if it had sent each of them. @returns backpressure */
+  charge(bytes: number): Backpressure {
+    return this.#pace.take(bytes);
+  }
+
   #admit(length: number): Backpressure {
     const { strangerBytes } = this.#init;
     if (this.#session === undefined && length > strangerBytes) throw new ProtoflyError('E_TOO_LARGE', `before a session is open, a frame has at most ${String(strangerBytes)} bytes`);

@@ -29,6 +29,8 @@ export interface NodeLimits {
   readonly strangerBytes: number;
   /** Bytes per second that are read from one connection. Beyond that, reading pauses. @default 128 MiB */
   readonly bytesPerSecond: number;
+  /** Maximum size of one message times the number of its receivers. @default 64 MiB */
+  readonly copiedBytes: number;
   /** Time for a new connection to open a session, in milliseconds. @default 10_000 */
   readonly openMs: number;
   /** Time for which a receiver may cause backpressure without taking anything, in milliseconds. @default 5000 */
@@ -51,6 +53,7 @@ export const NODE_LIMITS: NodeLimits = {
   workPerConnection: 64,
   strangerBytes: 16 * 1024,
   bytesPerSecond: 128 * 1024 * 1024,
+  copiedBytes: 64 * 1024 * 1024,
   openMs: 10_000,
   stallMs: 5000,
   sessionTtlMs: 60_000,

@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, domainOf, expectationOf, isAddress, isResponse, isWithin, partsOf, combinedBackpressure, ProtoflyError, recipientsOf, refuse, respond, SESSION,
+  asProtoflyError, domainOf, encodedOnce, encodeMessage, expectationOf, isAddress, isResponse, isWithin, partsOf, combinedBackpressure, ProtoflyError, recipientsOf, refuse, respond, SESSION, splitByReceiver,
   type Address, type Clock, type Message, type Backpressure, type Request, wantsKeeping,
 } from '../../../protocol/index.js';
 import type { Store } from '../../../store/store.js';
@@ -137,7 +137,10 @@ export class MessageNode {
       return this.#refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is not an address of ${session.runtime}`), connection);
     }
     if (typeof message.to === 'string') return this.#route(connection, session, message, message.to);
-    return combinedBackpressure(recipientsOf(message).map((to) => this.#route(connection, session, { ...message, to } as Message, to)));
+    const copies = splitByReceiver(message);
+    const bytes = copies.reduce((sum, copy) => sum + encodeMessage(copy).length, 0);
+    if (bytes > this.#limits.copiedBytes) return this.#refuse(message, this.#tooManyCopies(bytes), connection);
+    return combinedBackpressure([connection.charge(bytes), ...copies.map((copy) => this.#route(connection, session, copy, recipientsOf(copy)[0]!))]);
   }
 
   /** Answers requests to the session manager in order. Nothing more is read from the connection in the meantime. */
@@ -241,6 +244,11 @@ export class MessageNode {
   #handAll(receivers: ReadonlySet<Session>, message: Message, connection: Connection): Backpressure {
     let refusal: ProtoflyError | undefined;
     const backpressures: Backpressure[] = [];
+    if (receivers.size > 1) {
+      const bytes = encodeMessage(encodedOnce(message)).length * receivers.size;
+      if (bytes > this.#limits.copiedBytes) return this.#refuse(message, this.#tooManyCopies(bytes), connection);
+      backpressures.push(connection.charge(bytes));
+    }
     for (const receiver of receivers) {
       const backpressure = this.#hand(receiver, message);
       if (backpressure instanceof ProtoflyError) refusal = backpressure;
@@ -249,6 +257,10 @@ export class MessageNode {
     // A message to several receivers counts as delivered if one of them got it.
     if (refusal !== undefined && receivers.size === 1) return this.#refuse(message, refusal, connection);
     return combinedBackpressure(backpressures);
+  }
+
+  #tooManyCopies(bytes: number): ProtoflyError {
+    return new ProtoflyError('E_TOO_LARGE', `the message would be ${String(bytes)} bytes for all its receivers, and at most ${String(this.#limits.copiedBytes)} are passed on`, { hint: 'send it to fewer receivers at a time, or make it smaller' });
   }
 
   /** Delivers a message to a session. @returns backpressure, or the error */
