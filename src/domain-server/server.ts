@@ -22,6 +22,7 @@ import { MessageNode } from './shard/message-node/node.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
+import { SHARE_LIMITS, type ShareLimits } from './edge/remote.js';
 import { limitStranger } from './edge/strangers.js';
 import { refuseRequest, WebAccess } from './edge/web-access.js';
 import { refuseSocket, Websockets } from './edge/websockets.js';
@@ -94,6 +95,8 @@ export interface DomainServerInit {
   readonly keepAliveMs?: number;
   /** Time for which a disconnected registration is kept, in milliseconds. @default 7 days */
   readonly keepDisconnectedMs?: number;
+  /** The parts that one remote address may have of sessions, addresses and the memory of bodies. @default SHARE_LIMITS */
+  readonly shares?: Partial<ShareLimits>;
   /** Limits of the message node. @default NODE_LIMITS */
   readonly limits?: Partial<NodeLimits>;
   /** Limits of the mailbox. @default MAIL_LIMITS */
@@ -156,7 +159,8 @@ export class DomainServer {
     this.#clock = clock;
     this.#log = log;
     const sessionTtlMs = init.sessionTtlMs ?? NODE_LIMITS.sessionTtlMs;
-    this.#limits = { ...NODE_LIMITS, ...init.limits, sessionTtlMs };
+    const shares = { ...SHARE_LIMITS, ...init.shares };
+    this.#limits = { ...NODE_LIMITS, sharePerAddress: shares.perAddress, ...init.limits, sessionTtlMs };
     this.#ice = new IceOffer({ clock }, {
       ...(init.iceServers === undefined ? {} : { servers: init.iceServers }),
       ...(init.turnSecret === undefined ? {} : { turnSecret: init.turnSecret }),
@@ -185,9 +189,9 @@ export class DomainServer {
       defaultStub: own.length > 0 || this.protocols[0] === undefined ? undefined : stubOf(this.protocols[0]),
       entries: [...commonEntries(this.domain), ...this.#installed],
     });
-    this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, ...(init.rest === undefined ? {} : { limits: init.rest }) });
+    this.#rest = new Rest({ node: this.#node, clock, log }, { maxBody: MAX_MESSAGE_BYTES, sessionTtlMs, shares, ...(init.rest === undefined ? {} : { limits: init.rest }) });
     this.#http = this.#makeHttp();
-    this.#websockets = new Websockets({ node: this.#node, clock }, { keepAliveMs: init.keepAliveMs ?? KEEP_ALIVE_MS });
+    this.#websockets = new Websockets({ node: this.#node, clock }, { keepAliveMs: init.keepAliveMs ?? KEEP_ALIVE_MS, shares });
   }
 
   /** The base URL. Undefined until the server has started. */
@@ -292,7 +296,7 @@ export class DomainServer {
       connections: this.#node.connections,
       hyperties: this.#records.count(),
       messages: { received, delivered, refused, dropped },
-      refused: { ...this.#access.refused },
+      refused: { ...this.#access.refused, ...this.#node.directory.refused, bodies: this.#rest.refused },
       mailbox: this.#node.mailbox.status,
       rates: { receivedPerSecond },
     };

@@ -4,6 +4,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { takenFrom } from '../../link/throughput.js';
 import { WEBSOCKET_OPTIONS, websocketLink } from '../../link/websocket/index.js';
 import { asProtoflyError, type Clock, type ProtoflyError } from '../../protocol/index.js';
+import { holderOf, type ShareLimits } from './remote.js';
 import { limitStranger } from './strangers.js';
 import type { MessageNode } from '../shard/message-node/node.js';
 
@@ -15,6 +16,7 @@ export interface WebsocketsComponents {
 export interface WebsocketsInit {
   /** Interval of the pings, in milliseconds. A client that is sent something and is silent is pinged sooner. */
   readonly keepAliveMs: number;
+  readonly shares: ShareLimits;
 }
 
 /** Time for accepted messages to leave when the connection is closed, in milliseconds. */
@@ -56,7 +58,7 @@ export class Websockets {
           admit,
         });
         limitStranger(socket, isMember, () => { ws.terminate(); });
-        return { link, taken: () => takenFrom(socket) };
+        return { link, taken: () => takenFrom(socket), holder: holderOf(socket.remoteAddress, this.#init.shares) };
       });
     } catch (thrown) {
       ws.on('error', () => undefined);

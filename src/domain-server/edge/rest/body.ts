@@ -1,19 +1,21 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import type { Shares } from '../../../kit/shares.js';
 import { ProtoflyError, type Clock, type Timer } from '../../../protocol/index.js';
-
-/** The bytes of all request bodies being read. */
-export interface BodyBudget {
-  bytes: number;
-  readonly most: number;
-}
 
 export interface BodyInit {
   /** Maximum size of a body, in bytes. */
   readonly most: number;
   /** Longest pause of the client, in milliseconds. */
   readonly idleMs: number;
+  /** Slowest average rate of a body that takes longer than `idleMs`. */
+  readonly bytesPerSecond: number;
+  /** The holder of the body's share. Undefined: limited by the total alone. */
+  readonly holder: string | undefined;
 }
+
+/** Bytes that are reserved before they come, at most. */
+const RESERVED = 64 * 1024;
 
 /** Maximum of discarded bytes. An oversized body is read up to here, so that its sender sees the answer. */
 const MAX_DISCARDED = 64 * 1024 * 1024;
@@ -28,26 +30,27 @@ export const discard = (request: IncomingMessage): void => {
 };
 
 /**
- * Reads a request's body as text. The caller must return its share of `budget` with `release`.
- * @throws ProtoflyError `E_TOO_LARGE`, `E_UNREACHABLE` if all bodies together are too large, `E_TIMEOUT`,
+ * Reads a request's body as text. The caller must return its share of `bodies` with `release`.
+ * @throws ProtoflyError `E_TOO_LARGE`, `E_TOO_MANY` if those of its sender's address are too large, `E_UNREACHABLE` if all bodies together are too large, `E_TIMEOUT`,
  * `E_ABORTED`, `E_MESSAGE` if it isn't UTF-8
  */
-export const readBody = async ({ request, clock, budget }: { request: IncomingMessage; clock: Clock; budget: BodyBudget }, init: BodyInit): Promise<{ readonly text: string; readonly release: () => void }> => {
+export const readBody = async ({ request, clock, bodies }: { request: IncomingMessage; clock: Clock; bodies: Shares }, init: BodyInit): Promise<{ readonly text: string; readonly release: () => void }> => {
   if (request.headers['content-encoding'] !== undefined && request.headers['content-encoding'] !== 'identity') throw new ProtoflyError('E_USAGE', 'bodies are taken as they are, not compressed');
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > init.most) throw tooLarge(init.most);
   let held = 0;
   const hold = (bytes: number): void => {
-    if (budget.bytes + bytes > budget.most) throw new ProtoflyError('E_UNREACHABLE', 'the message node takes too much already');
+    if (!bodies.allows(init.holder, bytes)) throw new ProtoflyError('E_TOO_MANY', 'too many bodies come from this address already', { hint: 'send fewer at a time' });
+    if (!bodies.hasRoom(bytes)) throw new ProtoflyError('E_UNREACHABLE', 'the message node takes too much already');
     held += bytes;
-    budget.bytes += bytes;
+    bodies.add(init.holder, bytes);
   };
   const release = (): void => {
-    budget.bytes -= held;
+    bodies.add(init.holder, -held);
     held = 0;
   };
   try {
-    hold(declared);
+    hold(Math.min(declared, RESERVED));
     const chunks = await gather(request, clock, init, (size) => { if (size > held) hold(size - held); });
     const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
     if (!isUtf8(body)) throw new ProtoflyError('E_MESSAGE', 'the body isn\'t UTF-8');
@@ -60,12 +63,13 @@ export const readBody = async ({ request, clock, budget }: { request: IncomingMe
 
 const tooLarge = (most: number): ProtoflyError => new ProtoflyError('E_TOO_LARGE', `a body has at most ${String(most)} bytes`);
 
-const gather = (request: IncomingMessage, clock: Clock, { most, idleMs }: BodyInit, onSize: (bytes: number) => void): Promise<Buffer[]> =>
+const gather = (request: IncomingMessage, clock: Clock, { most, idleMs, bytesPerSecond }: BodyInit, onSize: (bytes: number) => void): Promise<Buffer[]> =>
   new Promise((resolve, reject) => {
     if (request.destroyed && !request.complete) { reject(new ProtoflyError('E_ABORTED', 'the client has gone')); return; }
     const chunks: Buffer[] = [];
     let size = 0;
-    let seen = clock.now();
+    const start = clock.now();
+    let seen = start;
     let timer: Timer | undefined;
     const over = (settle: () => void): void => {
       timer?.cancel();
@@ -87,8 +91,9 @@ const gather = (request: IncomingMessage, clock: Clock, { most, idleMs }: BodyIn
     const onClose = (): void => { over(() => { reject(new ProtoflyError('E_ABORTED', 'the client has gone')); }); };
     const look = (): void => {
       const rest = seen + idleMs - clock.now();
-      if (rest <= 0) over(() => { reject(new ProtoflyError('E_TIMEOUT', 'the body did not come')); });
-      else timer = clock.setTimeout(look, rest);
+      const isSlow = size < ((clock.now() - start - idleMs) * bytesPerSecond) / 1000;
+      if (rest <= 0 || isSlow) over(() => { reject(new ProtoflyError('E_TIMEOUT', 'the body did not come')); });
+      else timer = clock.setTimeout(look, Math.max(rest, 100));
     };
     timer = clock.setTimeout(look, idleMs);
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);

@@ -16,6 +16,8 @@ export interface RestLimits {
   readonly lingerMs: number;
   /** Longest pause of a client within a body. @default 15_000 */
   readonly bodyIdleMs: number;
+  /** Slowest average rate of a body that takes longer than `bodyIdleMs`. @default 4096 */
+  readonly bodyBytesPerSecond: number;
   /** Number of unacknowledged messages of a session from which its senders get backpressure. @default 1000 */
   readonly unacknowledged: number;
   /** The same in bytes. Large enough for one message of the largest size. @default 16 MiB + 64 KiB */
@@ -37,6 +39,7 @@ export const REST_LIMITS: RestLimits = {
   maxWaitMs: 60_000,
   lingerMs: 1000,
   bodyIdleMs: 15_000,
+  bodyBytesPerSecond: 4096,
   unacknowledged: 1000,
   unacknowledgedBytes: 16 * 1024 * 1024 + 64 * 1024,
   unacknowledgedInAll: 128 * 1024 * 1024,

@@ -38,6 +38,7 @@ const OVERFLOW_BYTES = LINK_DEFAULTS.maxBuffered;
 export class RestLink implements Link<Message>, SessionLink {
   readonly name: string;
   readonly closed: Promise<LinkEnd>;
+  readonly holder: string | undefined;
   readonly stats: LinkStats = { sent: 0, received: 0, rejected: 0 };
   /** Its POSTs, one after the other. */
   readonly posts: SerialQueue<'post'>;
@@ -55,13 +56,14 @@ export class RestLink implements Link<Message>, SessionLink {
   #state: State = { at: 'open' };
   #settle: (end: LinkEnd) => void = () => undefined;
 
-  constructor({ clock, ledger, budget, limits }: RestLinkComponents, init: Required<Pick<LinkInit, 'name' | 'onReject' | 'admit'>>) {
+  constructor({ clock, ledger, budget, limits }: RestLinkComponents, init: Required<Pick<LinkInit, 'name' | 'onReject' | 'admit'>> & { readonly holder: string | undefined }) {
     this.name = init.name;
     this.ledger = ledger;
     this.#limits = limits;
     this.#clock = clock;
     this.#onReject = init.onReject;
     this.admit = init.admit;
+    this.holder = init.holder;
     this.closed = new Promise((resolve) => { this.#settle = resolve; });
     this.posts = new SerialQueue(limits.posts);
     this.#inlet = new FrameReader<Message>({

@@ -5,12 +5,14 @@ import {
 } from '../../../protocol/index.js';
 import type { MakeLink } from '../../shard/message-node/connection.js';
 import { HEADERS, writeJson, writeRefusal } from './answers.js';
-import { discard, readBody, type BodyBudget } from './body.js';
+import { discard, readBody } from './body.js';
 import { Ledger } from './ledger.js';
 import { REST_LIMITS, type RestLimits } from './limits.js';
 import type { SendQueueBudget, Reader } from './send-queue.js';
 import { EventStream, Poll } from './readers.js';
 import { parametersOf, type Parameters } from './parameters.js';
+import { Shares } from '../../../kit/shares.js';
+import { holderOf, type ShareLimits } from '../remote.js';
 import { RestLink } from './rest-link.js';
 
 export interface RestComponents {
@@ -25,6 +27,8 @@ export interface RestInit {
   readonly maxBody: number;
   /** Time after which a session without its runtime ends, in milliseconds. */
   readonly sessionTtlMs: number;
+  /** The parts that one remote address may have. */
+  readonly shares: ShareLimits;
   /** @default REST_LIMITS */
   readonly limits?: Partial<RestLimits>;
 }
@@ -65,7 +69,7 @@ export class Rest {
   readonly #init: RestInit;
   readonly #limits: RestLimits;
   readonly #queued: SendQueueBudget = { bytes: 0 };
-  readonly #bodies: BodyBudget;
+  readonly #bodies: Shares;
   readonly #byToken = new Map<string, Entry>();
   readonly #byRuntime = new Map<Address, Entry>();
 
@@ -75,12 +79,17 @@ export class Rest {
     this.#log = log;
     this.#init = init;
     this.#limits = { ...REST_LIMITS, ...init.limits };
-    this.#bodies = { bytes: 0, most: Math.max(this.#limits.bodiesInAll, init.maxBody) };
+    this.#bodies = new Shares({ most: Math.max(this.#limits.bodiesInAll, init.maxBody), part: init.shares.perAddress });
   }
 
   /** The bytes queued for clients, and those of the bodies being read. */
   get held(): { readonly outgoing: number; readonly incoming: number } {
-    return { outgoing: this.#queued.bytes, incoming: this.#bodies.bytes };
+    return { outgoing: this.#queued.bytes, incoming: this.#bodies.total };
+  }
+
+  /** The bodies refused since the start because their remote address had its share. */
+  get refused(): number {
+    return this.#bodies.refused;
   }
 
   /** Answers a request for which `isForRest` is true. */
@@ -142,7 +151,7 @@ export class Rest {
   }
 
   async #read(request: IncomingMessage, most: number): Promise<{ readonly text: string; readonly release: () => void }> {
-    return readBody({ request, clock: this.#clock, budget: this.#bodies }, { most, idleMs: this.#limits.bodyIdleMs });
+    return readBody({ request, clock: this.#clock, bodies: this.#bodies }, { most, idleMs: this.#limits.bodyIdleMs, bytesPerSecond: this.#limits.bodyBytesPerSecond, holder: holderOf(request.socket.remoteAddress, this.#init.shares) });
   }
 
   async #post(link: RestLink, { batch: number, after }: Parameters, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -206,7 +215,7 @@ export class Rest {
     const ledger = known?.ledger ?? new Ledger(presented === undefined ? 0 : this.#clock.now() * 1000);
     let link: RestLink | undefined;
     this.#node.attach(({ onReject, admit }) => {
-      link = new RestLink({ clock: this.#clock, ledger, budget: this.#queued, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject, admit });
+      link = new RestLink({ clock: this.#clock, ledger, budget: this.#queued, limits: this.#limits }, { name: `rest ${request.socket.remoteAddress ?? ''}`, onReject, admit, holder: holderOf(request.socket.remoteAddress, this.#init.shares) });
       return link;
     });
     if (link === undefined) throw new ProtoflyError('E_INTERNAL', 'the message node made no link');

@@ -37,6 +37,7 @@ export class Connection implements SessionLink {
   readonly link: Link<Message>;
   readonly taken: () => number;
   readonly leftovers: SessionLink['leftovers'];
+  readonly holder: string | undefined;
   readonly #events: ConnectionEvents;
   readonly #init: ConnectionInit;
   #session: Session | undefined;
@@ -49,7 +50,7 @@ export class Connection implements SessionLink {
     this.#events = events;
     this.#init = init;
     this.#pace = new Pace({ clock }, { perSecond: init.bytesPerSecond });
-    const { link, taken, leftovers } = makeLink({
+    const { link, taken, leftovers, holder } = makeLink({
       onReject: (error, text) => { this.#reject(error, text); },
       admit: (length) => this.#admit(length),
       isMember: () => this.#session !== undefined,
@@ -57,6 +58,7 @@ export class Connection implements SessionLink {
     this.link = link;
     this.taken = taken;
     this.leftovers = leftovers;
+    this.holder = holder;
     const timer = clock.setTimeout(() => { if (this.#session === undefined) void this.link.close('no session was opened'); }, init.openMs);
     void this.link.closed.then(() => {
       timer.cancel();

@@ -1,3 +1,4 @@
+import { Shares } from '../../../kit/shares.js';
 import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf } from '../keys.js';
@@ -37,12 +38,16 @@ export class Directory {
   readonly #sessionEntries: Collection<SessionEntry>;
   readonly #allocationEntries: Collection<AllocationEntry>;
   readonly #subscriptionEntries: Collection<SubscriptionEntry>;
+  readonly #sessionShares: Shares;
+  readonly #addressShares: Shares;
   #subscriptionCount = 0;
 
   constructor({ store, session, limits, onAllocated }: DirectoryComponents) {
     this.#onAllocated = onAllocated;
     this.#store = store;
     this.#limits = limits;
+    this.#sessionShares = new Shares({ most: limits.sessions, part: limits.sharePerAddress });
+    this.#addressShares = new Shares({ most: limits.allocations, part: limits.sharePerAddress });
     this.#components = { ...session, limits };
     this.#sessionEntries = store.collection('sessions');
     this.#allocationEntries = store.collection('allocations');
@@ -53,13 +58,20 @@ export class Directory {
     return { sessions: this.#sessions.size, addresses: this.#allocated.size, subscriptions: this.#subscriptionCount };
   }
 
+  /** The requests refused since the start because their remote address had its share. */
+  get refused(): { readonly sessions: number; readonly addresses: number } {
+    return { sessions: this.#sessionShares.refused, addresses: this.#addressShares.refused };
+  }
+
   get sessions(): Iterable<Session> {
     return this.#sessions.values();
   }
 
   /** Loads the state from the store. Every session waits for its runtime. */
   load(): void {
-    for (const [, { runtime, tokenHash }] of this.#sessionEntries.entries()) this.#sessions.set(runtime, new Session(this.#components, { runtime, tokenHash }));
+    for (const [, { runtime, tokenHash }] of this.#sessionEntries.entries()) {
+      this.#insert(new Session(this.#components, { runtime, tokenHash }));
+    }
     for (const [, { address, runtime, key }] of this.#allocationEntries.entries()) {
       const session = this.#sessions.get(runtime);
       if (session !== undefined) this.#allocate(session, address, key);
@@ -79,8 +91,8 @@ export class Directory {
    * inherited, since the runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
    * @throws ProtoflyError `E_TOO_MANY`; `E_STORE`, with everything as before
    */
-  async open(runtime: Address, tokenHash: string): Promise<Session> {
-    const session = this.#sessions.get(runtime) ?? this.#add(runtime, tokenHash);
+  async open(runtime: Address, tokenHash: string, holder?: string): Promise<Session> {
+    const session = this.#sessions.get(runtime) ?? this.#add(runtime, tokenHash, holder);
     const subscriptions = new Map(session.subscriptions);
     await this.#write(() => {
       for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
@@ -89,12 +101,12 @@ export class Directory {
       const entry = this.#sessionEntries.get(keyOf(runtime));
       if (entry !== undefined) session.tokenHash = entry.tokenHash;
       else if (this.#sessions.get(runtime) === session) {
-        this.#sessions.delete(runtime);
+        this.#delete(session);
         session.end();
       }
     });
     // The session has ended in the meantime.
-    if (this.#sessions.get(runtime) !== session) return this.open(runtime, tokenHash);
+    if (this.#sessions.get(runtime) !== session) return this.open(runtime, tokenHash, holder);
     session.tokenHash = tokenHash;
     for (const address of session.allocations) session.inherited.add(address);
     this.#restoreSubscriptions(session, subscriptions);
@@ -110,7 +122,7 @@ export class Directory {
     const { runtime } = session;
     if (this.#sessions.get(runtime) !== session) return false;
     const [allocations, subscriptions] = [[...session.allocations], new Map(session.subscriptions)];
-    this.#sessions.delete(runtime);
+    this.#delete(session);
     for (const address of allocations) this.#release(session, address);
     for (const { address, subscriber } of subscriptions.values()) this.#unsubscribe(session, address, subscriber);
     try {
@@ -122,7 +134,7 @@ export class Directory {
     } catch (thrown) {
       // If the runtime has opened another session in the meantime, that one gets the addresses.
       const isReplaced = this.#sessions.has(runtime);
-      if (!isReplaced) this.#sessions.set(runtime, session);
+      if (!isReplaced) this.#insert(session);
       this.#restoreAllocations(allocations);
       this.#restoreSubscriptions(this.#sessions.get(runtime) ?? session, subscriptions);
       if (!isReplaced) throw thrown;
@@ -132,6 +144,16 @@ export class Directory {
 
   ownerOf(address: Address): Session | undefined {
     return this.#allocated.get(address)?.session;
+  }
+
+  /** Counts a session with its addresses among the shares of another holder, because its client is there now. */
+  move(session: Session, holder: string | undefined): void {
+    if (session.holder === holder || this.#sessions.get(session.runtime) !== session) return;
+    for (const [shares, amount] of [[this.#sessionShares, 1], [this.#addressShares, session.allocations.size]] as const) {
+      shares.add(session.holder, -amount);
+      shares.add(holder, amount);
+    }
+    session.holder = holder;
   }
 
   /** True if the address, or an address above it, is allocated to the session. */
@@ -250,8 +272,9 @@ export class Directory {
 
   /** Chooses inherited addresses to release, so that `more` fit. @throws ProtoflyError `E_TOO_MANY` */
   #makeRoom(session: Session, more: number): Address[] {
-    const over = Math.max(session.allocations.size + more - this.#limits.allocationsPerSession, this.#allocated.size + more - this.#limits.allocations);
+    const over = Math.max(session.allocations.size + more - this.#limits.allocationsPerSession, this.#allocated.size + more - this.#limits.allocations, this.#addressShares.excess(session.holder, more));
     if (over <= 0) return [];
+    if (over > session.inherited.size && !this.#addressShares.allows(session.holder, more)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has as many addresses as one remote address may have`);
     if (over > session.inherited.size) throw new ProtoflyError('E_TOO_MANY', 'too many addresses are allocated');
     return [...session.inherited].slice(0, over);
   }
@@ -259,11 +282,13 @@ export class Directory {
   #allocate(session: Session, address: Address, key: string | undefined): void {
     this.#allocated.set(address, { session, key });
     session.allocations.add(address);
+    this.#addressShares.add(session.holder, 1);
   }
 
   #release(session: Session, address: Address): void {
     this.#allocated.delete(address);
     session.allocations.delete(address);
+    this.#addressShares.add(session.holder, -1);
     session.inherited.delete(address);
   }
 
@@ -298,11 +323,23 @@ export class Directory {
     }
   }
 
-  #add(runtime: Address, tokenHash: string): Session {
-    if (this.#sessions.size >= this.#limits.sessions) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
-    const session = new Session(this.#components, { runtime, tokenHash });
-    this.#sessions.set(runtime, session);
+  /** @throws ProtoflyError `E_TOO_MANY` */
+  #add(runtime: Address, tokenHash: string, holder: string | undefined): Session {
+    if (!this.#sessionShares.hasRoom(1)) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
+    if (!this.#sessionShares.allows(holder, 1)) throw new ProtoflyError('E_TOO_MANY', `${String(holder)} has as many sessions as one remote address may have`);
+    const session = new Session(this.#components, { runtime, tokenHash, holder });
+    this.#insert(session);
     return session;
+  }
+
+  #insert(session: Session): void {
+    this.#sessions.set(session.runtime, session);
+    this.#sessionShares.add(session.holder, 1);
+  }
+
+  #delete(session: Session): void {
+    this.#sessions.delete(session.runtime);
+    this.#sessionShares.add(session.holder, -1);
   }
 
   /** @throws ProtoflyError `E_UNAUTHENTICATED` if the session has been removed */

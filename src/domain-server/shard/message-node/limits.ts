@@ -2,6 +2,8 @@
 export interface NodeLimits {
   /** Maximum number of sessions, including those whose runtime is away. @default 20_000 */
   readonly sessions: number;
+  /** The part of all sessions, addresses and mail that one remote address may have, from 0 to 1. @default 0.25 */
+  readonly sharePerAddress: number;
   /** Maximum number of connections, including those without a session. @default 25_000 */
   readonly connections: number;
   /** @default 10_000 */
@@ -41,6 +43,7 @@ export interface NodeLimits {
 
 export const NODE_LIMITS: NodeLimits = {
   sessions: 20_000,
+  sharePerAddress: 0.25,
   connections: 25_000,
   allocationsPerSession: 10_000,
   allocations: 500_000,

@@ -11,6 +11,8 @@ export interface Budget {
 export interface SessionLink {
   readonly link: Link<Message>;
   readonly taken: () => number;
+  /** The holder of the shares that the client uses. @default limited by the totals alone */
+  readonly holder?: string | undefined;
   /**
    * Ends the link's use, and returns the messages sent but not acknowledged, in order, for the next carrier. Only on
    * links with acknowledgements.
@@ -59,6 +61,8 @@ export interface SessionComponents {
  */
 export class Session {
   readonly runtime: Address;
+  /** The holder of the shares that this session uses. Undefined: limited by the totals alone. Set by the directory. */
+  holder: string | undefined;
   /** SHA-256 of the token, in hex. */
   tokenHash: string;
   /**
@@ -74,9 +78,10 @@ export class Session {
   #waiting: Leftover[] = [];
   #waitingBytes = 0;
 
-  constructor(components: SessionComponents, init: { readonly runtime: Address; readonly tokenHash: string }) {
+  constructor(components: SessionComponents, init: { readonly runtime: Address; readonly tokenHash: string; readonly holder?: string | undefined }) {
     this.#components = components;
     this.runtime = init.runtime;
+    this.holder = init.holder;
     this.tokenHash = init.tokenHash;
     this.#state = this.#away();
   }

@@ -49,7 +49,7 @@ export class Sessions {
     if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
     this.#checkFree(connection, runtime);
     const token = Buffer.from(this.#random(32)).toString('base64url');
-    const session = await this.#directory.open(runtime, hashOf(token).toString('hex'));
+    const session = await this.#directory.open(runtime, hashOf(token).toString('hex'), connection.holder);
     if (connection.isClosed) return;
     this.#enter(connection, session, welcome(request, { runtimeToken: token }), 'another connection opened a session for the same runtime');
   }
@@ -77,6 +77,7 @@ export class Sessions {
    */
   #enter(connection: Connection, session: Session, answer: Response, reason: string): void {
     const before = session.attach(connection);
+    this.#directory.move(session, connection.holder);
     connection.bind(session);
     void before?.close(reason);
     void connection.answer(answer);

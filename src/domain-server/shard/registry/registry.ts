@@ -33,6 +33,8 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 /** Fields that only the registry sets, or that never change. */
 const FIXED = new Set(['url', 'runtime', 'startingTime', 'lastModified']);
+/** The longest time for which a record is live without being renewed, in seconds: a week. */
+const MAX_EXPIRES = 7 * 24 * 3600;
 /** The longest sleep of the sweep, in milliseconds. It bounds the delay after the clock was set. */
 const LONGEST_SLEEP_MS = 60_000;
 
@@ -143,9 +145,10 @@ export class DomainRegistry {
 
   async #save(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
     const { records, clock } = this.#components;
-    await records.put(record);
-    this.#schedule(clock.now() + record.expires * 1000);
-    if (isLive(record.status) !== (before !== undefined && isLive(before.status))) this.#announce(record);
+    const saved = record.expires > MAX_EXPIRES ? { ...record, expires: MAX_EXPIRES } : record;
+    await records.put(saved);
+    this.#schedule(clock.now() + saved.expires * 1000);
+    if (isLive(saved.status) !== (before !== undefined && isLive(before.status))) this.#announce(saved);
   }
 
   #read(request: Request): Response {
