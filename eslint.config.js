@@ -48,6 +48,8 @@ const NETWORK = ['link', 'domain-server', 'sandbox/inside'];
 const HOME_OF = {
   'node-datachannel': ['sandbox/inside/webrtc'],
   lmdb: ['store/lmdb'],
+  'quickjs-emscripten-core': ['sandbox/inside/interpreter'],
+  '@jitl/quickjs-wasmfile-release-sync': ['sandbox/inside/interpreter'],
   jose: ['security'],
   undici: ['link/web'],
   'ipaddr.js': ['link/web'],

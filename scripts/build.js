@@ -1,11 +1,12 @@
 /**
  * Builds dist/: compiles everything with tsc, bundles each protostub into one module with a descriptor, bundles
- * the command line's entry into one file, and writes the manifest of the commands. Does nothing if nothing has
+ * the command line's entry and what sandbox processes run, and writes the manifest of the commands. Does nothing if nothing has
  * changed. Continues after errors: builds what it can, prints all errors on stderr and exits with 1.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { changedIn, dist, filesBelow, isUpToDate, readJson, root, stampFile, state, stockOfLastBuild, stubNames, stubsFolder, takeStock } from './build/stock.js';
 
@@ -115,6 +116,33 @@ const bundleEntry = async () => {
   }
 };
 
+/**
+ * Bundles what a sandbox process runs. Each needs only files of dist/sandbox then, so it may read nothing else.
+ * The WebRTC library with its addon stays outside.
+ */
+const bundleSandboxes = async () => {
+  const { build } = await import('esbuild');
+  const inside = join(root, 'src/sandbox/inside');
+  const common = { bundle: true, write: false, format: 'esm', charset: 'utf8', legalComments: 'none', logLevel: 'silent' };
+  const entry = (name) => ({
+    ...common, entryPoints: [join(inside, name, 'entry.ts')], platform: 'node', target: 'node20', external: ['node-datachannel', 'node-datachannel/polyfill'], keepNames: true,
+    // ws would load addons of its own where it finds them.
+    define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
+    banner: { js: "import { createRequire as ownRequire } from 'node:module';\nconst require = ownRequire(import.meta.url);" },
+  });
+  const parts = {
+    'native.mjs': entry('native'),
+    'interpreter.mjs': entry('interpreter'),
+    'prelude.js': { ...common, entryPoints: [join(inside, 'interpreter/prelude/index.ts')], platform: 'neutral', target: 'es2022' },
+  };
+  const results = await Promise.allSettled(Object.entries(parts).map(async ([name, options]) => {
+    const { outputFiles: [{ text }] } = await build(options);
+    replaceFile(join(dist, 'sandbox', name), text);
+  }));
+  replaceFile(join(dist, 'sandbox/quickjs.wasm'), readFileSync(createRequire(import.meta.url).resolve('@jitl/quickjs-wasmfile-release-sync/wasm')));
+  return results.filter(({ status }) => status === 'rejected').map(({ reason }) => reason.message ?? String(reason));
+};
+
 const makeManifest = async () => {
   const commands = filesBelow(join(dist, 'commands')).filter((file) => file.endsWith('.js'));
   return commands.length === 0 ? '' : run(join(root, 'node_modules/oclif/bin/run.js'), 'manifest');
@@ -125,10 +153,10 @@ const now = takeStock();
 const before = stockOfLastBuild();
 if (!isUpToDate(before, now)) {
   removeOrphans(before, now);
-  const [typeErrors, bundleErrors, entryErrors] = await Promise.all([compile(), bundleAll(), bundleEntry()]);
+  const [typeErrors, bundleErrors, entryErrors, sandboxErrors] = await Promise.all([compile(), bundleAll(), bundleEntry(), bundleSandboxes()]);
   const manifestMissing = !existsSync(join(root, 'oclif.manifest.json'));
   const manifestError = manifestMissing || changedIn(before, now, 'src/commands', 'src/cli', 'src/client', 'src/protocol', 'package.json') ? await makeManifest() : '';
-  const errors = [typeErrors, ...bundleErrors, ...entryErrors, manifestError].filter((text) => text !== '');
+  const errors = [typeErrors, ...bundleErrors, ...entryErrors, ...sandboxErrors, manifestError].filter((text) => text !== '');
   for (const text of errors) process.stderr.write(`${text}\n`);
   // A failed build is repeated: the stamp stands only for a complete one.
   if (errors.length === 0) replaceFile(stampFile, JSON.stringify(now));

@@ -2,7 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { catalogueAddress, systemClock } from '../../dist/protocol/index.js';
 import { processSandbox } from '../../dist/runtime/index.js';
-import { Loader, makeCatalogue } from '../../dist/runtime/stubs/loader/index.js';
+import { Loader, makeCatalogue, OwnCode } from '../../dist/runtime/stubs/loader/index.js';
 import { Publishers } from '../../dist/runtime/stubs/policy/index.js';
 import { Domains } from '../../dist/runtime/directory/domains.js';
 import { openLmdbStore } from '../../dist/store/lmdb/index.js';
@@ -38,7 +38,7 @@ const openCatalogue = () => {
 };
 
 const openLoader = (catalogue) => {
-  const loader = new Loader({ catalogue, sandboxes, named: { admit: () => undefined }, domains: { checkServer: () => undefined } });
+  const loader = new Loader({ catalogue, sandboxes, own: new OwnCode(), named: { admit: () => undefined }, domains: { checkServer: () => undefined } });
   const opened = {
     loader,
     close: async () => { if (open.delete(opened)) await loader.close(); },

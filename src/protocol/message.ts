@@ -221,6 +221,15 @@ const isResponseBody = (body: Body): body is ResponseBody => {
 /** Key under which a message keeps its original text. All copies of this module in protostubs share it. */
 const TEXT = Symbol.for('protofly.text');
 
+/**
+ * Returns a message of which only the text is known, for a link that checks it at its other end.
+ * @throws ProtoflyError `E_MESSAGE` for text of several lines
+ */
+export const textMessage = (text: string): Message => {
+  if (text.includes('\n')) throw new ProtoflyError('E_MESSAGE', 'malformed message: its text has several lines');
+  return { [TEXT]: text } as unknown as Message;
+};
+
 /** Encodes a message as the text of one frame. Reuses the original text if the message has kept it. */
 export const encodeMessage = (message: Message): string => (message as { readonly [TEXT]?: string })[TEXT] ?? JSON.stringify(message);
 

@@ -11,7 +11,7 @@ import { Outgoing, Receipts, replyOver, WINDOW, type Carrier } from './delivery/
 import { Doctor } from './p2p/doctor/index.js';
 import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
-import { Loader, makeCatalogue, type CheckedCatalogue } from './stubs/loader/index.js';
+import { Loader, makeCatalogue, OwnCode, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
 import type { Domains, PublicWebPort } from './directory/domains.js';
 import { NamedDomains } from './directory/named-domains.js';
@@ -144,7 +144,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const named = new NamedDomains([domain, ...Object.keys(settings.domains ?? {})]);
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
   const catalogue = makeCatalogue({ store, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
-  const loader = new Loader({ catalogue, sandboxes, named, domains });
+  const loader = new Loader({ catalogue, sandboxes, own: new OwnCode(), named, domains });
   const stubs = new Protostubs({ bus, loader, clock, log });
 
   const nodes = new MessageNodes({

@@ -99,7 +99,7 @@ await t.test('network capabilities reach the stub\'s own servers and no others',
   t.same(await own(`return (await fetch('http://${here}/to/x', { method: 'POST', body: 'again' })).text();`), { value: 'POST again' }, 'a redirection within');
   t.match(await own(`return (await fetch('http://${here}/to/elsewhere')).text();`), { value: undefined, thrown: 'E_REFUSED' });
   t.match(await own(`return (await fetch('http://${there}/')).text();`), { thrown: 'E_REFUSED' });
-  t.match(await own(`return (await fetch(new Request('http://${there}/'))).text();`), { thrown: 'E_REFUSED' });
+  t.match(await own(`return (await fetch({ toString: () => 'http://${there}/' })).text();`), { thrown: 'E_REFUSED' });
   t.match(await own(`return (await fetch('file:///etc/hostname')).text();`), { thrown: 'E_USAGE' });
 
   const socket = (at: string): string => `return new Promise((done) => {
@@ -115,7 +115,7 @@ await t.test('network capabilities reach the stub\'s own servers and no others',
   });`;
   t.same(await own(socket(here)), { value: ['text', [1, 2], 1000] });
   t.same(await own(socket(there)), { value: [1006] });
-  t.same(await own('return [sandbox.WebSocket === WebSocket, sandbox.fetch === fetch, Object.isFrozen(WebSocket.prototype)];'), { value: [true, true, true] });
+  t.same(await own('return [sandbox.WebSocket === WebSocket, sandbox.fetch === fetch];'), { value: [true, true] });
 
   const bytes = (at: string): string => `return new Promise((done) => {
     const socket = new sandbox.TcpSocket('tcp://${at}');
@@ -168,7 +168,27 @@ await t.test('what harms nobody is there: the language, and of the web platform 
     clearInterval(timer);
     return [
       new URL('http://a.example/b').host, new URLSearchParams('a=b').get('a'), new TextDecoder().decode(new TextEncoder().encode('ü')), atob(btoa('x')),
-      structuredClone({ a: [1] }).a[0], crypto.getRandomValues(new Uint8Array(4)).length, (await crypto.subtle.digest('SHA-256', new Uint8Array(1))).byteLength,
-      crypto.randomUUID().length, performance.now() > 0, signal.aborted, heard, new Failure('x').name, typeof timer, new Headers({ a: 'b' }).get('a'), await new Response('r').text(),
-    ];`), { value: ['a.example', 'b', 'ü', 'x', 1, 4, 32, 36, true, false, 'x', 'Failure', 'number', 'b', 'r'] });
+      crypto.getRandomValues(new Uint8Array(4)).length, crypto.randomUUID().length, performance.now() > 0, signal.aborted, heard, new Failure('x').name, typeof timer,
+    ];`), { value: ['a.example', 'b', 'ü', 'x', 4, 36, true, false, 'x', 'Failure', 'number'] });
+});
+
+await t.test('the web platform of the realm means what it means elsewhere', async (t) => {
+  const { sandbox } = await start(t);
+  const source = `
+    const url = new URL('../c?x=1#y', 'https://user@a.example:8443/a/b');
+    url.searchParams.append('z', 'ä &');
+    url.port = '1';
+    const decoder = new TextDecoder('utf-8', { fatal: true });
+    const bytes = new TextEncoder().encode('\uFEFFaü€😀');
+    const pieces = [...bytes].map((byte) => decoder.decode(Uint8Array.of(byte), { stream: true })).join('') + decoder.decode();
+    let invalid;
+    try { new URL('nonsense'); } catch (error) { invalid = error.name; }
+    let broken;
+    try { decoder.decode(Uint8Array.of(0xff)); } catch (error) { broken = error.name; }
+    const controller = new AbortController();
+    const aborted = new Promise((done) => { controller.signal.addEventListener('abort', () => done(controller.signal.reason)); });
+    controller.abort('enough');
+    return [url.href, url.host, [...new URLSearchParams('?a=1&a=2&b=%20+')].join(';'), String(new URLSearchParams({ q: 'a b&c' })), pieces, invalid, broken, await aborted, btoa('\xff'), atob('/w==') === '\xff', URL.canParse('x:')];`;
+  const expected = await Object.getPrototypeOf(async () => undefined).constructor(source)() as unknown;
+  t.same(await run(sandbox, [], [], source), { value: expected });
 });

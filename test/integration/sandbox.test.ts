@@ -1,7 +1,12 @@
 import '../support/bare-children.js';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { parseAddress, type Message, type Request, type Capability } from '../../src/protocol/index.js';
+import { textCodec } from '../../src/link/index.js';
+import { Mux } from '../../src/link/mux/index.js';
+import { LINK_STDIO, processLink } from '../../src/link/pipe/index.js';
+import { parseAddress, systemClock, type Message, type Request, type Capability } from '../../src/protocol/index.js';
+import { SandboxClient } from '../../src/sandbox/guard/client.js';
 import { inProcessSandbox, processSandbox, type Sandbox } from '../../src/sandbox/index.js';
 
 const runtime = parseAddress('hyperty-runtime://example.com/r');
@@ -33,7 +38,7 @@ await t.test('a stub in a process sandbox gets its configuration, and neither fi
   t.teardown(() => sandbox.close());
   t.equal(await ask(sandbox, 'config.secret'), 42);
   for (const module of ['node:fs', 'fs', 'node:child_process', 'node:worker_threads', 'node:net', 'data:text/javascript,export default 1', '/etc/hostname']) {
-    t.same(await ask(sandbox, `import('${module}')`), { refused: 'E_DESCRIPTOR' }, module);
+    t.same(await ask(sandbox, `import('${module}')`), { refused: `a stub is one module and imports nothing, not even ${module}` }, module);
   }
   t.same(await ask(sandbox, '[typeof process, typeof require, typeof Buffer, typeof global, typeof fetch, typeof WebSocket]'), Array(6).fill('undefined'));
 });
@@ -68,9 +73,22 @@ await t.test('a sandbox whose process dies says so, and its stubs\' links end', 
   await sandbox.close();
 });
 
+await t.test('a stub that keeps its process busy is stopped, and the others of the process go on', async (t) => {
+  const lines: string[] = [];
+  const sandbox = await processSandbox({ log: (_level, text) => { lines.push(text); } })('busy');
+  t.teardown(() => sandbox.close());
+  const source = 'export default (url, bus) => { bus.addListener("*", () => { for (;;); }); return { name: "s", instance: {} } }';
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
+  void stub.link.send({ id: 1, type: 'read', from: other, to: other });
+  t.same(await stub.link.closed, { how: 'closed', reason: 'it kept its process busy for 1 s' });
+  t.ok(lines.includes(`busy: ${url}: it is stopped: it kept its process busy for 1 s`));
+  t.equal(await ask(sandbox, '1 + 1'), 2, 'its address is free, its process alive');
+});
+
 await t.test('a sandbox that gives no sign of life is ended', async (t) => {
   const sandbox = await processSandbox({ log, heartbeatMs: 1000 })('stuck');
-  const source = 'export default (url, bus) => { bus.addListener("*", () => { for (;;); }); return { name: "s", instance: {} } }';
+  // Nothing interrupts the search for a text.
+  const source = 'export default (url, bus) => { bus.addListener("*", () => "a".repeat(1e7).indexOf("a".repeat(5e6) + "b")); return { name: "s", instance: {} } }';
   const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
   void stub.link.send({ id: 1, type: 'read', from: other, to: other });
   t.equal(await sandbox.ended, 'it gave no sign of life for 1 s');
@@ -89,12 +107,26 @@ await t.test('a sandbox that is closed in order says so, and a stub that is unde
   t.ok(lines.includes(`orderly: ${url}: goodbye`));
 });
 
-await t.test('a sandbox\'s process itself may do as little as its stubs, whatever runs in it', async (t) => {
-  const lines: string[] = [];
-  const entry = fileURLToPath(new URL('../support/permission-probe.js', import.meta.url));
-  const sandbox = await processSandbox({ entry, log: (_level, text) => { lines.push(text); } })('probe');
-  t.equal(await sandbox.ended, 'the process exited with code 0');
-  t.same(lines.slice(0, 4), ['read', 'write', 'spawn', 'worker'].map((what) => `probe: ${what}: ERR_ACCESS_DENIED`));
-  t.match(lines[4], /^probe: code: Code generation from strings disallowed/);
-  t.equal(lines[5], 'probe: environment: 0 variables');
+for (const init of [{}, { capabilities: [] }, { ours: true }, { ours: true, capabilities: [] }] as const) {
+  await t.test(`a sandbox's process itself may do as little as its stubs, whatever runs in it: ${JSON.stringify(init)}`, async (t) => {
+    const lines: string[] = [];
+    const entry = fileURLToPath(new URL('../support/permission-probe.js', import.meta.url));
+    const sandbox = await processSandbox({ entry, log: (_level, text) => { lines.push(text); } })('probe', init);
+    t.equal(await sandbox.ended, 'the process exited with code 0');
+    const refused = ['read', 'package', 'write', 'spawn', 'worker', 'lmdb'];
+    t.same(lines.slice(0, refused.length), refused.map((what) => `probe: ${what}: ERR_ACCESS_DENIED`));
+    t.match(lines[refused.length], /^probe: code: Code generation from strings disallowed/);
+    t.equal(lines[refused.length + 1], 'probe: environment: 0 variables');
+  });
+}
+
+await t.test('a process that nothing confines deploys no stub', async (t) => {
+  for (const entry of ['interpreter.mjs', 'native.mjs']) {
+    const child = spawn(process.execPath, [fileURLToPath(new URL(`../../dist/sandbox/${entry}`, import.meta.url))], { stdio: [...LINK_STDIO], env: {} });
+    const link = processLink(child, textCodec);
+    const sandbox = new SandboxClient({ mux: new Mux(link), clock: systemClock, log }, { name: 'bare', kill: (reason) => link.close(reason), stop: () => link.close() });
+    const source = 'export default () => ({ name: "s", instance: {} })';
+    await t.rejects(sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] }), { code: 'E_PLATFORM', message: /deploys none/ });
+    await sandbox.close();
+  }
 });

@@ -44,12 +44,23 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
+export interface SandboxInit {
+  /** The most that its stubs can be granted. @default all */
+  readonly capabilities?: readonly Capability[];
+  /**
+   * True if every stub is code of this installation, so that it may run natively. Foreign code runs in an
+   * interpreter.
+   * @default false
+   */
+  readonly ours?: boolean;
+}
+
 /**
- * Creates a sandbox whose stubs can be granted at most these capabilities.
- * @param capabilities @default all
- * @throws ProtoflyError `E_UNREACHABLE` if the sandbox can't be started
+ * Creates a sandbox.
+ * @throws ProtoflyError `E_UNREACHABLE` if the sandbox can't be started, `E_PLATFORM` if nothing here can contain
+ *   a stub
  */
-export type SandboxFactory = (name: string, capabilities?: readonly Capability[]) => Promise<Sandbox>;
+export type SandboxFactory = (name: string, init?: SandboxInit) => Promise<Sandbox>;
 
 /** Name of the channel between a runtime and a sandbox host. Every other channel carries one stub or one port. */
 export const CONTROL_CHANNEL = 'control';

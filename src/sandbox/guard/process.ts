@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { sep } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { textCodec, type Link, type LinkEnd } from '../../link/index.js';
 import { Mux } from '../../link/mux/index.js';
@@ -14,7 +15,7 @@ import { logOutput } from './output.js';
 
 export interface ProcessSandboxInit extends Pick<SandboxClientInit, 'heartbeatMs' | 'deployMs' | 'conduct'> {
   readonly log: StubSandbox['log'];
-  /** The module that the process runs. @default dist/sandbox/inside/child.js of this package */
+  /** The file that the process runs, for tests. @default that of its kind in dist/sandbox */
   readonly entry?: string;
   /** File of certificate authorities trusted besides Node's own, in PEM. @default none */
   readonly caFile?: string | undefined;
@@ -27,28 +28,49 @@ const MEMORY_MIB = 384;
 /** Time for a process to end by itself before it is killed, in milliseconds. */
 const GRACE_MS = 2000;
 
-/** The compiled entry, whether this runs compiled or from source. */
-const defaultEntry = (): string => fileURLToPath(new URL('../../../dist/sandbox/inside/child.js', import.meta.url));
+/** A kind of sandbox process: the file that it runs, and the files and folders that it may read. */
+interface Kind {
+  readonly entry: string;
+  readonly reads: readonly string[];
+  readonly isNative: boolean;
+}
 
-/** Folders that the process must read: this package and its dependencies. */
-const readable = (): string[] => {
-  const root = fileURLToPath(new URL('../../../', import.meta.url));
-  const dependency = fileURLToPath(import.meta.resolve('ws'));
-  return [root, dependency.slice(0, dependency.lastIndexOf(`${sep}node_modules${sep}`) + `${sep}node_modules${sep}`.length)];
+/** Returns a file that the build made, whether this runs compiled or from source. */
+const built = (name: string): string => fileURLToPath(new URL(`../../../dist/sandbox/${name}`, import.meta.url));
+
+/** Folders of the WebRTC library: its code, its helper, and the addons for each platform. */
+const webRtcFolders = (): string[] => {
+  const library = packageFolder(createRequire(import.meta.url).resolve('node-datachannel'), 'node-datachannel');
+  const helper = packageFolder(createRequire(join(library, 'package.json')).resolve('detect-libc'), 'detect-libc');
+  return [join(library, sep), join(helper, sep), join(dirname(library), '@node-datachannel', sep)].map((folder) => `${folder}*`);
+};
+
+const packageFolder = (file: string, name: string): string => {
+  const folder = join(sep, 'node_modules', name, sep);
+  return file.slice(0, file.lastIndexOf(folder) + folder.length - 1);
+};
+
+const kindOf = (ours: boolean, isNative: boolean): Kind => {
+  const entry = built(ours ? 'native.mjs' : 'interpreter.mjs');
+  return { entry, isNative, reads: [entry, ...(ours ? [] : [built('prelude.js'), built('quickjs.wasm')]), ...(isNative ? webRtcFolders() : [])] };
 };
 
 /**
- * Options of Node's permission model: only the package's own files, no processes, no workers, no code from
+ * Options of Node's permission model: only the files that are needed, no processes, no workers, no code from
  * strings. Native addons only for WebRTC.
  */
-const permissions = (native: boolean): string[] => {
+const permissions = ({ isNative, reads }: Kind): string[] => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
-  return [flag, '--no-warnings', '--experimental-vm-modules', '--disallow-code-generation-from-strings', ...(native ? ['--allow-addons'] : []), ...readable().map((folder) => `--allow-fs-read=${folder}*`)];
+  return [flag, '--no-warnings', '--disallow-code-generation-from-strings', ...(isNative ? ['--allow-addons'] : []), ...reads.map((path) => `--allow-fs-read=${path}`)];
 };
 
-const start = async (name: string, native: boolean, { entry = defaultEntry(), caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [...permissions(native), `--max-old-space-size=${String(HEAP_MIB)}`, entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
+const start = async (name: string, kind: Kind, { caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
+  // Deno and Bun know other options, and no permissions of Node's.
+  if (process.versions['deno'] !== undefined || process.versions['bun'] !== undefined) {
+    throw new ProtoflyError('E_PLATFORM', 'this program can\'t keep a stub from files and processes, so it deploys none', { hint: 'run protofly with Node 20.17 or newer' });
+  }
+  const child = spawn(process.execPath, [...permissions(kind), `--max-old-space-size=${String(HEAP_MIB)}`, kind.entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
   try {
     await once(child, 'spawn');
     return child;
@@ -72,9 +94,10 @@ const untilExit = (link: Link<string>, explain: (end: LinkEnd) => Promise<LinkEn
 };
 
 /** Creates sandboxes that are processes. They get no environment but `caFile` and no standard input. Their output is logged. */
-export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, capabilities = CAPABILITIES) => {
+export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => async (name, { capabilities = CAPABILITIES, ours = false } = {}) => {
   const { log } = init;
-  const child = await start(name, capabilities.includes('webrtc'), init);
+  const kind = kindOf(ours, capabilities.includes('webrtc'));
+  const child = await start(name, init.entry === undefined ? kind : { ...kind, entry: init.entry, reads: [...kind.reads, init.entry] }, init);
   const exit = exitOf(child, systemClock);
   const write: StubSandbox['log'] = (level, text) => { log(level, `${name}: ${text}`); };
   for (const output of [child.stdout, child.stderr]) if (output !== null) logOutput(output, { clock: systemClock, write }, exit.onLine);

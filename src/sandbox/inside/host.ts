@@ -1,37 +1,23 @@
 import type { Link } from '../../link/index.js';
 import type { Mux } from '../../link/mux/index.js';
-import {
-  asProtoflyError, isResponse, parseAddress, ProtoflyError, refuse, respond, type Address, type Clock, type Message, type Request, type StubInstance, type StubSandbox, CAPABILITIES, type Capability,
-} from '../../protocol/index.js';
-import { SyncClient } from './objects/client.js';
-import type { CapabilityProvider, Evaluate, Evaluated, Provided, StubContext } from '../contract/evaluate.js';
-import { CONTROL_CHANNEL, type StubDeployment } from '../contract/sandbox.js';
-import { MiniBus } from './mini-bus.js';
+import { asProtoflyError, isResponse, parseAddress, ProtoflyError, refuse, respond, type Address, type Message, type Request, type StubSandbox } from '../../protocol/index.js';
 import { describeError } from '../contract/describe-error.js';
+import { CONTROL_CHANNEL, type StubDeployment } from '../contract/sandbox.js';
+import type { RunningStub, StartStub, StubContext } from '../contract/stub.js';
 
 export interface SandboxHostComponents {
   readonly mux: Mux;
-  readonly clock: Clock;
-  readonly provide: CapabilityProvider<Capability>;
-  readonly evaluate: Evaluate;
+  readonly start: StartStub;
   readonly log: StubSandbox['log'];
 }
 
-interface Running {
-  readonly bus: MiniBus;
-  readonly link: Link<Message>;
-  readonly instance: StubInstance;
-  readonly evaluated: Evaluated;
-}
-
 /**
- * The inside of a sandbox: activates the modules that the runtime sends, and gives each a mini bus on a channel
- * of its own. Requests on the control channel: `create` with a deployment, `delete` with a stub's address,
+ * The inside of a sandbox: starts the stubs that the runtime sends, each on a channel of its own. Requests on the control channel: `create` with a deployment, `delete` with a stub's address,
  * `ping`.
  */
 export class SandboxHost {
   readonly #components: SandboxHostComponents;
-  readonly #running = new Map<Address, Running>();
+  readonly #running = new Map<Address, RunningStub>();
 
   constructor(components: SandboxHostComponents) {
     this.#components = components;
@@ -64,37 +50,19 @@ export class SandboxHost {
   }
 
   async #deploy(deployment: StubDeployment): Promise<{ readonly name: string }> {
-    const { url, source, capabilities } = deployment;
-    const { log, provide, evaluate } = this.#components;
-    const stub = contextOf(deployment, log);
+    const { url } = deployment;
+    const { mux, start, log } = this.#components;
+    const context = contextOf(deployment, log);
     if (this.#running.has(url)) throw new ProtoflyError('E_CONFLICT', `${url} runs already`);
     try {
-      const granted = CAPABILITIES.filter((capability) => capabilities.includes(capability));
-      const provided = await Promise.all(granted.map((capability) => provide(capability, stub)));
-      const evaluated = await evaluate(source, stub, merged(provided.map(({ globals }) => globals)));
-      return await this.#activate(deployment, stub, evaluated, merged(provided.map(({ sandbox }) => sandbox)));
-    } catch (thrown) {
-      stub.log('warn', asProtoflyError(thrown).message);
-      throw thrown;
-    }
-  }
-
-  async #activate({ url, config }: StubDeployment, { log, attempt }: StubContext, evaluated: Evaluated, granted: Provided['sandbox']): Promise<{ readonly name: string }> {
-    const { clock, mux } = this.#components;
-    const link = mux.open(url);
-    const bus = new MiniBus({ link, mux, clock, log }, { owner: url });
-    const createSyncher = (): SyncClient => new SyncClient({ bus, clock }, { owner: url, runtime: config.runtimeURL, log });
-    try {
-      const { name, instance } = evaluated.activate(url, bus.face(), config, Object.assign(granted, { createSyncher, clock: guarded(clock, attempt), log }));
-      this.#running.set(url, { bus, link, instance, evaluated });
+      const running = await start(deployment, context, mux);
+      this.#running.set(url, running);
       // A stub whose channel broke can't be used any more.
-      void link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { log('warn', `closing failed: ${describeError(thrown)}`); });
-      return { name: typeof name === 'string' ? name : '' };
-    } catch (cause) {
-      evaluated.end();
-      await bus.close();
-      await link.close('activation failed');
-      throw new ProtoflyError('E_DESCRIPTOR', `the stub's activate() failed: ${describeError(cause)}`, { cause });
+      void running.link.closed.then(() => this.#undeploy(url)).catch((thrown: unknown) => { context.log('warn', `closing failed: ${describeError(thrown)}`); });
+      return { name: running.name };
+    } catch (thrown) {
+      context.log('warn', asProtoflyError(thrown).message);
+      throw thrown;
     }
   }
 
@@ -103,10 +71,8 @@ export class SandboxHost {
     if (running === undefined) return;
     this.#running.delete(url);
     try {
-      await running.instance?.close?.();
+      await running.close();
     } finally {
-      running.evaluated.end();
-      await running.bus.close();
       await running.link.close('undeployed');
     }
   }
@@ -123,17 +89,3 @@ const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox[
   };
   return { url, servers, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };
 };
-
-/** Wraps the clock, so that errors thrown in a stub's timers are logged as the stub's. */
-const guarded = (clock: Clock, attempt: StubContext['attempt']): Clock => ({
-  now: () => clock.now(),
-  date: () => clock.date(),
-  setTimeout: (run, milliseconds) => {
-    const timer = clock.setTimeout(() => { attempt(run); }, milliseconds);
-    return { cancel: () => { timer.cancel(); } };
-  },
-});
-
-/** Merges all properties into one object and keeps getters. */
-const merged = <T extends object>(objects: readonly T[]): T =>
-  Object.defineProperties({}, Object.assign({}, ...objects.map((each) => Object.getOwnPropertyDescriptors(each))) as PropertyDescriptorMap) as T;

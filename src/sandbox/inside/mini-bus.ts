@@ -9,7 +9,7 @@ import { describeError } from '../contract/describe-error.js';
 
 export interface MiniBusComponents {
   readonly link: Link<Message>;
-  readonly mux: Mux;
+  readonly mux: Pick<Mux, 'open'>;
   readonly clock: Clock;
   readonly log: StubSandbox['log'];
 }
@@ -22,7 +22,7 @@ const MAX_PENDING = 10_000;
 /** The bus as one stub sees it: its listeners, its requests, and the channel to the runtime's bus. */
 export class MiniBus implements StubBus {
   readonly #link: Link<Message>;
-  readonly #mux: Mux;
+  readonly #mux: Pick<Mux, 'open'>;
   readonly #log: StubSandbox['log'];
   readonly #owner: Address;
   readonly #listeners = new Map<string, Listener[]>();

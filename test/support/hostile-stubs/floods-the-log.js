@@ -1,6 +1,6 @@
 export default function activate(url, bus, { runtimeURL }) {
   setTimeout(() => {
-    for (let n = 0; n < 1e5; n++) console.log('noise\nwarn forged: line', n, { deep: { deeper: [n] } });
+    for (let n = 0; n < 1e4; n++) console.log('noise\nwarn forged: line', n, { deep: { deeper: [n] } });
     console.log('x'.repeat(1e7));
     bus.postMessage({ id: 'done', type: 'update', from: url, to: runtimeURL });
   }, 10);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseDescriptor, type Descriptor, type DomainInfo } from '../../../protocol/descriptor.js';
@@ -11,6 +11,24 @@ const builtInFolder = (): string => fileURLToPath(new URL('../../../../dist/prot
 
 /** The message-node stub for domains without a description. */
 const USUAL = 'msg-node-websocket';
+
+/** The code of the stubs that come with the installation, known by its hash wherever it was downloaded from. */
+export class OwnCode {
+  readonly #folder = builtInFolder();
+  #hashes: Promise<ReadonlySet<string>> | undefined;
+
+  async includes(source: string): Promise<boolean> {
+    this.#hashes ??= this.#read();
+    return (await this.#hashes).has(hashOf(source));
+  }
+
+  async #read(): Promise<ReadonlySet<string>> {
+    const names = await readdir(this.#folder).catch(() => []);
+    return new Set(await Promise.all(names.filter((name) => name.endsWith('.js')).map(async (name) => hashOf(await readFile(join(this.#folder, name), 'utf8')))));
+  }
+}
+
+const hashOf = (source: string): string => `sha256-${createHash('sha256').update(source).digest('hex')}`;
 
 export interface BuiltInComponents {
   /** Provides the protocols of a domain's message node and its URL. @default the runtime's configuration decides */
@@ -82,6 +100,6 @@ export class BuiltInCatalogue implements StubCatalogue {
       this.#known.delete(name);
       throw new ProtoflyError('E_NOT_FOUND', `no usable protostub ${name} comes with this installation`, { hint: 'build it: npm run build', cause });
     }
-    return { descriptor, source, hash: `sha256-${createHash('sha256').update(source).digest('hex')}`, from: 'built-in' };
+    return { descriptor, source, hash: hashOf(source), from: 'built-in' };
   }
 }

@@ -29,6 +29,8 @@ export interface StubCatalogue {
 export interface LoaderComponents {
   readonly catalogue: StubCatalogue;
   readonly sandboxes: SandboxFactory;
+  /** Knows the code of this installation. It runs natively, other code in an interpreter. */
+  readonly own: { includes(source: string): Promise<boolean> };
   /** Refuses the stubs of domains that no local program has named. */
   readonly named: {
     /** @throws ProtoflyError `E_STRANGER` */
@@ -50,20 +52,20 @@ export interface Loaded extends DeployedStub, Omit<StubPackage, 'source' | 'keyI
 }
 
 /**
- * Deploys protostubs. Finds the package, chooses a sandbox by its domain and requested capabilities, and activates it
- * there. If a sandbox has ended, the next deployment makes a new one.
+ * Deploys protostubs. Finds the package, chooses a sandbox by its domain, its requested capabilities and
+ * whether the code is ours, and activates it there. If a sandbox has ended, the next deployment makes a new one.
  */
 export class Loader {
   readonly #catalogue: StubCatalogue;
   readonly #factory: SandboxFactory;
-  readonly #components: Pick<LoaderComponents, 'named' | 'domains'>;
+  readonly #components: Pick<LoaderComponents, 'own' | 'named' | 'domains'>;
   readonly #sandboxes = new Map<string, Promise<Sandbox>>();
   #closed = false;
 
-  constructor({ catalogue, sandboxes, named, domains }: LoaderComponents) {
+  constructor({ catalogue, sandboxes, own, named, domains }: LoaderComponents) {
     this.#catalogue = catalogue;
     this.#factory = sandboxes;
-    this.#components = { named, domains };
+    this.#components = { own, named, domains };
   }
 
   /** Deploys a stub. @throws ProtoflyError `E_STRANGER`, `E_PRIVATE`, and as `StubCatalogue.find` and `Sandbox.deploy` */
@@ -74,7 +76,7 @@ export class Loader {
     const complete: StubConfig = { ...descriptor.configuration, ...config };
     if (complete.url !== undefined) this.#components.domains.checkServer(domain, complete.url);
     const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
-    const sandbox = await this.#sandbox(domain, capabilities);
+    const sandbox = await this.#sandbox(domain, capabilities, await this.#components.own.includes(source));
     const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete) });
     return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
   }
@@ -91,12 +93,12 @@ export class Loader {
     await Promise.all(sandboxes.map((result) => (result.status === 'fulfilled' ? result.value.close() : undefined)));
   }
 
-  #sandbox(domain: string, capabilities: readonly Capability[]): Promise<Sandbox> {
+  #sandbox(domain: string, capabilities: readonly Capability[], ours: boolean): Promise<Sandbox> {
     if (this.#closed) throw new ProtoflyError('E_UNREACHABLE', 'the runtime is stopping');
-    const name = `${domain}-${capabilities.join('+') || 'plain'}`;
+    const name = `${domain}-${capabilities.join('+') || 'plain'}${ours ? '' : '-foreign'}`;
     const running = this.#sandboxes.get(name);
     if (running !== undefined) return running;
-    const made = this.#factory(`sandbox-${name}`, capabilities);
+    const made = this.#factory(`sandbox-${name}`, { capabilities, ours });
     this.#sandboxes.set(name, made);
     const forget = (): void => {
       if (this.#sandboxes.get(name) === made) this.#sandboxes.delete(name);

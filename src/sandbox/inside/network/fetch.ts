@@ -1,5 +1,5 @@
 import { ProtoflyError } from '../../../protocol/index.js';
-import type { StubContext } from '../../contract/evaluate.js';
+import type { StubContext } from '../../contract/stub.js';
 import { permitted } from './servers.js';
 
 const MAX_REDIRECTS = 10;

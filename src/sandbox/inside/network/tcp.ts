@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { ProtoflyError, type StubSandbox } from '../../../protocol/index.js';
-import type { StubContext } from '../../contract/evaluate.js';
+import type { StubContext } from '../../contract/stub.js';
 import { permitted } from './servers.js';
 
 type Handler<Event = void> = ((event: Event) => void) | null;

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { types } from 'node:util';
 import { WebSocket as Raw } from 'ws';
 import { asProtoflyError, MAX_MESSAGE_BYTES, type StubSandbox } from '../../../protocol/index.js';
-import type { StubContext } from '../../contract/evaluate.js';
+import type { StubContext } from '../../contract/stub.js';
 import { permitted } from './servers.js';
 
 type Kind = 'open' | 'message' | 'error' | 'close';

@@ -1,6 +1,6 @@
 import type { IceServer as NativeIceServer, PeerConnection, RtcConfig } from 'node-datachannel';
 import { iceEndpoints, ProtoflyError, type Clock, type IceServer, type IceTransportPolicy, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
-import { hasOnlyLoopback } from './globals.js';
+import { hasOnlyLoopback } from './platform.js';
 import { NativePeer } from './peer.js';
 import { candidatesOf, cleanDescription, eager, isEager } from './sdp.js';
 

@@ -4,4 +4,4 @@
  * signalling, framing or messages; those belong to the stubs.
  */
 export { createWebRtcEngine, type EngineComponents, type NativeWebRtcEngine } from './engine.js';
-export { webRtcGlobals } from './globals.js';
+export { loadPeerConnections, type ConnectionConfig, type PlatformChannel, type PlatformConnection } from './platform.js';

@@ -1,13 +1,19 @@
-import type { Clock, StubSandbox, WebRtcEngine, Capability } from '../../protocol/index.js';
-import type { CapabilityProvider } from '../contract/evaluate.js';
-import type { createWebRtcEngine } from './webrtc/index.js';
+import type { Clock, StubSandbox, WebRtcEngine, Capability } from '../../../protocol/index.js';
+import type { StubContext } from '../../contract/stub.js';
+import type { createWebRtcEngine } from '../webrtc/index.js';
+
+/** The form of a granted capability: properties of the stub's sandbox object. */
+export type Provided = Partial<StubSandbox>;
+
+/** Creates a capability for one stub. Called once per deployment. */
+export type CapabilityProvider = (capability: Capability, stub: StubContext) => Promise<Provided>;
 
 /**
  * Loads the code of a capability when it is first granted, so that a sandbox without WebRTC holds no native
  * code. An object made for one stub reaches only that stub's servers.
  */
 export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): {
-  readonly provide: CapabilityProvider<Capability>;
+  readonly provide: CapabilityProvider;
   readonly shutdown: () => Promise<void>;
 } => {
   let engine: ReturnType<typeof createWebRtcEngine> | undefined;
@@ -15,19 +21,19 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
     provide: async (capability, stub) => {
       switch (capability) {
         case 'websocket': {
-          const WebSocket = (await import('./network/websocket.js')).confinedWebSocket(stub);
-          return { sandbox: { WebSocket }, globals: { WebSocket } };
+          const WebSocket = (await import('../network/websocket.js')).confinedWebSocket(stub);
+          return { WebSocket };
         }
         case 'http': {
-          const fetch = (await import('./network/fetch.js')).confinedFetch(stub);
-          return { sandbox: { fetch }, globals: { fetch } };
+          const fetch = (await import('../network/fetch.js')).confinedFetch(stub);
+          return { fetch };
         }
         case 'tcp': {
-          const TcpSocket = (await import('./network/tcp.js')).confinedTcpSocket(stub);
-          return { sandbox: { TcpSocket }, globals: {} };
+          const TcpSocket = (await import('../network/tcp.js')).confinedTcpSocket(stub);
+          return { TcpSocket };
         }
         case 'webrtc': {
-          const { createWebRtcEngine, webRtcGlobals } = await import('./webrtc/index.js');
+          const { createWebRtcEngine } = await import('../webrtc/index.js');
           engine ??= createWebRtcEngine({ clock, log });
           const { offer, answer } = await engine;
           const bound = stub.relayOnly ? { iceTransportPolicy: 'relay' } as const : {};
@@ -35,7 +41,7 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
             offer: (init, events) => offer({ ...init, ...bound }, events),
             answer: (init, events) => answer({ ...init, ...bound }, events),
           };
-          return { sandbox: { webrtc }, globals: webRtcGlobals(bound) };
+          return { webrtc };
         }
       }
     },
