@@ -1,7 +1,7 @@
 import { hostCall, Open } from '../host-call.js';
 import type { CallGroup, Tell } from './group.js';
 
-const MAX_TIMERS = 10_000;
+const MAX_TIMERS = 5000;
 const LONGEST_MS = 2 ** 31 - 1;
 
 /** Timers of one stub. */

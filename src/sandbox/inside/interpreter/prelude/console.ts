@@ -3,7 +3,7 @@ import { host } from './host.js';
 const LONGEST = 2000;
 
 /** Formats a logged value. */
-export const show = (thing: unknown): string => {
+const show = (thing: unknown): string => {
   if (typeof thing === 'string') return thing.slice(0, LONGEST);
   try {
     if (thing instanceof Error) return `${thing.name}: ${thing.message}`.slice(0, LONGEST);
