@@ -21,7 +21,7 @@ const post = (value) => link.send({ id: next++, type: 'create', from: NEAR, to: 
 serve({
   start: async (kind) => {
     const log = () => undefined;
-    sandbox = await (kind === 'process' ? processSandbox({ log }) : inProcessSandbox({ log }))('echo');
+    sandbox = await (kind === 'in-process' ? inProcessSandbox({ log }) : processSandbox({ log }))('echo', { ours: kind === 'process' });
     ({ link } = await sandbox.deploy({ url: `${runtimeURL}/protostub/1`, source: ECHO, config: { runtimeURL }, capabilities: [], servers: [] }));
     link.receive(({ body }) => {
       if (settle === undefined) counter.take(body.value);

@@ -62,7 +62,7 @@ export default function activate(url, bus, config, sandbox) {
     await attempt('what crosses the border', () => seen.find((thing) => typeof thing === 'function' || (typeof thing === 'object' && thing !== null && thing.constructor !== Object && !Array.isArray(thing))));
     JSON.parse = parse;
     JSON.stringify = stringify;
-    for (const key of ['then', '_socket', 'dispatcher', 'toJSON']) delete Object.prototype[key];
+    for (const key of ['then', '_socket', 'dispatcher', 'toJSON']) Reflect.deleteProperty(Object.prototype, key);
 
     bus.postMessage({ id: 'report', type: 'update', from: url, to: config.runtimeURL, body: { value: got } });
   };
