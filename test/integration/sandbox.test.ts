@@ -62,6 +62,27 @@ for (const [name, make] of Object.entries({ process: processSandbox, 'in-process
   });
 }
 
+await t.test('a listener that settles at once gets the next message, and one that doesn\'t holds it back', async (t) => {
+  const sandbox = await processSandbox({ log })('paced');
+  t.teardown(() => sandbox.close());
+  const source = `export default (url, bus) => {
+    let busy = 0;
+    bus.addListener('*', async ({ id }) => {
+      busy += 1;
+      if (id > 3) await new Promise((done) => setTimeout(done, 20));
+      bus.postMessage({ id, type: 'update', from: url, to: url, body: { value: busy } });
+      busy -= 1;
+    });
+    return { name: 's', instance: {} };
+  };`;
+  const stub = await sandbox.deploy({ url, source, config: { runtimeURL: runtime }, capabilities: [], servers: [] });
+  const values: unknown[] = [];
+  const all = new Promise<void>((resolve) => { stub.link.receive(({ body }) => { if (values.push(body?.value) === 6) resolve(); }); });
+  for (let id = 1; id <= 6; id++) void stub.link.send({ id, type: 'read', from: other, to: other });
+  await all;
+  t.same(values, Array(6).fill(1));
+});
+
 await t.test('a sandbox whose process dies says so, and its stubs\' links end', async (t) => {
   const sandbox = await processSandbox({ log })('mortal');
   const source = 'export default () => ({ name: "s", instance: {} })';

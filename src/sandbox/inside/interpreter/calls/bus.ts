@@ -21,6 +21,8 @@ export class BusCalls implements CallGroup {
   readonly #ports = new Open<Link<Message>>('ports', MAX_PORTS);
   /** Messages that the stub hasn't taken yet, by its ticket. */
   readonly #untaken = new Map<number, () => void>();
+  /** Tickets that were settled in the turn that handed them out. */
+  readonly #takenAtOnce = new Set<number>();
   #lastChannel = OWN;
   #lastTicket = 0;
   readonly calls;
@@ -36,8 +38,10 @@ export class BusCalls implements CallGroup {
     this.calls = {
       send: hostCall(['number', 'text'], (id, text) => this.#ticketFor(channel(id).send(textMessage(text)))),
       taken: hostCall(['number'], (ticket) => {
-        this.#untaken.get(ticket)?.();
+        const settle = this.#untaken.get(ticket);
         this.#untaken.delete(ticket);
+        if (settle === undefined) this.#takenAtOnce.add(ticket);
+        else settle();
       }),
       openPort: hostCall(['text'], (text) => {
         const address = parseAddress(text);
@@ -81,6 +85,8 @@ export class BusCalls implements CallGroup {
 
   #deliver(id: number, message: Message): Backpressure {
     const ticket = this.#tell('message', id, encodeMessage(message));
-    return ticket === 0 ? undefined : new Promise((resolve) => { this.#untaken.set(ticket, resolve); });
+    const isTaken = ticket === 0 || this.#takenAtOnce.has(ticket);
+    this.#takenAtOnce.clear();
+    return isTaken ? undefined : new Promise((resolve) => { this.#untaken.set(ticket, resolve); });
   }
 }
