@@ -20,7 +20,7 @@ const HOST = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._-]{1,253}))(?::\d{1,5})
 const ANY = '*';
 
 /** @throws ProtoflyError `E_USAGE` */
-export const checkOrigin = (text: string): string => {
+const checkOrigin = (text: string): string => {
   if (text === ANY) return text;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.origin !== undefined && url.origin !== 'null' && url.href === `${url.origin}/`) return url.origin;
