@@ -92,6 +92,12 @@ void t.test('bodies that are too large, or never come, cost their request alone'
   slow.socket.write('[');
   await slow.closed;
   t.match(slow.text(), /^HTTP\/1\.1 408 /);
+  const trickling = await bare(t, url);
+  trickling.socket.write(head('/rest/messages', 'Content-Length: 10000'));
+  const trickle = setInterval(() => trickling.socket.write(' '), 20);
+  t.teardown(() => { clearInterval(trickle); });
+  await trickling.closed;
+  t.match(trickling.text(), /^HTTP\/1\.1 408 /, 'SES-18: a body that never pauses, but is too slow');
   const gone = await bare(t, url);
   gone.socket.write(head('/rest/messages', 'Content-Length: 100'));
   gone.socket.end('[');

@@ -23,6 +23,7 @@ await t.test('stubs of another version carry messages through message nodes of b
   const byNode = await Promise.all(sent.map((number) => chat.send('bob/in@b.example', number, { p2p: false })));
   t.ok(byNode.every(({ path }) => path === 'msg-node'));
   t.match(await alice.node.connect('bob/in@b.example'), { status: 'live', remoteRuntime: bob.runtime.url });
-  await Promise.all(sent.map((number) => chat.send('bob/in@b.example', number + 200)));
+  const direct = await Promise.all(sent.map((number) => chat.send('bob/in@b.example', number + 200)));
+  t.ok(direct.every(({ path }) => path === 'p2p'), 'the direct connection carries them');
   t.strictSame(numbers, [...sent, ...sent.map((number) => number + 200)]);
 });

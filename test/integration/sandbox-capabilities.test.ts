@@ -185,10 +185,16 @@ await t.test('the web platform of the realm means what it means elsewhere', asyn
     try { new URL('nonsense'); } catch (error) { invalid = error.name; }
     let broken;
     try { decoder.decode(Uint8Array.of(0xff)); } catch (error) { broken = error.name; }
+    const into = [0, 1, 4, 5, 6, 9, 10, 12].map((size) => {
+      const room = new Uint8Array(size);
+      const { read, written } = new TextEncoder().encodeInto('\uFEFFaü€😀', room);
+      return [size, read, written, ...room].join();
+    });
+    const odd = ['a\\0b', '\\0', '\\u0001x', '\\uFEFFlonger than a few bytes'].flatMap((text) => [[...new TextEncoder().encode(text)].join(), JSON.stringify(new TextDecoder('utf-8', { ignoreBOM: true }).decode(new TextEncoder().encode(text)))]);
     const controller = new AbortController();
     const aborted = new Promise((done) => { controller.signal.addEventListener('abort', () => done(controller.signal.reason)); });
     controller.abort('enough');
-    return [url.href, url.host, [...new URLSearchParams('?a=1&a=2&b=%20+')].join(';'), String(new URLSearchParams({ q: 'a b&c' })), pieces, invalid, broken, await aborted, btoa('\xff'), atob('/w==') === '\xff', URL.canParse('x:')];`;
+    return [url.href, url.host, [...new URLSearchParams('?a=1&a=2&b=%20+')].join(';'), String(new URLSearchParams({ q: 'a b&c' })), pieces, invalid, broken, into.join(' '), ...odd, await aborted, btoa('\xff'), atob('/w==') === '\xff', URL.canParse('x:')];`;
   const expected = await Object.getPrototypeOf(async () => undefined).constructor(source)() as unknown;
   t.same(await run(sandbox, [], [], source), { value: expected });
 });

@@ -2,6 +2,7 @@ import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSContext, type 
 import variant from '@jitl/quickjs-wasmfile-release-sync';
 import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError } from '../../../protocol/index.js';
 import type { GuestEvents, Value } from './border.js';
+import { crossed, crossing } from './crossing.js';
 import type { HostCall, HostCallTable, Kind } from './host-call.js';
 
 const MIB = 1024 * 1024;
@@ -197,7 +198,7 @@ const valueIn = (context: QuickJSContext, handle: QuickJSHandle | undefined, kin
   if (handle !== undefined && kind === 'number' && type === 'number') return context.getNumber(handle);
   if (handle !== undefined && kind === 'text' && type === 'string') {
     if ((context.getLength(handle) ?? 0) > LARGEST) throw new ProtoflyError('E_TOO_LARGE', 'a text is too long');
-    return context.getString(handle);
+    return textIn(context.getString(handle));
   }
   if (handle !== undefined && kind === 'bytes' && type === 'object') {
     const view = context.getArrayBuffer(handle);
@@ -210,10 +211,18 @@ const valueIn = (context: QuickJSContext, handle: QuickJSHandle | undefined, kin
   throw new ProtoflyError('E_USAGE', `not a ${kind} but a ${type}`);
 };
 
+const textIn = (text: string): string => {
+  try {
+    return crossed(text);
+  } catch (cause) {
+    throw new ProtoflyError('E_USAGE', 'not a text that can cross the border', { cause });
+  }
+};
+
 const handleOf = (context: QuickJSContext, value: Value): QuickJSHandle => {
   if (value === undefined) return context.undefined;
   if (typeof value === 'number') return context.newNumber(value);
-  const handle = typeof value === 'string' ? context.newString(value) : context.newArrayBuffer(new Uint8Array(value).buffer);
+  const handle = typeof value === 'string' ? context.newString(crossing(value)) : context.newArrayBuffer(new Uint8Array(value).buffer);
   // What the interpreter has no memory for is an exception instead of a value.
   if (context.typeof(handle) !== (typeof value === 'string' ? 'string' : 'object')) throw new Overrun('out of memory');
   return handle;

@@ -1,6 +1,7 @@
 import { isErrorCode, ProtoflyError } from '../../../../protocol/index.js';
 import { describeError } from '../../../contract/describe-error.js';
 import type { HostCalls } from '../border.js';
+import { crossed, crossing } from '../crossing.js';
 
 /** Bytes are a Uint8Array outside, and an ArrayBuffer here. */
 type Inside<T> = T extends Uint8Array ? ArrayBuffer : T;
@@ -10,7 +11,8 @@ type AnyCall = (...args: unknown[]) => unknown;
 
 const wrapped = (call: AnyCall): AnyCall => (...args) => {
   try {
-    return call(...args);
+    const answer = call(...args.map((arg) => (typeof arg === 'string' ? crossing(arg) : arg)));
+    return typeof answer === 'string' ? crossed(answer) : answer;
   } catch (thrown) {
     const { name, message } = thrown as Error;
     throw isErrorCode(name) ? new ProtoflyError(name, message) : thrown;

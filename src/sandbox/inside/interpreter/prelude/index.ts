@@ -6,6 +6,7 @@ import { parseAddress, type Activate, type StubConfig, type StubInstance, type S
 import { describeError } from '../../../contract/describe-error.js';
 import { SyncClient } from '../../objects/client.js';
 import type { Grants } from '../border.js';
+import { crossed } from '../crossing.js';
 import { createBus, onChannelClosed, onDrained, onMessage } from './bus.js';
 import { console } from './console.js';
 import { AbortController, AbortSignal, DOMException, Event, EventTarget } from './events.js';
@@ -126,4 +127,5 @@ const EVENTS: Readonly<Record<string, (...args: never[]) => number | void>> = {
 };
 
 /** Takes an event from the code around the realm. */
-export const tell = (event: string, ...args: never[]): number => EVENTS[event]?.(...args) ?? 0;
+export const tell = (event: string, ...args: readonly unknown[]): number =>
+  EVENTS[event]?.(...args.map((arg) => (typeof arg === 'string' ? crossed(arg) : arg)) as never[]) ?? 0;

@@ -6,6 +6,20 @@ export class TextEncoder {
   encode(text: unknown = ''): Uint8Array {
     return new Uint8Array(host.encode(String(text)));
   }
+
+  /** Writes as many whole characters as fit. @returns the number of UTF-16 code units taken, and of bytes written */
+  encodeInto(text: unknown, into: Uint8Array): { read: number; written: number } {
+    const whole = String(text);
+    const bytes = this.encode(whole);
+    if (bytes.length <= into.length) {
+      into.set(bytes);
+      return { read: whole.length, written: bytes.length };
+    }
+    const cut = bytes.subarray(0, into.length);
+    const fitting = cut.subarray(0, cut.length - unfinished(cut));
+    into.set(fitting);
+    return { read: new TextDecoder('utf-8', { ignoreBOM: true }).decode(fitting).length, written: fitting.length };
+  }
 }
 
 /** Number of bytes at the end that begin a UTF-8 character without ending it. */
