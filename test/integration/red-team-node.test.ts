@@ -133,10 +133,11 @@ t.test('NOD-3: a message costs what it weighs times its receivers, and more than
 t.test('NOD-3: so does a publication to many subscribers', async (t) => {
   const { url } = await startServer(t, { limits: { copiedBytes: MIB } });
   const a = await DomainClient.open(url, A);
+  const changes = 'connection://a.example/object/changes';
   const readers = await Promise.all(Array.from({ length: 20 }, (_, i) => DomainClient.open(url, `${B}${String(i)}`)));
-  for (const reader of readers) t.equal(await reader.code('subscribe', 'domain://msg-node.a.example/sm', { resources: [`${A}/status`] }), 200);
-  t.equal(await a.code('update', `${A}/status`, { value: 'x'.repeat(100_000) }), 413);
-  a.send({ id: 1, type: 'update', from: A, to: `${A}/status`, body: { value: 'x'.repeat(10_000) } });
+  for (const reader of readers) t.equal(await reader.code('subscribe', 'domain://msg-node.a.example/sm', { resources: [changes] }), 200);
+  t.equal(await a.code('update', changes, { value: 'x'.repeat(100_000) }), 413);
+  a.send({ id: 1, type: 'update', from: A, to: changes, body: { value: 'x'.repeat(10_000) } });
   for (const reader of readers) t.match(await reader.next(() => true), { id: 1 });
 });
 
