@@ -19,6 +19,7 @@ import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
 import type { MailLimits } from './shard/mailbox/index.js';
 import { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
 import { MessageNode } from './shard/message-node/node.js';
+import type { RegistryLimits } from './shard/registry/limits.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
 import { isForRest, Rest, type RestLimits } from './edge/rest/index.js';
@@ -95,10 +96,12 @@ export interface DomainServerInit {
   readonly keepAliveMs?: number;
   /** Time for which a disconnected registration is kept, in milliseconds. @default 7 days */
   readonly keepDisconnectedMs?: number;
-  /** The parts that one remote address may have of sessions, addresses and the memory of bodies. @default SHARE_LIMITS */
+  /** The parts that one remote address may have of what the server has for all. @default SHARE_LIMITS */
   readonly shares?: Partial<ShareLimits>;
   /** Limits of the message node. @default NODE_LIMITS */
   readonly limits?: Partial<NodeLimits>;
+  /** Limits of the domain registry. @default REGISTRY_LIMITS */
+  readonly registry?: Partial<RegistryLimits>;
   /** Limits of the mailbox. @default MAIL_LIMITS */
   readonly mail?: Partial<MailLimits>;
   /** Limits of REST. @default REST_LIMITS */
@@ -166,13 +169,15 @@ export class DomainServer {
       ...(init.turnSecret === undefined ? {} : { turnSecret: init.turnSecret }),
       ...(init.turnTtlS === undefined ? {} : { ttlS: init.turnTtlS }),
     });
-    this.#records = new StoredRecords({ store, clock }, { keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS });
+    this.#records = new StoredRecords({ store, clock }, {
+      keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS, limits: { sharePerAddress: shares.perAddress, ...init.registry },
+    });
     this.#node = new MessageNode({
       store, clock, random, log,
       registeredBy: (address) => this.#records.get(address)?.runtime,
       acknowledges: (address) => this.#records.get(address)?.delivery === DELIVERY,
       onSessionEnded: (runtime) => this.#registry.disconnected(runtime),
-    }, { domain: this.domain, limits: this.#limits, ...(init.mail === undefined ? {} : { mail: init.mail }) });
+    }, { domain: this.domain, limits: this.#limits, mail: { sharePerAddress: shares.perAddress, ...init.mail } });
     this.#registry = new DomainRegistry({
       clock, log,
       records: this.#records,
@@ -296,7 +301,7 @@ export class DomainServer {
       connections: this.#node.connections,
       hyperties: this.#records.count(),
       messages: { received, delivered, refused, dropped },
-      refused: { ...this.#access.refused, ...this.#node.directory.refused, bodies: this.#rest.refused },
+      refused: { ...this.#access.refused, ...this.#node.directory.refused, records: this.#records.refused, mail: this.#node.mailbox.refusedShares, bodies: this.#rest.refused },
       mailbox: this.#node.mailbox.status,
       rates: { receivedPerSecond },
     };

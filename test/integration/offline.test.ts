@@ -168,7 +168,7 @@ t.test('EXP-2 a program\'s answer tells by which way its question came in; where
 });
 
 t.test('MAL-1 MAL-3 MAL-4 mail is given in each session until its receiver has it; what it answers goes on to the sender; quotas and sizes', async (t) => {
-  const { server, url } = await startDomain(t, 'localhost', { sessionTtlMs: 60_000, mail: { messageBytes: 2000, perReceiver: 3, retryMs: 60_000 } });
+  const { server, url } = await startDomain(t, 'localhost', { sessionTtlMs: 60_000, mail: { messageBytes: 2000, perReceiver: 3, sharePerAddress: 1, retryMs: 60_000 } });
   const alice = await DomainClient.open(url, 'hyperty-runtime://localhost/a');
   t.teardown(() => { alice.ws.terminate(); });
   let bob = await DomainClient.open(url, 'hyperty-runtime://localhost/b');

@@ -102,7 +102,7 @@ class World {
     const { mailbox } = this;
     let durable: Promise<void>;
     try {
-      durable = mailbox.keep(next, bob, runtime);
+      durable = mailbox.keep(next, bob, { runtime });
     } catch (thrown) {
       this.toAlice.push(refuse(next, asProtoflyError(thrown), bob));
       return;

@@ -115,8 +115,8 @@ void t.test('MAL-1 the 202 of a mailbox comes when the message is on disk, not b
   const mailbox = new Mailbox({ store, clock: new ManualClock(), log: () => undefined, acknowledges: () => true, give: () => false }, { epoch: 'e' });
   hold();
   let answered = false;
-  const kept = mailbox.keep(message(1, { store: true }), bob, sender).then(() => { answered = true; });
-  const again = mailbox.keep(message(1, { store: true }), bob, sender);
+  const kept = mailbox.keep(message(1, { store: true }), bob, { runtime: sender }).then(() => { answered = true; });
+  const again = mailbox.keep(message(1, { store: true }), bob, { runtime: sender });
   await turns();
   t.equal(answered, false);
   through();
@@ -129,7 +129,7 @@ void t.test('MAL-1 a mailbox that could not write refuses, and keeps nothing', a
   const { store, hold, fail } = heldStore();
   const mailbox = new Mailbox({ store, clock: new ManualClock(), log: () => undefined, acknowledges: () => true, give: () => false }, { epoch: 'e' });
   hold();
-  const kept = mailbox.keep(message(1, { store: true }), bob, sender);
+  const kept = mailbox.keep(message(1, { store: true }), bob, { runtime: sender });
   const refused = t.rejects(kept, { code: 'E_STORE' });
   await turns();
   fail(new ProtoflyError('E_STORE', 'the disk is full'));

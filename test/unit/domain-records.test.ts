@@ -88,7 +88,7 @@ void t.test('many that are due go in batches, and a runtime\'s records are disco
 });
 
 void t.test('a record beyond the largest is refused', (t) => {
-  const records = new StoredRecords({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1, maxRecord: 500 });
+  const records = new StoredRecords({ store: memoryStore(), clock: timeAt(0) }, { keepDisconnectedMs: 1, limits: { recordBytes: 500 } });
   t.throws(() => records.put(record('1', { extra: 'x'.repeat(500) })), { code: 'E_TOO_LARGE' });
   t.end();
 });

@@ -6,7 +6,7 @@ import { ManualClock, turns } from '../support/manual-clock.js';
 
 const alice = parseAddress('hyperty://example.com/alice');
 const bob = parseAddress('hyperty://example.com/bob');
-const sender = parseAddress('hyperty-runtime://example.com/a');
+const sender = { runtime: parseAddress('hyperty-runtime://example.com/a') };
 const send = (id: number, body: Record<string, unknown> = {}): Request => ({ id, type: 'create', from: alice, to: bob, body: { value: id, expect: 'receipt', store: true, ...body } });
 
 const setUp = (limits: Partial<MailLimits> = {}, store: Store = memoryStore(), clock = new ManualClock()) => {
@@ -72,7 +72,7 @@ t.test('MAL-4 what is kept expires, is counted and not given; a sender can ask f
 
 t.test('MAL-4 one message can be too large, and all of a receiver, of a sender and of the domain too much', async (t) => {
   const other = parseAddress('hyperty://example.com/other');
-  const { mailbox } = setUp({ messageBytes: 1000, perReceiver: 2, perSender: 3, messages: 4 });
+  const { mailbox } = setUp({ messageBytes: 1000, perReceiver: 2, perSender: 3, messages: 4, sharePerAddress: 1 });
   t.throws(() => mailbox.keep(send(1, { value: 'x'.repeat(1000) }), bob, sender), { code: 'E_TOO_LARGE' });
   await mailbox.keep(send(1), bob, sender);
   await mailbox.keep(send(2), bob, sender);
@@ -80,10 +80,10 @@ t.test('MAL-4 one message can be too large, and all of a receiver, of a sender a
   await mailbox.keep(send(1), bob, sender);
   await mailbox.keep(send(4), other, sender);
   t.throws(() => mailbox.keep(send(5), other, sender), { code: 'E_QUOTA', message: /of hyperty-runtime/ });
-  await mailbox.keep(send(6), other, parseAddress('hyperty-runtime://example.com/c'));
-  t.throws(() => mailbox.keep(send(7), parseAddress('hyperty://example.com/third'), parseAddress('hyperty-runtime://example.com/d')), { code: 'E_QUOTA', message: /domain/ });
+  await mailbox.keep(send(6), other, { runtime: parseAddress('hyperty-runtime://example.com/c') });
+  t.throws(() => mailbox.keep(send(7), parseAddress('hyperty://example.com/third'), { runtime: parseAddress('hyperty-runtime://example.com/d') }), { code: 'E_QUOTA', message: /domain/ });
   t.same(mailbox.settle(respond(send(1), 200)), [respond(send(1), 200)]);
-  await mailbox.keep(send(8), bob, parseAddress('hyperty-runtime://example.com/d'));
+  await mailbox.keep(send(8), bob, { runtime: parseAddress('hyperty-runtime://example.com/d') });
   t.match(mailbox.status, { messages: 4 }, 'there was room again');
   mailbox.close();
 });

@@ -152,7 +152,7 @@ export class Node {
       store: disk.open(), clock, acknowledges: () => true,
       log: (text) => { ledger.note(() => `node: ${text}`); },
       give: (message, to) => life === this.#lives && this.#give(message, to),
-    }, { epoch: `node${String(life)}`, limits: given({ perReceiver, bytesPerReceiver, retryMs }) });
+    }, { epoch: `node${String(life)}`, limits: given({ perReceiver, bytesPerReceiver, retryMs, sharePerAddress: 1 }) });
     mailbox.load();
     return [clock, mailbox];
   }
@@ -178,7 +178,7 @@ export class Node {
     const { runtime } = this.#sessions.get(name)!;
     const refused = (thrown: unknown): void => { if (life === this.#lives && this.isUp) this.#refuse(name, message, asProtoflyError(thrown)); };
     try {
-      mailbox.keep(message, to, runtime).then(() => {
+      mailbox.keep(message, to, { runtime }).then(() => {
         if (life !== this.#lives || !this.isUp) return;
         if (expectationOf(message) === 'receipt') this.#hand(this.#sessions.get(name)!, respond(message, 202, { stored: 'domain' }, to));
       }, refused);

@@ -5,9 +5,9 @@
 export interface MailLimits {
   /** Maximum size of one message. @default 4 MiB */
   readonly messageBytes: number;
-  /** Maximum number of messages for one receiver. @default 1000 */
+  /** Maximum number of messages for one receiver. @default 4000 */
   readonly perReceiver: number;
-  /** @default 16 MiB */
+  /** @default 64 MiB */
   readonly bytesPerReceiver: number;
   /** Maximum number of messages from the programs of one runtime. @default 5000 */
   readonly perSender: number;
@@ -17,6 +17,12 @@ export interface MailLimits {
   readonly messages: number;
   /** @default 1 GiB */
   readonly bytes: number;
+  /**
+   * The part that one remote address may have of all mail, from 0 to 1. Of the mail for one receiver, it is the part of
+   * one remote address, or of one runtime on the node's own machine.
+   * @default 0.25
+   */
+  readonly sharePerAddress: number;
   /** Maximum and default lifetime of a message, in seconds. @default 7 days */
   readonly ttl: number;
   /** Time after which mail is offered again to a receiver that had no room, in milliseconds. @default 30_000 */
@@ -25,12 +31,13 @@ export interface MailLimits {
 
 export const MAIL_LIMITS: MailLimits = {
   messageBytes: 4 * 1024 * 1024,
-  perReceiver: 1000,
-  bytesPerReceiver: 16 * 1024 * 1024,
+  perReceiver: 4000,
+  bytesPerReceiver: 64 * 1024 * 1024,
   perSender: 5000,
   bytesPerSender: 64 * 1024 * 1024,
   messages: 100_000,
   bytes: 1024 * 1024 * 1024,
+  sharePerAddress: 0.25,
   ttl: 7 * 24 * 3600,
   retryMs: 30_000,
 };

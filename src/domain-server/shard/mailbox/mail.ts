@@ -9,6 +9,8 @@ export interface Card extends Mark {
   readonly id: MessageId;
   /** The runtime that sent the message. */
   readonly sender: Address;
+  /** The holder whose share the message counts for. @default limited by the other limits alone */
+  readonly holder?: string | undefined;
   readonly bytes: number;
   /** Time of its expiry, in milliseconds since 1970. */
   readonly until: number;

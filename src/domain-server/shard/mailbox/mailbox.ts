@@ -18,6 +18,13 @@ interface Box {
   retry: Timer | undefined;
 }
 
+/** Who is charged for mail. */
+export interface Sender {
+  readonly runtime: Address;
+  /** The holder of the shares that the runtime's session uses. @default limited by the other limits alone */
+  readonly holder?: string | undefined;
+}
+
 export interface MailboxComponents {
   readonly store: Store;
   readonly clock: Clock;
@@ -73,6 +80,11 @@ export class Mailbox {
     return { ...this.#quota.total, delivered: this.#delivered, expired: this.#expired, refused: this.#refused };
   }
 
+  /** The messages refused since the start because their sender had his share, though there was room for others. */
+  get refusedShares(): number {
+    return this.#quota.refusedShares;
+  }
+
   /** Loads the mail from the store. */
   load(): void {
     const { clock } = this.#components;
@@ -121,12 +133,12 @@ export class Mailbox {
 
   /**
    * Stores a message. Storing the same message again changes nothing.
-   * @param sender the runtime that sent it
+   * @param sender the runtime that sent it, and the holder whose share it counts for
    * @returns resolves when it is on disk
    * @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA`, `E_STORE`; `E_UNREACHABLE` if an earlier message of its flow is
    * neither settled nor stored here, because the receiver would wait for it
    */
-  keep(message: Request, to: Address, sender: Address): Promise<void> {
+  keep(message: Request, to: Address, { runtime: sender, holder }: Sender): Promise<void> {
     const box = this.#boxes.get(to);
     const mark = flowOf(message);
     const numbering = mark === undefined
@@ -138,13 +150,13 @@ export class Mailbox {
       throw new ProtoflyError('E_UNREACHABLE', `${to} is away, and what came before in this stream isn't here`);
     }
     const bytes = Buffer.byteLength(encodeMessage(message));
-    this.#quota.check({ to, sender, bytes });
+    this.#quota.check({ to, sender, holder, bytes });
     this.#last += 1;
     const number = this.#last;
     const { ttl } = message.body ?? {};
     const seconds = typeof ttl === 'number' && ttl >= 0 ? Math.min(ttl, this.#limits.ttl) : this.#limits.ttl;
     const { clock } = this.#components;
-    const card: Card = { to, from: message.from, id: message.id, sender, bytes, until: clock.date() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...numbering };
+    const card: Card = { to, from: message.from, id: message.id, sender, ...(holder === undefined ? {} : { holder }), bytes, until: clock.date() + seconds * 1000, asked: expectationOf(message) === 'receipt', ...numbering };
     const key = `${keyOf(to)} ${String(number).padStart(16, '0')}`;
     const mail: Mail = { ...card, key, deadline: clock.now() + seconds * 1000, durable: undefined, given: false };
     // The receipt shows that it has arrived. The number lets the receiver detect duplicates.

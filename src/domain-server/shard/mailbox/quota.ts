@@ -1,57 +1,90 @@
-import { ProtoflyError, type Address } from '../../../protocol/index.js';
+import { ProtoflyError } from '../../../protocol/index.js';
 import type { MailLimits } from './limits.js';
 import type { Card } from './mail.js';
 
-/** The mail of one receiver or sender. */
-export interface Share {
+/** An amount of mail. */
+export interface Amount {
   readonly messages: number;
   readonly bytes: number;
 }
 
-type Counted = Pick<Card, 'to' | 'sender' | 'bytes'>;
+type Counted = Pick<Card, 'to' | 'sender' | 'holder' | 'bytes'>;
 
-/** The amount of mail per receiver, per sending runtime, and in total. */
+interface Account {
+  readonly key: string;
+  readonly most: Amount;
+  readonly refusal: string;
+  /** True if others still have room. */
+  readonly isShare?: boolean;
+}
+
+const NOTHING: Amount = { messages: 0, bytes: 0 };
+const TOTAL = 'all';
+
+const part = ({ messages, bytes }: Amount, of: number): Amount => ({ messages: Math.max(1, Math.floor(messages * of)), bytes: bytes * of });
+
+/** The amount of mail per receiver, per sending runtime, per remote address, and in total. */
 export class Quota {
   readonly #limits: MailLimits;
-  readonly #receivers = new Map<Address, Share>();
-  readonly #senders = new Map<Address, Share>();
-  #total: Share = { messages: 0, bytes: 0 };
+  readonly #amounts = new Map<string, Amount>();
+  #refusedShares = 0;
 
   constructor(limits: MailLimits) {
     this.#limits = limits;
   }
 
-  get total(): Share {
-    return this.#total;
+  get total(): Amount {
+    return this.#amounts.get(TOTAL) ?? NOTHING;
+  }
+
+  /** The messages refused since the start because their sender had his share, though there was room for others. */
+  get refusedShares(): number {
+    return this.#refusedShares;
   }
 
   /** Checks that there is room for a message. @throws ProtoflyError `E_TOO_LARGE`, `E_QUOTA` */
-  check({ to, sender, bytes }: Counted): void {
-    const limits = this.#limits;
-    if (bytes > limits.messageBytes) throw new ProtoflyError('E_TOO_LARGE', `a message of ${String(bytes)} bytes is not kept: at most ${String(limits.messageBytes)}`);
-    const full = (share: Share | undefined, messages: number, most: number): boolean => share !== undefined && (share.messages >= messages || share.bytes + bytes > most);
-    if (full(this.#receivers.get(to), limits.perReceiver, limits.bytesPerReceiver)) throw new ProtoflyError('E_QUOTA', `too much mail waits for ${to} already`);
-    if (full(this.#senders.get(sender), limits.perSender, limits.bytesPerSender)) throw new ProtoflyError('E_QUOTA', `too much mail of ${sender} waits already`);
-    if (full(this.#total, limits.messages, limits.bytes)) throw new ProtoflyError('E_QUOTA', 'too much mail waits in this domain already');
+  check(mail: Counted): void {
+    const { bytes } = mail;
+    const { messageBytes } = this.#limits;
+    if (bytes > messageBytes) throw new ProtoflyError('E_TOO_LARGE', `a message of ${String(bytes)} bytes is not kept: at most ${String(messageBytes)}`);
+    const full = this.#accountsOf(mail).find(({ key, most }) => {
+      const now = this.#amounts.get(key);
+      return now !== undefined && (now.messages >= most.messages || now.bytes + bytes > most.bytes);
+    });
+    if (full === undefined) return;
+    if (full.isShare === true) this.#refusedShares += 1;
+    throw new ProtoflyError('E_QUOTA', full.refusal);
   }
 
   add(mail: Counted): void {
-    this.#count(mail, 1, mail.bytes);
+    this.#count(mail, 1);
   }
 
   remove(mail: Counted): void {
-    this.#count(mail, -1, -mail.bytes);
+    this.#count(mail, -1);
   }
 
-  #count({ to, sender }: Counted, messages: number, bytes: number): void {
-    this.#total = sum(this.#total, messages, bytes);
-    for (const [shares, whose] of [[this.#receivers, to], [this.#senders, sender]] as const) {
-      const share = sum(shares.get(whose), messages, bytes);
-      if (share.messages > 0) shares.set(whose, share);
-      else shares.delete(whose);
+  #count(mail: Counted, sign: 1 | -1): void {
+    for (const { key } of this.#accountsOf(mail)) {
+      const { messages, bytes } = this.#amounts.get(key) ?? NOTHING;
+      const now = { messages: messages + sign, bytes: bytes + sign * mail.bytes };
+      if (now.messages > 0) this.#amounts.set(key, now);
+      else this.#amounts.delete(key);
     }
   }
-}
 
-const sum = (share: Share | undefined, messages: number, bytes: number): Share =>
-  ({ messages: (share?.messages ?? 0) + messages, bytes: (share?.bytes ?? 0) + bytes });
+  /** The accounts that a message counts for. Total and receiver come first: they say that nobody else has room either. */
+  #accountsOf({ to, sender, holder }: Counted): Account[] {
+    const limits = this.#limits;
+    const all = { messages: limits.messages, bytes: limits.bytes };
+    const receiver = { messages: limits.perReceiver, bytes: limits.bytesPerReceiver };
+    const whose = holder ?? sender;
+    return [
+      { key: TOTAL, most: all, refusal: 'too much mail waits in this domain already' },
+      { key: `to ${to}`, most: receiver, refusal: `too much mail waits for ${to} already` },
+      { key: `to ${to} from ${whose}`, most: part(receiver, limits.sharePerAddress), refusal: `too much mail of ${whose} waits for ${to} already`, isShare: true },
+      { key: `from ${sender}`, most: { messages: limits.perSender, bytes: limits.bytesPerSender }, refusal: `too much mail of ${sender} waits already`, isShare: true },
+      ...(holder === undefined ? [] : [{ key: `from ${holder}`, most: part(all, limits.sharePerAddress), refusal: `too much mail of ${holder} waits already`, isShare: true }]),
+    ];
+  }
+}

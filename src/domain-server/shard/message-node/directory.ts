@@ -40,7 +40,7 @@ export class Directory {
   readonly #subscriptionEntries: Collection<SubscriptionEntry>;
   readonly #sessionShares: Shares;
   readonly #addressShares: Shares;
-  #subscriptionCount = 0;
+  readonly #subscriptionShares: Shares;
 
   constructor({ store, session, limits, onAllocated }: DirectoryComponents) {
     this.#onAllocated = onAllocated;
@@ -48,6 +48,7 @@ export class Directory {
     this.#limits = limits;
     this.#sessionShares = new Shares({ most: limits.sessions, part: limits.sharePerAddress });
     this.#addressShares = new Shares({ most: limits.allocations, part: limits.sharePerAddress });
+    this.#subscriptionShares = new Shares({ most: limits.subscriptions, part: limits.sharePerAddress });
     this.#components = { ...session, limits };
     this.#sessionEntries = store.collection('sessions');
     this.#allocationEntries = store.collection('allocations');
@@ -55,12 +56,12 @@ export class Directory {
   }
 
   get counts(): { readonly sessions: number; readonly addresses: number; readonly subscriptions: number } {
-    return { sessions: this.#sessions.size, addresses: this.#allocated.size, subscriptions: this.#subscriptionCount };
+    return { sessions: this.#sessions.size, addresses: this.#allocated.size, subscriptions: this.#subscriptionShares.total };
   }
 
   /** The requests refused since the start because their remote address had its share. */
-  get refused(): { readonly sessions: number; readonly addresses: number } {
-    return { sessions: this.#sessionShares.refused, addresses: this.#addressShares.refused };
+  get refused(): { readonly sessions: number; readonly addresses: number; readonly subscriptions: number } {
+    return { sessions: this.#sessionShares.refused, addresses: this.#addressShares.refused, subscriptions: this.#subscriptionShares.refused };
   }
 
   get sessions(): Iterable<Session> {
@@ -146,10 +147,10 @@ export class Directory {
     return this.#allocated.get(address)?.session;
   }
 
-  /** Counts a session with its addresses among the shares of another holder, because its client is there now. */
+  /** Counts a session, with its addresses and subscriptions, among the shares of another holder, because its client is there now. */
   move(session: Session, holder: string | undefined): void {
     if (session.holder === holder || this.#sessions.get(session.runtime) !== session) return;
-    for (const [shares, amount] of [[this.#sessionShares, 1], [this.#addressShares, session.allocations.size]] as const) {
+    for (const [shares, amount] of [[this.#sessionShares, 1], [this.#addressShares, session.allocations.size], [this.#subscriptionShares, session.subscriptions.size]] as const) {
       shares.add(session.holder, -amount);
       shares.add(holder, amount);
     }
@@ -210,9 +211,10 @@ export class Directory {
     const refused = addresses.find((address) => this.#isPrivate(session, address));
     if (refused !== undefined) throw new ProtoflyError('E_REFUSED', `what is sent to ${refused} is for its owner alone`);
     const fresh: Subscriptions = new Map(addresses.map((address) => [subscriptionKey(session, address, subscriber), { address, subscriber }] as const).filter(([key]) => !session.subscriptions.has(key)));
-    if (session.subscriptions.size + fresh.size > this.#limits.subscriptionsPerSession || this.#subscriptionCount + fresh.size > this.#limits.subscriptions) {
+    if (session.subscriptions.size + fresh.size > this.#limits.subscriptionsPerSession || !this.#subscriptionShares.hasRoom(fresh.size)) {
       throw new ProtoflyError('E_TOO_MANY', 'too many subscriptions');
     }
+    if (!this.#subscriptionShares.allows(session.holder, fresh.size)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has as many subscriptions as one remote address may have`);
     for (const [key, { address }] of fresh) this.#subscribe(session, key, address, subscriber);
     await this.#write(() => {
       for (const [key, { address }] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
@@ -299,13 +301,13 @@ export class Directory {
     if (subscribers === undefined) sessions.set(session, new Set([subscriber]));
     else subscribers.add(subscriber);
     session.subscriptions.set(key, { address, subscriber });
-    this.#subscriptionCount += 1;
+    this.#subscriptionShares.add(session.holder, 1);
   }
 
   #unsubscribe(session: Session, address: Address, subscriber: Address): void {
     const key = subscriptionKey(session, address, subscriber);
     if (!session.subscriptions.delete(key)) return;
-    this.#subscriptionCount -= 1;
+    this.#subscriptionShares.add(session.holder, -1);
     const sessions = this.#subscribed.get(address);
     const subscribers = sessions?.get(session);
     subscribers?.delete(subscriber);

@@ -204,7 +204,7 @@ export class MessageNode {
   #keep(connection: Connection, session: Session, message: Request, to: Address): Backpressure {
     let durable: Promise<void>;
     try {
-      durable = this.mailbox.keep(message, to, session.runtime);
+      durable = this.mailbox.keep(message, to, session);
     } catch (thrown) {
       return this.#refuse(message, asProtoflyError(thrown), connection);
     }

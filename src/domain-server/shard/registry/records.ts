@@ -1,6 +1,8 @@
 import { ProtoflyError, partsOf, type Address, type Clock, type RecordStatus, type RegistryRecord } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf, timeKey } from '../keys.js';
+import { REGISTRY_LIMITS, type RegistryLimits } from './limits.js';
+import { RecordQuota, type Owner } from './quota.js';
 
 /** Attributes that records can be searched by. */
 export const ATTRIBUTES = ['user', 'guid', 'name', 'runtime'] as const;
@@ -10,13 +12,17 @@ interface Entry {
   readonly record: RegistryRecord;
   /** Time at which a live record becomes disconnected, or a disconnected one is removed. Milliseconds since 1970. */
   readonly due: number;
+  /** The size that counts, in KiB. Absent in records of earlier versions. */
+  readonly kib?: number;
+  /** The holder whose share the record counts for. */
+  readonly holder?: string | undefined;
 }
 
 export interface RecordsInit {
   /** Time for which a disconnected record is kept, in milliseconds. */
   readonly keepDisconnectedMs: number;
-  /** Maximum size of a record, in bytes. @default 65_536 */
-  readonly maxRecord?: number;
+  /** @default REGISTRY_LIMITS */
+  readonly limits?: Partial<RegistryLimits>;
 }
 
 export const isLive = (status: RecordStatus): boolean => status === 'live' || status === 'created';
@@ -36,7 +42,8 @@ export class StoredRecords {
   readonly #index: Collection<Address>;
   readonly #due: Collection<Address>;
   readonly #keepMs: number;
-  readonly #maxRecord: number;
+  readonly #limits: RegistryLimits;
+  readonly #quota: RecordQuota;
 
   constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }, init: RecordsInit) {
     this.#store = store;
@@ -45,7 +52,8 @@ export class StoredRecords {
     this.#index = store.collection('records-index');
     this.#due = store.collection('records-due');
     this.#keepMs = init.keepDisconnectedMs;
-    this.#maxRecord = init.maxRecord ?? 65_536;
+    this.#limits = { ...REGISTRY_LIMITS, ...init.limits };
+    this.#quota = new RecordQuota({ store }, this.#limits);
   }
 
   get(url: Address): RegistryRecord | undefined {
@@ -58,18 +66,32 @@ export class StoredRecords {
     return this.#entries.count();
   }
 
-  /** Writes a record, in place of the one with the same URL. @throws ProtoflyError `E_TOO_LARGE` */
-  put(record: RegistryRecord): Promise<void> {
+  /** The records refused since the start because their runtime or remote address had its share. */
+  get refused(): number {
+    return this.#quota.refused;
+  }
+
+  /**
+   * Writes a record, in place of the one with the same URL.
+   * @param holder the holder whose share it counts for
+   * @throws ProtoflyError `E_TOO_LARGE`, `E_TOO_MANY`
+   */
+  put(record: RegistryRecord, holder?: string): Promise<void> {
     const bytes = Buffer.byteLength(JSON.stringify(record));
-    if (bytes > this.#maxRecord) throw new ProtoflyError('E_TOO_LARGE', `a record of ${String(bytes)} bytes is larger than ${String(this.#maxRecord)}`);
-    return this.#store.transaction(() => { this.#write(record); });
+    if (bytes > this.#limits.recordBytes) throw new ProtoflyError('E_TOO_LARGE', `a record of ${String(bytes)} bytes is larger than ${String(this.#limits.recordBytes)}`);
+    return this.#store.transaction(() => {
+      const before = this.#entries.get(keyOf(record.url));
+      const kib = kibOf(record);
+      const owner: Owner = { runtime: record.runtime, holder };
+      const more = before === undefined ? { records: 1, kib } : { records: 0, kib: kib - (before.kib ?? 0) };
+      if (!this.#quota.fitsRuntime(record.runtime, more)) this.#makeRoom(record);
+      this.#quota.check(owner, more);
+      this.#write(record, holder);
+    });
   }
 
   remove(url: Address): Promise<void> {
-    return this.#store.transaction(() => {
-      this.#unlink(this.#entries.get(keyOf(url)));
-      void this.#entries.delete(keyOf(url));
-    });
+    return this.#store.transaction(() => { this.#delete(this.#entries.get(keyOf(url))); });
   }
 
   /** Yields records by attribute, in the order of their keys. */
@@ -97,7 +119,7 @@ export class StoredRecords {
           batch.push({ ...record, status: 'disconnected', lastModified: this.#now() });
           if (batch.length === BATCH) break;
         }
-        for (const record of batch) this.#write(record);
+        for (const record of batch) this.#rewrite(record);
         return batch;
       });
       changed.forEach(onChanged);
@@ -126,11 +148,8 @@ export class StoredRecords {
         if (isLive(record.status)) {
           const expired: RegistryRecord = { ...record, status: 'disconnected', lastModified: this.#now() };
           turned.push(expired);
-          this.#write(expired);
-        } else {
-          this.#unlink(this.#entries.get(keyOf(url)));
-          void this.#entries.delete(keyOf(url));
-        }
+          this.#rewrite(expired);
+        } else this.#delete(this.#entries.get(keyOf(url)));
       }
       return { changed: turned, seen: due.length };
     });
@@ -142,14 +161,47 @@ export class StoredRecords {
     return new Date(this.#clock.date()).toISOString();
   }
 
-  /** Must be called inside a transaction. */
-  #write(record: RegistryRecord): void {
+  /** Removes disconnected records of the runtime. Must be called inside a transaction, like all that follows. */
+  #makeRoom({ runtime, url }: RegistryRecord): void {
+    let removed = 0;
+    for (const old of this.find('runtime', runtime, false)) {
+      if (old.url === url) continue;
+      this.#delete(this.#entries.get(keyOf(old.url)));
+      removed += 1;
+      if (removed === BATCH) return;
+    }
+  }
+
+  /** Writes a changed record for its holder. */
+  #rewrite(record: RegistryRecord): void {
+    this.#write(record, this.#entries.get(keyOf(record.url))?.holder);
+  }
+
+  #write(record: RegistryRecord, holder: string | undefined): void {
     const key = keyOf(record.url);
-    this.#unlink(this.#entries.get(key));
-    const entry: Entry = { record, due: this.#clock.now() + (isLive(record.status) ? record.expires * 1000 : this.#keepMs) };
+    const before = this.#entries.get(key);
+    this.#unlink(before);
+    const entry: Entry = { record, due: this.#clock.now() + (isLive(record.status) ? record.expires * 1000 : this.#keepMs), kib: kibOf(record), ...(holder === undefined ? {} : { holder }) };
+    this.#charge(before, entry);
     void this.#entries.put(key, entry);
     for (const place of placesOf(entry)) void this.#index.put(place, record.url);
     void this.#due.put(`${timeKey(entry.due)} ${key}`, record.url);
+  }
+
+  #delete(entry: Entry | undefined): void {
+    if (entry === undefined) return;
+    this.#unlink(entry);
+    this.#charge(entry, undefined);
+    void this.#entries.delete(keyOf(entry.record.url));
+  }
+
+  #charge(before: Entry | undefined, now: Entry | undefined): void {
+    if (before !== undefined && now !== undefined && before.holder === now.holder) {
+      this.#quota.count(ownerOf(now), { records: 0, kib: (now.kib ?? 0) - (before.kib ?? 0) });
+      return;
+    }
+    if (before !== undefined) this.#quota.count(ownerOf(before), { records: -1, kib: -(before.kib ?? 0) });
+    if (now !== undefined) this.#quota.count(ownerOf(now), { records: 1, kib: now.kib ?? 0 });
   }
 
   #unlink(entry: Entry | undefined): void {
@@ -158,6 +210,11 @@ export class StoredRecords {
     void this.#due.delete(`${timeKey(entry.due)} ${keyOf(entry.record.url)}`);
   }
 }
+
+/** Returns the size of a record that counts. It stays the same when only times and the status change. */
+const kibOf = ({ status: _status, lastModified: _modified, ...rest }: RegistryRecord): number => Math.ceil(Buffer.byteLength(JSON.stringify(rest)) / 1024);
+
+const ownerOf = ({ record: { runtime }, holder }: Entry): Owner => ({ runtime, holder });
 
 const indexPrefix = (attribute: Attribute, value: string): string => `${attribute} ${digest(value)} `;
 

@@ -2,6 +2,7 @@ import {
   asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond,
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
+import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
 export interface DomainRegistryComponents {
@@ -76,9 +77,9 @@ export class DomainRegistry {
   }
 
   /** Answers a request of a runtime's session. @throws ProtoflyError that is sent as the response */
-  handle(request: Request, caller: { readonly runtime: Address }): Response | Promise<Response> {
-    if (request.type === 'create') return this.#register(request, caller.runtime);
-    if (request.type === 'update') return this.#update(request, caller.runtime);
+  handle(request: Request, caller: Owner): Response | Promise<Response> {
+    if (request.type === 'create') return this.#register(request, caller);
+    if (request.type === 'update') return this.#update(request, caller);
     if (request.type === 'delete') return this.#remove(request, caller.runtime);
     if (request.type === 'read') return this.#read(request);
     throw bad(`the registry has no ${request.type}`);
@@ -89,7 +90,8 @@ export class DomainRegistry {
     return this.#components.records.disconnect(runtime, (record) => { this.#announce(record); });
   }
 
-  async #register(request: Request, runtime: Address): Promise<Response> {
+  async #register(request: Request, owner: Owner): Promise<Response> {
+    const { runtime } = owner;
     const { records, claim } = this.#components;
     const value = request.body?.value;
     const record = parseRecord(isObject(value) ? { ...value, runtime: value['runtime'] ?? runtime } : value);
@@ -102,14 +104,14 @@ export class DomainRegistry {
     if (scheme === 'hyperty-runtime' && !isWithin(record.url, runtime)) throw new ProtoflyError('E_REFUSED', `${record.url} is not an address of ${runtime}`);
     if (scheme !== 'hyperty-runtime') await claim(record.url, runtime);
     const now = this.#now();
-    await this.#save({ ...record, startingTime: before?.startingTime ?? now, lastModified: now }, records.get(record.url));
+    await this.#save({ ...record, startingTime: before?.startingTime ?? now, lastModified: now }, records.get(record.url), owner);
     return respond(request, 200, { resource: record.url });
   }
 
-  async #update(request: Request, runtime: Address): Promise<Response> {
-    const before = this.#owned(request, runtime);
+  async #update(request: Request, owner: Owner): Promise<Response> {
+    const before = this.#owned(request, owner.runtime);
     const { body = {} } = request;
-    await this.#save({ ...changed(before, body), lastModified: this.#now() }, before);
+    await this.#save({ ...changed(before, body), lastModified: this.#now() }, before, owner);
     return respond(request, 200);
   }
 
@@ -143,10 +145,10 @@ export class DomainRegistry {
     return isAddress(address) ? parseAddress(address) : undefined;
   }
 
-  async #save(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
+  async #save(record: RegistryRecord, before: RegistryRecord | undefined, { holder }: Owner): Promise<void> {
     const { records, clock } = this.#components;
     const saved = record.expires > MAX_EXPIRES ? { ...record, expires: MAX_EXPIRES } : record;
-    await records.put(saved);
+    await records.put(saved, holder);
     this.#schedule(clock.now() + saved.expires * 1000);
     if (isLive(saved.status) !== (before !== undefined && isLive(before.status))) this.#announce(saved);
   }
