@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { textCodec, type Link, type LinkEnd } from '../../link/index.js';
@@ -32,37 +32,46 @@ const GRACE_MS = 2000;
 interface Kind {
   readonly entry: string;
   readonly reads: readonly string[];
-  readonly isNative: boolean;
+  /** Folder of the WebRTC library, if the process may load it. */
+  readonly library?: string;
 }
 
 /** Returns a file that the build made, whether this runs compiled or from source. */
 const built = (name: string): string => fileURLToPath(new URL(`../../../dist/sandbox/${name}`, import.meta.url));
 
-/** Folders of the WebRTC library: its code, its helper, and the addons for each platform. */
-const webRtcFolders = (): string[] => {
-  const library = packageFolder(createRequire(import.meta.url).resolve('node-datachannel'), 'node-datachannel');
-  const helper = packageFolder(createRequire(join(library, 'package.json')).resolve('detect-libc'), 'detect-libc');
-  return [join(library, sep), join(helper, sep), join(dirname(library), '@node-datachannel', sep)].map((folder) => `${folder}*`);
+/** Returns the folder of a package, or of a scope of packages, as it is found from a folder. Some package managers make it a link. */
+const packageFolder = (name: string, from: string): string | undefined => {
+  const folder = join(from, 'node_modules', name);
+  if (existsSync(folder)) return folder;
+  return dirname(from) === from ? undefined : packageFolder(name, dirname(from));
 };
 
-const packageFolder = (file: string, name: string): string => {
-  const folder = join(sep, 'node_modules', name, sep);
-  return file.slice(0, file.lastIndexOf(folder) + folder.length - 1);
+/** Returns the folders of the WebRTC library: its code, its helper, and the addons for each platform. */
+const webRtcFolders = (library: string): string[] => {
+  const scope = packageFolder('@node-datachannel', library);
+  const addons = scope === undefined ? [] : readdirSync(scope).map((name) => join(scope, name));
+  const found = [packageFolder('detect-libc', library), ...addons].filter((folder) => folder !== undefined);
+  // Node 20 aborts when it is given a folder twice.
+  return [...new Set([library, ...found, ...found.map((folder) => realpathSync(folder))])];
 };
 
 const kindOf = (ours: boolean, isNative: boolean): Kind => {
   const entry = built(ours ? 'native.mjs' : 'interpreter.mjs');
-  return { entry, isNative, reads: [entry, ...(ours ? [] : [built('prelude.js'), built('quickjs.wasm')]), ...(isNative ? webRtcFolders() : [])] };
+  const reads = [entry, ...(ours ? [] : [built('prelude.js'), built('quickjs.wasm')])];
+  const found = isNative ? packageFolder('node-datachannel', dirname(fileURLToPath(import.meta.url))) : undefined;
+  if (found === undefined) return { entry, reads };
+  const library = realpathSync(found);
+  return { entry, reads: [...reads, ...webRtcFolders(library).map((folder) => join(folder, sep, '*'))], library };
 };
 
 /**
  * Options of Node's permission model: only the files that are needed, no processes, no workers, no code from
  * strings. Native addons only for WebRTC.
  */
-const permissions = ({ isNative, reads }: Kind): string[] => {
+const permissions = ({ library, reads }: Kind): string[] => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const flag = major > 23 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13) ? '--permission' : '--experimental-permission';
-  return [flag, '--no-warnings', '--disallow-code-generation-from-strings', ...(isNative ? ['--allow-addons'] : []), ...reads.map((path) => `--allow-fs-read=${path}`)];
+  return [flag, '--no-warnings', '--disallow-code-generation-from-strings', ...(library === undefined ? [] : ['--allow-addons']), ...reads.map((path) => `--allow-fs-read=${path}`)];
 };
 
 const start = async (name: string, kind: Kind, { caFile }: ProcessSandboxInit): Promise<ChildProcess> => {
@@ -70,7 +79,7 @@ const start = async (name: string, kind: Kind, { caFile }: ProcessSandboxInit): 
   if (process.versions['deno'] !== undefined || process.versions['bun'] !== undefined) {
     throw new ProtoflyError('E_PLATFORM', 'this program can\'t keep a stub from files and processes, so it deploys none', { hint: 'run protofly with Node 20.17 or newer' });
   }
-  const child = spawn(process.execPath, [...permissions(kind), `--max-old-space-size=${String(HEAP_MIB)}`, kind.entry, name], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
+  const child = spawn(process.execPath, [...permissions(kind), `--max-old-space-size=${String(HEAP_MIB)}`, kind.entry, name, ...(kind.library === undefined ? [] : [kind.library])], { env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile }, stdio: [...LINK_STDIO] });
   try {
     await once(child, 'spawn');
     return child;

@@ -11,7 +11,7 @@ import { SandboxHost } from './host.js';
 export interface Runner {
   readonly start: StartStub;
   /** Ends what the stubs of the process shared. */
-  shutdown(): Promise<void>;
+  shutdown(): void;
 }
 
 const refuse: StartStub = () => Promise.reject(new ProtoflyError('E_PLATFORM', 'this program can\'t keep a stub from files and processes, so it deploys none', { hint: 'run protofly with Node 20.17 or newer' }));
@@ -32,6 +32,6 @@ export const runChild = async (make: (log: StubSandbox['log']) => Runner): Promi
   // Stubs say goodbye only if the runtime stops in order. A runtime that was killed comes back and finds its
   // mail.
   if (how === 'closed') await host.close();
-  await runner.shutdown();
+  runner.shutdown();
   process.exit(0);
 };

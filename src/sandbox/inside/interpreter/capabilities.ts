@@ -4,7 +4,7 @@ import { forbidAddons } from '../addons.js';
 import { confinedFetch } from '../network/fetch.js';
 import { confinedTcpSocket } from '../network/tcp.js';
 import { confinedWebSocket } from '../network/websocket.js';
-import type { NativeWebRtcEngine } from '../webrtc/index.js';
+import type { LibraryInit, NativeWebRtcEngine } from '../webrtc/index.js';
 import { FetchCalls } from './calls/fetch.js';
 import type { CallGroup, Tell } from './calls/group.js';
 import { PeerConnectionCalls } from './calls/peer-connections.js';
@@ -14,17 +14,17 @@ import { WebRtcCalls } from './calls/webrtc.js';
 export interface InterpreterCapabilities {
   /** Creates the host calls of all capabilities that one stub was granted. */
   provide(capabilities: readonly Capability[], stub: StubContext, tell: Tell): Promise<CallGroup[]>;
-  shutdown(): Promise<void>;
+  shutdown(): void;
 }
 
 /** Creates what stubs in the interpreter are granted. Native code is loaded when WebRTC is first granted. */
-export const createInterpreterCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): InterpreterCapabilities => {
-  let engine: Promise<NativeWebRtcEngine> | undefined;
+export const createInterpreterCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }, init: LibraryInit = {}): InterpreterCapabilities => {
+  let engine: NativeWebRtcEngine | undefined;
   const webRtc = async (stub: StubContext, tell: Tell): Promise<CallGroup[]> => {
     const { createWebRtcEngine, loadPeerConnections } = await import('../webrtc/index.js');
-    engine ??= createWebRtcEngine({ clock, log });
-    const made: WebRtcEngine = await engine;
-    const create = loadPeerConnections();
+    engine ??= createWebRtcEngine({ clock, log }, init);
+    const made: WebRtcEngine = engine;
+    const create = loadPeerConnections(init);
     forbidAddons();
     return [new WebRtcCalls({ engine: made, tell }, stub), new PeerConnectionCalls({ create, tell }, stub)];
   };
@@ -40,6 +40,6 @@ export const createInterpreterCapabilities = ({ clock, log }: { readonly clock: 
         ...(capabilities.includes('webrtc') ? await webRtc(stub, tell) : []),
       ];
     },
-    shutdown: async () => { (await engine)?.shutdown(); },
+    shutdown: () => { engine?.shutdown(); },
   };
 };

@@ -1,6 +1,6 @@
 import type { Clock, StubSandbox, WebRtcEngine, Capability } from '../../../protocol/index.js';
 import type { StubContext } from '../../contract/stub.js';
-import type { createWebRtcEngine } from '../webrtc/index.js';
+import type { LibraryInit, NativeWebRtcEngine } from '../webrtc/index.js';
 
 /** The form of a granted capability: properties of the stub's sandbox object. */
 export type Provided = Partial<StubSandbox>;
@@ -12,11 +12,11 @@ export type CapabilityProvider = (capability: Capability, stub: StubContext) => 
  * Loads the code of a capability when it is first granted, so that a sandbox without WebRTC holds no native
  * code. An object made for one stub reaches only that stub's servers.
  */
-export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }): {
+export const createCapabilities = ({ clock, log }: { readonly clock: Clock; readonly log: StubSandbox['log'] }, init: LibraryInit = {}): {
   readonly provide: CapabilityProvider;
-  readonly shutdown: () => Promise<void>;
+  readonly shutdown: () => void;
 } => {
-  let engine: ReturnType<typeof createWebRtcEngine> | undefined;
+  let engine: NativeWebRtcEngine | undefined;
   return {
     provide: async (capability, stub) => {
       switch (capability) {
@@ -34,8 +34,8 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
         }
         case 'webrtc': {
           const { createWebRtcEngine } = await import('../webrtc/index.js');
-          engine ??= createWebRtcEngine({ clock, log });
-          const { offer, answer } = await engine;
+          engine ??= createWebRtcEngine({ clock, log }, init);
+          const { offer, answer } = engine;
           const bound = stub.relayOnly ? { iceTransportPolicy: 'relay' } as const : {};
           const webrtc: WebRtcEngine = {
             offer: (init, events) => offer({ ...init, ...bound }, events),
@@ -45,6 +45,6 @@ export const createCapabilities = ({ clock, log }: { readonly clock: Clock; read
         }
       }
     },
-    shutdown: async () => { (await engine)?.shutdown(); },
+    shutdown: () => { engine?.shutdown(); },
   };
 };

@@ -1,5 +1,7 @@
+import type * as Library from 'node-datachannel';
 import type { IceServer as NativeIceServer, PeerConnection, RtcConfig } from 'node-datachannel';
 import { iceEndpoints, ProtoflyError, type Clock, type IceServer, type IceTransportPolicy, type WebRtcEngine, type WebRtcEvents } from '../../../protocol/index.js';
+import { loadLibrary, type LibraryInit } from './library.js';
 import { hasOnlyLoopback } from './platform.js';
 import { NativePeer } from './peer.js';
 import { candidatesOf, cleanDescription, eager, isEager } from './sdp.js';
@@ -46,10 +48,8 @@ interface Made {
 }
 
 /** Loads the library and creates the engine. @throws ProtoflyError `E_PLATFORM` if the library can't be loaded */
-export const createWebRtcEngine = async ({ clock, log }: EngineComponents): Promise<NativeWebRtcEngine> => {
-  const library = await import('node-datachannel').catch((cause: unknown) => {
-    throw new ProtoflyError('E_PLATFORM', 'WebRTC is not available here: its library cannot be loaded', { cause });
-  });
+export const createWebRtcEngine = ({ clock, log }: EngineComponents, init: LibraryInit = {}): NativeWebRtcEngine => {
+  const library = loadLibrary('node-datachannel', init) as typeof Library;
   const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
   const peers = new Set<NativePeer>();
   let counter = 0;

@@ -4,4 +4,5 @@
  * signalling, framing or messages; those belong to the stubs.
  */
 export { createWebRtcEngine, type EngineComponents, type NativeWebRtcEngine } from './engine.js';
+export type { LibraryInit } from './library.js';
 export { loadPeerConnections, type ConnectionConfig, type PlatformChannel, type PlatformConnection } from './platform.js';

@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module';
 import { networkInterfaces } from 'node:os';
 import type * as Polyfill from 'node-datachannel/polyfill';
 import type { IceServer, IceTransportPolicy } from '../../../protocol/index.js';
+import { loadLibrary, type LibraryInit } from './library.js';
 
 export const hasOnlyLoopback = (): boolean => Object.values(networkInterfaces()).flat().every((address) => address?.internal !== false);
 
@@ -15,9 +15,9 @@ export interface ConnectionConfig {
 export type PlatformConnection = InstanceType<typeof Polyfill.RTCPeerConnection>;
 export type PlatformChannel = ReturnType<PlatformConnection['createDataChannel']>;
 
-/** Loads the web standard's RTCPeerConnection. @returns a function that creates one */
-export const loadPeerConnections = (): ((config: ConnectionConfig) => PlatformConnection) => {
-  const { RTCPeerConnection } = createRequire(import.meta.url)('node-datachannel/polyfill') as typeof Polyfill;
+/** Loads the web standard's RTCPeerConnection. @returns a function that creates one. @throws ProtoflyError `E_PLATFORM` */
+export const loadPeerConnections = (init: LibraryInit = {}): ((config: ConnectionConfig) => PlatformConnection) => {
+  const { RTCPeerConnection } = loadLibrary('node-datachannel/polyfill', init) as typeof Polyfill;
   // The polyfill passes unknown options on to the native library.
   const bound = hasOnlyLoopback() ? { bindAddress: '127.0.0.1' } : {};
   return ({ iceServers = [], iceTransportPolicy }) =>
