@@ -1,6 +1,7 @@
 /**
- * Web servers of domains that nobody on this machine has configured. Their names come from addresses, so they must lead
- * to the public internet: not to this machine, and not into its network.
+ * Reading from web servers. Names of domains that nobody on this machine has configured come from addresses, so
+ * `PublicWeb` follows them to the public internet alone: not to this machine, and not into its network.
  */
+export { fetchTrusting } from './authorities.js';
 export { PublicWeb, type Lookup } from './public-web.js';
 export { isPublicAddress, isPublicHost } from './public-hosts.js';

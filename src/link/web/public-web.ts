@@ -1,5 +1,4 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns';
-import { Agent, fetch as send } from 'undici';
 import { ProtoflyError } from '../../protocol/index.js';
 import { isPublicAddress, isPublicHost } from './public-hosts.js';
 
@@ -13,40 +12,44 @@ export interface PublicWebInit {
 
 /** Reads documents of the public internet, and nothing else. The address that is connected to is the one that was checked. */
 export class PublicWeb {
-  /** Like the global `fetch`. Follows no redirection. Throws `E_PRIVATE` for hosts that aren't public. */
-  readonly fetch: typeof globalThis.fetch;
+  readonly #lookup: Lookup;
+  #send: Promise<typeof globalThis.fetch> | undefined;
 
   constructor({ lookup = systemLookup }: PublicWebInit = {}) {
-    const dispatcher = new Agent({
-      // Without connections kept open, each request is checked.
-      pipelining: 0,
-      connect: {
-        lookup: (hostname, options, done) => {
-          lookup(hostname, { all: true }, (error, addresses) => {
-            const refusal = error ?? refusalOf(hostname, addresses);
-            if (refusal !== null) done(refusal, '');
-            else if (options.all === true) done(null, addresses);
-            else done(null, addresses[0]!.address, addresses[0]!.family);
-          });
-        },
-      },
-    });
-    this.fetch = async (input, init) => {
-      const url = new URL(input instanceof Request ? input.url : input);
-      this.check(url.hostname);
-      try {
-        const response: unknown = await send(url, { ...(init as Parameters<typeof send>[1]), redirect: 'manual', dispatcher });
-        // The package's response has the shape of the global one.
-        return response as Response;
-      } catch (thrown) {
-        throw thrown instanceof TypeError && thrown.cause instanceof ProtoflyError ? thrown.cause : thrown;
-      }
-    };
+    this.#lookup = lookup;
   }
+
+  /** Like the global `fetch`. Follows no redirection. Throws `E_PRIVATE` for hosts that aren't public. */
+  readonly fetch: typeof globalThis.fetch = async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    this.check(url.hostname);
+    this.#send ??= this.#load();
+    const send = await this.#send;
+    try {
+      return await send(url, init);
+    } catch (thrown) {
+      throw thrown instanceof TypeError && thrown.cause instanceof ProtoflyError ? thrown.cause : thrown;
+    }
+  };
 
   /** Checks the name of a host, before DNS is asked. @throws ProtoflyError `E_PRIVATE` */
   check(hostname: string): void {
     if (!isPublicHost(hostname)) throw privateHost(hostname, 'that is no name of the public internet');
+  }
+
+  /** Loads the HTTP client when it is first needed: it takes 15 MiB of memory, and most runtimes never need it. */
+  async #load(): Promise<typeof globalThis.fetch> {
+    const { fetchWith } = await import('./client.js');
+    return fetchWith({
+      lookup: (hostname, options, done) => {
+        this.#lookup(hostname, { all: true }, (error, addresses) => {
+          const refusal = error ?? refusalOf(hostname, addresses);
+          if (refusal !== null) done(refusal, '');
+          else if (options.all === true) done(null, addresses);
+          else done(null, addresses[0]!.address, addresses[0]!.family);
+        });
+      },
+    });
   }
 }
 
