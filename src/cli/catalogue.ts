@@ -1,5 +1,6 @@
 import { ProtoflyError, shownUrl, webFailure } from '../protocol/index.js';
 import type { CatalogueType } from '../protocol/descriptor.js';
+import { fetchOf } from './authorities.js';
 import type { Context } from './context.js';
 import { DEFAULT_DOMAIN, domainUrl } from '../client/domain-url.js';
 import { readSettings } from './settings.js';
@@ -25,7 +26,13 @@ const checkType = (type: string): CatalogueType => {
   throw new ProtoflyError('E_USAGE', `there is no catalogue type ${JSON.stringify(type)}`, { hint: `there are ${Object.keys(TYPES).join(', ')}` });
 };
 
-const get = async (context: Context, base: string, path: string, timeoutMs: number): Promise<unknown> => {
+/** A domain's web server. */
+interface Server {
+  readonly base: string;
+  readonly fetch: typeof globalThis.fetch;
+}
+
+const get = async (context: Context, { base, fetch }: Server, path: string, timeoutMs: number): Promise<unknown> => {
   const url = `${base}/.well-known/${path}`;
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(timeoutMs)]);
   try {
@@ -45,9 +52,9 @@ const get = async (context: Context, base: string, path: string, timeoutMs: numb
   }
 };
 
-const baseOf = async (context: Context, domain: string | undefined): Promise<string> => {
+const serverOf = async (context: Context, domain: string | undefined): Promise<Server> => {
   const settings = await readSettings(context.places);
-  return domainUrl(domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains).url;
+  return { base: domainUrl(domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains).url, fetch: await fetchOf(settings) };
 };
 
 export interface CatalogueEntry {
@@ -93,9 +100,9 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
  */
 export const listCatalogue = async (context: Context, type: string | undefined, { domain, timeoutMs }: CatalogueInput): Promise<readonly CatalogueEntry[]> => {
   const types = type === undefined ? Object.keys(TYPES) : [checkType(type)];
-  const base = await baseOf(context, domain);
+  const server = await serverOf(context, domain);
   const lists = await Promise.all(types.map(async (each) => {
-    const names = await get(context, base, each, timeoutMs).catch((error: unknown) => {
+    const names = await get(context, server, each, timeoutMs).catch((error: unknown) => {
       // A catalogue may answer 404 for a type without entries.
       if (error instanceof ProtoflyError && error.code === 'E_NOT_FOUND') return [];
       throw error;
@@ -105,13 +112,13 @@ export const listCatalogue = async (context: Context, type: string | undefined, 
   const names = lists.flat();
   const entries: CatalogueEntry[] = [];
   for (let at = 0; at < names.length; at += AT_ONCE) {
-    entries.push(...await Promise.all(names.slice(at, at + AT_ONCE).map(async (entry) => ({ ...entry, ...(await claimsAt(context, base, entry, timeoutMs)) }))));
+    entries.push(...await Promise.all(names.slice(at, at + AT_ONCE).map(async (entry) => ({ ...entry, ...(await claimsAt(context, server, entry, timeoutMs)) }))));
   }
   return entries;
 };
 
-const claimsAt = async (context: Context, base: string, { type, name }: CatalogueEntry, timeoutMs: number): Promise<ReturnType<typeof claimsOf>> => {
-  const descriptor = await get(context, base, `${type}/${encodeURIComponent(name)}`, timeoutMs).catch((error: unknown) => {
+const claimsAt = async (context: Context, server: Server, { type, name }: CatalogueEntry, timeoutMs: number): Promise<ReturnType<typeof claimsOf>> => {
+  const descriptor = await get(context, server, `${type}/${encodeURIComponent(name)}`, timeoutMs).catch((error: unknown) => {
     // The entry was removed after it was listed.
     if (error instanceof ProtoflyError && error.code === 'E_NOT_FOUND') return {};
     throw error;
@@ -121,8 +128,8 @@ const claimsAt = async (context: Context, base: string, { type, name }: Catalogu
 
 /** Fetches one descriptor. @throws ProtoflyError `E_NOT_FOUND`, `E_DESCRIPTOR` and as `listCatalogue` */
 export const readCatalogue = async (context: Context, type: string, name: string, { domain, timeoutMs }: CatalogueInput): Promise<Readonly<Record<string, unknown>>> => {
-  const base = await baseOf(context, domain);
-  const descriptor = await get(context, base, `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs);
+  const server = await serverOf(context, domain);
+  const descriptor = await get(context, server, `${checkType(type)}/${encodeURIComponent(name)}`, timeoutMs);
   if (isRecord(descriptor)) return descriptor;
-  throw new ProtoflyError('E_DESCRIPTOR', `the catalogue at ${base} has no valid descriptor for ${type} ${name}`);
+  throw new ProtoflyError('E_DESCRIPTOR', `the catalogue at ${server.base} has no valid descriptor for ${type} ${name}`);
 };

@@ -21,6 +21,8 @@ export interface Settings {
   readonly iceServers?: readonly string[];
   /** Path of a file with `username:password` for the TURN servers in `iceServers`. */
   readonly turnCredentials?: string;
+  /** Path of a file with certificate authorities, in PEM, that are trusted besides Node's own. */
+  readonly ca?: string;
   /** @default 'all' */
   readonly ice?: IceTransportPolicy;
   /** The origins whose protostubs are deployed. @default 'any' */
@@ -92,6 +94,7 @@ export const KEYS: readonly Key[] = [
   { name: 'p2p', what: 'whether direct connections are set up (true or false)', read: truth },
   { name: 'iceServers', what: 'STUN and TURN servers besides those of the domain, separated by commas', read: iceServers },
   { name: 'turnCredentials', what: 'file with username:password for the TURN servers in iceServers', read: (value) => resolve(text(value)) },
+  { name: 'ca', what: 'file with certificate authorities (PEM) that are trusted besides the usual ones', read: (value) => resolve(text(value)) },
   { name: 'ice', what: 'how direct connections may go: all, or relay (through TURN servers alone)', read: (value) => oneOf(ICE_POLICIES, value.trim()) },
   { name: 'stubs', what: 'whose protostubs are deployed: any, trusted or built-in', read: (value) => oneOf(ALLOWANCES, value.trim()) },
   { name: 'capabilities', what: `what protostubs may be granted, separated by commas: ${CAPABILITIES.join(', ')}`, read: (value) => [...new Set(list(text(value)).map((item) => oneOf(CAPABILITIES, item)))] },
@@ -133,13 +136,14 @@ const strings = (value: unknown): value is string[] => Array.isArray(value) && v
 
 /** Returns the settings. A value of the wrong type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
-  const { domain, user, p2p, iceServers, turnCredentials, ice, stubs, capabilities, window, domains } = stored;
+  const { domain, user, p2p, iceServers, turnCredentials, ca, ice, stubs, capabilities, window, domains } = stored;
   return {
     ...(typeof domain === 'string' ? { domain } : {}),
     ...(typeof user === 'string' ? { user } : {}),
     ...(typeof p2p === 'boolean' ? { p2p } : {}),
     ...(strings(iceServers) ? { iceServers } : {}),
     ...(typeof turnCredentials === 'string' ? { turnCredentials } : {}),
+    ...(typeof ca === 'string' ? { ca } : {}),
     ...(isOneOf(ICE_POLICIES, ice) ? { ice } : {}),
     ...(isOneOf(ALLOWANCES, stubs) ? { stubs } : {}),
     ...(strings(capabilities) ? { capabilities: capabilities.filter((capability) => isOneOf(CAPABILITIES, capability)) } : {}),

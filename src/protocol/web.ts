@@ -47,7 +47,7 @@ export interface WebFailure {
   readonly hint: string;
 }
 
-const CERTIFICATE = 'a certificate authority of your own is believed with NODE_EXTRA_CA_CERTS=FILE';
+const CERTIFICATE = 'if it is of a certificate authority of your own: protofly runtime start --ca FILE';
 const NO_TLS = 'is it http:// instead of https://?';
 const NO_HTTP = 'is it https:// instead of http://, and the port right?';
 const NETWORK = 'is this machine connected, and the name right?';

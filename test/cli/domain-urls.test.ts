@@ -81,7 +81,17 @@ t.test('a runtime joins a domain whose certificate is of an authority of one\'s 
   t.match(url, /^https:/);
   const started = await home.pfly(['runtime', 'start', '--domain', url, '--user', 'eve', '--wait', '60s'], { env });
   t.equal(started.code, 0, started.stderr);
-  t.match(await home.pfly(['runtime', 'start', '--domain', url, '--user', 'bob', '--wait', '60s'], { profile: 'bob' }), { code: 4, stderr: /certificate/ });
+  const bob = (args: readonly string[]): ReturnType<typeof home.pfly> => home.pfly(args, { profile: 'bob' });
+  t.match(await bob(['runtime', 'start', '--domain', url, '--user', 'bob', '--wait', '60s']), { code: 4, stderr: /certificate.*--ca FILE/s });
+  t.match(await bob(['catalogue', 'list']), { code: 4, stderr: /certificate/ });
+  t.match(await bob(['runtime', 'start', '--ca', join(home.path, 'nothing')]), { code: 2, stderr: /can't be read/ });
+  t.match(await bob(['runtime', 'start', '--ca', key]), { code: 2, stderr: /holds no certificate/ });
+  t.match(await bob(['runtime', 'start', '--ca', cert, '--wait', '60s']), { code: 0 });
+  t.match(await bob(['catalogue', 'list']), { code: 0, stdout: /msg-node/ });
+  const { checks } = JSON.parse((await bob(['doctor', '--json'])).stdout) as { readonly checks: readonly { readonly check: string; readonly verdict: string }[] };
+  t.equal(checks.find(({ check }) => check === 'domain')?.verdict, 'ok');
+  t.match(await bob(['runtime', 'stop']), { code: 0 });
+  t.match(await bob(['runtime', 'start', '--wait', '60s']), { code: 0 }, 'it is remembered');
 });
 
 t.test('a first start that fails is remembered, one that follows another is not', async (t) => {

@@ -43,7 +43,7 @@ t.test('a domain that can\'t be reached is told of with the reason and what to d
   const silent = await listen(t, createTcpServer());
   const closed = await listen(t, createTcpServer((socket) => { socket.destroy(); }));
   t.equal((await domains().at(`http://${plain}`)).domain, 'a.example');
-  t.match(await errorAt(`https://${tls}`), { code: 'E_UNREACHABLE', message: /certificate.*self-signed/, hint: /NODE_EXTRA_CA_CERTS/ });
+  t.match(await errorAt(`https://${tls}`), { code: 'E_UNREACHABLE', message: /certificate.*self-signed/, hint: /--ca FILE/ });
   t.match(await errorAt(`https://${plain}`), { code: 'E_UNREACHABLE', message: /TLS/, hint: /http:/ });
   t.match(await errorAt(`http://${tls}`), { code: 'E_UNREACHABLE', hint: /https:/ });
   t.match(await errorAt(`http://${other}`), { code: 'E_UNREACHABLE', message: /HTTP/ });

@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { resolve } from 'node:path';
 import { ProtoflyError, shownUrl, systemClock } from '../../protocol/index.js';
 import { withRuntime } from '../connect.js';
 import { Client } from '../../client/client.js';
@@ -8,6 +9,7 @@ import { DEFAULT_DOMAIN, domainUrl } from '../../client/domain-url.js';
 import { EXIT_OF } from '../exit-codes.js';
 import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
+import { readAuthorities } from '../authorities.js';
 import { untilGone } from './alive.js';
 import type { RuntimeDaemonOptions } from '../../client/daemon-options.js';
 import { preparePlaces } from './places.js';
@@ -20,6 +22,8 @@ export interface StartInput {
   readonly p2p?: boolean | undefined;
   /** Id of a publisher key of the domain. */
   readonly trust?: string | undefined;
+  /** Path of a file with certificate authorities. */
+  readonly ca?: string | undefined;
   readonly waitMs: number;
 }
 
@@ -126,13 +130,16 @@ export const startRuntime = async (context: Context, input: StartInput, foregrou
   const until = systemClock.now() + input.waitMs;
   const settings = await readSettings(context.places);
   const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
+  const ca = input.ca === undefined ? settings.ca : resolve(input.ca);
+  if (ca !== undefined) readAuthorities(ca);
   await preparePlaces(context.places);
   await refuseIfRunning(context);
   const told: Partial<Settings> = {
     ...(input.domain === undefined ? {} : { domain: input.domain }), ...(input.user === undefined ? {} : { user: input.user }), ...(input.p2p === undefined ? {} : { p2p: input.p2p }),
+    ...(input.ca === undefined ? {} : { ca }),
   };
   await writeSettings(context.places, Object.fromEntries(Object.entries(told).filter(([key]) => settings[key as keyof Settings] === undefined)));
-  const daemon = await spawnDaemon({ entry: 'runtime', options, timeoutMs: input.waitMs, signal: context.signal });
+  const daemon = await spawnDaemon({ entry: 'runtime', options, ca, timeoutMs: input.waitMs, signal: context.signal });
   const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
   await daemon.orStop(writeSettings(context.places, { domain: settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...told }));
   return daemon.settle(context, foreground, () => announce(status));

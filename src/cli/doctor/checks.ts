@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { asProtoflyError, child, noDomainAt, notDomainAt, objectionTo, ProtoflyError, subscriptionAddress, type Address } from '../../protocol/index.js';
+import { fetchOf } from '../authorities.js';
 import { connectRuntime } from '../connect.js';
 import type { Runtime } from '../../client/runtime.js';
 import { checkProfile, type Context } from '../context.js';
@@ -76,10 +77,11 @@ interface DomainAnswer {
 }
 
 /** @throws ProtoflyError `E_UNREACHABLE`, `E_DESCRIPTOR` */
-const askDomain = async (url: string, signal: AbortSignal): Promise<DomainAnswer> => {
+const askDomain = async (url: string, settings: Settings, signal: AbortSignal): Promise<DomainAnswer> => {
+  const ask = await fetchOf(settings);
   let response: Response;
   try {
-    response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(DOMAIN_MS)]), redirect: 'manual', headers: { accept: 'application/json' } });
+    response = await ask(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(DOMAIN_MS)]), redirect: 'manual', headers: { accept: 'application/json' } });
   } catch (thrown) {
     throw noDomainAt(url, thrown);
   }
@@ -97,7 +99,7 @@ const domainChecks = async (settings: Settings, signal: AbortSignal): Promise<Do
   const sentAt = Date.now();
   try {
     const { url } = domainUrl(settings.domain ?? DEFAULT_DOMAIN, settings.domains);
-    const { info, date, receivedAt } = await askDomain(`${url}/.well-known/protofly`, signal);
+    const { info, date, receivedAt } = await askDomain(`${url}/.well-known/protofly`, settings, signal);
     if (typeof info.domain !== 'string') throw notDomainAt(url, 'it doesn\'t say which domain it is');
     const iceServers = Array.isArray(info.iceServers) ? info.iceServers.filter((server): server is string => typeof server === 'string') : [];
     return { checks: [{ check: 'domain', verdict: 'ok', detail: `${info.domain} at ${url}, ${String(receivedAt - sentAt)} ms` }, skewCheck(date, sentAt, receivedAt)], iceServers };

@@ -4,7 +4,7 @@ import { startRuntime } from '../../cli/daemons/runtime.js';
 
 export default class RuntimeStart extends BaseCommand {
   static override summary = 'start the runtime of this profile; returns when it is live';
-  static override description = 'Domain and user are remembered for the next start. A runtime that doesn\'t become live is stopped again.';
+  static override description = 'Domain, user and certificate authorities are remembered for the next start. A runtime that doesn\'t become live is stopped again.';
   static override examples = ['<%= config.bin %> runtime start --domain localhost:9090 --user alice', '<%= config.bin %> --profile bob runtime start --user bob'];
   static override flags = {
     domain: string({ description: 'the domain to join: a name, host:port or URL (first time: localhost:9090)' }),
@@ -12,6 +12,7 @@ export default class RuntimeStart extends BaseCommand {
     foreground: boolean({ description: 'stay in the foreground, with the log on stderr' }),
     wait: durationFlag({ description: 'time limit until it is live', default: 10_000, aliases: ['timeout'] }),
     trust: string({ description: 'id of the domain\'s publisher key to believe (first time: the key that the domain shows)' }),
+    ca: string({ description: 'file with certificate authorities (PEM) to trust besides the usual ones' }),
     p2p: boolean({ description: 'set up direct connections; --no-p2p: message nodes only', allowNo: true }),
   };
 
@@ -19,7 +20,7 @@ export default class RuntimeStart extends BaseCommand {
     const { flags } = await this.parse(RuntimeStart);
     const context = this.context(flags);
     context.output.progress('starting …');
-    const input = { domain: flags.domain, user: flags.user, p2p: flags.p2p, trust: flags.trust, waitMs: flags.wait };
+    const input = { domain: flags.domain, user: flags.user, p2p: flags.p2p, trust: flags.trust, ca: flags.ca, waitMs: flags.wait };
     return startRuntime(context, input, flags.foreground, (status) =>
       context.output.result(status, () => `${status.runtime} is live${status.user === undefined ? '' : ` for ${status.user}`} (pid ${String(status.pid)})`));
   }
