@@ -102,33 +102,47 @@ const summaryOf = (sent: number, times: readonly number[]): PingSummary =>
     ? { sent, received: 0 }
     : { sent, received: times.length, min_ms: Math.min(...times), avg_ms: rounded(times.reduce((sum, time) => sum + time, 0) / times.length), max_ms: Math.max(...times) };
 
-/**
- * Pings the runtime that hosts an address, one round trip after the other. Ctrl-C ends it early.
- * @throws ProtoflyError the last error, if no ping was answered
- */
-export const pingP2p = (context: Context, typed: string, options: { count: number; intervalMs: number; timeoutMs: number }, print: (ping: Ping) => Promise<void>): Promise<PingSummary> =>
-  withRuntime(context, { timeoutMs: options.timeoutMs }, async (runtime) => {
-    const { setTimeout: pause } = await import('node:timers/promises');
-    const address = await findAddress(context, runtime, typed);
-    const times: number[] = [];
-    let lastError: ProtoflyError | undefined;
-    let seq = 0;
-    while (seq < options.count && !context.signal.aborted) {
-      const startedAt = systemClock.now();
-      seq += 1;
-      try {
-        const { rttMs, path } = await runtime.p2p<{ rttMs: number; path: string }>('ping', address);
-        times.push(rounded(rttMs));
-        await print({ seq, rtt_ms: rounded(rttMs), path });
-      } catch (error) {
-        if (context.signal.aborted) { seq -= 1; break; }
-        if (!(error instanceof ProtoflyError) || error.code === 'E_LINK_CLOSED' || error.code === 'E_NOT_FOUND') throw error;
-        lastError = error;
-        await print({ seq, error: error.message });
-      }
-      const left = startedAt + options.intervalMs - systemClock.now();
-      if (seq < options.count && left > 0) await pause(left, undefined, { signal: context.signal }).catch(() => undefined);
+interface PingInit {
+  readonly count: number;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/** Pings one round trip after the other. @throws ProtoflyError the last error, if no ping was answered */
+const pingAll = async (context: Context, runtime: Runtime, address: Address, { count, intervalMs }: PingInit, print: (ping: Ping) => Promise<void>): Promise<PingSummary> => {
+  const { setTimeout: pause } = await import('node:timers/promises');
+  const times: number[] = [];
+  let lastError: ProtoflyError | undefined;
+  let seq = 0;
+  while (seq < count && !context.signal.aborted) {
+    const startedAt = systemClock.now();
+    seq += 1;
+    try {
+      const { rttMs, path } = await runtime.p2p<{ rttMs: number; path: string }>('ping', address);
+      times.push(rounded(rttMs));
+      await print({ seq, rtt_ms: rounded(rttMs), path });
+    } catch (error) {
+      if (context.signal.aborted) { seq -= 1; break; }
+      if (!(error instanceof ProtoflyError) || error.code === 'E_LINK_CLOSED' || error.code === 'E_NOT_FOUND') throw error;
+      lastError = error;
+      await print({ seq, error: error.message });
     }
-    if (times.length === 0) throw lastError ?? (context.signal.reason as ProtoflyError);
-    return summaryOf(seq, times);
+    const left = startedAt + intervalMs - systemClock.now();
+    if (seq < count && left > 0) await pause(left, undefined, { signal: context.signal }).catch(() => undefined);
+  }
+  if (times.length === 0) throw lastError ?? (context.signal.reason as ProtoflyError);
+  return summaryOf(seq, times);
+};
+
+/**
+ * Pings the runtime that hosts an address. Ctrl-C ends it early, as does the end of the reader of stdout.
+ * @throws ProtoflyError as `pingAll`
+ */
+export const pingP2p = (context: Context, typed: string, init: PingInit, print: (ping: Ping) => Promise<void>): Promise<PingSummary> =>
+  withRuntime(context, { timeoutMs: init.timeoutMs }, async (runtime) => {
+    const pinging = pingAll(context, runtime, await findAddress(context, runtime, typed), init, print);
+    return context.output.whileRead(pinging).catch((error: unknown) => {
+      pinging.catch(() => undefined);
+      throw error;
+    });
   });

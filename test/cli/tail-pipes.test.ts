@@ -128,7 +128,12 @@ t.test('a reader that leaves while nothing comes ends what has no end of its own
     t.match(await over(child), { stdout: '1\n2\n3\nexit 0\n', stderr: '' });
   });
   await untilAnswered('connected', async () => (JSON.parse(await bob.run('p2p', 'connect', 'alice/out', '--json')) as { status: string }).status === 'live');
-  for (const command of [['runtime', 'status', '--watch'], ['runtime', 'logs', '-f'], ['p2p', 'status', 'alice/out', '--watch', '--json']]) {
+  t.test('msg send --receipt, while more may come on stdin', async (t) => {
+    const { stdout, stderr } = await over(script(t, `{ echo x; sleep 1000 2>/dev/null & } | ${headOf(1)}`, 'msg', 'send', 'alice/out', '-', '--receipt', '--store'));
+    t.match(stdout, /^\{.*"state":.*\}\nexit 0\n$/);
+    t.equal(stderr, '');
+  });
+  for (const command of [['runtime', 'status', '--watch'], ['runtime', 'logs', '-f'], ['p2p', 'status', 'alice/out', '--watch', '--json'], ['p2p', 'ping', 'alice/out', '-c', '5', '--interval', '1h']]) {
     t.test(command.join(' '), async (t) => {
       const { stdout, stderr } = await over(script(t, headOf(1), ...command));
       t.match(stdout, /^.*\nexit 0\n$/);

@@ -146,6 +146,13 @@ const pump = async (sender: ProgramSender, batches: AsyncGenerator<readonly stri
   }
 };
 
+/** Sends all messages, and waits until each has its receipt. @returns as `pump` */
+const sendAll = async (sender: ProgramSender, ...rest: readonly [AsyncGenerator<readonly string[]>, SendInput, ReceiptPrinter]): Promise<unknown> => {
+  const inputError = await pump(sender, ...rest);
+  while (sender.inFlight > 0 && sender.over === undefined) await sender.change();
+  return inputError;
+};
+
 const counted = (count: number): string => `${String(count)} message${count === 1 ? '' : 's'}`;
 
 /** Throws if not all messages were delivered. @throws ProtoflyError */
@@ -181,8 +188,8 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
       store: input.store === true,
       ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
     });
-    const inputError = await pump(sender, batchesOf(context, input), input, printer);
-    while (sender.inFlight > 0 && sender.over === undefined) await sender.change();
+    const sending = sendAll(sender, batchesOf(context, input), input, printer);
+    const inputError = await (input.receipt ? context.output.whileRead(sending) : sending);
     sender.close();
     await printer.flushed();
     judge(sender, inputError);
