@@ -143,3 +143,25 @@ forEachProtocol(t, 'a record that is not kept alive turns disconnected, and is r
   t.equal(await b.code('read', REGISTRY, { resource: short }), 404);
   t.equal(await b.code('read', REGISTRY, { resource: kept }), 200);
 });
+
+forEachProtocol(t, 'REG-6: a search with many results is answered in pages', async (t, { open }) => {
+  const { url } = await startServer(t);
+  const a = await open(url, A);
+  const urls = Array.from({ length: 1050 }, (_, i) => `${A}/${String(i)}`);
+  for (const record of urls) await a.ask('create', REGISTRY, { value: { url: record, name: record.endsWith('7') ? 'seven' : 'other' } });
+  for (const [resource, criteria, wanted] of [[A, {}, urls], ['/hyperty-runtime', {}, urls], [A, { name: 'seven' }, urls.filter((record) => record.endsWith('7'))]] as const) {
+    const found: string[] = [];
+    let pages = 0;
+    for (let after: unknown; pages === 0 || after !== undefined; pages += 1) {
+      const { body } = await a.ask('read', REGISTRY, { resource, criteria, ...(after === undefined ? {} : { after }) });
+      t.equal(body?.code, 200);
+      found.push(...Object.keys(body?.['value'] as object));
+      t.equal(body?.['more'], body?.['next'] === undefined ? undefined : true);
+      after = body?.['next'];
+    }
+    t.equal(pages, wanted.length > 1000 ? 2 : 1);
+    t.same(found.sort(), [...wanted].sort(), 'each once');
+  }
+  t.equal(await a.code('read', REGISTRY, { resource: A, after: 5 }), 400);
+  t.equal(await a.code('read', REGISTRY, { resource: A, after: 'nonsense' }), 400);
+});

@@ -12,11 +12,18 @@ const record: RegistryRecord = { url: BOB, runtime: parseAddress('hyperty-runtim
 const world = (store: Store = memoryStore()) => {
   const clock = new ManualClock();
   const bus = new MessageBus({ clock }, { firstId: 1 });
-  const state = { answers: true, asked: 0, log: [] as string[] };
+  const state = { answers: true, asked: 0, pages: 1, pagesAfter: [] as unknown[], log: [] as string[] };
   bus.addListener(registryAddress('example.com'), (message) => {
     if (isResponse(message)) return;
     state.asked += 1;
-    if (state.answers) void bus.post(respond(message, 200, { value: record }));
+    if (!state.answers) return;
+    const { resource, after } = message.body ?? {};
+    if (resource !== '/hyperty') void bus.post(respond(message, 200, { value: record }));
+    else {
+      const url = parseAddress(`hyperty://example.com/${String(state.asked)}`);
+      void bus.post(respond(message, 200, { value: { [url]: { ...record, url } }, ...(state.asked < state.pages ? { more: true, next: url } : {}) }));
+      state.pagesAfter.push(after);
+    }
   });
   const records = new Records(
     { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, named: { admit: () => undefined }, log: (_level, text) => { state.log.push(text); } },
@@ -72,4 +79,13 @@ t.test('a cache that can\'t be written keeps nobody from finding a record', asyn
   t.equal(records.known(BOB), undefined);
   await turns(2);
   t.equal(state.log.length, 2);
+});
+
+t.test('a search goes on until the registry has no more, and not for ever', async (t) => {
+  const { records, state } = world();
+  state.pages = 3;
+  t.same((await records.discover({})).map(({ url }) => url), ['hyperty://example.com/1', 'hyperty://example.com/2', 'hyperty://example.com/3']);
+  t.same(state.pagesAfter, [undefined, 'hyperty://example.com/1', 'hyperty://example.com/2']);
+  state.pages = Infinity;
+  t.equal((await records.discover({})).length, 100);
 });

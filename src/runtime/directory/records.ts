@@ -56,6 +56,12 @@ const OLD_MS = 1000;
 const AGAIN_MS = 5000;
 /** Maximum number of parsed records in memory. */
 const MAX_AT_HAND = 10_000;
+/** Maximum number of records on disk. */
+const MAX_KEPT = 50_000;
+/** Number of records that are removed from disk when there are too many. */
+const REMOVED = 1000;
+/** Maximum number of responses to one search. Each has up to 1,000 records. */
+const MAX_PAGES = 100;
 
 /** Looks up the records of remote addresses in domain registries, and caches them. */
 export class Records {
@@ -164,13 +170,19 @@ export class Records {
 
   async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
     this.#named.admit(domain, 'program');
-    const response = await this.#bus.request({
-      type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria },
-    }, this.#patience(domain));
-    const { code, value } = response.body;
-    if (code === 404) return [];
-    if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
-    const records = Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable).filter(({ url }) => domainOf(url) === domain);
+    const records: RegistryRecord[] = [];
+    let after: unknown;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const response = await this.#bus.request({
+        type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria, ...(typeof after === 'string' ? { after } : {}) },
+      }, this.#patience(domain));
+      const { code, value, next } = response.body;
+      if (code === 404) break;
+      if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
+      records.push(...Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable).filter(({ url }) => domainOf(url) === domain));
+      if (typeof next !== 'string' || next === after) break;
+      after = next;
+    }
     for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
   }
@@ -205,7 +217,16 @@ export class Records {
   #keep(address: Address, cached: Cached): void {
     this.#missing.delete(address);
     this.#hold(address, cached);
-    if (address.length <= MAX_KEPT_LENGTH) this.#note(this.#cache.put(address, cached));
+    if (address.length > MAX_KEPT_LENGTH) return;
+    this.#note(this.#cache.put(address, cached));
+    if (this.#cache.count() > MAX_KEPT) this.#makeRoom(address);
+  }
+
+  /** Removes some records from disk. Which ones doesn't matter: one that is needed is asked for again. */
+  #makeRoom(kept: Address): void {
+    const behind = [...this.#cache.entries({ after: kept, limit: REMOVED })];
+    const some = behind.length > 0 ? behind : [...this.#cache.entries({ limit: REMOVED })];
+    for (const [address] of some) if (address !== kept) this.#note(this.#cache.delete(address));
   }
 
   /** Logs a failed change of the cache on disk. Without it, the registry is asked again after a restart. */

@@ -94,17 +94,24 @@ export class StoredRecords {
     return this.#store.transaction(() => { this.#delete(this.#entries.get(keyOf(url))); });
   }
 
-  /** Yields records by attribute, in the order of their keys. */
-  *find(attribute: Attribute, value: string, live: boolean): Generator<RegistryRecord> {
-    for (const [, url] of this.#index.entries({ prefix: `${indexPrefix(attribute, value)}${live ? 'L' : 'D'} ` })) {
+  /**
+   * Yields records by attribute, in the order of their keys.
+   * @param after only records behind the one with this URL
+   */
+  *find(attribute: Attribute, value: string, live: boolean, after?: Address): Generator<RegistryRecord> {
+    const prefix = `${indexPrefix(attribute, value)}${live ? 'L' : 'D'} `;
+    for (const [, url] of this.#index.entries({ prefix, ...(after === undefined ? {} : { after: prefix + keyOf(after) }) })) {
       const record = this.get(url);
       if (record?.[attribute] === value) yield record;
     }
   }
 
-  /** Yields all live or all disconnected records, in the order of their keys. */
-  *all(live: boolean): Generator<RegistryRecord> {
-    for (const [, { record }] of this.#entries.entries()) if (isLive(record.status) === live) yield record;
+  /**
+   * Yields all live or all disconnected records, in the order of their keys.
+   * @param after only records behind the one with this URL
+   */
+  *all(live: boolean, after?: Address): Generator<RegistryRecord> {
+    for (const [, { record }] of this.#entries.entries(after === undefined ? {} : { after: keyOf(after) })) if (isLive(record.status) === live) yield record;
   }
 
   /**

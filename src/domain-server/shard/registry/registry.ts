@@ -154,15 +154,20 @@ export class DomainRegistry {
   }
 
   #read(request: Request): Response {
-    const { resource, criteria } = request.body ?? {};
+    const { resource, criteria, after } = request.body ?? {};
     if (typeof resource !== 'string' || resource === '') throw bad('body.resource says nothing to look for');
     if (criteria !== undefined && criteria !== null && !isObject(criteria)) throw bad('body.criteria is not an object');
     const search = searchOf(resource);
     if (search === undefined) return this.#readOne(request, this.#urlOf(resource));
-    const live = this.#find(search, criteria ?? {}, true);
-    if (live.count > 0) return respond(request, 200, { value: live.found, ...(live.more ? { more: true } : {}) });
-    const gone = this.#find(search, criteria ?? {}, false);
-    if (gone.count > 0) return respond(request, 408, { value: gone.found, description: 'what is registered there is disconnected', error: 'E_UNAVAILABLE', ...(gone.more ? { more: true } : {}) });
+    if (after !== undefined && after !== null && (typeof after !== 'string' || !isAddress(after))) throw bad('body.after is not an address');
+    const behind = typeof after === 'string' ? parseAddress(after) : undefined;
+    const live = this.#find(search, criteria ?? {}, true, behind);
+    if (live.count > 0 || live.next !== undefined) return respond(request, 200, { value: live.found, ...cut(live) });
+    // Further pages are those of the first one's kind.
+    const gone = behind === undefined ? this.#find(search, criteria ?? {}, false) : undefined;
+    if (gone !== undefined && gone.count > 0) {
+      return respond(request, 408, { value: gone.found, description: 'what is registered there is disconnected', error: 'E_UNAVAILABLE', ...(gone.next === undefined ? {} : { more: true }) });
+    }
     throw new ProtoflyError('E_NOT_FOUND', 'nothing of that kind is registered');
   }
 
@@ -173,23 +178,28 @@ export class DomainRegistry {
     return respond(request, 408, { value: record, description: `${record.url} is disconnected`, error: 'E_UNAVAILABLE' });
   }
 
-  #find(search: Search, criteria: Record<string, unknown>, live: boolean): { found: Record<string, RegistryRecord>; count: number; more: boolean } {
+  #find(search: Search, criteria: Record<string, unknown>, live: boolean, after?: Address): Found {
     const found: Record<string, RegistryRecord> = {};
     let count = 0;
     let bytes = 0;
     let walked = 0;
+    let last = after;
     const { records } = this.#components;
-    for (const record of search.by === undefined ? records.all(live) : records.find(search.by.attribute, search.by.value, live)) {
+    for (const record of search.by === undefined ? records.all(live, after) : records.find(search.by.attribute, search.by.value, live, after)) {
       walked += 1;
       // The search also stops after scanning very many records that don't match.
-      if (walked > MAX_FOUND * 10) return { found, count, more: true };
-      if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) continue;
+      if (walked > MAX_FOUND * 10) return { found, count, next: last };
+      if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) {
+        last = record.url;
+        continue;
+      }
       bytes += JSON.stringify(record).length;
-      if (count === MAX_FOUND || bytes > MAX_FOUND_BYTES) return { found, count, more: true };
+      if (count === MAX_FOUND || bytes > MAX_FOUND_BYTES) return { found, count, next: last };
       found[record.url] = record;
       count += 1;
+      last = record.url;
     }
-    return { found, count, more: false };
+    return { found, count, next: undefined };
   }
 
   /** Publishes the record's status to the subscribers of its registration. */
@@ -244,6 +254,17 @@ const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRe
   if (!isObject(value)) throw bad('body.value is not an object');
   return parseRecord({ ...before, ...Object.fromEntries(Object.entries(value).filter(([field]) => !FIXED.has(field))) });
 };
+
+/** One page of a search. */
+interface Found {
+  readonly found: Record<string, RegistryRecord>;
+  readonly count: number;
+  /** The record behind which the search goes on. Undefined if it is complete. */
+  readonly next: Address | undefined;
+}
+
+/** The fields of a response that was cut short. */
+const cut = ({ next }: Found): Body => (next === undefined ? {} : { more: true, next });
 
 interface Search {
   /** The attribute to match. Undefined: all records of the scheme. */
