@@ -1,14 +1,15 @@
 import { isIPv6 } from 'node:net';
+import { SHARE_PER_ADDRESS } from '../shard/share.js';
 
 /** The parts that one remote address may have of what a server has for all (`Shares`), from 0 to 1. */
 export interface ShareLimits {
-  /** @default 0.25 */
+  /** @default SHARE_PER_ADDRESS */
   readonly perAddress: number;
   /** For this machine: its programs and reverse proxies come from it. At 1, `part` of it isn't limited. @default 1 */
   readonly ofLoopback: number;
 }
 
-export const SHARE_LIMITS: ShareLimits = { perAddress: 0.25, ofLoopback: 1 };
+export const SHARE_LIMITS: ShareLimits = { perAddress: SHARE_PER_ADDRESS, ofLoopback: 1 };
 
 /**
  * Names the holder of shares behind a remote address: the IPv4 address, or the first 64 bits of an IPv6 address, since

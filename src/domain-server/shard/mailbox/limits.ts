@@ -1,3 +1,5 @@
+import { SHARE_PER_ADDRESS } from '../share.js';
+
 /**
  * The limits of a domain's mail. Beyond them mail is refused: with 413 for a single message, otherwise with 507.
  * Sizes are in bytes.
@@ -20,7 +22,7 @@ export interface MailLimits {
   /**
    * The part that one remote address may have of all mail, from 0 to 1. Of the mail for one receiver, it is the part of
    * one remote address, or of one runtime on the node's own machine.
-   * @default 0.25
+   * @default SHARE_PER_ADDRESS
    */
   readonly sharePerAddress: number;
   /** Maximum and default lifetime of a message, in seconds. @default 7 days */
@@ -37,7 +39,7 @@ export const MAIL_LIMITS: MailLimits = {
   bytesPerSender: 64 * 1024 * 1024,
   messages: 100_000,
   bytes: 1024 * 1024 * 1024,
-  sharePerAddress: 0.25,
+  sharePerAddress: SHARE_PER_ADDRESS,
   ttl: 7 * 24 * 3600,
   retryMs: 30_000,
 };

@@ -1,8 +1,10 @@
+import { SHARE_PER_ADDRESS } from '../share.js';
+
 /** The limits of a message node. Requests beyond them are refused with 429. Sizes are in bytes. */
 export interface NodeLimits {
   /** Maximum number of sessions, including those whose runtime is away. @default 20_000 */
   readonly sessions: number;
-  /** The part of all sessions, addresses and mail that one remote address may have, from 0 to 1. @default 0.25 */
+  /** The part of all sessions, addresses and mail that one remote address may have, from 0 to 1. @default SHARE_PER_ADDRESS */
   readonly sharePerAddress: number;
   /** Maximum number of connections, including those without a session. @default 25_000 */
   readonly connections: number;
@@ -43,7 +45,7 @@ export interface NodeLimits {
 
 export const NODE_LIMITS: NodeLimits = {
   sessions: 20_000,
-  sharePerAddress: 0.25,
+  sharePerAddress: SHARE_PER_ADDRESS,
   connections: 25_000,
   allocationsPerSession: 10_000,
   allocations: 500_000,

@@ -1,3 +1,5 @@
+import { SHARE_PER_ADDRESS } from '../share.js';
+
 /** The limits of a domain registry. Requests beyond them are refused with 429, a record that is too large with 413. */
 export interface RegistryLimits {
   /** Maximum size of a record, in bytes. @default 65_536 */
@@ -10,7 +12,7 @@ export interface RegistryLimits {
   readonly records: number;
   /** The same in KiB. @default 4 GiB */
   readonly kib: number;
-  /** The part of all records that the runtimes of one remote address may have, from 0 to 1. @default 0.25 */
+  /** The part of all records that the runtimes of one remote address may have, from 0 to 1. @default SHARE_PER_ADDRESS */
   readonly sharePerAddress: number;
 }
 
@@ -20,5 +22,5 @@ export const REGISTRY_LIMITS: RegistryLimits = {
   kibPerRuntime: 32 * 1024,
   records: 2_000_000,
   kib: 4 * 1024 * 1024,
-  sharePerAddress: 0.25,
+  sharePerAddress: SHARE_PER_ADDRESS,
 };
