@@ -108,3 +108,23 @@ t.test('SES-18: one remote address can\'t take all subscriptions', async (t) => 
   t.equal(await subscribe(await enterFrom(t, url, '127.0.0.3', B), '4'), 200);
   t.match(server.status(), { refused: { subscriptions: 1 } });
 });
+
+t.test('SES-18: an address that is released many times at once is released once', async (t) => {
+  const { url } = await startServer(t, { shares, limits: { allocations: 40 } });
+  const one = await enterFrom(t, url, '127.0.0.2', A);
+  const allocation = 'domain://msg-node.a.example/address-allocation';
+  const own = 'hyperty://a.example/own';
+  t.equal(await one('create', REGISTRY, { value: { url: own } }), 200);
+  t.equal(await one('create', allocation, { value: { number: 9 } }), 200);
+  t.equal(await one('delete', allocation, { resource: own, childrenResources: Array.from({ length: 100 }, () => own) }), 200);
+  t.equal(await one('create', allocation, { value: { number: 1 } }), 200);
+  t.equal(await one('create', allocation, { value: { number: 1 } }), 429);
+});
+
+t.test('SES-18: a session that moves to an address without room counts where it was', async (t) => {
+  const { url } = await startServer(t, { shares, limits: { sessions: 8 } });
+  for (let i = 0; i < 2; i += 1) await enterFrom(t, url, '127.0.0.2', `${A}${String(i)}`);
+  for (let i = 0; i < 2; i += 1) await enterFrom(t, url, '127.0.0.3', `${B}${String(i)}`);
+  t.equal(await (await connectFrom(t, url, '127.0.0.3', `${A}0`))('open', 'mn:/session'), 200, 'the session of another address');
+  t.equal(await (await connectFrom(t, url, '127.0.0.2', `${A}2`))('open', 'mn:/session'), 429);
+});

@@ -147,10 +147,15 @@ export class Directory {
     return this.#allocated.get(address)?.session;
   }
 
-  /** Counts a session, with its addresses and subscriptions, among the shares of another holder, because its client is there now. */
+  /**
+   * Counts a session, with its addresses and subscriptions, among the shares of another holder, because its client is
+   * there now. It stays with the old one if the new one has no room.
+   */
   move(session: Session, holder: string | undefined): void {
     if (session.holder === holder || this.#sessions.get(session.runtime) !== session) return;
-    for (const [shares, amount] of [[this.#sessionShares, 1], [this.#addressShares, session.allocations.size], [this.#subscriptionShares, session.subscriptions.size]] as const) {
+    const amounts = [[this.#sessionShares, 1], [this.#addressShares, session.allocations.size], [this.#subscriptionShares, session.subscriptions.size]] as const;
+    if (amounts.some(([shares, amount]) => shares.excess(holder, amount) > 0)) return;
+    for (const [shares, amount] of amounts) {
       shares.add(session.holder, -amount);
       shares.add(holder, amount);
     }
@@ -288,8 +293,8 @@ export class Directory {
   }
 
   #release(session: Session, address: Address): void {
+    if (!session.allocations.delete(address)) return;
     this.#allocated.delete(address);
-    session.allocations.delete(address);
     this.#addressShares.add(session.holder, -1);
     session.inherited.delete(address);
   }

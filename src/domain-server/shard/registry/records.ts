@@ -83,9 +83,13 @@ export class StoredRecords {
       const before = this.#entries.get(keyOf(record.url));
       const kib = kibOf(record);
       const owner: Owner = { runtime: record.runtime, holder };
-      const more = before === undefined ? { records: 1, kib } : { records: 0, kib: kib - (before.kib ?? 0) };
+      const isSame = before !== undefined && before.holder === holder;
+      const more = isSame ? { records: 0, kib: kib - (before.kib ?? 0) } : { records: 1, kib };
+      // What is written again for another holder gives up its old place.
+      if (before !== undefined && !isSame) this.#charge(before, undefined);
       if (!this.#quota.fitsRuntime(record.runtime, more)) this.#makeRoom(record);
       this.#quota.check(owner, more);
+      if (before !== undefined && !isSame) this.#charge(undefined, before);
       this.#write(record, holder);
     });
   }
@@ -107,11 +111,11 @@ export class StoredRecords {
   }
 
   /**
-   * Yields all live or all disconnected records, in the order of their keys.
+   * Yields all records, in the order of their keys.
    * @param after only records behind the one with this URL
    */
-  *all(live: boolean, after?: Address): Generator<RegistryRecord> {
-    for (const [, { record }] of this.#entries.entries(after === undefined ? {} : { after: keyOf(after) })) if (isLive(record.status) === live) yield record;
+  *all(after?: Address): Generator<RegistryRecord> {
+    for (const [, { record }] of this.#entries.entries(after === undefined ? {} : { after: keyOf(after) })) yield record;
   }
 
   /**

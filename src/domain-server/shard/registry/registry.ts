@@ -185,11 +185,11 @@ export class DomainRegistry {
     let walked = 0;
     let last = after;
     const { records } = this.#components;
-    for (const record of search.by === undefined ? records.all(live, after) : records.find(search.by.attribute, search.by.value, live, after)) {
+    for (const record of search.by === undefined ? records.all(after) : records.find(search.by.attribute, search.by.value, live, after)) {
       walked += 1;
       // The search also stops after scanning very many records that don't match.
       if (walked > MAX_FOUND * 10) return { found, count, next: last };
-      if (record.status === 'dead' || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) {
+      if (record.status === 'dead' || isLive(record.status) !== live || (search.scheme !== undefined && !hasScheme(record, search.scheme)) || !meets(record, criteria)) {
         last = record.url;
         continue;
       }
