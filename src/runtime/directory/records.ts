@@ -60,8 +60,11 @@ const MAX_AT_HAND = 10_000;
 const MAX_KEPT = 50_000;
 /** Number of records that are removed from disk when there are too many. */
 const REMOVED = 1000;
-/** Maximum number of responses to one search. Each has up to 1,000 records. */
-const MAX_PAGES = 100;
+/** Maximum number of responses to one search. */
+const MAX_PAGES = 20;
+/** Maximum number of records taken from one response, and the size of all of them, in UTF-16 code units. */
+const MAX_PER_PAGE = 1000;
+const MAX_PAGE = 8 * 1024 * 1024;
 
 /** Looks up the records of remote addresses in domain registries, and caches them. */
 export class Records {
@@ -170,7 +173,7 @@ export class Records {
 
   async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
     this.#named.admit(domain, 'program');
-    const records: RegistryRecord[] = [];
+    const found = new Map<Address, RegistryRecord>();
     let after: unknown;
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const response = await this.#bus.request({
@@ -179,10 +182,12 @@ export class Records {
       const { code, value, next } = response.body;
       if (code === 404) break;
       if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
-      records.push(...Object.values((value ?? {}) as Record<string, unknown>).flatMap(readable).filter(({ url }) => domainOf(url) === domain));
+      if (JSON.stringify(value ?? {}).length > MAX_PAGE) throw new ProtoflyError('E_TOO_LARGE', `the registry of ${domain} answers too much at once`);
+      for (const record of Object.values((value ?? {}) as Record<string, unknown>).slice(0, MAX_PER_PAGE).flatMap(readable)) if (domainOf(record.url) === domain) found.set(record.url, record);
       if (typeof next !== 'string' || next === after) break;
       after = next;
     }
+    const records = [...found.values()];
     for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
   }
