@@ -120,7 +120,7 @@ await t.test('a stub that speaks in the name of others is stopped', (t) => stopp
 
 await t.test('a stub that makes its own frames for the pipe sends nothing with them', async (t) => {
   const { scene, stub } = await attack(t, 'forges-frames', ({ scene }) => scene.until(() => scene.count(`${RUNTIME}/still`) === 1));
-  t.same(scene.heard.get(`${RUNTIME}/still`)?.[0]?.body?.value, Array(4).fill('E_MESSAGE'));
+  t.same(scene.heard.get(`${RUNTIME}/still`)?.[0]?.body?.value, Array(8).fill('E_MESSAGE'));
   t.equal(scene.count(RUNTIME), 0);
   await stub.undeploy();
 });

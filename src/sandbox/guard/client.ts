@@ -34,6 +34,9 @@ export interface SandboxClientInit {
 const RUNTIME = parseAddress('hyperty-runtime://sandbox/runtime');
 const HOST = parseAddress('hyperty-runtime://sandbox/host');
 
+/** Size of a malformed frame that counts as one more fault. */
+const FAULT_SIZE = 64 * 1024;
+
 interface Channel {
   readonly conduct: RateLimiter;
   link: Link<Message> | undefined;
@@ -104,6 +107,14 @@ export class SandboxClient implements Sandbox {
       undeploy: () => this.#undeploy(stub.url),
       misbehaved: (reason) => { conduct.misbehaved(reason); },
     };
+  }
+
+  /**
+   * Counts a frame of the sandbox that is no message. What runs there doesn't write such frames.
+   * @param length in UTF-16 code units
+   */
+  malformed(length: number): void {
+    for (const { conduct } of this.#stubs.values()) conduct.misbehaved('sends malformed messages', 1 + Math.floor(length / FAULT_SIZE));
   }
 
   close(): Promise<void> {

@@ -131,5 +131,6 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
       void kill(reason);
     },
   });
-  return new SandboxClient({ mux: new Mux(link), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  const client: SandboxClient = new SandboxClient({ mux: new Mux(link, { onReject: (_error, text = '') => { client.malformed(text.length); } }), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  return client;
 };

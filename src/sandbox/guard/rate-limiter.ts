@@ -64,9 +64,10 @@ export class RateLimiter {
     return false;
   }
 
-  misbehaved(reason: string): void {
+  /** Counts violations. @param count their number */
+  misbehaved(reason: string, count = 1): void {
     const now = this.#clock.now();
-    this.#faults = [...this.#faults.filter((when) => now - when < FAULT_MS), now];
+    this.#faults = [...this.#faults.filter((when) => now - when < FAULT_MS), ...Array.from({ length: Math.min(count, MAX_FAULTS + 1) }, () => now)];
     if (this.#faults.length > MAX_FAULTS) this.#breach(reason);
   }
 

@@ -7,7 +7,7 @@ export default function activate(url, bus, { runtimeURL }) {
     JSON.stringify = () => `${inner}\nm ${channel} ${inner}`;
     try { void bus.postMessage({ id: 1, type: 'ping', from: url, to: url }); } catch (error) { refused.push(error.code); }
     JSON.stringify = () => `m ${channel} ${inner}`;
-    void bus.postMessage({ id: 1, type: 'ping', from: url, to: url });
+    try { void bus.postMessage({ id: 1, type: 'ping', from: url, to: url }); } catch (error) { refused.push(error.code); }
     JSON.stringify = stringify;
   }
   bus.postMessage({ id: 'done', type: 'update', from: url, to: `${runtimeURL}/still`, body: { value: refused } });

@@ -22,8 +22,12 @@ export type HostCallTable = { readonly [Name in keyof HostCalls]?: HostCall };
 export const hostCall = <const Takes extends readonly Kind[]>(takes: Takes, run: (...args: Arguments<Takes>) => Value | void): HostCall =>
   ({ takes, run: (...args) => run(...(args as unknown as Arguments<Takes>)) ?? undefined });
 
-/** Parses JSON that the realm made. @throws ProtoflyError `E_USAGE` if it isn't a JSON object */
+/** Maximum length of JSON that the realm made, in UTF-16 code units. What is parsed takes many times as much memory. */
+const LONGEST_JSON = 1024 * 1024;
+
+/** Parses JSON that the realm made. @throws ProtoflyError `E_USAGE` if it isn't a JSON object, `E_TOO_LARGE` */
 export const objectIn = (text: string): Readonly<Record<string, unknown>> => {
+  if (text.length > LONGEST_JSON) throw new ProtoflyError('E_TOO_LARGE', `at most ${String(LONGEST_JSON)} characters of JSON`);
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null) return value as Readonly<Record<string, unknown>>;

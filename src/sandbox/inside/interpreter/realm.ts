@@ -31,7 +31,7 @@ export interface RealmInit {
   readonly memoryMiB?: number;
   /** Stack of the interpreter, in bytes. @default 256 KiB */
   readonly stackBytes?: number;
-  /** Maximum processor time of one turn, in milliseconds. @default 1000 */
+  /** Maximum processor time of the turns in one round of the event loop, in milliseconds. @default 1000 */
   readonly turnMs?: number;
 }
 
@@ -63,7 +63,10 @@ export class Realm {
   readonly #components: RealmComponents;
   readonly #turnMs: number;
   #state: State = { at: 'starting' };
-  #turnEnds = { at: 0, processor: 0 };
+  #turnEnds = { at: 0, processor: 0, left: 0 };
+  /** Processor time of the turns since the event loop last looked for input and output, in milliseconds. */
+  #spentMs = 0;
+  #isCounting = false;
 
   private constructor(components: RealmComponents, { turnMs = 1000 }: RealmInit) {
     this.#components = components;
@@ -146,6 +149,8 @@ export class Realm {
   }
 
   #afterTurn(machine: Machine): void {
+    const { at, processor, left } = this.#turnEnds;
+    this.#spentMs += Math.min(performance.now() - at + left, processorMs() - processor + left);
     if (this.#state.at === 'in-turn') this.#state = { at: 'idle', machine };
   }
 
@@ -178,8 +183,17 @@ export class Realm {
     }
   }
 
+  /** Starts the time of a turn: what the turns before it left over, until the event loop looks for input and output again. */
   #beginTurn(): void {
-    this.#turnEnds = { at: performance.now() + this.#turnMs, processor: processorMs() + this.#turnMs };
+    if (!this.#isCounting) {
+      this.#isCounting = true;
+      setImmediate(() => {
+        this.#isCounting = false;
+        this.#spentMs = 0;
+      });
+    }
+    const left = Math.max(0, this.#turnMs - this.#spentMs);
+    this.#turnEnds = { at: performance.now() + left, processor: processorMs() + left, left };
   }
 
   /** True if the turn has used up its processor time. Time in which others had the processor doesn't count. */
@@ -197,8 +211,8 @@ const valueIn = (context: QuickJSContext, handle: QuickJSHandle | undefined, kin
   const type = handle === undefined ? 'undefined' : context.typeof(handle);
   if (handle !== undefined && kind === 'number' && type === 'number') return context.getNumber(handle);
   if (handle !== undefined && kind === 'text' && type === 'string') {
-    if ((context.getLength(handle) ?? 0) > LARGEST) throw new ProtoflyError('E_TOO_LARGE', 'a text is too long');
-    return textIn(context.getString(handle));
+    if (context.getProp(handle, 'length').consume((length) => context.getNumber(length)) > LARGEST) throw new ProtoflyError('E_TOO_LARGE', 'a text is too long');
+    return crossed(context.getString(handle));
   }
   if (handle !== undefined && kind === 'bytes' && type === 'object') {
     const view = context.getArrayBuffer(handle);
@@ -209,14 +223,6 @@ const valueIn = (context: QuickJSContext, handle: QuickJSHandle | undefined, kin
     return copy;
   }
   throw new ProtoflyError('E_USAGE', `not a ${kind} but a ${type}`);
-};
-
-const textIn = (text: string): string => {
-  try {
-    return crossed(text);
-  } catch (cause) {
-    throw new ProtoflyError('E_USAGE', 'not a text that can cross the border', { cause });
-  }
 };
 
 const handleOf = (context: QuickJSContext, value: Value): QuickJSHandle => {

@@ -3,6 +3,9 @@ import { ProtoflyError, type StubSandbox } from '../../../protocol/index.js';
 import type { StubContext } from '../../contract/stub.js';
 import { permitted } from './servers.js';
 
+/** Time for a server to close its side, in milliseconds. */
+const LINGER_MS = 1000;
+
 type Handler<Event = void> = ((event: Event) => void) | null;
 
 /** TCP connections for one stub, to its permitted servers. A refused connection ends with a reason, like a failed one. */
@@ -50,6 +53,11 @@ export const confinedTcpSocket = (stub: StubContext): NonNullable<StubSandbox['T
     }
 
     close(): void {
-      this.#raw?.end();
+      const raw = this.#raw;
+      if (raw === undefined || raw.writableEnded) return;
+      raw.end().resume();
+      // Not every server closes its side.
+      const timer = setTimeout(() => { raw.destroy(); }, LINGER_MS);
+      raw.once('close', () => { clearTimeout(timer); });
     }
   };

@@ -4,5 +4,6 @@
  * signalling, framing or messages; those belong to the stubs.
  */
 export { createWebRtcEngine, type EngineComponents, type NativeWebRtcEngine } from './engine.js';
+export { cleanDescription, usableCandidate } from './sdp.js';
 export type { LibraryInit } from './library.js';
 export { loadPeerConnections, type ConnectionConfig, type PlatformChannel, type PlatformConnection } from './platform.js';

@@ -1,8 +1,14 @@
 import type { Link } from '../../../../link/index.js';
 import type { Mux } from '../../../../link/mux/index.js';
-import { encodeMessage, isWithin, parseAddress, ProtoflyError, textMessage, type Address, type Backpressure, type Message } from '../../../../protocol/index.js';
+import { decodeToPassOn, encodeMessage, isWithin, parseAddress, ProtoflyError, textMessage, type Address, type Backpressure, type Message } from '../../../../protocol/index.js';
 import { hostCall, Open } from '../host-call.js';
 import type { CallGroup, Tell } from './group.js';
+
+/** Refuses what the runtime would. @throws ProtoflyError `E_MESSAGE`, `E_TOO_LARGE` */
+const checkedText = (text: string): string => {
+  decodeToPassOn(text);
+  return text;
+};
 
 /** The channel of the stub itself. */
 const OWN = 0;
@@ -21,8 +27,8 @@ export class BusCalls implements CallGroup {
   readonly #ports = new Open<Link<Message>>('ports', MAX_PORTS);
   /** Messages that the stub hasn't taken yet, by its ticket. */
   readonly #untaken = new Map<number, () => void>();
-  /** Tickets that were settled in the turn that handed them out. */
-  readonly #takenAtOnce = new Set<number>();
+  /** While a message is given to the stub: the ticket that it settled meanwhile, 0 for none. */
+  #giving: { taken: number } | undefined;
   #lastChannel = OWN;
   #lastTicket = 0;
   readonly calls;
@@ -36,12 +42,12 @@ export class BusCalls implements CallGroup {
       return found;
     };
     this.calls = {
-      send: hostCall(['number', 'text'], (id, text) => this.#ticketFor(channel(id).send(textMessage(text)))),
+      send: hostCall(['number', 'text'], (id, text) => this.#ticketFor(channel(id).send(textMessage(checkedText(text))))),
       taken: hostCall(['number'], (ticket) => {
         const settle = this.#untaken.get(ticket);
         this.#untaken.delete(ticket);
-        if (settle === undefined) this.#takenAtOnce.add(ticket);
-        else settle();
+        if (settle !== undefined) settle();
+        else if (this.#giving !== undefined) this.#giving.taken = ticket;
       }),
       openPort: hostCall(['text'], (text) => {
         const address = parseAddress(text);
@@ -84,9 +90,10 @@ export class BusCalls implements CallGroup {
   }
 
   #deliver(id: number, message: Message): Backpressure {
+    const giving = { taken: 0 };
+    this.#giving = giving;
     const ticket = this.#tell('message', id, encodeMessage(message));
-    const isTaken = ticket === 0 || this.#takenAtOnce.has(ticket);
-    this.#takenAtOnce.clear();
-    return isTaken ? undefined : new Promise((resolve) => { this.#untaken.set(ticket, resolve); });
+    this.#giving = undefined;
+    return ticket === giving.taken ? undefined : new Promise((resolve) => { this.#untaken.set(ticket, resolve); });
   }
 }

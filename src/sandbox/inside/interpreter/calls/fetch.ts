@@ -4,10 +4,14 @@ import { hostCall, objectIn, Open } from '../host-call.js';
 import type { CallGroup, Tell } from './group.js';
 
 const MAX_REQUESTS = 64;
+/** Of one body, at once. */
+const MAX_READS = 1000;
 
 interface Exchange {
   readonly controller: AbortController;
   reader?: ReadableStreamDefaultReader<Uint8Array>;
+  /** Number of pieces that the stub waits for. */
+  wanted: number;
 }
 
 export interface FetchCallsComponents {
@@ -28,13 +32,16 @@ export class FetchCalls implements CallGroup {
     this.#tell = tell;
     this.calls = {
       fetch: hostCall(['number', 'text', 'bytes'], (id, request, body) => {
-        const exchange: Exchange = { controller: new AbortController() };
+        const exchange: Exchange = { controller: new AbortController(), wanted: 0 };
         this.#running.add(id, exchange);
         void this.#run(id, exchange, objectIn(request), body);
       }),
       readBody: hostCall(['number'], (id) => {
         const exchange = this.#running.get(id);
-        if (exchange !== undefined) void this.#read(id, exchange);
+        if (exchange === undefined) return;
+        if (exchange.wanted >= MAX_READS) throw new ProtoflyError('E_TOO_MANY', 'too many reads of one body at once');
+        exchange.wanted += 1;
+        if (exchange.wanted === 1) void this.#read(id, exchange);
       }),
       abortFetch: hostCall(['number'], (id) => { this.#running.delete(id)?.controller.abort(); }),
     };
@@ -62,10 +69,12 @@ export class FetchCalls implements CallGroup {
 
   async #read(id: number, exchange: Exchange): Promise<void> {
     await this.#attempt(id, exchange, async () => {
-      const piece = await exchange.reader?.read();
-      if (this.#running.get(id) !== exchange) return;
-      if (piece?.done === false) this.#tell('fetch-piece', id, piece.value);
-      else this.#end(id);
+      for (; exchange.wanted > 0; exchange.wanted -= 1) {
+        const piece = await exchange.reader?.read();
+        if (this.#running.get(id) !== exchange) return;
+        if (piece?.done === false) this.#tell('fetch-piece', id, piece.value);
+        else this.#end(id);
+      }
     });
   }
 

@@ -1,6 +1,6 @@
 import { ProtoflyError } from '../../../../protocol/index.js';
 import type { StubContext } from '../../../contract/stub.js';
-import type { ConnectionConfig, PlatformChannel, PlatformConnection } from '../../webrtc/index.js';
+import { cleanDescription, usableCandidate, type ConnectionConfig, type PlatformChannel, type PlatformConnection } from '../../webrtc/index.js';
 import { hostCall, objectIn, Open } from '../host-call.js';
 import type { CallGroup, Tell } from './group.js';
 
@@ -24,13 +24,15 @@ const STATES = ['connectionState', 'iceConnectionState', 'iceGatheringState', 's
 /** The web standard's RTCPeerConnection for one stub. */
 export class PeerConnectionCalls implements CallGroup {
   readonly #components: PeerConnectionCallsComponents;
+  readonly #relayOnly: boolean;
   readonly #connections = new Open<Connection>('peer connections', MAX_CONNECTIONS);
   readonly calls;
 
   constructor(components: PeerConnectionCallsComponents, { relayOnly = false }: Pick<StubContext, 'relayOnly'>) {
     this.#components = components;
+    this.#relayOnly = relayOnly;
     this.calls = {
-      openConnection: hostCall(['number', 'text'], (id, text) => { this.#open(id, objectIn(text), relayOnly); }),
+      openConnection: hostCall(['number', 'text'], (id, text) => { this.#open(id, objectIn(text)); }),
       connection: hostCall(['number', 'number', 'text', 'text'], (id, ticket, method, call) => this.#call(id, ticket, method, objectIn(call))),
       channelText: hostCall(['number', 'number', 'text'], (id, channel, text) => { this.#channel(id, channel).send(text); }),
       channelBytes: hostCall(['number', 'number', 'bytes'], (id, channel, bytes) => { this.#channel(id, channel).send(bytes as Uint8Array<ArrayBuffer>); }),
@@ -41,11 +43,11 @@ export class PeerConnectionCalls implements CallGroup {
     for (const { platform } of this.#connections.takeAll()) platform.close();
   }
 
-  #open(id: number, { iceServers, iceTransportPolicy }: Readonly<Record<string, unknown>>, relayOnly: boolean): void {
+  #open(id: number, { iceServers, iceTransportPolicy }: Readonly<Record<string, unknown>>): void {
     this.#connections.checkRoom(id);
     const platform = this.#components.create({
       ...(Array.isArray(iceServers) ? { iceServers: iceServers as NonNullable<ConnectionConfig['iceServers']> } : {}),
-      iceTransportPolicy: relayOnly || iceTransportPolicy === 'relay' ? 'relay' : 'all',
+      iceTransportPolicy: this.#relayOnly || iceTransportPolicy === 'relay' ? 'relay' : 'all',
     });
     const connection: Connection = { platform, channels: new Open('data channels', MAX_CHANNELS), lastIncoming: 0 };
     this.#connections.add(id, connection);
@@ -137,13 +139,19 @@ export class PeerConnectionCalls implements CallGroup {
       case 'createOffer': return descriptionOf(await platform.createOffer());
       case 'createAnswer': return descriptionOf(await platform.createAnswer());
       case 'setLocalDescription': return platform.setLocalDescription(typeof call['type'] === 'string' ? description : undefined as unknown as typeof description);
-      case 'setRemoteDescription': return platform.setRemoteDescription(description);
+      case 'setRemoteDescription': return platform.setRemoteDescription({ ...description, sdp: cleanDescription(description.sdp, this.#relayOnly) });
       case 'addIceCandidate':
         // The native library would end the process.
-        if (platform.remoteDescription === null) throw Object.assign(new Error('there is no remote description yet'), { name: 'InvalidStateError' });
-        return platform.addIceCandidate({ candidate: String(call['candidate']), sdpMid: String(call['sdpMid'] ?? '0') });
+        if ((platform.remoteDescription as { readonly type?: unknown } | null)?.type === undefined) throw Object.assign(new Error('there is no remote description yet'), { name: 'InvalidStateError' });
+        return this.#addCandidate(platform, String(call['candidate']), String(call['sdpMid'] ?? '0'));
       default: throw new ProtoflyError('E_USAGE', `a peer connection has no method ${method.slice(0, 40)}`);
     }
+  }
+
+  /** Leaves out candidates that the other side must not have tried, like those with host names. */
+  async #addCandidate(platform: PlatformConnection, line: string, sdpMid: string): Promise<void> {
+    const candidate = usableCandidate(line, this.#relayOnly);
+    if (candidate !== undefined) await platform.addIceCandidate({ candidate, sdpMid });
   }
 
   #answer(id: number, ticket: number, promise: Promise<unknown>): void {

@@ -4,6 +4,8 @@ import type { CallGroup, Tell } from './group.js';
 
 /** Of all sockets of one stub. */
 const MAX_SOCKETS = 64;
+/** Bytes that may wait in one socket, unless one message alone is larger. */
+const MAX_BUFFERED = 16 * 1024 * 1024;
 
 interface Socket {
   readonly bufferedAmount: number;
@@ -37,8 +39,8 @@ export class SocketCalls implements CallGroup {
         this.#sockets.checkRoom(id);
         this.#sockets.add(id, kind === 'tcp' ? this.#tcp(id, url) : this.#webSocket(id, url, Object.values(objectIn(protocols)).map(String)));
       }),
-      sendText: hostCall(['number', 'text'], (id, text) => { this.#get(id).send(text); }),
-      sendBytes: hostCall(['number', 'bytes'], (id, bytes) => { this.#get(id).send(bytes); }),
+      sendText: hostCall(['number', 'text'], (id, text) => { this.#open(id).send(text); }),
+      sendBytes: hostCall(['number', 'bytes'], (id, bytes) => { this.#open(id).send(bytes); }),
       closeSocket: hostCall(['number', 'number', 'text'], (id, code, reason) => {
         if (code === 0) this.#sockets.get(id)?.close();
         else this.#sockets.get(id)?.close(code, reason);
@@ -58,6 +60,13 @@ export class SocketCalls implements CallGroup {
   #get(id: number): Socket {
     const socket = this.#sockets.get(id);
     if (socket === undefined) throw new ProtoflyError('E_LINK_CLOSED', 'the connection has ended');
+    return socket;
+  }
+
+  /** @throws ProtoflyError `E_TOO_MANY`, and as `#get` */
+  #open(id: number): Socket {
+    const socket = this.#get(id);
+    if (socket.bufferedAmount > MAX_BUFFERED) throw new ProtoflyError('E_TOO_MANY', 'too much waits for the server to read it');
     return socket;
   }
 
