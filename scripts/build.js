@@ -124,15 +124,18 @@ const bundleSandboxes = async () => {
   const { build } = await import('esbuild');
   const inside = join(root, 'src/sandbox/inside');
   const common = { bundle: true, write: false, format: 'esm', charset: 'utf8', legalComments: 'none', logLevel: 'silent' };
-  const entry = (name) => ({
-    ...common, entryPoints: [join(inside, name, 'entry.ts')], platform: 'node', target: 'node20', external: ['node-datachannel', 'node-datachannel/polyfill'], keepNames: true,
+  // The HTTP client of connections that are checked stays apart: few sandboxes load it.
+  const apart = { name: 'apart', setup: (own) => own.onResolve({ filter: /\/web\/client\.js$/ }, () => ({ path: './http-client.mjs', external: true })) };
+  const bundle = (file) => ({
+    ...common, entryPoints: [file], platform: 'node', target: 'node20', external: ['node-datachannel', 'node-datachannel/polyfill'], keepNames: true,
     // ws would load addons of its own where it finds them.
     define: { 'process.env.WS_NO_BUFFER_UTIL': '"1"', 'process.env.WS_NO_UTF_8_VALIDATE': '"1"' },
     banner: { js: "import { createRequire as ownRequire } from 'node:module';\nconst require = ownRequire(import.meta.url);" },
   });
   const parts = {
-    'native.mjs': entry('native'),
-    'interpreter.mjs': entry('interpreter'),
+    'native.mjs': { ...bundle(join(inside, 'native/entry.ts')), plugins: [apart] },
+    'interpreter.mjs': { ...bundle(join(inside, 'interpreter/entry.ts')), plugins: [apart] },
+    'http-client.mjs': bundle(join(root, 'src/link/web/client.ts')),
     'prelude.js': { ...common, entryPoints: [join(inside, 'interpreter/prelude/index.ts')], platform: 'neutral', target: 'es2022' },
   };
   const results = await Promise.allSettled(Object.entries(parts).map(async ([name, options]) => {

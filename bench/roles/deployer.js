@@ -38,7 +38,7 @@ const openCatalogue = () => {
 };
 
 const openLoader = (catalogue) => {
-  const loader = new Loader({ catalogue, sandboxes, own: new OwnCode(), named: { admit: () => undefined }, domains: { checkServer: () => undefined } });
+  const loader = new Loader({ catalogue, sandboxes, own: new OwnCode(), named: { admit: () => undefined }, domains: { checkServer: () => undefined, isPublicOnly: () => false } });
   const opened = {
     loader,
     close: async () => { if (open.delete(opened)) await loader.close(); },

@@ -138,7 +138,7 @@ await t.test('what a stub wasn\'t granted isn\'t there, as a property or as a gl
 
 await t.test('the platform\'s own WebRTC classes connect', async (t) => {
   const { sandbox } = await start(t);
-  const result = await run(sandbox, ['webrtc'], [], `
+  const connect = (): Promise<unknown> => run(sandbox, ['webrtc'], [], `
     const [a, b] = [new RTCPeerConnection(), new RTCPeerConnection({ iceServers: [] })];
     a.onicecandidate = ({ candidate }) => { if (candidate) b.addIceCandidate(candidate); };
     b.onicecandidate = ({ candidate }) => { if (candidate) a.addIceCandidate(candidate); };
@@ -153,6 +153,10 @@ await t.test('the platform\'s own WebRTC classes connect', async (t) => {
     a.close();
     b.close();
     return value;`);
+  // In a few of a hundred times the library takes no candidate of a description; another connection works.
+  const isRace = (result: unknown): boolean => /without ICE transport/.test((result as { readonly message?: string }).message ?? '');
+  let result = await connect();
+  for (let again = 0; again < 3 && isRace(result); again += 1) result = await connect();
   t.same(result, { value: 'over WebRTC' });
 });
 
@@ -198,3 +202,30 @@ await t.test('the web platform of the realm means what it means elsewhere', asyn
   const expected = await Object.getPrototypeOf(async () => undefined).constructor(source)() as unknown;
   t.same(await run(sandbox, [], [], source), { value: expected });
 });
+
+for (const ours of [false, true]) {
+  await t.test(`a stub of a domain that nobody has added reaches no server that DNS puts into this network: ${ours ? 'natively' : 'in the interpreter'}`, async (t) => {
+    let visits = 0;
+    const server = createServer((_request, response) => { response.end('inside'); });
+    server.on('connection', () => { visits += 1; });
+    const here = (await listen(t, server)).replace('127.0.0.1', 'localhost');
+    const sandbox = await processSandbox({ log: () => undefined })('box', { ours });
+    t.teardown(() => sandbox.close());
+    const source = `export default (url, bus, config, sandbox) => {
+      const ws = new Promise((done) => { const socket = new sandbox.WebSocket('ws://${here}/'); let why = ''; socket.onerror = ({ message }) => { why = message; }; socket.onclose = () => done(why); });
+      const tcp = new Promise((done) => { const socket = new sandbox.TcpSocket('tcp://${here}'); socket.onopen = () => socket.close(); socket.onclose = ({ reason }) => done(reason); });
+      const http = sandbox.fetch('http://${here}/', { method: 'POST', body: 'x' }).then((response) => response.text(), (error) => 'failed: ' + (error.cause ?? error).message);
+      Promise.all([ws, tcp, http]).then((value) => bus.postMessage({ type: 'update', from: url, to: config.runtimeURL, body: { value } }));
+      return { name: 's', instance: {} };
+    };`;
+    const heard = async (publicOnly: boolean): Promise<unknown> => {
+      const stub = await sandbox.deploy({ url: `${url}${String(++counter)}` as Address, source, config: { runtimeURL }, capabilities: ['websocket', 'tcp', 'http'], servers: [here], publicOnly });
+      const message = await new Promise<Message>((resolve) => { stub.link.receive(resolve); });
+      await stub.undeploy();
+      return message.body?.value;
+    };
+    t.match(await heard(true), [/its address is/, /its address is/, /^failed: .*its address is/]);
+    t.equal(visits, 0);
+    t.match(await heard(false), [String, String, 'inside']);
+  });
+}

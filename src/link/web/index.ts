@@ -3,5 +3,6 @@
  * `PublicWeb` follows them to the public internet alone: not to this machine, and not into its network.
  */
 export { fetchTrusting } from './authorities.js';
-export { PublicWeb, type Lookup } from './public-web.js';
+export type { Lookup } from './public-lookup.js';
+export { PublicWeb } from './public-web.js';
 export { isPublicAddress, isPublicHost } from './public-hosts.js';

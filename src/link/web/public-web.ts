@@ -1,9 +1,6 @@
-import { lookup as systemLookup, type LookupAddress } from 'node:dns';
 import { ProtoflyError } from '../../protocol/index.js';
-import { isPublicAddress, isPublicHost } from './public-hosts.js';
-
-/** Looks up all addresses of a host, as `dns.lookup` does. */
-export type Lookup = (hostname: string, options: { readonly all: true }, done: (error: Error | null, addresses: LookupAddress[]) => void) => void;
+import { isPublicHost } from './public-hosts.js';
+import { privateHost, publicLookup, type Lookup } from './public-lookup.js';
 
 export interface PublicWebInit {
   /** @default `dns.lookup` */
@@ -12,10 +9,10 @@ export interface PublicWebInit {
 
 /** Reads documents of the public internet, and nothing else. The address that is connected to is the one that was checked. */
 export class PublicWeb {
-  readonly #lookup: Lookup;
+  readonly #lookup: Lookup | undefined;
   #send: Promise<typeof globalThis.fetch> | undefined;
 
-  constructor({ lookup = systemLookup }: PublicWebInit = {}) {
+  constructor({ lookup }: PublicWebInit = {}) {
     this.#lookup = lookup;
   }
 
@@ -40,24 +37,6 @@ export class PublicWeb {
   /** Loads the HTTP client when it is first needed: it takes 15 MiB of memory, and most runtimes never need it. */
   async #load(): Promise<typeof globalThis.fetch> {
     const { fetchWith } = await import('./client.js');
-    return fetchWith({
-      lookup: (hostname, options, done) => {
-        this.#lookup(hostname, { all: true }, (error, addresses) => {
-          const refusal = error ?? refusalOf(hostname, addresses);
-          if (refusal !== null) done(refusal, '');
-          else if (options.all === true) done(null, addresses);
-          else done(null, addresses[0]!.address, addresses[0]!.family);
-        });
-      },
-    });
+    return fetchWith({ lookup: publicLookup(this.#lookup) });
   }
 }
-
-const refusalOf = (hostname: string, addresses: readonly LookupAddress[]): ProtoflyError | null => {
-  const inside = addresses.find(({ address }) => !isPublicAddress(address));
-  if (inside !== undefined) return privateHost(hostname, `its address is ${inside.address}`);
-  return addresses.length === 0 ? privateHost(hostname, 'it has no address') : null;
-};
-
-const privateHost = (hostname: string, why: string): ProtoflyError =>
-  new ProtoflyError('E_PRIVATE', `${hostname} isn't asked for a foreign domain: ${why}`, { hint: 'if that domain is meant to be there: protofly domain add NAME URL' });

@@ -73,6 +73,11 @@ export class Domains {
     if (!this.#isAdded(domain)) this.#web.check(hostOf(url));
   }
 
+  /** True if the servers of a domain must be on the public internet, because nobody has added it. */
+  isPublicOnly(domain: string): boolean {
+    return !this.#isAdded(domain);
+  }
+
   /** Returns the base URL of a domain, without a slash at its end. */
   base(domain: string): string {
     return (this.#isAdded(domain) ? this.#urls[domain]! : `https://${domain}`).replace(/\/+$/, '');

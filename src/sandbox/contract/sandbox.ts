@@ -15,6 +15,8 @@ export interface StubDeployment {
   readonly capabilities: readonly Capability[];
   /** `host:port` of each server that the stub may connect to by WebSocket, HTTP and TCP. */
   readonly servers: readonly string[];
+  /** True if those servers must be on the public internet, whatever DNS says. @default false */
+  readonly publicOnly?: boolean;
 }
 
 export interface DeployedStub {

@@ -8,6 +8,8 @@ export interface StubContext {
   readonly url: Address;
   /** `host:port` of each server that the stub may connect to. */
   readonly servers: readonly string[];
+  /** True if its servers must be on the public internet, whatever DNS says. @default false */
+  readonly publicOnly?: boolean;
   /** True if its peer connections may only use TURN relays. @default false */
   readonly relayOnly?: boolean;
   /** Logs a line, preceded by the stub's address. Rate-limited. */

@@ -57,7 +57,7 @@ const webRtcFolders = (library: string): string[] => {
 
 const kindOf = (ours: boolean, isNative: boolean): Kind => {
   const entry = built(ours ? 'native.mjs' : 'interpreter.mjs');
-  const reads = [entry, ...(ours ? [] : [built('prelude.js'), built('quickjs.wasm')])];
+  const reads = [entry, built('http-client.mjs'), ...(ours ? [] : [built('prelude.js'), built('quickjs.wasm')])];
   const found = isNative ? packageFolder('node-datachannel', dirname(fileURLToPath(import.meta.url))) : undefined;
   if (found === undefined) return { entry, reads };
   const library = realpathSync(found);

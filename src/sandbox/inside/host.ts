@@ -78,7 +78,7 @@ export class SandboxHost {
   }
 }
 
-const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox['log']): StubContext => {
+const contextOf = ({ url, servers, publicOnly = false, config }: StubDeployment, write: StubSandbox['log']): StubContext => {
   const log: StubSandbox['log'] = (level, text) => { write(level === 'debug' || level === 'warn' ? level : 'info', `${url}: ${String(text)}`); };
   const attempt = (run: () => void): void => {
     try {
@@ -87,5 +87,5 @@ const contextOf = ({ url, servers, config }: StubDeployment, write: StubSandbox[
       log('warn', `a callback failed: ${describeError(thrown)}`);
     }
   };
-  return { url, servers, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };
+  return { url, servers, publicOnly, relayOnly: config.iceTransportPolicy === 'relay', log, attempt };
 };

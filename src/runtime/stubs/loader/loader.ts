@@ -40,6 +40,8 @@ export interface LoaderComponents {
   readonly domains: {
     /** @throws ProtoflyError `E_PRIVATE` */
     checkServer(domain: string, url: string): void;
+    /** True if servers of the domain must be on the public internet. */
+    isPublicOnly(domain: string): boolean;
   };
 }
 
@@ -77,7 +79,7 @@ export class Loader {
     if (complete.url !== undefined) this.#components.domains.checkServer(domain, complete.url);
     const capabilities = CAPABILITIES.filter((capability) => descriptor.constraints[capability] === true);
     const sandbox = await this.#sandbox(domain, capabilities, await this.#components.own.includes(source));
-    const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete) });
+    const deployed = await sandbox.deploy({ url, source, config: complete, capabilities, servers: serversOf(complete), publicOnly: this.#components.domains.isPublicOnly(domain) });
     return { ...deployed, descriptor, hash, from, keyId, config: complete, pid: sandbox.pid };
   }
 

@@ -1,3 +1,4 @@
+import { publicLookup } from '../../../link/web/public-lookup.js';
 import { ProtoflyError } from '../../../protocol/index.js';
 import type { StubContext } from '../../contract/stub.js';
 import { serverOf } from '../../contract/sandbox.js';
@@ -16,3 +17,6 @@ export const permitted = (address: unknown, protocols: readonly string[], { serv
   log('warn', `refused a connection to ${server}: it may connect to ${servers.join(', ') || 'no server'}`);
   throw new ProtoflyError('E_REFUSED', `this stub may not connect to ${server}`);
 };
+
+/** Options for the connections of a stub. */
+export const lookupOf = ({ publicOnly = false }: StubContext): { readonly lookup?: ReturnType<typeof publicLookup> } => (publicOnly ? { lookup: publicLookup() } : {});

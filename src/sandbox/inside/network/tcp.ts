@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { ProtoflyError, type StubSandbox } from '../../../protocol/index.js';
 import type { StubContext } from '../../contract/stub.js';
-import { permitted } from './servers.js';
+import { lookupOf, permitted } from './servers.js';
 
 /** Time for a server to close its side, in milliseconds. */
 const LINGER_MS = 1000;
@@ -26,7 +26,7 @@ export const confinedTcpSocket = (stub: StubContext): NonNullable<StubSandbox['T
         queueMicrotask(() => { stub.attempt(() => { this.onclose?.({ reason }); }); });
         return;
       }
-      const raw = connect({ host: to.hostname.replace(/^\[|\]$/g, ''), port: Number(to.port), noDelay: true });
+      const raw = connect({ host: to.hostname.replace(/^\[|\]$/g, ''), port: Number(to.port), noDelay: true, ...lookupOf(stub) });
       this.#raw = raw;
       raw.on('connect', () => { stub.attempt(() => { this.onopen?.(); }); })
         .on('data', (data) => { stub.attempt(() => { this.onmessage?.({ data: new Uint8Array(data) }); }); })

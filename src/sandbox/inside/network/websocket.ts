@@ -3,7 +3,7 @@ import { types } from 'node:util';
 import { WebSocket as Raw } from 'ws';
 import { asProtoflyError, MAX_MESSAGE_BYTES, type StubSandbox } from '../../../protocol/index.js';
 import type { StubContext } from '../../contract/stub.js';
-import { permitted } from './servers.js';
+import { lookupOf, permitted } from './servers.js';
 
 type Kind = 'open' | 'message' | 'error' | 'close';
 type Event = Readonly<Record<string, unknown>> & { readonly type: Kind };
@@ -43,7 +43,7 @@ export const confinedWebSocket = (stub: StubContext): NonNullable<StubSandbox['W
       let raw: Raw | undefined;
       try {
         const to = permitted(url, ['ws:', 'wss:'], stub);
-        raw = new Raw(to, typeof protocols === 'string' ? protocols : Array.from(protocols, String), { perMessageDeflate: false, maxPayload: 2 * MAX_MESSAGE_BYTES, followRedirects: false });
+        raw = new Raw(to, typeof protocols === 'string' ? protocols : Array.from(protocols, String), { perMessageDeflate: false, maxPayload: 2 * MAX_MESSAGE_BYTES, followRedirects: false, ...lookupOf(stub) });
       } catch (thrown) {
         const { message } = asProtoflyError(thrown);
         queueMicrotask(() => {

@@ -140,10 +140,7 @@ export class PeerConnectionCalls implements CallGroup {
       case 'createAnswer': return descriptionOf(await platform.createAnswer());
       case 'setLocalDescription': return platform.setLocalDescription(typeof call['type'] === 'string' ? description : undefined as unknown as typeof description);
       case 'setRemoteDescription': return platform.setRemoteDescription({ ...description, sdp: cleanDescription(description.sdp, this.#relayOnly) });
-      case 'addIceCandidate':
-        // The native library would end the process.
-        if ((platform.remoteDescription as { readonly type?: unknown } | null)?.type === undefined) throw Object.assign(new Error('there is no remote description yet'), { name: 'InvalidStateError' });
-        return this.#addCandidate(platform, String(call['candidate']), String(call['sdpMid'] ?? '0'));
+      case 'addIceCandidate': return this.#addCandidate(platform, String(call['candidate']), String(call['sdpMid'] ?? '0'));
       default: throw new ProtoflyError('E_USAGE', `a peer connection has no method ${method.slice(0, 40)}`);
     }
   }
