@@ -1,5 +1,5 @@
 export interface SharesInit {
-  /** How much there is for all holders together. */
+  /** The amount for all holders together. */
   readonly most: number;
   /** The largest part of it that one holder may have, from 0 to 1. */
   readonly part: number;
@@ -18,7 +18,7 @@ export class Shares {
     this.#perHolder = Math.max(1, Math.floor(most * part));
   }
 
-  /** How much all holders have. */
+  /** The amount that all holders have. */
   get total(): number {
     return this.#total;
   }

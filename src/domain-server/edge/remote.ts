@@ -5,7 +5,7 @@ import { SHARE_PER_ADDRESS } from '../shard/share.js';
 export interface ShareLimits {
   /** @default SHARE_PER_ADDRESS */
   readonly perAddress: number;
-  /** For this machine: its programs and reverse proxies come from it. At 1, `part` of it isn't limited. @default 1 */
+  /** The same for this machine, where its programs and reverse proxies come from. At 1 they aren't limited. @default 1 */
   readonly ofLoopback: number;
 }
 

@@ -181,7 +181,7 @@ export class Records {
       }, this.#patience(domain));
       const { code, value, next } = response.body;
       if (code === 404) break;
-      if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw responseError(response);
+      if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw this.#explained(responseError(response), domain);
       if (JSON.stringify(value ?? {}).length > MAX_PAGE) throw new ProtoflyError('E_TOO_LARGE', `the registry of ${domain} answers too much at once`);
       for (const record of Object.values((value ?? {}) as Record<string, unknown>).slice(0, MAX_PER_PAGE).flatMap(readable)) if (domainOf(record.url) === domain) found.set(record.url, record);
       if (typeof next !== 'string' || next === after) break;
@@ -190,6 +190,12 @@ export class Records {
     const records = [...found.values()];
     for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
+  }
+
+  /** Adds the next step to the error of a registry that doesn't answer. */
+  #explained(error: ProtoflyError, domain: string): ProtoflyError {
+    if (error.hint !== undefined || !this.#nodes.isAway(domain)) return error;
+    return new ProtoflyError(error.code, error.message, { hint: `is the domain server of ${domain} running? protofly runtime status shows whether it is connected`, cause: error });
   }
 
   #someOf(records: RegistryRecord[], text: string): RegistryRecord[] {

@@ -30,7 +30,7 @@ export interface StubInit {
   /** Its catalogue address. */
   readonly origin: Address;
   readonly config: StubConfig;
-  /** Who wants it. The stub of a domain that no program has named isn't deployed for a `remote` cause. */
+  /** The origin of the request. The stub of a domain that no program has named isn't deployed for a `remote` cause. */
   readonly cause: Cause;
   /** Called with each event. An error it throws answers a `create`. */
   readonly onStatus: (event: StatusEvent) => void;

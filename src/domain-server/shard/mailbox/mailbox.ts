@@ -18,7 +18,7 @@ interface Box {
   retry: Timer | undefined;
 }
 
-/** Who is charged for mail. */
+/** The party that is charged for mail. */
 export interface Sender {
   readonly runtime: Address;
   /** The holder of the shares that the runtime's session uses. @default limited by the other limits alone */

@@ -3,7 +3,7 @@ import type { Collection, Store } from '../../../store/store.js';
 import { digest } from '../keys.js';
 import type { RegistryLimits } from './limits.js';
 
-/** Who is charged for a record. */
+/** The party that is charged for a record. */
 export interface Owner {
   readonly runtime: Address;
   /** The holder of the shares that the runtime's session uses. @default limited by the totals alone */
@@ -25,7 +25,7 @@ interface Account {
 const NOTHING: Amount = { records: 0, kib: 0 };
 
 /**
- * How much of the registry each runtime, and all runtimes of each remote address, have. The amounts are in the store,
+ * Counts the records of each runtime, and of all runtimes of each remote address. The amounts are in the store,
  * so that memory doesn't grow with their number, and a restart forgets nothing. All methods that count or check must
  * be called inside a transaction.
  */

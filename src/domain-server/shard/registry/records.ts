@@ -85,7 +85,7 @@ export class StoredRecords {
       const owner: Owner = { runtime: record.runtime, holder };
       const isSame = before !== undefined && before.holder === holder;
       const more = isSame ? { records: 0, kib: kib - (before.kib ?? 0) } : { records: 1, kib };
-      // What is written again for another holder gives up its old place.
+      // A record that is written again for another holder gives up its old place.
       if (before !== undefined && !isSame) this.#charge(before, undefined);
       if (!this.#quota.fitsRuntime(record.runtime, more)) this.#makeRoom(record);
       this.#quota.check(owner, more);
