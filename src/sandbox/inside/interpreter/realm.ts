@@ -4,6 +4,7 @@ import { asProtoflyError, MAX_MESSAGE_BYTES, ProtoflyError } from '../../../prot
 import type { GuestEvents, Value } from './border.js';
 import { crossed, crossing } from './crossing.js';
 import type { HostCall, HostCallTable, Kind } from './host-call.js';
+import { TurnBudget } from './turn-budget.js';
 
 const MIB = 1024 * 1024;
 const PAGE = 64 * 1024;
@@ -50,27 +51,18 @@ type State =
 /** Thrown by what goes on in a realm that has to be ended. */
 class Overrun extends Error {}
 
-const processorMs = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
-
 /**
  * A realm for one stub: an instance of the interpreter, with memory of its own. An instance is never taken apart.
  * A realm that ends drops it as a whole: after some errors the interpreter can't free what it holds.
  */
 export class Realm {
   readonly #components: RealmComponents;
-  readonly #turnMs: number;
+  readonly #budget: TurnBudget;
   #state: State = { at: 'starting' };
-  #turnEnds = { at: 0, processor: 0, left: 0 };
-  /** Processor time of the turns since the event loop last looked for input and output, in milliseconds. */
-  #spentMs = 0;
-  #isCounting = false;
 
   private constructor(components: RealmComponents, { turnMs = 1000 }: RealmInit) {
     this.#components = components;
-    this.#turnMs = turnMs;
+    this.#budget = new TurnBudget(turnMs);
   }
 
   /** Makes a realm and runs the prelude in it. @throws ProtoflyError `E_PLATFORM` */
@@ -82,7 +74,7 @@ export class Realm {
     const runtime = module.newRuntime();
     runtime.setMemoryLimit(memoryMiB * MIB);
     runtime.setMaxStackSize(stackBytes);
-    runtime.setInterruptHandler(() => realm.#isOverTime());
+    runtime.setInterruptHandler(() => realm.#budget.isSpent());
     runtime.setModuleLoader((specifier) => {
       components.onImport(specifier);
       return { error: new Error(`a stub is one module and imports nothing, not even ${specifier.slice(0, 80)}`) };
@@ -94,7 +86,7 @@ export class Realm {
     }
     context.setProp(context.global, '__host', table);
     table.dispose();
-    realm.#beginTurn();
+    realm.#budget.begin();
     const exports = context.unwrapResult(context.evalCode(components.prelude, 'prelude', { type: 'module' }));
     realm.#state = { at: 'idle', machine: { runtime, context, tell: context.getProp(exports, 'tell') } };
     return realm;
@@ -108,7 +100,7 @@ export class Realm {
     const outcome = this.#turn((machine) => {
       const { context } = machine;
       const result = context.evalCode(source, name, { type: 'module' });
-      if (result.error !== undefined) return this.#isOverTime() ? this.#overTime() : messageOf(context, result.error);
+      if (result.error !== undefined) return this.#budget.isSpent() ? this.#budget.reason : messageOf(context, result.error);
       this.#call(machine, [context.newString('module'), result.value]);
       return undefined;
     });
@@ -134,33 +126,29 @@ export class Realm {
     if (this.#state.at !== 'idle') throw new ProtoflyError('E_INTERNAL', 'a realm was entered while it was running');
     const { machine } = this.#state;
     this.#state = { at: 'in-turn', machine };
-    this.#beginTurn();
+    this.#budget.begin();
     try {
       const result = run(machine);
       this.#runJobs(machine);
       return result;
     } catch (thrown) {
       // The interpreter itself failed, or was interrupted: nothing can be said of its state.
-      this.end(this.#isOverTime() ? this.#overTime() : thrown instanceof Overrun ? thrown.message : wordsOf(thrown));
+      this.end(this.#budget.isSpent() ? this.#budget.reason : thrown instanceof Overrun ? thrown.message : wordsOf(thrown));
       return undefined;
     } finally {
-      this.#afterTurn(machine);
+      this.#budget.end();
+      if (this.#state.at === 'in-turn') this.#state = { at: 'idle', machine };
     }
   }
 
-  #afterTurn(machine: Machine): void {
-    const { at, processor, left } = this.#turnEnds;
-    this.#spentMs += Math.min(performance.now() - at + left, processorMs() - processor + left);
-    if (this.#state.at === 'in-turn') this.#state = { at: 'idle', machine };
-  }
-
   #runJobs({ runtime, context }: Machine): void {
-    while (runtime.hasPendingJob()) {
-      if (this.#isOverTime()) throw new Overrun(this.#overTime());
+    while (runtime.hasPendingJob() && !this.#budget.isSpent()) {
       const result = runtime.executePendingJobs(1000);
       if (result.error !== undefined) throw new Overrun(messageOf(context, result.error));
       result.dispose();
     }
+    // An interruption inside a promise's job only rejects that promise, so the jobs may seem to have come to their end.
+    if (this.#budget.isSpent()) throw new Overrun(this.#budget.reason);
   }
 
   /** Calls the prelude. It handles the errors of the stub: one that comes out ends the realm. */
@@ -181,28 +169,6 @@ export class Realm {
       const { code, message } = asProtoflyError(thrown);
       throw Object.assign(new Error(message), { name: code });
     }
-  }
-
-  /** Starts the time of a turn: what the turns before it left over, until the event loop looks for input and output again. */
-  #beginTurn(): void {
-    if (!this.#isCounting) {
-      this.#isCounting = true;
-      setImmediate(() => {
-        this.#isCounting = false;
-        this.#spentMs = 0;
-      });
-    }
-    const left = Math.max(0, this.#turnMs - this.#spentMs);
-    this.#turnEnds = { at: performance.now() + left, processor: processorMs() + left, left };
-  }
-
-  /** True if the turn has used up its processor time. Time in which others had the processor doesn't count. */
-  #isOverTime(): boolean {
-    return performance.now() > this.#turnEnds.at && processorMs() > this.#turnEnds.processor;
-  }
-
-  #overTime(): string {
-    return `it kept its process busy for ${String(this.#turnMs / 1000)} s`;
   }
 }
 
