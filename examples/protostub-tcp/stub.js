@@ -88,22 +88,31 @@ class TcpStub {
     if (message.id === this.#asked?.id) this.#asked.answered(message.body ?? {});
   }
 
-  #openSession() {
+  #openSession(identity) {
     const resuming = this.#token !== undefined;
-    this.#ask(resuming ? 're-open' : 'open', ({ code, runtimeToken = this.#token, description = code }) => {
+    this.#ask(resuming ? 're-open' : 'open', ({ code, challenge, runtimeToken = this.#token, description = code }) => {
+      if (challenge !== undefined && identity === undefined) return this.#prove(challenge);
       this.#token = code === 200 ? runtimeToken : undefined;
       if (code !== 200) return resuming ? this.#openSession() : this.#dropped(`no session: ${description}`, 'failed');
       [this.#state, this.#failures] = ['live', 0];
       this.#listen();
       this.#report('live', { session: resuming ? 'resumed' : 'new' });
       for (const message of this.#waiting.splice(0)) void this.#send(message);
+    }, identity);
+  }
+
+  /** Has the runtime sign the challenge of the node. */
+  #prove(challenge) {
+    const socket = this.#socket;
+    void this.#bus.postMessage({ type: 'create', from: this.#url, to: `${this.#config.runtimeURL}/identity`, body: { value: { challenge } } }, ({ body }) => {
+      if (socket === this.#socket) this.#openSession(body.value ?? '');
     });
   }
 
-  #ask(type, answered) {
+  #ask(type, answered, identity) {
     const id = `session-${++this.#asks}`;
     this.#asked = { id, answered: (body) => { this.#asked = undefined; answered(body); } };
-    this.#send({ id, type, from: this.#config.runtimeURL + (type === 're-open' ? `/${this.#token}` : ''), to: 'mn:/session' });
+    this.#send({ id, type, from: this.#config.runtimeURL + (type === 're-open' ? `/${this.#token}` : ''), to: 'mn:/session', body: { identity } });
   }
 
   #listen() {

@@ -34,6 +34,8 @@ export const EXIT_OF: Readonly<Record<ErrorCode, number>> = {
   E_PACKAGE_TYPE: 6,
   E_PACKAGE_SIZE: 6,
   E_ROLLBACK: 6,
+  E_IDENTITY: 6,
+  E_REPLAYED: 6,
   E_EXPIRED: 6,
   E_POLICY: 6,
   E_NOT_DIRECT: 7,

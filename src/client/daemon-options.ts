@@ -64,6 +64,8 @@ export interface DomainDaemonOptions extends DaemonOptions {
   readonly publicUrl?: string;
   /** Origins of the web pages that may open sessions; `*` for all. @default none but the server's own */
   readonly allowOrigins?: readonly string[];
+  /** True to let in runtimes whose URL names no key. @default false */
+  readonly allowUnauthenticated?: boolean;
   /** Paths of PEM files. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */

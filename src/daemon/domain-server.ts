@@ -43,7 +43,7 @@ const turnSecretOf = (file: string | undefined, inherited: string | undefined): 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, publicUrl, allowOrigins, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
+  const { name, listen, publicUrl, allowOrigins, allowUnauthenticated, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
   process.umask(0o077);
   const told = untilTold(process, { lifeline });
   tightenFile(join(paths.state, 'publisher-key.json'));
@@ -62,6 +62,7 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       onStop: () => { stop(); },
       ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(allowOrigins === undefined ? {} : { allowOrigins }),
+      ...(allowUnauthenticated === undefined ? {} : { allowUnauthenticated }),
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
       ...(catalogueDir === undefined ? {} : { catalogueDir }),
       ...(iceServers === undefined ? {} : { iceServers }),

@@ -55,6 +55,11 @@ export interface DomainServerInit {
    * @default none
    */
   readonly allowOrigins?: readonly string[];
+  /**
+   * True to let in runtimes whose URL names no key, like plain reTHINK clients. Nobody can tell who they are.
+   * @default false
+   */
+  readonly allowUnauthenticated?: boolean;
   /** PEM texts. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
@@ -177,7 +182,7 @@ export class DomainServer {
       registeredBy: (address) => this.#records.get(address)?.runtime,
       acknowledges: (address) => this.#records.get(address)?.delivery === DELIVERY,
       onSessionEnded: (runtime) => this.#registry.disconnected(runtime),
-    }, { domain: this.domain, limits: this.#limits, mail: { sharePerAddress: shares.perAddress, ...init.mail } });
+    }, { domain: this.domain, allowUnauthenticated: init.allowUnauthenticated ?? false, limits: this.#limits, mail: { sharePerAddress: shares.perAddress, ...init.mail } });
     this.#registry = new DomainRegistry({
       clock, log,
       records: this.#records,

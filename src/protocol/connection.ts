@@ -1,3 +1,4 @@
+import type { Address } from './address.js';
 import { ProtoflyError } from './errors.js';
 
 /**
@@ -30,7 +31,14 @@ export interface ConnectionValue {
   /** Number of the set-up between two runtimes; a higher one replaces a lower one. */
   readonly generation?: number;
   readonly framings?: readonly string[];
+  /** Made by the runtime of the stub, not by the stub. @see ConnectionClaim */
+  readonly signature?: string;
 }
+
+const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
+
+/** True for the address of a P2P stub, and for those below it. */
+export const isOfP2pStub = (address: Address): boolean => P2P_STUB.test(address);
 
 /** The label of the only data channel. */
 export const CHANNEL_LABEL = 'P2PChannel';

@@ -11,6 +11,7 @@ export * from './connection.js';
 export * from './errors.js';
 export * from './flow.js';
 export * from './ice.js';
+export * from './identity.js';
 export * from './json.js';
 export * from './limits.js';
 export * from './message.js';

@@ -11,6 +11,7 @@ import { Outgoing, Receipts, replyOver, WINDOW, type Carrier } from './delivery/
 import { Doctor } from './p2p/doctor/index.js';
 import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
+import type { Identity } from './identity/index.js';
 import { Loader, makeCatalogue, OwnCode, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
 import type { Domains, PublicWebPort } from './directory/domains.js';
@@ -18,7 +19,9 @@ import { NamedDomains } from './directory/named-domains.js';
 import { Records, type Cached } from './directory/records.js';
 import { Hyperties } from './hyperties/hyperties.js';
 import { MessageNodes } from './nodes/message-nodes.js';
+import { SessionSigner } from './nodes/session-signer.js';
 import { Connections } from './p2p/connections.js';
+import { SetUpSignatures } from './p2p/set-up-signatures.js';
 import { Explainer } from './routing/explain.js';
 import { RouteFinder } from './routing/route-finder.js';
 import { Router } from './routing/router.js';
@@ -125,13 +128,13 @@ export interface PartsInit {
   readonly own: DomainInfo;
   readonly runtime: Address;
   readonly user: Address;
-  readonly guid: Address;
+  readonly identity: Identity;
 }
 
 /** Puts a runtime together, without starting it. */
 export const assemble = (components: PartsComponents, init: PartsInit): Parts => {
   const { store, clock, log, sandboxes, domains, host, interfaces = networkInterfaces } = components;
-  const { settings, own, runtime, user, guid } = init;
+  const { settings, own, runtime, user, identity: { key, guid } } = init;
   const { domain } = own;
   const { window = WINDOW } = settings;
 
@@ -152,9 +155,11 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onSession: (name) => host.onSession(name),
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
+  new SessionSigner({ bus, key }, { runtime });
   catalogue.onNews((origin) => { nodes.renew(origin); });
   const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, log }, { runtime, domain, user });
-  const syncManager = new SyncManager({ bus, clock, routes: nodes }, { runtime, domain, isOutside: isForeign, log });
+  const signatures = new SetUpSignatures({ clock, key }, { runtime });
+  const syncManager = new SyncManager({ bus, clock, routes: nodes, signer: signatures }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 
   const ice = new IceConfiguration({
@@ -170,7 +175,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     own: settings.iceServers ?? [], listed: own.iceServers ?? [], ...(settings.iceTransportPolicy === undefined ? {} : { policy: settings.iceTransportPolicy }),
   });
   const connections = new Connections({
-    bus, clock, stubs, nodes, catalogue, ice, hosts: records, intake: ingress, log,
+    bus, clock, stubs, nodes, catalogue, ice, signatures, hosts: records, intake: ingress, log,
     random: Math.random,
     generations: store.collection('generations'),
     onHandler: () => { host.onChange(); },

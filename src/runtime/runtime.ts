@@ -50,7 +50,7 @@ export class Runtime {
     this.#init = init;
     this.#startedAt = components.clock.date();
     this.domain = own.domain;
-    this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.runtimeId });
+    this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.key.id });
     this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
     const host: Host = {
       onChange: () => { this.#changed(); },
@@ -63,7 +63,7 @@ export class Runtime {
       onStatus: (listener) => this.onStatus(listener),
       onStopRequested: () => { this.#stopRequested(); },
     };
-    this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, user: this.user, guid: identity.guid });
+    this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, user: this.user, identity });
   }
 
   /** Serves a program at the other end of a link. */

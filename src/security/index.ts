@@ -1,6 +1,7 @@
 /**
- * Publishers' signatures: how they are made and checked. A domain server, a runtime and the command line have
- * to agree on this. This folder doesn't decide which keys to trust.
+ * Signatures of publishers and of runtimes: how they are made and checked. A domain server, a runtime and the command
+ * line have to agree on this. This folder doesn't decide which keys to trust.
  */
 export * from './publisher-key.js';
+export * from './runtime-key.js';
 export * from './signed.js';

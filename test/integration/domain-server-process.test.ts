@@ -25,7 +25,7 @@ const ME = 'mn:/client' as Address;
 const optionsIn = (path: string, port = 0): DomainServerOptions => {
   const catalogueDir = join(path, 'stubs');
   mkdirSync(catalogueDir, { recursive: true });
-  return { name: 'a.example', listen: { host: '127.0.0.1', port }, paths: { state: join(path, 'state'), socket: join(path, 's.sock'), log: join(path, 'log') }, catalogueDir };
+  return { name: 'a.example', allowUnauthenticated: true, listen: { host: '127.0.0.1', port }, paths: { state: join(path, 'state'), socket: join(path, 's.sock'), log: join(path, 'log') }, catalogueDir };
 };
 
 const start = async (t: Test, argument: string): Promise<{ child: ChildProcess; line: ReadyLine; ended: Promise<number | null>; lines: string[]; errors: () => string }> => {

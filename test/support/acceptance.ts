@@ -294,7 +294,7 @@ export interface World {
 
 /** Starts a domain and two live runtimes in it; alice has the hyperty `out`. */
 export const withWorld = async (home: Home): Promise<World> => {
-  const url = await home.domain();
+  const url = await home.domain('--allow-unauthenticated');
   await Promise.all([home.runtime('alice', url), home.runtime('bob', url)]);
   const [alice, bob] = [new Peer(home, 'alice'), new Peer(home, 'bob')];
   await alice.register('out');

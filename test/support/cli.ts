@@ -33,7 +33,7 @@ export interface Home {
   /** Starts a command and leaves it running. */
   start(args: readonly string[], init?: RunInit): ChildProcess;
   /** Starts a domain server on a free port. Returns its URL. */
-  domain(): Promise<string>;
+  domain(...flags: string[]): Promise<string>;
   /** Starts the runtime of a profile, for the user of the same name. */
   runtime(profile: string, url: string, ...flags: readonly string[]): Promise<void>;
 }
@@ -89,7 +89,7 @@ export const withHome = (t: Test, bin: string = BIN): Home => {
   });
   return {
     path, pfly, start,
-    domain: async () => (JSON.parse(await must(['domain', 'start', '--listen', '127.0.0.1:0', '--detach', '--wait', '60s', '--json'])) as { url: string }).url,
+    domain: async (...flags) => (JSON.parse(await must(['domain', 'start', '--listen', '127.0.0.1:0', '--detach', '--wait', '60s', '--json', ...flags])) as { url: string }).url,
     runtime: async (profile, url, ...flags) => { await must(['runtime', 'start', '--domain', url, '--user', profile, '--wait', '60s', ...flags], { profile }); },
   };
 };

@@ -1,4 +1,5 @@
 import { WebSocket } from 'ws';
+import type { RuntimeKey } from '../../src/security/index.js';
 
 /** A frame as received, without any of our parsing. */
 export interface Frame {
@@ -60,12 +61,18 @@ export abstract class Client {
     this.#wake();
   }
 
-  /** Opens a session on the connection. */
-  async openSession(): Promise<this> {
-    const answer = await this.ask('open', 'mn:/session');
+  /** Opens a session on the connection. `key` signs the challenge of the message node, if it asks. */
+  async openSession(key?: RuntimeKey): Promise<this> {
+    const asked = await this.ask('open', 'mn:/session');
+    const answer = asked.body?.code === 401 && key !== undefined ? await this.ask('open', 'mn:/session', { identity: await this.claim(key, asked) }) : asked;
     if (answer.body?.code !== 200) throw new Error(`open: ${JSON.stringify(answer)}`);
     this.token = String(answer.body['runtimeToken']);
     return this;
+  }
+
+  /** Signs the challenge in an answer. */
+  claim(key: RuntimeKey, { body }: Frame, fields: Record<string, unknown> = {}, typ = 'protofly-session'): Promise<string> {
+    return key.sign(typ, { domain: domainOf(this.runtime), nonce: body?.['challenge'], runtime: this.runtime, ...fields });
   }
 
   /** Sends a request and returns its response. */

@@ -13,10 +13,10 @@ export const temporaryFolder = (t: Test): string => {
   return path;
 };
 
-/** Starts a domain server `a.example` on a free port; closed after the test. */
+/** Starts a domain server `a.example` on a free port; closed after the test. It lets in clients without a key. */
 export const startServer = async (t: Test, init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store; logged: string[] }> => {
   const logged: string[] = [];
-  const server = new DomainServer({ store, clock: systemClock, log: (text, details) => { if (details?.['error'] !== undefined) logged.push(`${text}: ${String(details['error'])}`); } }, { name: 'a.example', ...init });
+  const server = new DomainServer({ store, clock: systemClock, log: (text, details) => { if (details?.['error'] !== undefined) logged.push(`${text}: ${String(details['error'])}`); } }, { name: 'a.example', allowUnauthenticated: true, ...init });
   const url = await server.start();
   t.teardown(() => server.close());
   return { server, url, store, logged };

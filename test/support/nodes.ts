@@ -10,9 +10,9 @@ import { Node } from '../../src/library/index.js';
 import { processSandbox, Runtime, type RuntimeComponents, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 
-/** Starts a domain server on a free port, with the stubs of this package in its catalogue; closed after the test. */
+/** Starts a domain server on a free port, with the stubs of this package in its catalogue; closed after the test. It lets in clients without a key. */
 export const startDomain = async (t: Test, name = 'localhost', init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
-  const server = new DomainServer({ store, clock: systemClock }, { name, ...init });
+  const server = new DomainServer({ store, clock: systemClock }, { name, allowUnauthenticated: true, ...init });
   const url = await server.start();
   t.teardown(() => server.close());
   return { server, url, store };

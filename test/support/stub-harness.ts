@@ -51,6 +51,8 @@ export class TestBus implements StubBus {
   readonly ports = new Map<Address, { listener: Listener | undefined; readonly received: Message[]; closed: boolean }>();
   /** The runtime's answer to an announcement; undefined: no answer. */
   announce: ((request: Request) => Response | undefined) | undefined = (request) => respond(request, 200);
+  /** The runtime's answer to a challenge that it is to sign; undefined: no answer. */
+  sign: ((request: Request) => Response | undefined) = (request) => respond(request, 404, { description: 'nobody signs here' });
   /** Replaces recording, for measurements and backpressure. */
   onPost: ((message: Message) => Backpressure) | undefined;
   readonly #listeners = new Map<string, Listener>();
@@ -66,6 +68,11 @@ export class TestBus implements StubBus {
         if (answer !== undefined) queueMicrotask(() => onResponse?.(answer));
       }
       this.watch.poke();
+      return undefined;
+    }
+    if (!isResponse(message) && typeof message.to === 'string' && message.to.endsWith('/identity')) {
+      const answer = this.sign(message);
+      if (answer !== undefined) queueMicrotask(() => onResponse?.(answer));
       return undefined;
     }
     if (this.onPost !== undefined) return this.onPost(message);

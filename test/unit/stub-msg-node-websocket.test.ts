@@ -1,7 +1,7 @@
 import t from 'tap';
 import { WebSocket, WebSocketServer, type WebSocket as Socket } from 'ws';
 import activate from '../../src/protostubs/msg-node-websocket/index.js';
-import { child, type Message, type Request, type StubConfig, type WebSocketLike } from '../../src/protocol/index.js';
+import { child, respond, type Message, type Request, type StubConfig, type WebSocketLike } from '../../src/protocol/index.js';
 import { ALICE, BOB, clock, log, RUNTIME_A, TestBus, Watch } from '../support/stub-harness.js';
 import { ManualClock, turns } from '../support/manual-clock.js';
 
@@ -121,11 +121,35 @@ await t.test('SES-3: a token that is not known any more leads to a new session, 
   t.equal(node.sockets.length, 2);
 });
 
+await t.test('IDN-2: the runtime signs the challenge of a node, and the stub opens with the signature', async (t) => {
+  const { node, bus } = await start(t);
+  bus.sign = (request) => respond(request, 200, { value: `signed ${String((request.body?.value as { challenge: string }).challenge)}` });
+  node.answer = ({ type, body }) => (body?.['identity'] === 'signed nonce' ? { code: 200, ...(type === 'open' ? { runtimeToken: 'token' } : {}) } : { code: 401, challenge: 'nonce' });
+  void bus.give(note('x'));
+  t.equal((await bus.status('live')).body['session'], 'new');
+  bus.statuses.length = 0;
+  node.sockets[0]!.terminate();
+  t.equal((await bus.status('live')).body['session'], 'resumed', 'and so with a token');
+  t.strictSame(node.frames.filter(({ to }) => to === 'mn:/session').map(({ type }) => type), ['open', 'open', 're-open', 're-open']);
+});
+
+await t.test('IDN-2: a challenge that the runtime doesn\'t sign is final; one that never ends isn\'t', async (t) => {
+  const { node, bus } = await start(t);
+  node.answer = () => ({ code: 401, challenge: 'nonce' });
+  void bus.give(note('x'));
+  t.match((await bus.status('failed')).body['description'], /nobody signs here/);
+  const other = await start(t);
+  other.node.answer = () => ({ code: 401, challenge: 'nonce' });
+  other.bus.sign = (request) => respond(request, 200, { value: 'signed' });
+  void other.bus.give(note('x'));
+  t.match((await other.bus.status('disconnected')).body['description'], /asks again/);
+});
+
 await t.test('a refusal that is final is reported as failed, and answers what waits', async (t) => {
   const { node, bus } = await start(t);
-  node.answer = () => ({ code: 401, challenge: 'c' });
+  node.answer = () => ({ code: 403, error: 'E_IDENTITY', description: 'that is the name of another key' });
   void bus.give(note('x'));
-  t.match((await bus.status('failed')).body['description'], /credentials/);
+  t.match((await bus.status('failed')).body['description'], /another key/);
   t.match(bus.posted, [{ type: 'response', to: ALICE, from: BOB, body: { code: 503 } }]);
   void bus.give(note('y'));
   t.equal(bus.posted.length, 2, 'and what comes after it, at once');

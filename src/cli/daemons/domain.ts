@@ -16,6 +16,7 @@ export interface DomainStart {
   readonly listen: string;
   readonly publicUrl?: string | undefined;
   readonly allowOrigins: readonly string[];
+  readonly allowUnauthenticated: boolean;
   readonly waitMs: number;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
@@ -141,6 +142,7 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     ...(input.publicUrl === undefined ? {} : { publicUrl: publicUrlOf(input.publicUrl) }),
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
     ...(input.allowOrigins.length === 0 ? {} : { allowOrigins: input.allowOrigins }),
+    ...(input.allowUnauthenticated ? { allowUnauthenticated: true } : {}),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
     ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),
     ...(protocols === undefined ? {} : { protocols }),

@@ -11,6 +11,7 @@ export default class DomainStart extends BaseCommand {
     listen: string({ description: 'host:port; port 0 takes a free one', default: '127.0.0.1:9090' }),
     'public-url': string({ description: 'the URL at which clients reach it, for its documents', helpValue: 'URL' }),
     'allow-origin': string({ description: 'origin of web pages that may open sessions; * for all', helpValue: 'ORIGIN', multiple: true, multipleNonGreedy: true }),
+    'allow-unauthenticated': boolean({ description: 'let in clients whose name is bound to no key' }),
     detach: boolean({ description: 'return when it is ready, and leave it running' }),
     wait: durationFlag({ description: 'time limit until it is ready', default: 10_000, aliases: ['timeout'] }),
     'tls-cert': string({ description: 'certificate file (PEM)' }),
@@ -24,7 +25,7 @@ export default class DomainStart extends BaseCommand {
     const { flags } = await this.parse(DomainStart);
     const context = this.context(flags);
     return startDomain(context, {
-      name: flags.name, listen: flags.listen, publicUrl: flags['public-url'], allowOrigins: flags['allow-origin'] ?? [], waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
+      name: flags.name, listen: flags.listen, publicUrl: flags['public-url'], allowOrigins: flags['allow-origin'] ?? [], allowUnauthenticated: flags['allow-unauthenticated'] ?? false, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
     }, flags.detach, ({ status: { domain, url, pid, protocols, publisherKey }, socket, log }) =>
       context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`));
   }

@@ -1,11 +1,13 @@
 import {
-  child, descriptionOf, errorOfStatus, isResponse, isSuccess, ProtoflyError, SESSION,
-  type Address, type Message, type MessageId, type Request, type Response,
+  child, isResponse, isSuccess, responseError, SESSION,
+  type Address, type Body, type Message, type ProtoflyError, type MessageId, type Request, type Response,
 } from '../../protocol/index.js';
 
 /** The result of opening a session. */
 export type Opened =
   | { readonly how: 'new' | 'resumed' }
+  /** The node wants the runtime to prove that it has the key that its URL names: sign the challenge, and open again. */
+  | { readonly how: 'challenged'; readonly challenge: string }
   /** The node doesn't know the token any more: open a new session. */
   | { readonly how: 'forgotten' }
   /** `final`: retrying without a change won't help. */
@@ -35,11 +37,15 @@ export class NodeSession {
     return this.#token;
   }
 
-  /** Creates the request that opens or resumes the session. @param onOpened called with the result of the answer */
-  open(onOpened: (opened: Opened) => void): Request {
+  /**
+   * Creates the request that opens or resumes the session.
+   * @param onOpened called with the result of the answer
+   * @param identity the signed answer to a challenge
+   */
+  open(onOpened: (opened: Opened) => void, identity?: string): Request {
     const resuming = this.#token !== undefined;
     const from = this.#token === undefined ? this.#runtime : child(this.#runtime, this.#token);
-    return this.#ask(resuming ? 're-open' : 'open', from, (response) => { onOpened(this.#judge(response, resuming)); });
+    return this.#ask(resuming ? 're-open' : 'open', from, (response) => { onOpened(this.#judge(response, resuming)); }, identity === undefined ? undefined : { identity });
   }
 
   /** Creates the request that gives up the session and everything allocated in it. */
@@ -71,8 +77,8 @@ export class NodeSession {
     this.#overtaken.clear();
   }
 
-  #ask(type: 'open' | 're-open' | 'close' | 'ping', from: Address, settle: (response: Response) => void): Request {
-    const request: Request = { id: `session-${String(++this.#counter)}`, type, from, to: SESSION };
+  #ask(type: 'open' | 're-open' | 'close' | 'ping', from: Address, settle: (response: Response) => void, body?: Body): Request {
+    const request: Request = { id: `session-${String(++this.#counter)}`, type, from, to: SESSION, ...(body === undefined ? {} : { body }) };
     if (this.#asked !== undefined) this.#overtaken.add(this.#asked.request.id);
     const [oldest] = this.#overtaken;
     if (oldest !== undefined && this.#overtaken.size > MAX_OVERTAKEN) this.#overtaken.delete(oldest);
@@ -86,13 +92,11 @@ export class NodeSession {
       if (typeof runtimeToken === 'string' && runtimeToken !== '') this.#token = runtimeToken;
       return { how: resuming ? 'resumed' : 'new' };
     }
+    if (code === 401 && typeof challenge === 'string') return { how: 'challenged', challenge };
     if (resuming && code < 500) {
       this.#token = undefined;
       return { how: 'forgotten' };
     }
-    const error = challenge === undefined
-      ? errorOfStatus(code, descriptionOf(response))
-      : new ProtoflyError('E_UNAUTHENTICATED', 'the domain asks for credentials, which this stub cannot give');
-    return { how: 'refused', error, final: code >= 400 && code < 500 && code !== 408 && code !== 429 };
+    return { how: 'refused', error: responseError(response), final: code >= 400 && code < 500 && code !== 408 && code !== 429 };
   }
 }

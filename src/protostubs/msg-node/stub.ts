@@ -1,6 +1,6 @@
 import {
-  asProtoflyError, child, encodeMessage, expectationOf, isResponse, partsOf, ProtoflyError, recipientsOf, refuse, respond,
-  type Address, type Body, type Clock, type Message, type Backpressure, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
+  asProtoflyError, child, encodeMessage, expectationOf, identityAddress, isResponse, isSuccess, partsOf, ProtoflyError, recipientsOf, refuse, respond, responseError,
+  type Address, type Body, type Clock, type Message, type Backpressure, type Response, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import { NodeSession, type Opened } from './session.js';
 import { Silence } from './silence.js';
@@ -138,10 +138,10 @@ export class MessageNodeStub implements StubInstance {
   }
 
   /** Hands a message to the runtime. Failures are only logged: if the runtime is gone, so is its stub. */
-  #post(message: Message | StubRequest): Backpressure {
+  #post(message: Message | StubRequest, onResponse?: (response: Response) => void): Backpressure {
     const failed = (thrown: unknown): void => { this.#components.log('warn', `the runtime did not take a message: ${asProtoflyError(thrown).message}`); };
     try {
-      return this.#components.bus.postMessage(message)?.catch(failed);
+      return this.#components.bus.postMessage(message, onResponse)?.catch(failed);
     } catch (thrown) {
       failed(thrown);
       return undefined;
@@ -192,8 +192,28 @@ export class MessageNodeStub implements StubInstance {
     connection.say(this.#session.open((opened) => { this.#opened(connection, opened); }));
   }
 
+  /** Has the runtime sign the challenge of the node, and opens the session with the answer. */
+  #prove(connection: Connection, challenge: string): void {
+    const { address, runtimeURL } = this.#init;
+    void this.#post({ type: 'create', from: address, to: identityAddress(runtimeURL), body: { value: { challenge } } }, (response) => {
+      if (!this.#isCurrent(connection)) return;
+      const identity = response.body.value;
+      if (!isSuccess(response) || typeof identity !== 'string') {
+        this.#refused(connection, new ProtoflyError('E_UNAUTHENTICATED', `the runtime signs nothing for this stub: ${responseError(response).message}`));
+        return;
+      }
+      connection.say(this.#session.open((opened) => {
+        if (opened.how === 'challenged') this.#dropped(connection, 'the message node asks again for what was signed');
+        else this.#opened(connection, opened);
+      }, identity));
+    });
+  }
+
   #opened(connection: Connection, opened: Opened): void {
     switch (opened.how) {
+      case 'challenged':
+        this.#prove(connection, opened.challenge);
+        return;
       case 'forgotten':
         this.#openSession(connection);
         return;

@@ -1,24 +1,23 @@
 /**
  * The identity of a runtime: an Ed25519 key, made at the first start and stored. The runtime's id and guid derive from
- * it. Signatures are made and checked elsewhere, and so is trust in the key.
+ * it.
  */
-import { createHash, generateKeyPairSync } from 'node:crypto';
-import { formatAddress, type Address } from '../../protocol/index.js';
+import { generateKeyPairSync } from 'node:crypto';
+import { formatAddress, ProtoflyError, type Address } from '../../protocol/index.js';
+import { RuntimeKey } from '../../security/runtime-key.js';
 import type { Store } from '../../store/index.js';
 
 export interface Identity {
-  /** Depends only on the key, not on the domain. */
-  readonly runtimeId: string;
+  readonly key: RuntimeKey;
   /** `user-guid://<fingerprint of the public key>` */
   readonly guid: Address;
-  /** The private key in PEM (PKCS #8); the public key is SPKI in PEM. */
-  readonly privateKey: string;
-  readonly publicKey: string;
 }
 
 interface Kept {
+  /** In PEM (PKCS #8). */
   readonly privateKey: string;
-  readonly publicKey: string;
+  /** Only in the state of early previews, in which a runtime's id was another hash. */
+  readonly publicKey?: string;
 }
 
 /** Loads the identity from the store, or creates and stores one. @throws ProtoflyError `E_STORE` */
@@ -26,17 +25,12 @@ export const loadIdentity = async (store: Store): Promise<Identity> => {
   const kept = store.collection<Kept>('identity');
   let keys = kept.get('runtime');
   if (keys === undefined) {
-    const { privateKey, publicKey } = generateKeyPairSync('ed25519', {
-      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-      publicKeyEncoding: { type: 'spki', format: 'pem' },
-    });
-    keys = { privateKey, publicKey };
+    keys = { privateKey: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
     await kept.put('runtime', keys);
   }
-  const fingerprint = createHash('sha256').update(keys.publicKey).digest();
-  return {
-    ...keys,
-    runtimeId: fingerprint.subarray(0, 10).toString('hex'),
-    guid: formatAddress({ scheme: 'user-guid', domain: fingerprint.toString('hex'), path: '' }),
-  };
+  if (keys.publicKey !== undefined) {
+    throw new ProtoflyError('E_STORE', 'this state is of an early preview: its hyperties belong to a runtime whose name is bound to no key', { hint: 'move the state away (protofly config path --json names its folder), and register the hyperties again' });
+  }
+  const key = new RuntimeKey(keys.privateKey);
+  return { key, guid: formatAddress({ scheme: 'user-guid', domain: key.fingerprint, path: '' }) };
 };

@@ -8,6 +8,7 @@ import { AddressPool, allocate, routesOf } from './address-pool.js';
 import { ObservedObject } from './observed-object.js';
 import { settled, type SyncComponents, type SyncContext } from './ports.js';
 import { ReportedObject } from './reported-object.js';
+import { makeObject } from '../../protocol/data-object.js';
 import { addressIn, parseChange, parseSnapshot, schemaIn } from '../../protocol/data-object-messages.js';
 
 export interface SyncManagerInit {
@@ -84,12 +85,13 @@ export class SyncManager {
   #closing: Promise<void> | undefined;
 
   constructor(components: SyncComponents, init: SyncManagerInit) {
-    const { bus, clock, routes } = components;
+    const { bus, clock, routes, signer } = components;
     const address = child(init.runtime, 'sm');
     let sent = 0;
     const nextId = (): string => `sm-${clock.now().toString(36)}-${String(sent++)}`;
     this.#context = {
       bus, clock, routes, address, nextId,
+      ...(signer === undefined ? {} : { signer }),
       timeoutMs: TIMEOUT_MS,
       inviteTimeoutMs: INVITE_TIMEOUT_MS,
       log: init.log ?? nothing,
@@ -232,10 +234,11 @@ export class SyncManager {
     const { from: reporter, body } = message;
     const schema = schemaIn(body);
     const authorised = parseAuthorise(body);
-    const { object } = parseSnapshot(body?.value ?? {});
+    const { object: given } = parseSnapshot(body?.value ?? {});
     const scheme = schemeOf(schema);
-    const { routes } = this.#context;
+    const { routes, signer } = this.#context;
     if (causeOf(origin) === 'program') for (const invited of authorised) routes.admit(invited, 'program');
+    const object = scheme !== CONNECTION_SCHEME || signer === undefined ? given : makeObject({ ...given.data, ...await signer.sign(reporter, authorised, given.data) });
     const url = scheme === CONNECTION_SCHEME ? await this.#pool.take() : await allocate(routes, scheme);
     try {
       this.#checkPresent(reporter, client);

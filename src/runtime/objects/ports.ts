@@ -14,10 +14,18 @@ export interface SyncRoutes {
   publish(message: Message): Backpressure;
 }
 
+/** Signs data objects before they are made. */
+export interface ObjectSigner {
+  /** Returns what an object has to carry besides its reporter's attributes. */
+  sign(reporter: Address, invited: readonly Address[], data: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>>;
+}
+
 export interface SyncComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly routes: SyncRoutes;
+  /** Signs Connection objects. @default they aren't signed */
+  readonly signer?: ObjectSigner;
 }
 
 /** Shared by the objects of one manager. */

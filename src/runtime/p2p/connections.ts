@@ -12,6 +12,7 @@ import { connecting } from './connecting.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import { Invitations } from './invitations.js';
+import type { SetUpSignatures } from './set-up-signatures.js';
 import { HandledConnections } from './handled-connections.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
 import type { P2pConnection } from './p2p-connection.js';
@@ -32,6 +33,8 @@ export interface ConnectionsComponents {
   readonly catalogue: Pick<StubCatalogue, 'describe'>;
   readonly hosts: Hosts;
   readonly intake: Intake;
+  /** Checks the signatures of those who set up a connection with this runtime. */
+  readonly signatures: SetUpSignatures;
   /** Returns a random number for the jitter of retries. */
   readonly random: () => number;
   /** Called when the handler stub has come or gone. */
@@ -73,7 +76,7 @@ export class Connections {
   constructor(components: ConnectionsComponents, init: ConnectionsInit) {
     this.#components = components;
     this.#init = init;
-    const { clock, log, intake } = components;
+    const { clock, log, intake, signatures } = components;
     this.#admission = new Admission(components);
     this.#handler = new P2pHandler({
       ...components,
@@ -84,7 +87,7 @@ export class Connections {
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, intake, onOver: (connection) => { this.#over(connection); } });
-    this.#invitations = new Invitations({ list: this.#list }, { handler: this.#handler.address });
+    this.#invitations = new Invitations({ clock, list: this.#list, signatures }, { handler: this.#handler.address });
     this.#handled = new HandledConnections({
       ...components, list: this.#list, isInvited: (runtime) => this.#invitations.has(runtime), admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
     }, { runtime: init.runtime, handler: this.#handler.address });
@@ -138,9 +141,9 @@ export class Connections {
     this.start();
   }
 
-  /** Checks a request from outside to a P2P stub: its sender must be who it says. @throws ProtoflyError `E_REFUSED` */
-  checkSetUp(message: Request, to: Address, origin: Origin): void {
-    this.#invitations.check(message, to, origin);
+  /** Checks an invitation to a P2P stub: its sender must be who it says. @throws ProtoflyError as `Invitations.check` */
+  checkSetUp(message: Request, to: Address, origin: Origin): Promise<void> {
+    return this.#invitations.check(message, to, origin);
   }
 
   /** Number of messages over P2P that were turned away. */

@@ -1,46 +1,74 @@
 import type { Origin } from '../../bus/index.js';
 import { LruMap } from '../../kit/lru-map.js';
-import { isAddress, isWithin, parseAddress, ProtoflyError, runtimeOf, type Address, type Request } from '../../protocol/index.js';
+import { TokenBucket } from '../../kit/token-bucket.js';
+import { asProtoflyError, isAddress, isWithin, parseAddress, ProtoflyError, runtimeOf, type Address, type Clock, type Request } from '../../protocol/index.js';
 import type { ConnectionList } from './connection-list.js';
 import { P2pConnection } from './p2p-connection.js';
+import type { SetUpSignatures } from './set-up-signatures.js';
 
-/** Maximum number of runtimes whose invitation is remembered. */
+/** Maximum number of runtimes whose invitations are remembered. */
 const MAX_REMEMBERED = 1000;
+/** Invitations of one runtime that are looked at: 20 at once, then 5 a second. */
+const PACE = { perSecond: 5, burst: 20 };
+
+export interface InvitationsComponents {
+  readonly clock: Clock;
+  readonly list: ConnectionList;
+  readonly signatures: SetUpSignatures;
+}
 
 /**
- * Checks the invitations that come to this runtime's P2P stubs: each must be made by the runtime that it names. The stubs
- * may then report connections with those runtimes, and with no other (docs/protocol.md, P2P-17).
+ * Checks the invitations that come to this runtime's P2P stubs: each must be made and signed by the runtime that it names.
+ * The stubs may then report connections with those runtimes, and with no other (docs/protocol.md, P2P-17 and P2P-18).
  */
 export class Invitations {
-  readonly #list: ConnectionList;
+  readonly #components: InvitationsComponents;
   readonly #handler: Address;
   readonly #verified = new LruMap<Address, true>(MAX_REMEMBERED);
+  readonly #paces = new LruMap<Address, TokenBucket>(MAX_REMEMBERED);
 
   /** @param init `handler`: address of the handler stub */
-  constructor({ list }: { readonly list: ConnectionList }, { handler }: { readonly handler: Address }) {
-    this.#list = list;
+  constructor(components: InvitationsComponents, { handler }: { readonly handler: Address }) {
+    this.#components = components;
     this.#handler = handler;
   }
 
   /**
-   * Checks a request to a P2P stub. The message node vouches for its sender, or the connection that brought it.
-   * @throws ProtoflyError `E_REFUSED`
+   * Checks an invitation to a P2P stub. The message node vouches for its sender, or the connection that brought it.
+   * @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`, or as `SetUpSignatures.check`
    */
-  check(message: Request, to: Address, origin: Origin): void {
-    if (message.type !== 'create') return;
-    const { sender, source, value } = message.body ?? {};
+  async check(message: Request, to: Address, origin: Origin): Promise<void> {
+    const { list, signatures } = this.#components;
+    const { sender, source } = message.body ?? {};
     const vouched = origin instanceof P2pConnection ? origin.remoteRuntime : isAddress(sender) ? parseAddress(sender) : undefined;
     const named = isAddress(source) ? parseAddress(source) : message.from;
-    const { runtime: inside = vouched } = (value ?? {}) as { readonly runtime?: unknown };
+    const value = (message.body?.value ?? {}) as Readonly<Record<string, unknown>>;
+    const inside = value['runtime'] ?? vouched;
     if (vouched === undefined || runtimeOf(named) !== vouched || (inside !== '' && inside !== vouched)) {
       throw new ProtoflyError('E_REFUSED', vouched === undefined ? 'no message node vouches for the runtime that sets this connection up' : `a set-up by ${vouched} names another runtime`);
     }
-    if (isWithin(to, this.#handler)) this.#verified.set(vouched, true);
-    else if (this.#list.get(to)?.remoteRuntime !== vouched) throw new ProtoflyError('E_REFUSED', `${to} sets up no connection with ${vouched}`);
+    const requested = isWithin(to, this.#handler) ? undefined : list.get(to);
+    if (requested === undefined ? !isWithin(to, this.#handler) : requested.remoteRuntime !== vouched) throw new ProtoflyError('E_REFUSED', `${to} sets up no connection with ${vouched}`);
+    this.#count(vouched);
+    try {
+      await signatures.check(value, vouched);
+    } catch (thrown) {
+      if (requested !== undefined) list.step(requested, 'failed', asProtoflyError(thrown).message);
+      throw thrown;
+    }
+    if (requested === undefined) this.#verified.set(vouched, true);
   }
 
   /** True if an invitation of that runtime has come. */
   has(runtime: Address): boolean {
     return this.#verified.get(runtime) === true;
+  }
+
+  /** @throws ProtoflyError `E_TOO_MANY` */
+  #count(runtime: Address): void {
+    const pace = this.#paces.get(runtime) ?? new TokenBucket({ clock: this.#components.clock }, PACE);
+    this.#paces.set(runtime, pace);
+    if (pace.level < 1) throw new ProtoflyError('E_TOO_MANY', `${runtime} sets up too many connections`);
+    pace.take(1);
   }
 }

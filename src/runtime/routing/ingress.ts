@@ -1,5 +1,5 @@
 import type { MessageBus, Origin } from '../../bus/index.js';
-import { asProtoflyError, isBatch, isResponse, isWithin, domainOf, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Cause, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
+import { asProtoflyError, isBatch, isOfP2pStub, isResponse, isWithin, domainOf, combinedBackpressure, ProtoflyError, receiptIn, recipientsOf, refuse, unbatched, withIds, withoutReceipt, type Address, type Cause, type Message, type Backpressure, type Request, type Response } from '../../protocol/index.js';
 import type { Carrier, Intake, Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Records } from '../directory/records.js';
@@ -17,7 +17,7 @@ export interface IngressParties {
   readonly outbox: Outbox;
   readonly connections: {
     /** Checks a request to a P2P stub. @throws ProtoflyError `E_REFUSED` */
-    checkSetUp(message: Request, to: Address, origin: Origin): void;
+    checkSetUp(message: Request, to: Address, origin: Origin): Promise<void>;
   };
   /** Refuses set-ups of domains that no local program has named. */
   readonly named: {
@@ -27,9 +27,7 @@ export interface IngressParties {
 }
 
 /** Components of a runtime that only take requests of its own programs and parts. */
-const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'protostub', 'sandbox']);
-
-const P2P_STUBS: ReadonlySet<string> = new Set(['p2phandler', 'p2prequester']);
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'identity', 'protostub', 'sandbox']);
 
 /**
  * Takes in messages from outside whose sender has been checked, and posts them to the bus. Refuses requests to private
@@ -79,28 +77,38 @@ export class Ingress implements Intake {
   }
 
   #asked(message: Request, origin: Origin): Backpressure {
-    const { bus } = this.#components;
+    let checked: void | Promise<void>;
     try {
-      this.#check(message, origin);
+      checked = this.#check(message, origin);
     } catch (thrown) {
-      this.#rejected += 1;
-      return bus.post(refuse(message, asProtoflyError(thrown)));
+      return this.#reject(message, thrown);
     }
-    return isBatch(message) ? this.#apart(message, origin) : bus.post(message, origin);
+    return checked === undefined ? this.#admit(message, origin) : checked.then(() => this.#admit(message, origin), (thrown: unknown) => this.#reject(message, thrown));
+  }
+
+  #admit(message: Request, origin: Origin): Backpressure {
+    return isBatch(message) ? this.#apart(message, origin) : this.#components.bus.post(message, origin);
+  }
+
+  #reject(message: Request, thrown: unknown): Backpressure {
+    this.#rejected += 1;
+    return this.#components.bus.post(refuse(message, asProtoflyError(thrown)));
   }
 
   /**
    * Checks that a request from outside may come in. A foreign domain that nobody here has named sets nothing up.
+   * @returns a promise if a set-up has to be checked
    * @throws ProtoflyError `E_REFUSED`, `E_STRANGER`
    */
-  #check(message: Request, origin: Origin): void {
+  #check(message: Request, origin: Origin): void | Promise<void> {
+    const setUps: Promise<void>[] = [];
     for (const to of recipientsOf(message)) {
-      const component = this.#componentAt(to);
-      if (PRIVATE.has(component)) throw new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`);
-      if (!P2P_STUBS.has(component)) continue;
+      if (PRIVATE.has(this.#componentAt(to))) throw new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`);
+      if (!isWithin(to, this.#runtime) || !isOfP2pStub(to)) continue;
       this.#served.named.admit(domainOf(message.from), 'remote');
-      for (const one of isBatch(message) ? unbatched(message) : [message]) this.#served.connections.checkSetUp(one, to, origin);
+      for (const one of isBatch(message) ? unbatched(message) : [message]) if (one.type === 'create') setUps.push(this.#served.connections.checkSetUp(one, to, origin));
     }
+    return setUps.length === 0 ? undefined : Promise.all(setUps).then(() => undefined);
   }
 
   /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */

@@ -16,9 +16,7 @@ class PlainProtoStub {
     if (this._sock) return;
     this._sendStatus('in-progress');
     this._sock = new WebSocket(this._config.url);
-    this._sock.onopen = () => {
-      this._sock.send(JSON.stringify({ id: 1, type: 'open', from: this._config.runtimeURL, to: 'mn:/session' }));
-    };
+    this._sock.onopen = () => this._openSession();
     this._sock.onmessage = (event) => this._onMessage(JSON.parse(event.data));
     this._sock.onclose = (event) => {
       this._sock = null;
@@ -28,8 +26,18 @@ class PlainProtoStub {
     };
   }
 
+  _openSession(identity) {
+    this._sock.send(JSON.stringify({ id: 1, type: 'open', from: this._config.runtimeURL, to: 'mn:/session', body: { identity } }));
+  }
+
+  _prove(challenge) {
+    const to = this._config.runtimeURL + '/identity';
+    this._bus.postMessage({ type: 'create', from: this._url, to, body: { value: { challenge } } }, (reply) => this._openSession(reply.body.value));
+  }
+
   _onMessage(msg) {
     if (msg.from !== 'mn:/session') return this._bus.postMessage(msg);
+    if (msg.body.challenge) return this._prove(msg.body.challenge);
     if (msg.body.code !== 200) return this._sendStatus('failed', msg.body.description);
     this._live = true;
     this._sendStatus('live');

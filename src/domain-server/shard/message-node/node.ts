@@ -4,6 +4,7 @@ import {
 } from '../../../protocol/index.js';
 import type { Store } from '../../../store/store.js';
 import { Mailbox, type MailLimits } from '../mailbox/index.js';
+import { Challenges } from './challenges.js';
 import { Connection, type MakeLink } from './connection.js';
 import { Directory } from './directory.js';
 import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
@@ -31,6 +32,8 @@ export interface MessageNodeComponents {
 
 export interface MessageNodeInit {
   readonly domain: string;
+  /** True to let in runtimes whose URL names no key. @default false */
+  readonly allowUnauthenticated?: boolean;
   /** @default NODE_LIMITS */
   readonly limits?: Partial<NodeLimits>;
   /** Limits of the mailbox. @default MAIL_LIMITS */
@@ -83,7 +86,7 @@ export class MessageNode {
         onFlowing: (session) => { this.#deliverMail(session, session.allocations); },
       },
     });
-    this.#sessions = new Sessions({ directory: this.directory, random, onEnded: (session) => this.#end(session) });
+    this.#sessions = new Sessions({ directory: this.directory, challenges: new Challenges({ clock, random }, { domain: this.domain, allowUnauthenticated: init.allowUnauthenticated ?? false }), random, onEnded: (session) => this.#end(session) });
     const node = `domain://msg-node.${this.domain}`;
     this.addFunction(`${node}/address-allocation` as Address, allocationFunction({ domain: this.domain, directory: this.directory, limits: this.#limits, random, registeredBy }));
     this.addFunction(`${node}/sm` as Address, subscriptionFunction(this.directory, this.#limits));

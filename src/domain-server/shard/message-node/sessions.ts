@@ -1,11 +1,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { parentOf, ProtoflyError, runtimeOf, type Address, type Request, type Response } from '../../../protocol/index.js';
+import { parentOf, ProtoflyError, respond, runtimeOf, SESSION, type Address, type Request, type Response } from '../../../protocol/index.js';
+import type { Challenges } from './challenges.js';
 import { welcome, type Connection } from './connection.js';
 import type { Directory } from './directory.js';
 import type { Session } from './session.js';
 
 export interface SessionsComponents {
   readonly directory: Directory;
+  readonly challenges: Challenges;
   readonly random: (bytes: number) => Uint8Array;
   /** Called when the runtime has closed its session. Resolves when its addresses are released. */
   readonly onEnded: (session: Session) => Promise<void>;
@@ -19,11 +21,13 @@ const hashOf = (token: string): Buffer => createHash('sha256').update(token).dig
  */
 export class Sessions {
   readonly #directory: Directory;
+  readonly #challenges: Challenges;
   readonly #random: (bytes: number) => Uint8Array;
   readonly #onEnded: (session: Session) => Promise<void>;
 
-  constructor({ directory, random, onEnded }: SessionsComponents) {
+  constructor({ directory, challenges, random, onEnded }: SessionsComponents) {
     this.#directory = directory;
+    this.#challenges = challenges;
     this.#random = random;
     this.#onEnded = onEnded;
   }
@@ -48,20 +52,34 @@ export class Sessions {
     const runtime = runtimeOf(request.from);
     if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
     this.#checkFree(connection, runtime);
+    if (!(await this.#hasProved(connection, request, runtime))) return;
     const token = Buffer.from(this.#random(32)).toString('base64url');
     const session = await this.#directory.open(runtime, hashOf(token).toString('hex'), connection.holder);
     if (connection.isClosed) return;
     this.#enter(connection, session, welcome(request, { runtimeToken: token }), 'another connection opened a session for the same runtime');
   }
 
-  #resume(connection: Connection, request: Request): void {
+  async #resume(connection: Connection, request: Request): Promise<void> {
     const runtime = parentOf(request.from);
     const token = request.from.slice(request.from.lastIndexOf('/') + 1);
     const session = runtime === undefined ? undefined : this.#directory.session(runtime);
     const expected = session === undefined ? Buffer.alloc(32) : Buffer.from(session.tokenHash, 'hex');
     if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#checkFree(connection, session.runtime);
+    if (!(await this.#hasProved(connection, request, session.runtime)) || connection.isClosed) return;
+    if (session.ended) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#enter(connection, session, welcome(request), 'another connection resumed the session');
+  }
+
+  /**
+   * True if the sender has proved that the runtime is his, or needn't. Otherwise he is answered with a challenge.
+   * @throws ProtoflyError `E_IDENTITY`, `E_SIGNATURE`, `E_REPLAYED`
+   */
+  async #hasProved(connection: Connection, request: Request, runtime: Address): Promise<boolean> {
+    const challenge = await this.#challenges.judge(request, runtime);
+    if (challenge === undefined) return true;
+    void connection.answer(respond(request, 401, { challenge, error: 'E_UNAUTHENTICATED', description: 'sign the challenge with the runtime\'s key, and ask again with body.identity' }, SESSION));
+    return false;
   }
 
   async #close(connection: Connection, request: Request): Promise<void> {

@@ -1,6 +1,4 @@
-import { isAddress, isResponse, parseAddress, ProtoflyError, runtimeOf, type Address, type Message } from '../../../protocol/index.js';
-
-const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
+import { isAddress, isOfP2pStub, isResponse, parseAddress, ProtoflyError, runtimeOf, type Address, type Message } from '../../../protocol/index.js';
 
 /**
  * Vouches for an invitation to a P2P connection: adds the runtime of the session that sent it, whatever the sender wrote
@@ -8,7 +6,7 @@ const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:
  * @throws ProtoflyError `E_REFUSED` if the invitation is made in the name of another runtime
  */
 export const vouched = (message: Message, to: Address, runtime: Address): Message => {
-  if (!P2P_STUB.test(to) || isResponse(message) || message.type !== 'create') return message;
+  if (!isOfP2pStub(to) || isResponse(message) || message.type !== 'create') return message;
   const { source, value } = message.body ?? {};
   // A Connection object may leave it out.
   const { runtime: named = runtime } = (value ?? {}) as { readonly runtime?: unknown };

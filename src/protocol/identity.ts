@@ -1,0 +1,45 @@
+import { child, partsOf, type Address } from './address.js';
+
+/** A runtime's id: SHA-256 of its Ed25519 public key (32 bytes), the first 16 bytes in lower-case hex. */
+const RUNTIME_ID = /^[0-9a-f]{32}$/;
+
+/** True if a runtime's URL can be the hash of a key. Whoever speaks for such a runtime has to prove that he has the key. */
+export const namesKey = (runtime: Address): boolean => RUNTIME_ID.test(partsOf(runtime).path);
+
+/** The address at which a runtime signs for its message-node stubs. @see docs/protocol.md, "Identity" */
+export const identityAddress = (runtime: Address): Address => child(runtime, 'identity');
+
+/** What a runtime signs to open or resume a session at a message node. The `typ` of the signature is `SESSION_CLAIM`. */
+export interface SessionClaim {
+  /** Domain of the message node. */
+  readonly domain: string;
+  /** The challenge of the message node. */
+  readonly nonce: string;
+  readonly runtime: Address;
+}
+
+export const SESSION_CLAIM = 'protofly-session';
+
+/**
+ * What a runtime signs of its Connection object, so that no message node can swap the description of a connection. The
+ * `typ` of the signature is `CONNECTION_CLAIM`. @see docs/protocol.md, P2P-18
+ */
+export interface ConnectionClaim {
+  /** The runtime that reports the object. */
+  readonly from: Address;
+  /** The runtime that is invited to observe it. */
+  readonly to: Address;
+  readonly role: 'offer' | 'answer';
+  /** SHA-256 of the SDP, in base64url. It covers the fingerprint of the DTLS certificate and the ICE credentials. */
+  readonly sdp: string;
+  /** That of the object, if it has one. */
+  readonly generation?: number;
+  /** Random text. */
+  readonly nonce: string;
+  /** ISO 8601. */
+  readonly expires: string;
+  /** In an answer: SHA-256 of the signature of the offer, in base64url. */
+  readonly offer?: string;
+}
+
+export const CONNECTION_CLAIM = 'protofly-connection';

@@ -1,0 +1,64 @@
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { CompactSign, compactVerify, EmbeddedJWK } from 'jose';
+import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
+
+/** Largest signed text that is read, in characters. */
+const MAX_LENGTH = 16 * 1024;
+const RUNTIME_ID_LENGTH = 32;
+const ALGORITHM = 'EdDSA';
+
+/** Returns a runtime's id: the first half of the SHA-256 of its public key, in hex. @param x the key's 32 bytes in base64url */
+const runtimeIdOf = (x: string): string => createHash('sha256').update(Buffer.from(x, 'base64url')).digest('hex').slice(0, RUNTIME_ID_LENGTH);
+
+/** The Ed25519 key of a runtime. It signs claims of the named types and nothing else. */
+export class RuntimeKey {
+  /** The runtime's id. */
+  readonly id: string;
+  /** SHA-256 of the public key, in hex. */
+  readonly fingerprint: string;
+  readonly #key: KeyObject;
+  readonly #x: string;
+
+  /** @param pem the private key (PKCS #8) */
+  constructor(pem: string) {
+    this.#key = createPrivateKey(pem);
+    const { x = '' } = createPublicKey(this.#key).export({ format: 'jwk' });
+    this.#x = x;
+    this.id = runtimeIdOf(x);
+    this.fingerprint = createHash('sha256').update(Buffer.from(x, 'base64url')).digest('hex');
+  }
+
+  /** Signs a claim as a compact JWS with the public key in its header. `typ` names its kind: it counts for no other. */
+  sign(typ: string, claim: object): Promise<string> {
+    return new CompactSign(new TextEncoder().encode(JSON.stringify(claim)))
+      .setProtectedHeader({ alg: ALGORITHM, typ, jwk: { kty: 'OKP', crv: 'Ed25519', x: this.#x } })
+      .sign(this.#key);
+  }
+}
+
+export interface Claimed {
+  readonly claim: Readonly<Record<string, unknown>>;
+  /** Id of the runtime whose key made the signature. */
+  readonly runtimeId: string;
+}
+
+/**
+ * Checks a claim that was signed by a runtime. The caller compares the runtime's id, and judges what the claim says.
+ * @param what name of the claim in errors
+ * @throws ProtoflyError `E_SIGNATURE`
+ */
+export const readClaim = async (jws: string, typ: string, what: string): Promise<Claimed> => {
+  try {
+    if (jws.length > MAX_LENGTH) throw new ProtoflyError('E_SIGNATURE', `${what} is too long`);
+    const { payload, protectedHeader } = await compactVerify(jws, EmbeddedJWK, { algorithms: [ALGORITHM] });
+    if (protectedHeader.typ !== typ) throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} has another purpose: ${String(protectedHeader.typ)}`);
+    const { kty, crv, x } = protectedHeader.jwk ?? {};
+    if (kty !== 'OKP' || crv !== 'Ed25519' || typeof x !== 'string') throw new ProtoflyError('E_SIGNATURE', `${what} is signed by another kind of key`);
+    const claim: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) throw new ProtoflyError('E_SIGNATURE', `${what} says nothing`);
+    return { claim: claim as Record<string, unknown>, runtimeId: runtimeIdOf(x) };
+  } catch (thrown) {
+    if (thrown instanceof ProtoflyError) throw thrown;
+    throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} doesn't hold: ${asProtoflyError(thrown).message}`, { cause: thrown });
+  }
+};
