@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { FileReceiver, FileSender, fileSource, isFileMessage, numbered, partName, readFileMessage, safeName, streamSource, type FileSenderInit, type SavedFile, type Source } from '../../src/client/files/index.js';
 import { parseAddress, ProtoflyError, type Request, type Response } from '../../src/protocol/index.js';
+import { smallDisk, withoutSmallDisk } from '../support/small-disk.js';
 
 const SENDER = parseAddress('hyperty-runtime://a.example/r1/client/3');
 const IN = parseAddress('hyperty://b.example/in');
@@ -524,4 +525,25 @@ t.test('messages that only look a little like files are messages', async (t) => 
       if (!(thrown instanceof ProtoflyError)) throw thrown;
     }
   }), { numRuns: 2000 });
+});
+
+t.test('FIL-8: a disk that fills up refuses in words, keeps what can be gone on with, and takes files when there is room', { skip: withoutSmallDisk() }, async (t) => {
+  const disk = await smallDisk(t, 2);
+  const world = new World(disk.path);
+  const stream = (): Source => streamSource((async function* () { for (let piece = 0; piece < 40; piece++) { await Promise.resolve(); yield randomBytes(100_000); } })(), { name: 'stream' });
+  await t.rejects(world.sender(stream()).send(), { code: 'E_REFUSED', message: /there is no room for it/ });
+  t.same(hidden(disk.path), [], 'nothing stays of a stream: its sender can\'t go on');
+  const path = fileWith(t, randomBytes(1_500_000));
+  let count = 0;
+  world.before = () => {
+    if (++count === 16) disk.fill();
+    return Promise.resolve();
+  };
+  await t.rejects(sendPath(world, path), { code: 'E_REFUSED', message: /there is no room for it/ });
+  t.ok(hidden(disk.path).includes('.data.bin.protofly-part'), 'the beginning of a file stays');
+  world.before = () => Promise.resolve();
+  disk.free();
+  const { resumedFrom } = await sendPath(world, path);
+  t.ok(resumedFrom > 0, String(resumedFrom));
+  t.same(shown(disk.path), ['data.bin']);
 });

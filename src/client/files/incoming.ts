@@ -181,7 +181,15 @@ export class IncomingFile {
         this.#offset += bytesWritten;
       }
     } catch (thrown) {
+      await this.#giveUpStream();
       throw unwritable(thrown);
     }
+  }
+
+  /** Removes what was written of a stream after a failed write. Its sender can't send it again, so it would stay for ever. */
+  async #giveUpStream(): Promise<void> {
+    if (this.init.offer.sha256 !== undefined) return;
+    await this.close();
+    await dropPart(this.#part.path);
   }
 }

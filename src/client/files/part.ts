@@ -34,9 +34,17 @@ const MAX_SIDECAR = 16 * 1024;
 const sidecarOf = (path: string): string => `${path}.json`;
 const codeOf = (thrown: unknown): string | undefined => (thrown as NodeJS.ErrnoException | undefined)?.code;
 
+const NO_ROOM = 'there is no room for it';
+
+const wordsOf = (cause: unknown): string => {
+  const code = codeOf(cause);
+  if (code === 'ENOSPC' || code === 'EDQUOT') return NO_ROOM;
+  return code ?? (cause instanceof Error ? cause.message : 'no reason');
+};
+
 /** Wraps an error of writing in the receiver's folder. The sender gets only its code, or its message if it has none. */
 export const unwritable = (cause: unknown): ProtoflyError =>
-  new ProtoflyError('E_REFUSED', `the receiver can't write it: ${codeOf(cause) ?? (cause instanceof Error ? cause.message : 'no reason')}`, { cause });
+  new ProtoflyError('E_REFUSED', `the receiver can't write it: ${wordsOf(cause)}`, { cause });
 
 const readKey = async (path: string): Promise<PartKey | 'none' | 'other'> => {
   try {
@@ -76,7 +84,7 @@ export const checkRoom = async (folder: string, bytes: number): Promise<void> =>
   } catch (thrown) {
     throw unwritable(thrown);
   }
-  if (bytes > room) throw new ProtoflyError('E_REFUSED', 'the receiver can\'t write it: there is no room for it');
+  if (bytes > room) throw new ProtoflyError('E_REFUSED', `the receiver can't write it: ${NO_ROOM}`);
 };
 
 /**
