@@ -31,14 +31,17 @@ export const describeChange = (change: NetworkChange): string => {
 /** False for link-local addresses: they change with every bridge and container, and lead nowhere by themselves. */
 const matters = (address: string): boolean => !/^fe[89ab]/i.test(address) && !address.startsWith('169.254.');
 
+type State =
+  | { readonly at: 'new' | 'closed' }
+  /** `known` are the addresses at the last check that could tell them; `due` is the date of the next check. */
+  | { readonly at: 'watching'; readonly known: ReadonlySet<string> | undefined; readonly due: number; readonly timer: Timer };
+
 /** Polls this machine's addresses, and detects sleep by checks that come late. */
 export class NetworkMonitor {
   readonly #components: NetworkMonitorComponents;
-  #known: ReadonlySet<string> | undefined;
-  #timer: Timer | undefined;
-  #due = 0;
-  #blind = false;
-  #closed = false;
+  #state: State = { at: 'new' };
+  /** True while the system doesn't tell the addresses. */
+  #isBlind = false;
 
   constructor(components: NetworkMonitorComponents) {
     this.#components = components;
@@ -46,36 +49,33 @@ export class NetworkMonitor {
 
   /** Starts polling. Idempotent. */
   start(): void {
-    if (this.#timer !== undefined || this.#closed) return;
-    this.#known = this.#look();
-    this.#arm();
+    if (this.#state.at === 'new') this.#watch(this.#look());
   }
 
   /** Stops polling. Idempotent. */
   close(): void {
-    this.#closed = true;
-    this.#timer?.cancel();
+    if (this.#state.at === 'watching') this.#state.timer.cancel();
+    this.#state = { at: 'closed' };
   }
 
-  #arm(): void {
-    if (this.#closed) return;
-    this.#due = this.#components.clock.date() + POLL_MS;
-    this.#timer = this.#components.clock.setTimeout(() => { this.#poll(); }, POLL_MS);
+  #watch(known: ReadonlySet<string> | undefined): void {
+    const { clock } = this.#components;
+    this.#state = { at: 'watching', known, due: clock.date() + POLL_MS, timer: clock.setTimeout(() => { this.#poll(); }, POLL_MS) };
   }
 
   #poll(): void {
+    if (this.#state.at !== 'watching') return;
+    const { due, known: before } = this.#state;
     // The steady clock may stand still while the machine sleeps; the date doesn't.
-    const late = this.#components.clock.date() - this.#due;
+    const late = this.#components.clock.date() - due;
     const now = this.#look();
-    const before = this.#known;
-    this.#known = now ?? before;
+    this.#watch(now ?? before);
     if (now !== undefined && before !== undefined) {
       const gone = new Set([...before].filter((address) => !now.has(address)));
       const come = new Set([...now].filter((address) => !before.has(address)));
       if (gone.size + come.size > 0) this.#tell({ kind: 'addresses', gone, come });
     }
     if (late > SLEEP_MS) this.#tell({ kind: 'wake', sleptMs: late });
-    this.#arm();
   }
 
   #tell(change: NetworkChange): void {
@@ -87,11 +87,11 @@ export class NetworkMonitor {
   #look(): ReadonlySet<string> | undefined {
     try {
       const all = Object.values(this.#components.interfaces()).flatMap((addresses) => addresses ?? []);
-      this.#blind = false;
+      this.#isBlind = false;
       return new Set(all.filter(({ address, internal }) => !internal && matters(address)).map(({ address }) => address));
     } catch (thrown) {
-      if (!this.#blind) this.#components.log('warn', `the network can't be watched: ${asProtoflyError(thrown).message}`);
-      this.#blind = true;
+      if (!this.#isBlind) this.#components.log('warn', `the network can't be watched: ${asProtoflyError(thrown).message}`);
+      this.#isBlind = true;
       return undefined;
     }
   }
