@@ -101,12 +101,10 @@ class TcpStub {
     }, identity);
   }
 
-  /** Has the runtime sign the challenge of the node. */
   #prove(challenge) {
-    const socket = this.#socket;
-    void this.#bus.postMessage({ type: 'create', from: this.#url, to: `${this.#config.runtimeURL}/identity`, body: { value: { challenge } } }, ({ body }) => {
-      if (socket === this.#socket) this.#openSession(body.value ?? '');
-    });
+    const [socket, to] = [this.#socket, `${this.#config.runtimeURL}/identity`];
+    const opens = ({ body }) => { if (socket === this.#socket) this.#openSession(body.value ?? ''); };
+    void this.#bus.postMessage({ type: 'create', from: this.#url, to, body: { value: { challenge } } }, opens);
   }
 
   #ask(type, answered, identity) {

@@ -1,4 +1,5 @@
 import { child, partsOf, type Address } from './address.js';
+import type { RegistryRecord } from './record.js';
 
 /** A runtime's id: SHA-256 of its Ed25519 public key (32 bytes), the first 16 bytes in lower-case hex. */
 const RUNTIME_ID = /^[0-9a-f]{32}$/;
@@ -43,3 +44,16 @@ export interface ConnectionClaim {
 }
 
 export const CONNECTION_CLAIM = 'protofly-connection';
+
+/** The fields of a registry record that its runtime signs. The others are the registry's, like `status`. */
+export const SIGNED_FIELDS = ['url', 'runtime', 'user', 'guid', 'name', 'descriptor', 'p2pHandler', 'p2pRequester', 'delivery', 'dataSchemes', 'resources'] as const;
+
+/** What a runtime signs of a registry record. The `typ` of the signature is `RECORD_CLAIM`. @see docs/protocol.md, "Domain registry" */
+export interface RecordClaim extends Pick<RegistryRecord, (typeof SIGNED_FIELDS)[number]> {
+  /** A later signature has a higher one. */
+  readonly serial: number;
+  /** ISO 8601. */
+  readonly until: string;
+}
+
+export const RECORD_CLAIM = 'protofly-record';

@@ -28,6 +28,8 @@ export interface RegistryRecord {
   readonly startingTime?: string;
   /** ISO 8601 */
   readonly lastModified?: string;
+  /** Made by the runtime. @see RecordClaim */
+  readonly signature?: unknown;
   /** Other fields that the owner registered come back unchanged. Optional fields that were null are left out. */
   readonly [field: string]: unknown;
 }

@@ -18,6 +18,7 @@ import type { Domains, PublicWebPort } from './directory/domains.js';
 import { NamedDomains } from './directory/named-domains.js';
 import { Records, type Cached } from './directory/records.js';
 import { Hyperties } from './hyperties/hyperties.js';
+import { RecordSigner, type KeptSerials } from './hyperties/record-signer.js';
 import { MessageNodes } from './nodes/message-nodes.js';
 import { SessionSigner } from './nodes/session-signer.js';
 import { Connections } from './p2p/connections.js';
@@ -184,7 +185,8 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
 
   const reply = replyOver(bus);
   const receipts = new Receipts({ reply });
-  const hyperties = new Hyperties({ bus, clock, store, nodes, connections, receipts, log }, { runtime, domain, user, guid });
+  const signer = new RecordSigner({ clock, key, kept: store.collection<KeptSerials>('serials') });
+  const hyperties = new Hyperties({ bus, clock, store, nodes, connections, receipts, signer, log }, { runtime, domain, user, guid });
   const routes = new RouteFinder({ records, hyperties, connections, nodes }, { runtime });
   const epoch = randomBytes(6).toString('base64url');
   const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };

@@ -5,3 +5,4 @@
 export * from './publisher-key.js';
 export * from './runtime-key.js';
 export * from './signed.js';
+export * from './signed-record.js';

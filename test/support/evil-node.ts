@@ -17,8 +17,8 @@ export class EvilNode {
   /** Passes everything on until it is set. */
   tamper: Tamper = (frame) => [frame];
   readonly #server: Server;
-  /** Sends a frame to the client of a connection; one function for each connection. */
-  readonly #clients = new Set<(frame: Frame) => void>();
+  /** Functions that send a frame to the client of a connection, by its runtime. */
+  readonly #clients = new Map<string, (frame: Frame) => void>();
   #target = '';
 
   private constructor(server: Server) {
@@ -46,9 +46,9 @@ export class EvilNode {
     this.#target = target;
   }
 
-  /** Sends a frame of its own to all clients. */
+  /** Sends a frame of its own to the runtime that has its receiver. */
   invent(frame: Frame): void {
-    for (const give of this.#clients) give(frame);
+    for (const [runtime, give] of this.#clients) if (frame.to.startsWith(runtime)) give(frame);
   }
 
   #bridge(client: WebSocket, path: string): void {
@@ -56,7 +56,9 @@ export class EvilNode {
     const early: string[] = [];
     const pass = (from: WebSocket, to: WebSocket, toServer: boolean): void => {
       from.on('message', (data: Buffer) => {
-        for (const frame of this.tamper(JSON.parse(data.toString()) as Frame, toServer)) {
+        const given = JSON.parse(data.toString()) as Frame;
+        if (toServer && given.type === 'open') this.#clients.set(given.from, (frame) => { client.send(JSON.stringify(frame)); });
+        for (const frame of this.tamper(given, toServer)) {
           const text = JSON.stringify(frame);
           if (to.readyState === WebSocket.CONNECTING) early.push(text);
           else to.send(text);
@@ -68,8 +70,5 @@ export class EvilNode {
     server.once('open', () => { for (const text of early.splice(0)) server.send(text); });
     pass(client, server, true);
     pass(server, client, false);
-    const give = (frame: Frame): void => { client.send(JSON.stringify(frame)); };
-    this.#clients.add(give);
-    client.on('close', () => { this.#clients.delete(give); });
   }
 }

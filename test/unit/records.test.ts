@@ -78,7 +78,7 @@ t.test('a cache that can\'t be written keeps nobody from finding a record', asyn
   records.forget(BOB);
   t.equal(records.known(BOB), undefined);
   await turns(2);
-  t.equal(state.log.length, 2);
+  t.equal(state.log.length, 1, 'what isn\'t on disk needn\'t be forgotten there');
 });
 
 t.test('a search goes on until the registry has no more, and not for ever', async (t) => {

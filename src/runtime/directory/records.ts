@@ -4,11 +4,14 @@ import {
   type Address, type Cause, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
+import { RecordChecks } from './record-checks.js';
 
 export interface Cached {
   readonly record: RegistryRecord;
   /** Time of the lookup, in steady time. */
   readonly at: number;
+  /** True if the record proved wrong. It only shows then which serials were seen. @default false */
+  readonly isForgotten?: boolean;
 }
 
 /** Search criteria for a domain's registry, all of which must match. */
@@ -75,6 +78,7 @@ export class Records {
   readonly #named: RecordsComponents['named'];
   readonly #log: RecordsComponents['log'];
   readonly #init: Required<RecordsInit>;
+  readonly #checks: RecordChecks;
   /** Parsed cache entries. Parsing one costs more than the rest of a message's routing. */
   readonly #atHand = new Map<Address, Cached>();
   readonly #missing = new Map<Address, number>();
@@ -88,6 +92,7 @@ export class Records {
     this.#named = named;
     this.#log = log;
     this.#init = init;
+    this.#checks = new RecordChecks({ clock });
   }
 
   /** Returns the cached record if it is fresh; null if it is known that there is none. */
@@ -131,7 +136,8 @@ export class Records {
   forget(address: Address): void {
     this.#missing.delete(address);
     this.#atHand.delete(address);
-    if (address.length <= MAX_KEPT_LENGTH) this.#note(this.#cache.delete(address));
+    const cached = this.#stored(address);
+    if (cached !== undefined && cached.isForgotten !== true) this.#note(this.#cache.put(address, { ...cached, isForgotten: true }));
   }
 
   /** Searches a domain's registry, for a program. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
@@ -175,6 +181,7 @@ export class Records {
     this.#named.admit(domain, 'program');
     const found = new Map<Address, RegistryRecord>();
     let after: unknown;
+    let refused: ProtoflyError | undefined;
     for (let page = 0; page < MAX_PAGES; page += 1) {
       const response = await this.#bus.request({
         type: 'read', from: child(this.#init.runtime, 'registry'), to: registryAddress(domain), body: { resource, criteria, ...(typeof after === 'string' ? { after } : {}) },
@@ -183,10 +190,16 @@ export class Records {
       if (code === 404) break;
       if (!isSuccess(response) && !(code === 408 && typeof value === 'object' && value !== null)) throw this.#explained(responseError(response), domain);
       if (JSON.stringify(value ?? {}).length > MAX_PAGE) throw new ProtoflyError('E_TOO_LARGE', `the registry of ${domain} answers too much at once`);
-      for (const record of Object.values((value ?? {}) as Record<string, unknown>).slice(0, MAX_PER_PAGE).flatMap(readable)) if (domainOf(record.url) === domain) found.set(record.url, record);
+      for (const record of Object.values((value ?? {}) as Record<string, unknown>).slice(0, MAX_PER_PAGE).flatMap(readable)) {
+        if (domainOf(record.url) !== domain) continue;
+        const refusal = await this.#refusalOf(record);
+        if (refusal === undefined) found.set(record.url, record);
+        else refused ??= refusal;
+      }
       if (typeof next !== 'string' || next === after) break;
       after = next;
     }
+    if (found.size === 0 && refused !== undefined) throw refused;
     const records = [...found.values()];
     for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
     return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
@@ -215,9 +228,26 @@ export class Records {
   #cached(address: Address): Cached | undefined {
     const atHand = this.#atHand.get(address);
     if (atHand !== undefined) return atHand;
-    const cached = address.length > MAX_KEPT_LENGTH ? undefined : this.#cache.get(address);
-    if (cached !== undefined) this.#hold(address, cached);
+    const cached = this.#stored(address);
+    if (cached === undefined || cached.isForgotten === true) return undefined;
+    this.#hold(address, cached);
     return cached;
+  }
+
+  #stored(address: Address): Cached | undefined {
+    return address.length > MAX_KEPT_LENGTH ? undefined : this.#cache.get(address);
+  }
+
+  /** Checks what a registry says of an address. @returns the reason not to believe it, which is logged */
+  async #refusalOf(record: RegistryRecord): Promise<ProtoflyError | undefined> {
+    try {
+      await this.#checks.check(record, this.#stored(record.url)?.record);
+      return undefined;
+    } catch (thrown) {
+      const error = asProtoflyError(thrown);
+      this.#log('warn', `a record is not believed: ${error.message}`);
+      return error;
+    }
   }
 
   #hold(address: Address, cached: Cached): void {
@@ -247,7 +277,7 @@ export class Records {
 
   /** Returns the cached records of a user's hyperties. */
   #remembered(user: Address, name: string | undefined): RegistryRecord[] {
-    return [...this.#cache.entries()].map(([, { record }]) => record).filter((record) => record.user === user && (name === undefined || record.name === name));
+    return [...this.#cache.entries()].filter(([, { isForgotten }]) => isForgotten !== true).map(([, { record }]) => record).filter((record) => record.user === user && (name === undefined || record.name === name));
   }
 
   #patience(domain: string): { readonly timeoutMs?: number } {
@@ -271,10 +301,13 @@ export class Records {
     }
     const [record] = readable(response.body.value);
     // A registry may only answer for the requested address. Ignore records of others.
-    if (record === undefined || !isWithin(address, record.url)) {
+    const isOther = record === undefined || !isWithin(address, record.url);
+    const refusal = isOther ? undefined : await this.#refusalOf(record);
+    if (isOther || refusal !== undefined) {
       const last = this.#cached(address);
       // Not if the record has been forgotten meanwhile.
       if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - FRESH_MS + AGAIN_MS });
+      if (last === undefined && refusal !== undefined) throw refusal;
       return last?.record;
     }
     this.#keep(address, { record, at: now });

@@ -8,6 +8,7 @@ import { Inbox, type KeptCheckpoint, type Stored } from './inbox/index.js';
 import type { P2pOffer } from '../p2p/p2p-handler.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import { slicesOf } from '../nodes/slices.js';
+import type { RecordSigner } from './record-signer.js';
 
 /** The registration of a program. */
 export interface HypertySpec {
@@ -30,6 +31,7 @@ export interface HypertiesComponents {
   /** Has the P2P fields of records, if this runtime has a P2P handler. */
   readonly connections: { readonly offer: P2pOffer | undefined };
   readonly receipts: Receipts;
+  readonly signer: RecordSigner;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
@@ -189,11 +191,14 @@ export class Hyperties {
     this.#removers.delete(hyperty.url);
     this.#byName.delete(hyperty.name);
     this.#byUrl.delete(hyperty.url);
+    this.#components.signer.forget(hyperty.url);
     hyperty.inbox.close();
   }
 
   async #announce(hyperty: Hyperty): Promise<void> {
-    await this.#components.bus.ask({ type: 'create', from: this.#registry, to: registryAddress(this.#init.domain), body: { value: this.record(hyperty) } });
+    const { bus, signer } = this.#components;
+    const value = await signer.sign(this.record(hyperty));
+    await bus.ask({ type: 'create', from: this.#registry, to: registryAddress(this.#init.domain), body: { value } });
     hyperty.registered = true;
   }
 
@@ -211,10 +216,10 @@ export class Hyperties {
   }
 
   async #touch(hyperty: Hyperty): Promise<void> {
-    const { bus, log } = this.#components;
-    const response = await bus.request({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url } });
-    if (response.body.code !== 404) return;
-    // The registry has lost the record: register it once more.
+    const { bus, log, signer } = this.#components;
+    const response = signer.isOld(hyperty.url) ? undefined : await bus.request({ type: 'update', from: this.#registry, to: registryAddress(this.#init.domain), body: { resource: hyperty.url } });
+    if (response !== undefined && response.body.code !== 404) return;
+    // The registry has lost the record, or its signature is old: register it once more.
     this.#announce(hyperty).catch((thrown: unknown) => { log('warn', `${hyperty.url} not registered again: ${asProtoflyError(thrown).message}`); });
   }
 }

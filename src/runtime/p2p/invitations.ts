@@ -8,8 +8,8 @@ import type { SetUpSignatures } from './set-up-signatures.js';
 
 /** Maximum number of runtimes whose invitations are remembered. */
 const MAX_REMEMBERED = 1000;
-/** Invitations of one runtime that are looked at: 20 at once, then 5 a second. */
-const PACE = { perSecond: 5, burst: 20 };
+/** Invitations of one runtime that are looked at: 100 at once, then 50 a second. */
+const PACE = { perSecond: 50, burst: 100 };
 
 export interface InvitationsComponents {
   readonly clock: Clock;

@@ -1,7 +1,9 @@
 import {
-  asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond,
+  asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond, SIGNED_FIELDS,
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
+import { isDeepStrictEqual } from 'node:util';
+import { checkRecord, serialIn } from '../../../security/signed-record.js';
 import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
@@ -98,7 +100,9 @@ export class DomainRegistry {
     if (record.runtime !== runtime) throw new ProtoflyError('E_REFUSED', `only ${record.runtime} itself registers what it hosts`);
     const { scheme, path } = partsOf(record.url);
     if (domainOf(record.url) !== this.#init.domain || path === '' || scheme === 'domain') throw bad(`${record.url} is not an address of ${this.#init.domain}`);
+    const signed = await checkRecord(record);
     const before = records.get(record.url);
+    if (signed !== undefined && before !== undefined && signed.serial < (serialIn(before) ?? 0)) throw new ProtoflyError('E_ROLLBACK', `a newer record of ${record.url} is registered`);
     if (before !== undefined && before.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `${record.url} is registered by another runtime`);
     // A runtime owns its own address and all below it. Any other address is allocated to it first, if necessary.
     if (scheme === 'hyperty-runtime' && !isWithin(record.url, runtime)) throw new ProtoflyError('E_REFUSED', `${record.url} is not an address of ${runtime}`);
@@ -111,7 +115,11 @@ export class DomainRegistry {
   async #update(request: Request, owner: Owner): Promise<Response> {
     const before = this.#owned(request, owner.runtime);
     const { body = {} } = request;
-    await this.#save({ ...changed(before, body), lastModified: this.#now() }, before, owner);
+    const after = changed(before, body);
+    if (before.signature !== undefined && ['signature', ...SIGNED_FIELDS].some((field) => !isDeepStrictEqual(before[field], after[field]))) {
+      throw new ProtoflyError('E_UNSIGNED', `the record of ${before.url} is signed: register it anew, with another signature`);
+    }
+    await this.#save({ ...after, lastModified: this.#now() }, before, owner);
     return respond(request, 200);
   }
 
