@@ -26,12 +26,12 @@ export const checkRecord = async (record: RegistryRecord): Promise<Pick<RecordCl
   return { serial: serial as number, until };
 };
 
-/** Returns the serial that a record says it has, unchecked: for records that were checked before. */
-export const serialIn = ({ signature }: RegistryRecord): number | undefined => {
+/** Returns what the signature of a record says, unchecked: for records that were checked before. Undefined without a signature. */
+export const signedIn = ({ signature }: RegistryRecord): Pick<RecordClaim, 'serial' | 'until'> | undefined => {
   if (typeof signature !== 'string') return undefined;
   try {
-    const { serial } = JSON.parse(Buffer.from(signature.split('.')[1] ?? '', 'base64url').toString()) as { readonly serial?: unknown };
-    return typeof serial === 'number' ? serial : undefined;
+    const { serial, until } = JSON.parse(Buffer.from(signature.split('.')[1] ?? '', 'base64url').toString()) as { readonly serial?: unknown; readonly until?: unknown };
+    return typeof serial === 'number' && typeof until === 'string' ? { serial, until } : undefined;
   } catch {
     return undefined;
   }

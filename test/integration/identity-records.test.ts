@@ -114,8 +114,12 @@ await t.test('REG-10 a signature is for one record, and expires', async (t) => {
   await t.rejects(checks.check(await sign(1), undefined), { code: 'E_ROLLBACK' });
   await t.rejects(new RecordChecks({ clock }).check(await sign(1), first), { code: 'E_ROLLBACK' }, 'also after a restart, by the record in the cache');
   for (const signature of ['', 'x', 'a.b.c', 7, {}, 'x'.repeat(20_000)]) await t.rejects(checks.check({ ...first, signature }, undefined), { code: /E_SIGNATURE|E_UNSIGNED/ });
+  const other = makeRuntimeKey();
+  const moved = (): Promise<RegistryRecord> => signRecord({ ...record, runtime: recordOf(other, record.url).runtime }, other, { serial: 1, until: later(clock.date()) });
+  await t.rejects(checks.check(await moved(), undefined), { code: 'E_IDENTITY' });
   clock.setBy(62 * 60_000);
   await t.rejects(checks.check(first, undefined), { code: 'E_EXPIRED', hint: /clock/ });
+  await checks.check(await moved(), undefined);
 });
 
 await t.test('REG-10 serials rise whatever happens to the clock, and a record is signed once', async (t) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LruMap } from '../../kit/lru-map.js';
 import { ProtoflyError, SIGNED_FIELDS, type Address, type Clock, type RecordClaim, type RegistryRecord } from '../../protocol/index.js';
-import { checkRecord, serialIn } from '../../security/signed-record.js';
+import { checkRecord, signedIn } from '../../security/signed-record.js';
 
 /** Maximum number of checked signatures, and of records whose newest serial is at hand. */
 const MAX_REMEMBERED = 20_000;
@@ -10,9 +10,8 @@ const CLOCKS_MS = 3600 * 1000;
 
 type Checked = Pick<RecordClaim, 'serial' | 'until'>;
 
-interface Newest {
+interface Newest extends Checked {
   readonly runtime: Address;
-  readonly serial: number;
 }
 
 /**
@@ -37,13 +36,15 @@ export class RecordChecks {
   async check(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
     const { url, runtime } = record;
     const newest = this.#newest.get(url) ?? newestIn(before);
-    if (newest !== undefined && newest.runtime !== runtime) throw new ProtoflyError('E_IDENTITY', `${url} is said to have moved from ${newest.runtime} to ${runtime}, and an address doesn't move`);
+    if (newest !== undefined && newest.runtime !== runtime && Date.parse(newest.until) > this.#clock.date()) {
+      throw new ProtoflyError('E_IDENTITY', `${url} is said to have moved from ${newest.runtime} to ${runtime}, and what the former signed is still valid`);
+    }
     const checked = await this.#verify(record);
     if (checked === undefined) return;
     const { serial, until } = checked;
     if (Date.parse(until) + CLOCKS_MS < this.#clock.date()) throw new ProtoflyError('E_EXPIRED', `the record of ${url} was valid until ${until}`, { hint: 'is this machine\'s clock right?' });
-    if (newest !== undefined && serial < newest.serial) throw new ProtoflyError('E_ROLLBACK', `the record of ${url} is older than one seen before`);
-    this.#newest.set(url, { runtime, serial });
+    if (newest?.runtime === runtime && serial < newest.serial) throw new ProtoflyError('E_ROLLBACK', `the record of ${url} is older than one seen before`);
+    this.#newest.set(url, { runtime, serial, until });
   }
 
   async #verify(record: RegistryRecord): Promise<Checked | undefined> {
@@ -57,6 +58,6 @@ export class RecordChecks {
 }
 
 const newestIn = (record: RegistryRecord | undefined): Newest | undefined => {
-  const serial = record === undefined ? undefined : serialIn(record);
-  return record === undefined || serial === undefined ? undefined : { runtime: record.runtime, serial };
+  const signed = record === undefined ? undefined : signedIn(record);
+  return record === undefined || signed === undefined ? undefined : { runtime: record.runtime, ...signed };
 };

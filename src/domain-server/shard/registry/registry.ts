@@ -3,7 +3,7 @@ import {
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import { isDeepStrictEqual } from 'node:util';
-import { checkRecord, serialIn } from '../../../security/signed-record.js';
+import { checkRecord, signedIn } from '../../../security/signed-record.js';
 import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
@@ -102,7 +102,7 @@ export class DomainRegistry {
     if (domainOf(record.url) !== this.#init.domain || path === '' || scheme === 'domain') throw bad(`${record.url} is not an address of ${this.#init.domain}`);
     const signed = await checkRecord(record);
     const before = records.get(record.url);
-    if (signed !== undefined && before !== undefined && signed.serial < (serialIn(before) ?? 0)) throw new ProtoflyError('E_ROLLBACK', `a newer record of ${record.url} is registered`);
+    if (signed !== undefined && before !== undefined && signed.serial < (signedIn(before)?.serial ?? 0)) throw new ProtoflyError('E_ROLLBACK', `a newer record of ${record.url} is registered`);
     if (before !== undefined && before.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `${record.url} is registered by another runtime`);
     // A runtime owns its own address and all below it. Any other address is allocated to it first, if necessary.
     if (scheme === 'hyperty-runtime' && !isWithin(record.url, runtime)) throw new ProtoflyError('E_REFUSED', `${record.url} is not an address of ${runtime}`);
