@@ -29,6 +29,9 @@ export const growth = (name, first, last) => Object.entries(TOLERANCE)
   .filter(([figure, tolerance]) => last[figure] - first[figure] > tolerance)
   .map(([figure]) => `${name}: ${figure} from ${String(first[figure])} to ${String(last[figure])}`);
 
+/** Returns the last lines of a log, and all warnings before them. */
+const lastOf = (lines) => [...lines.slice(0, -15).filter((line) => /"level":[4-9]0/.test(line)).slice(-50), ...lines.slice(-15)];
+
 /** Polls until a condition holds. @throws Error after `ms`, or if `signal` aborts */
 export const until = async (what, holds, ms = 20_000, signal) => {
   for (const end = Date.now() + ms; !(await holds()); ) {
@@ -160,7 +163,7 @@ export class Home {
     return this.#names('profiles').flatMap((user) => {
       const folder = join(this.path, 'profiles', user);
       return readdirSync(folder).filter((file) => file.endsWith('.log'))
-        .map((log) => `${user}, ${log}:\n${readFileSync(join(folder, log), 'utf8').split('\n').slice(-15).join('\n')}\n`);
+        .map((log) => `${user}, ${log}:\n${lastOf(readFileSync(join(folder, log), 'utf8').trimEnd().split('\n')).join('\n')}\n`);
     }).join('');
   }
 

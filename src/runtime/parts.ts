@@ -159,7 +159,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   new SessionSigner({ bus, key }, { runtime });
   catalogue.onNews((origin) => { nodes.renew(origin); });
   const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, log }, { runtime, domain, user });
-  const signatures = new SetUpSignatures({ clock, key }, { runtime });
+  const signatures = new SetUpSignatures({ clock, key, stubs }, { runtime });
   const syncManager = new SyncManager({ bus, clock, routes: nodes, signer: signatures }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 

@@ -2,13 +2,26 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'n
 import { CompactSign, compactVerify, EmbeddedJWK } from 'jose';
 import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
 
-/** Largest signed text that is read, in characters. */
+/** Largest claim that is read unless its kind may be larger, in characters. */
 const MAX_LENGTH = 16 * 1024;
+/** The 32 bytes of a key in base64url. */
+const KEY = /^[\w-]{43}$/;
+const HEADERS: ReadonlySet<string> = new Set(['alg', 'typ', 'jwk']);
 const RUNTIME_ID_LENGTH = 32;
 const ALGORITHM = 'EdDSA';
 
-/** Returns a runtime's id: the first half of the SHA-256 of its public key, in hex. @param x the key's 32 bytes in base64url */
-const runtimeIdOf = (x: string): string => createHash('sha256').update(Buffer.from(x, 'base64url')).digest('hex').slice(0, RUNTIME_ID_LENGTH);
+/** Returns the SHA-256 of a public key, in hex. Its first half is the runtime's id. @param x the key's 32 bytes in base64url */
+const fingerprintOf = (x: string): string => createHash('sha256').update(Buffer.from(x, 'base64url')).digest('hex');
+
+/** Returns what a claim says, unchecked. Undefined if it can't be read. */
+export const claimIn = (jws: string): Readonly<Record<string, unknown>> | undefined => {
+  try {
+    const claim: unknown = JSON.parse(Buffer.from(jws.split('.', 2)[1] ?? '', 'base64url').toString());
+    return typeof claim === 'object' && claim !== null ? (claim as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+};
 
 /** The Ed25519 key of a runtime. It signs claims of the named types and nothing else. */
 export class RuntimeKey {
@@ -24,8 +37,8 @@ export class RuntimeKey {
     this.#key = createPrivateKey(pem);
     const { x = '' } = createPublicKey(this.#key).export({ format: 'jwk' });
     this.#x = x;
-    this.id = runtimeIdOf(x);
-    this.fingerprint = createHash('sha256').update(Buffer.from(x, 'base64url')).digest('hex');
+    this.fingerprint = fingerprintOf(x);
+    this.id = this.fingerprint.slice(0, RUNTIME_ID_LENGTH);
   }
 
   /** Signs a claim as a compact JWS with the public key in its header. `typ` names its kind: it counts for no other. */
@@ -40,23 +53,27 @@ export interface Claimed {
   readonly claim: Readonly<Record<string, unknown>>;
   /** Id of the runtime whose key made the signature. */
   readonly runtimeId: string;
+  /** SHA-256 of that key, in hex. */
+  readonly fingerprint: string;
 }
 
 /**
  * Checks a claim that was signed by a runtime. The caller compares the runtime's id, and judges what the claim says.
  * @param what name of the claim in errors
+ * @param maxLength in UTF-16 code units
  * @throws ProtoflyError `E_SIGNATURE`
  */
-export const readClaim = async (jws: string, typ: string, what: string): Promise<Claimed> => {
+export const readClaim = async (jws: string, typ: string, what: string, maxLength = MAX_LENGTH): Promise<Claimed> => {
   try {
-    if (jws.length > MAX_LENGTH) throw new ProtoflyError('E_SIGNATURE', `${what} is too long`);
+    if (jws.length > maxLength) throw new ProtoflyError('E_SIGNATURE', `${what} is too long`);
     const { payload, protectedHeader } = await compactVerify(jws, EmbeddedJWK, { algorithms: [ALGORITHM] });
     if (protectedHeader.typ !== typ) throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} has another purpose: ${String(protectedHeader.typ)}`);
     const { kty, crv, x } = protectedHeader.jwk ?? {};
-    if (kty !== 'OKP' || crv !== 'Ed25519' || typeof x !== 'string') throw new ProtoflyError('E_SIGNATURE', `${what} is signed by another kind of key`);
+    if (kty !== 'OKP' || crv !== 'Ed25519' || typeof x !== 'string' || !KEY.test(x) || Object.keys(protectedHeader).some((name) => !HEADERS.has(name))) throw new ProtoflyError('E_SIGNATURE', `${what} is signed in another manner`);
     const claim: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
     if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) throw new ProtoflyError('E_SIGNATURE', `${what} says nothing`);
-    return { claim: claim as Record<string, unknown>, runtimeId: runtimeIdOf(x) };
+    const fingerprint = fingerprintOf(x);
+    return { claim: claim as Record<string, unknown>, runtimeId: fingerprint.slice(0, RUNTIME_ID_LENGTH), fingerprint };
   } catch (thrown) {
     if (thrown instanceof ProtoflyError) throw thrown;
     throw new ProtoflyError('E_SIGNATURE', `the signature of ${what} doesn't hold: ${asProtoflyError(thrown).message}`, { cause: thrown });

@@ -91,6 +91,9 @@ await t.test('REG-10 the registry takes only what its runtime has signed, and ke
   t.match(await register(record), { code: 403, error: 'E_UNSIGNED' });
   t.match(await register(await sign(5, {}, makeRuntimeKey())), { code: 403, error: 'E_IDENTITY' });
   t.match(await register({ ...await sign(5), name: 'other' }), { code: 403, error: 'E_SIGNATURE' });
+  t.match(await register({ ...await sign(5), url: `hyperty-runtime://a.example/${makeRuntimeKey().id}/x` }), { code: 403 });
+  t.match(await register(await signRecord(record, key, { serial: 5, until: '9999-01-01T00:00:00Z' })), { code: 403, error: 'E_EXPIRED' });
+  t.match(await register(await sign(5, { guid: parseAddress('user-guid://abc') })), { code: 403, error: 'E_IDENTITY' });
   const signed = await sign(5);
   t.match(await register(signed), { code: 200 });
   t.match(await register(await sign(4)), { code: 403, error: 'E_ROLLBACK' });
@@ -111,6 +114,9 @@ await t.test('REG-10 a signature is for one record, and expires', async (t) => {
   await checks.check(first, undefined);
   await checks.check({ ...first, status: 'disconnected', lastModified: 'now' }, undefined);
   await t.rejects(checks.check({ ...first, url: parseAddress('hyperty://a.example/2') }, undefined), { code: 'E_SIGNATURE' });
+  await t.rejects(checks.check(await signRecord(record, key, { serial: 9, until: '9999-01-01T00:00:00Z' }), undefined), { code: 'E_EXPIRED' }, 'nobody signs for ever');
+  const plain = { ...record, runtime: parseAddress('hyperty-runtime://a.example/plain'), signature: (await sign(1e9)).signature };
+  await new RecordChecks({ clock }).check(first, plain);
   await t.rejects(checks.check(await sign(1), undefined), { code: 'E_ROLLBACK' });
   await t.rejects(new RecordChecks({ clock }).check(await sign(1), first), { code: 'E_ROLLBACK' }, 'also after a restart, by the record in the cache');
   for (const signature of ['', 'x', 'a.b.c', 7, {}, 'x'.repeat(20_000)]) await t.rejects(checks.check({ ...first, signature }, undefined), { code: /E_SIGNATURE|E_UNSIGNED/ });
@@ -130,6 +136,8 @@ await t.test('REG-10 serials rise whatever happens to the clock, and a record is
   const make = (): RecordSigner => new RecordSigner({ clock, key, kept });
   const checks = new RecordChecks({ clock });
   let signer = make();
+  const [one, other] = await Promise.all([signer.sign(record), signer.sign(record)]);
+  t.equal(one.signature, other.signature, 'also when it is asked for twice at once');
   const first = await signer.sign(record);
   t.equal((await signer.sign(record)).signature, first.signature);
   await checks.check(first, undefined);

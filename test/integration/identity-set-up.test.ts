@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { SetUpSignatures } from '../../src/runtime/p2p/set-up-signatures.js';
+import { SetUpSignatures, type SetUpSignaturesComponents } from '../../src/runtime/p2p/set-up-signatures.js';
 import { child, parseAddress, type Address } from '../../src/protocol/index.js';
-import type { Frame } from '../support/domain-client.js';
+import { DomainClient, type Frame } from '../support/domain-client.js';
 import { EvilNode } from '../support/evil-node.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
@@ -74,21 +74,47 @@ await t.test('P2P-18 a message node can neither repeat nor invent an invitation'
   t.equal((await bob.node.connections()).filter(({ status }) => status === 'live').length, 1, 'the connection goes on');
 });
 
+await t.test('P2P-17 a member hides no invitation in a batch, and names no other sender', async (t) => {
+  const { url } = await startDomain(t, 'localhost', { allowUnauthenticated: false });
+  const bob = await startTestRuntime(t, { domainUrl: url, user: 'bob' });
+  const key = makeRuntimeKey();
+  const mallory = await (await DomainClient.connect(url, `hyperty-runtime://localhost/${key.id}`)).openSession(key);
+  t.teardown(() => mallory.vanish());
+  const victim = `hyperty-runtime://localhost/${makeRuntimeKey().id}`;
+  const invitation = { sender: victim, source: `${victim}/p2prequester/1`, value: { connectionDescription: { type: 'offer', sdp: 'v=0' } } };
+  const stub = `${bob.runtime.url}/p2phandler/1`;
+  t.match((await mallory.ask('create', stub, { expect: 'receipt', flow: ['e', 1, 1, 2], value: [['a', invitation], ['b', invitation]] })).body, { code: 403, error: 'E_REFUSED' });
+  t.match((await mallory.ask('create', stub, { ...invitation, source: `${mallory.runtime}/p2prequester/1` })).body, { code: 403, error: 'E_UNSIGNED', description: new RegExp(key.id) }, 'the node says who it is');
+});
+
 await t.test('P2P-18 a signature is for one set-up between two runtimes, and expires', async (t) => {
   const clock = new ManualClock();
-  const party = (): { readonly url: Address; readonly stub: Address; readonly signatures: SetUpSignatures } => {
+  const party = () => {
     const key = makeRuntimeKey();
     const url = parseAddress(`hyperty-runtime://localhost/${key.id}`);
-    return { url, stub: child(url, 'p2phandler'), signatures: new SetUpSignatures({ clock, key }, { runtime: url }) };
+    const handler = child(url, 'p2phandler');
+    const requesters = new Map<Address, Address>();
+    const stubs: SetUpSignaturesComponents['stubs'] = {
+      get: (stub) => {
+        const remoteRuntimeURL = requesters.get(stub);
+        return stub === handler ? { init: { kind: 'p2p-handler', config: {} } } : remoteRuntimeURL === undefined ? undefined : { init: { kind: 'p2p-requester', config: { remoteRuntimeURL } } };
+      },
+    };
+    const requesterTo = (remote: Address): Address => {
+      const stub = child(child(url, 'p2prequester'), String(requesters.size));
+      requesters.set(stub, remote);
+      return stub;
+    };
+    return { url, handler, requesterTo, signatures: new SetUpSignatures({ clock, key, stubs }, { runtime: url }) };
   };
   const [alice, bob, carol] = [party(), party(), party()];
   const offer = async (from = alice, to = bob, generation = 1): Promise<Record<string, unknown>> => {
     const value = { connectionDescription: { type: 'offer', sdp: 'v=0' }, generation };
-    return { ...value, ...await from.signatures.sign(from.stub, [to.stub], value) };
+    return { ...value, ...await from.signatures.sign(from.requesterTo(to.url), [to.handler], value) };
   };
-  const answer = async (from = bob, to = alice, generation?: number): Promise<Record<string, unknown>> => {
+  const answer = async (from = bob, to = alice, generation?: number, stub = from.handler): Promise<Record<string, unknown>> => {
     const value = { connectionDescription: { type: 'answer', sdp: 'v=0' }, ...(generation === undefined ? {} : { generation }) };
-    return { ...value, ...await from.signatures.sign(from.stub, [to.stub], value) };
+    return { ...value, ...await from.signatures.sign(stub, [to.handler], value) };
   };
   const first = await offer();
   await bob.signatures.check(first, alice.url);
@@ -97,7 +123,7 @@ await t.test('P2P-18 a signature is for one set-up between two runtimes, and exp
   await bob.signatures.check(await offer(alice, bob, 2), alice.url);
   await alice.signatures.check(await answer(), bob.url);
   await t.rejects(carol.signatures.check(await offer(), alice.url), { code: 'E_SIGNATURE' }, 'meant for another runtime');
-  await t.rejects(alice.signatures.check(await answer(bob, alice, 7), bob.url), { code: 'E_SIGNATURE' }, 'no offer was heard');
+  await t.rejects(answer(bob, alice, 7), { code: 'E_REFUSED' }, 'no offer was heard');
   const stale = await answer(bob, alice, 2);
   await offer(alice, bob, 2);
   await t.rejects(alice.signatures.check(stale, bob.url), { code: 'E_SIGNATURE' }, 'an answer to an earlier offer');
@@ -106,6 +132,12 @@ await t.test('P2P-18 a signature is for one set-up between two runtimes, and exp
   await t.rejects(bob.signatures.check(late, alice.url), { code: 'E_EXPIRED', hint: /clocks/ });
   clock.setBy(-(66 + 61) * 60_000);
   await t.rejects(bob.signatures.check(ahead, alice.url), { code: 'E_EXPIRED' }, 'too far in the future');
-  t.same(await alice.signatures.sign(child(alice.url, 'client/1'), [bob.stub], { connectionDescription: { type: 'offer', sdp: '' } }), {}, 'only stubs set up connections');
+  const description = (type: string): Record<string, unknown> => ({ connectionDescription: { type, sdp: '' }, generation: 1 });
+  t.same(await alice.signatures.sign(child(alice.url, 'client/1'), [bob.handler], description('offer')), {}, 'only stubs set up connections');
+  const requester = bob.requesterTo(carol.url);
+  await t.rejects(answer(bob, alice, 1, requester), { code: 'E_REFUSED' }, 'a requester stub answers no offers');
+  await t.rejects(bob.signatures.sign(requester, [alice.handler], description('offer')), { code: 'E_REFUSED' }, 'nor makes them to another runtime');
+  await t.rejects(bob.signatures.sign(requester, [carol.handler, alice.handler], description('offer')), { code: 'E_REFUSED' }, 'nor to two');
+  await t.rejects(bob.signatures.sign(bob.handler, [carol.handler], description('offer')), { code: 'E_REFUSED' }, 'a handler stub makes no offers');
   await bob.signatures.check({}, parseAddress('hyperty-runtime://localhost/plain'));
 });

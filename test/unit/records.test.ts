@@ -12,13 +12,13 @@ const record: RegistryRecord = { url: BOB, runtime: parseAddress('hyperty-runtim
 const world = (store: Store = memoryStore()) => {
   const clock = new ManualClock();
   const bus = new MessageBus({ clock }, { firstId: 1 });
-  const state = { answers: true, asked: 0, pages: 1, pagesAfter: [] as unknown[], log: [] as string[] };
+  const state = { answers: true, asked: 0, record, pages: 1, pagesAfter: [] as unknown[], log: [] as string[] };
   bus.addListener(registryAddress('example.com'), (message) => {
     if (isResponse(message)) return;
     state.asked += 1;
     if (!state.answers) return;
     const { resource, after } = message.body ?? {};
-    if (resource !== '/hyperty') void bus.post(respond(message, 200, { value: record }));
+    if (resource !== '/hyperty') void bus.post(respond(message, 200, { value: state.record }));
     else {
       const url = parseAddress(`hyperty://example.com/${String(state.asked)}`);
       void bus.post(respond(message, 200, { value: { [url]: { ...record, url } }, ...(state.asked < state.pages ? { more: true, next: url } : {}) }));
@@ -65,6 +65,15 @@ t.test('an old record that proves wrong while its registry is asked is not belie
   clock.advance(1000);
   t.equal(await finding, undefined);
   t.equal(records.known(BOB), undefined);
+});
+
+t.test('a registry answers for the address that it was asked for, and for none above it', async (t) => {
+  const { clock, records, state } = world();
+  await records.find(BOB, 'program');
+  clock.advance(61_000);
+  state.record = { ...record, url: parseAddress('hyperty://example.com'), runtime: parseAddress('hyperty-runtime://example.com/evil') };
+  t.match(await records.find(BOB, 'program'), record);
+  t.equal((await records.hostOf(BOB)), record.runtime);
 });
 
 t.test('a cache that can\'t be written keeps nobody from finding a record', async (t) => {

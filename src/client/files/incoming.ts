@@ -181,7 +181,7 @@ export class IncomingFile {
         this.#offset += bytesWritten;
       }
     } catch (thrown) {
-      await this.#giveUpStream();
+      await this.#giveUpStream().catch((failed: unknown) => { throw unwritable(failed); });
       throw unwritable(thrown);
     }
   }

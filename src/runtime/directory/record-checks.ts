@@ -1,16 +1,12 @@
 import { createHash } from 'node:crypto';
 import { LruMap } from '../../kit/lru-map.js';
-import { ProtoflyError, SIGNED_FIELDS, type Address, type Clock, type RecordClaim, type RegistryRecord } from '../../protocol/index.js';
-import { checkRecord, signedIn } from '../../security/signed-record.js';
+import { ProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
+import { checkRecord, checkUntil, signedFieldsOf, signedIn, type SignedUntil } from '../../security/signed-record.js';
 
 /** Maximum number of checked signatures, and of records whose newest serial is at hand. */
 const MAX_REMEMBERED = 20_000;
-/** Difference between the clocks of two machines that is allowed, in milliseconds. */
-const CLOCKS_MS = 3600 * 1000;
 
-type Checked = Pick<RecordClaim, 'serial' | 'until'>;
-
-interface Newest extends Checked {
+interface Newest extends SignedUntil {
   readonly runtime: Address;
 }
 
@@ -21,7 +17,7 @@ interface Newest extends Checked {
 export class RecordChecks {
   readonly #clock: Clock;
   /** By the hash of what was checked. */
-  readonly #checked = new LruMap<string, Checked>(MAX_REMEMBERED);
+  readonly #checked = new LruMap<string, SignedUntil>(MAX_REMEMBERED);
   readonly #newest = new LruMap<Address, Newest>(MAX_REMEMBERED);
 
   constructor({ clock }: { readonly clock: Clock }) {
@@ -41,14 +37,13 @@ export class RecordChecks {
     }
     const checked = await this.#verify(record);
     if (checked === undefined) return;
-    const { serial, until } = checked;
-    if (Date.parse(until) + CLOCKS_MS < this.#clock.date()) throw new ProtoflyError('E_EXPIRED', `the record of ${url} was valid until ${until}`, { hint: 'is this machine\'s clock right?' });
-    if (newest?.runtime === runtime && serial < newest.serial) throw new ProtoflyError('E_ROLLBACK', `the record of ${url} is older than one seen before`);
-    this.#newest.set(url, { runtime, serial, until });
+    checkUntil(checked, record, this.#clock.date());
+    if (newest?.runtime === runtime && checked.serial < newest.serial) throw new ProtoflyError('E_ROLLBACK', `the record of ${url} is older than one seen before`);
+    this.#newest.set(url, { runtime, ...checked });
   }
 
-  async #verify(record: RegistryRecord): Promise<Checked | undefined> {
-    const hash = createHash('sha256').update(JSON.stringify([record['signature'], ...SIGNED_FIELDS.map((field) => record[field])])).digest('base64url');
+  async #verify(record: RegistryRecord): Promise<SignedUntil | undefined> {
+    const hash = createHash('sha256').update(JSON.stringify([record.signature, signedFieldsOf(record)])).digest('base64url');
     const known = this.#checked.get(hash);
     if (known !== undefined) return known;
     const checked = await checkRecord(record);

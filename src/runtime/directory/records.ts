@@ -1,6 +1,6 @@
 import type { MessageBus } from '../../bus/index.js';
 import {
-  asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, responseError, runtimeOf,
+  asProtoflyError, child, domainOf, formatAddress, isAddress, isSuccess, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, responseError, runtimeOf,
   type Address, type Cause, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
@@ -301,7 +301,7 @@ export class Records {
     }
     const [record] = readable(response.body.value);
     // A registry may only answer for the requested address. Ignore records of others.
-    const isOther = record === undefined || !isWithin(address, record.url);
+    const isOther = record === undefined || record.url !== address;
     const refusal = isOther ? undefined : await this.#refusalOf(record);
     if (isOther || refusal !== undefined) {
       const last = this.#cached(address);

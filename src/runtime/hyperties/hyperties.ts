@@ -196,8 +196,21 @@ export class Hyperties {
   }
 
   async #announce(hyperty: Hyperty): Promise<void> {
+    try {
+      await this.#register(hyperty);
+    } catch (thrown) {
+      if (asProtoflyError(thrown).code !== 'E_ROLLBACK') throw thrown;
+      // Another announcement has overtaken this one. The next signature is newer than both.
+      this.#components.signer.forget(hyperty.url);
+      await this.#register(hyperty);
+    }
+  }
+
+  async #register(hyperty: Hyperty): Promise<void> {
     const { bus, signer } = this.#components;
     const value = await signer.sign(this.record(hyperty));
+    // It may have been unregistered meanwhile.
+    if (this.#byUrl.get(hyperty.url) !== hyperty) return;
     await bus.ask({ type: 'create', from: this.#registry, to: registryAddress(this.#init.domain), body: { value } });
     hyperty.registered = true;
   }

@@ -1,5 +1,5 @@
-import { SIGNED_FIELDS, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
-import { signRecord } from '../../security/signed-record.js';
+import type { Address, Clock, RegistryRecord } from '../../protocol/index.js';
+import { RECORD_TTL_MS, signedFieldsOf, signRecord } from '../../security/signed-record.js';
 import type { RuntimeKey } from '../../security/runtime-key.js';
 import type { Collection } from '../../store/index.js';
 
@@ -17,20 +17,18 @@ export interface RecordSignerComponents {
 interface Signed {
   /** The signed fields, as text. */
   readonly text: string;
-  readonly signature: unknown;
-  /** In steady time. */
-  readonly at: number;
+  /** Date until which the signature is valid, in milliseconds since 1970. */
+  readonly until: number;
+  readonly signature: Promise<unknown>;
 }
 
-/** Lifetime of a signature, in milliseconds. A record outlives its runtime's absence by a week. */
-const TTL_MS = 30 * 24 * 3600 * 1000;
 /** Age at which a record is signed anew, in milliseconds. */
 const OLD_MS = 24 * 3600 * 1000;
 /** Number of serials that one write reserves. */
 const RESERVED = 10_000;
 const KEY = 'records';
 
-/** Signs the records of this runtime's hyperties: once for each change, and once a day. */
+/** Signs the records of this runtime's hyperties: once for each change, once a day, and when the date was set. */
 export class RecordSigner {
   readonly #components: RecordSignerComponents;
   readonly #signed = new Map<Address, Signed>();
@@ -39,31 +37,40 @@ export class RecordSigner {
 
   constructor(components: RecordSignerComponents) {
     this.#components = components;
-    // The date keeps serials rising if the store was lost; the store, if the clock was set back.
+    // Serials rise also if the date was set back.
     const start = Math.max(components.clock.date(), components.kept.get(KEY)?.reserved ?? 0);
     this.#serials = { next: start, reserved: start };
   }
 
   /** Returns a record with a signature. @throws ProtoflyError `E_STORE` */
   async sign(record: RegistryRecord): Promise<RegistryRecord> {
-    const { clock, key } = this.#components;
-    const text = textOf(record);
-    const known = this.#signed.get(record.url);
-    if (known !== undefined && known.text === text && !this.isOld(record.url)) return { ...record, signature: known.signature };
-    const serial = await this.#nextSerial();
-    const signed = await signRecord(record, key, { serial, until: new Date(clock.date() + TTL_MS).toISOString() });
-    this.#signed.set(record.url, { text, signature: signed['signature'], at: clock.now() });
-    return signed;
+    const { url } = record;
+    const text = JSON.stringify(signedFieldsOf(record));
+    let signed = this.#signed.get(url);
+    if (signed === undefined || signed.text !== text || this.isOld(url)) {
+      const until = this.#components.clock.date() + RECORD_TTL_MS;
+      signed = { text, until, signature: this.#make(record, until) };
+      this.#signed.set(url, signed);
+      const made = signed;
+      made.signature.catch(() => { if (this.#signed.get(url) === made) this.#signed.delete(url); });
+    }
+    return { ...record, signature: await signed.signature };
   }
 
   /** True if the signature of a record is to be renewed. */
   isOld(url: Address): boolean {
-    const known = this.#signed.get(url);
-    return known === undefined || this.#components.clock.now() - known.at > OLD_MS;
+    const signed = this.#signed.get(url);
+    return signed === undefined || Math.abs(this.#components.clock.date() + RECORD_TTL_MS - signed.until) > OLD_MS;
   }
 
+  /** Forgets the signature of a record, so that it gets another one. */
   forget(url: Address): void {
     this.#signed.delete(url);
+  }
+
+  async #make(record: RegistryRecord, until: number): Promise<unknown> {
+    const serial = await this.#nextSerial();
+    return (await signRecord(record, this.#components.key, { serial, until: new Date(until).toISOString() })).signature;
   }
 
   async #nextSerial(): Promise<number> {
@@ -79,5 +86,3 @@ export class RecordSigner {
     return this.#reserving;
   }
 }
-
-const textOf = (record: RegistryRecord): string => JSON.stringify(SIGNED_FIELDS.map((field) => record[field]));

@@ -10,6 +10,8 @@ import type { SetUpSignatures } from './set-up-signatures.js';
 const MAX_REMEMBERED = 1000;
 /** Invitations of one runtime that are looked at: 100 at once, then 50 a second. */
 const PACE = { perSecond: 50, burst: 100 };
+/** The same for all runtimes together: who makes many keys gains nothing. */
+const PACE_OF_ALL = { perSecond: 200, burst: 400 };
 
 export interface InvitationsComponents {
   readonly clock: Clock;
@@ -26,10 +28,12 @@ export class Invitations {
   readonly #handler: Address;
   readonly #verified = new LruMap<Address, true>(MAX_REMEMBERED);
   readonly #paces = new LruMap<Address, TokenBucket>(MAX_REMEMBERED);
+  readonly #pace: TokenBucket;
 
   /** @param init `handler`: address of the handler stub */
   constructor(components: InvitationsComponents, { handler }: { readonly handler: Address }) {
     this.#components = components;
+    this.#pace = new TokenBucket(components, PACE_OF_ALL);
     this.#handler = handler;
   }
 
@@ -69,6 +73,8 @@ export class Invitations {
     const pace = this.#paces.get(runtime) ?? new TokenBucket({ clock: this.#components.clock }, PACE);
     this.#paces.set(runtime, pace);
     if (pace.level < 1) throw new ProtoflyError('E_TOO_MANY', `${runtime} sets up too many connections`);
+    if (this.#pace.level < 1) throw new ProtoflyError('E_TOO_MANY', 'too many connections are being set up');
     pace.take(1);
+    this.#pace.take(1);
   }
 }

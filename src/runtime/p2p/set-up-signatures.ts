@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { LruMap } from '../../kit/lru-map.js';
-import { CONNECTION_CLAIM, isOfP2pStub, namesKey, ProtoflyError, runtimeOf, type Address, type Clock, type ConnectionClaim } from '../../protocol/index.js';
+import { CONNECTION_CLAIM, namesKey, ProtoflyError, runtimeOf, type Address, type Clock, type ConnectionClaim, type StubConfig } from '../../protocol/index.js';
 import { readClaim, type RuntimeKey } from '../../security/runtime-key.js';
+import type { StubKind } from '../stubs/protostubs.js';
 
 export interface SetUpSignaturesComponents {
   readonly clock: Clock;
   readonly key: RuntimeKey;
+  /** The deployed stubs. What they ask to have signed is checked: they may be foreign code. */
+  readonly stubs: { get(url: Address): { readonly init: { readonly kind: StubKind; readonly config: Pick<StubConfig, 'remoteRuntimeURL'> } } | undefined };
 }
 
 /** Lifetime of a signature, in milliseconds. */
@@ -53,24 +56,35 @@ class Offers {
 export class SetUpSignatures {
   readonly #clock: Clock;
   readonly #key: RuntimeKey;
+  readonly #stubs: SetUpSignaturesComponents['stubs'];
   readonly #runtime: Address;
   readonly #offered = new Offers();
   readonly #received = new Offers();
   /** Hashes of the signatures that were taken. */
   readonly #used = new LruMap<string, true>(MAX_REMEMBERED);
 
-  constructor({ clock, key }: SetUpSignaturesComponents, { runtime }: { readonly runtime: Address }) {
+  constructor({ clock, key, stubs }: SetUpSignaturesComponents, { runtime }: { readonly runtime: Address }) {
     this.#clock = clock;
     this.#key = key;
+    this.#stubs = stubs;
     this.#runtime = runtime;
   }
 
-  /** Returns the signature of a Connection object that a P2P stub reports. Other objects get none. */
+  /**
+   * Returns the signature of a Connection object that a P2P stub reports. Other objects get none. A requester stub offers to
+   * its own remote runtime alone, and the handler stub answers offers that have come.
+   * @throws ProtoflyError `E_REFUSED`
+   */
   async sign(reporter: Address, invited: readonly Address[], data: Readonly<Record<string, unknown>>): Promise<{ readonly signature?: string }> {
     const described = describedBy(data);
-    const to = invited[0] === undefined ? undefined : runtimeOf(invited[0]);
-    if (described === undefined || to === undefined || !isOfP2pStub(reporter)) return {};
-    const offer = described.role === 'answer' ? this.#received.get(to, described.generation) : undefined;
+    const { kind, config } = this.#stubs.get(reporter)?.init ?? {};
+    if (described === undefined || kind === undefined || kind === 'msg-node') return {};
+    const to = invited[0] === undefined || invited.length > 1 ? undefined : runtimeOf(invited[0]);
+    const offer = to === undefined || described.role === 'offer' ? undefined : this.#received.get(to, described.generation);
+    const mayReport = described.role === 'offer' ? kind === 'p2p-requester' && config?.remoteRuntimeURL === to : kind === 'p2p-handler';
+    if (to === undefined || !mayReport || (described.role === 'answer' && namesKey(to) && offer === undefined)) {
+      throw new ProtoflyError('E_REFUSED', `${reporter} sets up no connection with ${String(to)} by an ${described.role}`);
+    }
     const claim: ConnectionClaim = {
       from: this.#runtime, to, ...described,
       nonce: randomBytes(16).toString('base64url'),

@@ -101,14 +101,13 @@ export class Ingress implements Intake {
    * @throws ProtoflyError `E_REFUSED`, `E_STRANGER`
    */
   #check(message: Request, origin: Origin): void | Promise<void> {
-    const setUps: Promise<void>[] = [];
-    for (const to of recipientsOf(message)) {
-      if (PRIVATE.has(this.#componentAt(to))) throw new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`);
-      if (!isWithin(to, this.#runtime) || !isOfP2pStub(to)) continue;
-      this.#served.named.admit(domainOf(message.from), 'remote');
-      for (const one of isBatch(message) ? unbatched(message) : [message]) if (one.type === 'create') setUps.push(this.#served.connections.checkSetUp(one, to, origin));
-    }
-    return setUps.length === 0 ? undefined : Promise.all(setUps).then(() => undefined);
+    const recipients = recipientsOf(message);
+    if (recipients.some((to) => PRIVATE.has(this.#componentAt(to)))) throw new ProtoflyError('E_REFUSED', `${String(message.to)} is for programs of that runtime`);
+    const stub = recipients.find((to) => isWithin(to, this.#runtime) && isOfP2pStub(to));
+    if (stub === undefined) return undefined;
+    this.#served.named.admit(domainOf(message.from), 'remote');
+    if (recipients.length > 1 || isBatch(message)) throw new ProtoflyError('E_REFUSED', 'a P2P stub takes neither lists nor batches');
+    return message.type === 'create' ? this.#served.connections.checkSetUp(message, stub, origin) : undefined;
   }
 
   /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */

@@ -1,4 +1,4 @@
-import { domainOf, isSuccess, isWithin, ProtoflyError, runtimeOf, type Address, type Cause, type RegistryRecord, type Response } from '../../protocol/index.js';
+import { domainOf, isOfP2pStub, isSuccess, isWithin, ProtoflyError, runtimeOf, type Address, type Cause, type RegistryRecord, type Response } from '../../protocol/index.js';
 import type { Carrier, RouteRequest, Routes } from '../delivery/index.js';
 import type { Connections } from '../p2p/connections.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
@@ -13,11 +13,10 @@ export interface RouteFinderComponents {
 }
 
 const FUNCTION = /^(?:domain|global|connection):/;
-const P2P_STUB = /^hyperty-runtime:\/\/[^/]+\/[^/]+\/p2p(?:handler|requester)(?:\/|$)/;
 const USER = /^user(?:-guid)?:/;
 
 /** True if messages to or from an address always go through message nodes. */
-export const viaNode = (address: Address): boolean => FUNCTION.test(address) || P2P_STUB.test(address);
+export const viaNode = (address: Address): boolean => FUNCTION.test(address) || isOfP2pStub(address);
 
 /**
  * Finds the carrier of messages to other runtimes (docs/protocol.md, "Routing"). Never waits for P2P: while a connection

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { LruMap } from '../../../kit/lru-map.js';
 import { namesKey, ProtoflyError, SESSION_CLAIM, type Address, type Clock, type Request } from '../../../protocol/index.js';
-import { readClaim } from '../../../security/runtime-key.js';
+import { claimIn, readClaim } from '../../../security/runtime-key.js';
 
 export interface ChallengesComponents {
   readonly clock: Clock;
@@ -51,6 +51,9 @@ export class Challenges {
       throw new ProtoflyError('E_IDENTITY', `${runtime} names no key, and this domain lets nobody in without one`, { hint: 'its operator lets such clients in with domain start --allow-unauthenticated' });
     }
     if (typeof identity !== 'string') return this.#issue(runtime);
+    // Before the signature, because that costs the most.
+    const unchecked = claimIn(identity)?.['nonce'];
+    if (typeof unchecked === 'string' && !this.#isCurrent(unchecked, runtime)) return this.#issue(runtime);
     const { claim: { domain, nonce, runtime: claimed }, runtimeId } = await readClaim(identity, SESSION_CLAIM, 'the session\'s claim');
     if (!runtime.endsWith(`/${runtimeId}`) || claimed !== runtime) throw new ProtoflyError('E_IDENTITY', `${runtime} is the name of another key`);
     if (domain !== this.#init.domain) throw new ProtoflyError('E_IDENTITY', `the claim is for ${String(domain).slice(0, 100)}, and this is ${this.#init.domain}`);

@@ -66,17 +66,21 @@ export class Sessions {
     const expected = session === undefined ? Buffer.alloc(32) : Buffer.from(session.tokenHash, 'hex');
     if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#checkFree(connection, session.runtime);
-    if (!(await this.#hasProved(connection, request, session.runtime)) || connection.isClosed) return;
-    if (session.ended) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
+    const { tokenHash } = session;
+    if (!(await this.#hasProved(connection, request, session.runtime))) return;
+    // Meanwhile the session may have ended, or another connection may have opened it anew.
+    if (session.ended || session.tokenHash !== tokenHash) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#enter(connection, session, welcome(request), 'another connection resumed the session');
   }
 
   /**
-   * True if the sender has proved that the runtime is his, or needn't. Otherwise he is answered with a challenge.
+   * True if the sender is still there, and has proved that the runtime is his or needn't. Otherwise he is answered with a
+   * challenge.
    * @throws ProtoflyError `E_IDENTITY`, `E_SIGNATURE`, `E_REPLAYED`
    */
   async #hasProved(connection: Connection, request: Request, runtime: Address): Promise<boolean> {
     const challenge = await this.#challenges.judge(request, runtime);
+    if (connection.isClosed) return false;
     if (challenge === undefined) return true;
     void connection.answer(respond(request, 401, { challenge, error: 'E_UNAUTHENTICATED', description: 'sign the challenge with the runtime\'s key, and ask again with body.identity' }, SESSION));
     return false;

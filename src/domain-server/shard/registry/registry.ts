@@ -3,7 +3,8 @@ import {
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import { isDeepStrictEqual } from 'node:util';
-import { checkRecord, signedIn } from '../../../security/signed-record.js';
+import { checkRecord, checkUntil, signedIn } from '../../../security/signed-record.js';
+import { SerialQueue } from '../../../kit/serial-queue.js';
 import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
@@ -55,6 +56,8 @@ export class DomainRegistry {
   #nextId = 0;
   #closed = false;
   #sweeping: Promise<void> = Promise.resolve();
+  /** Changes of one record happen one after the other, whatever they have to wait for. */
+  readonly #changes = new SerialQueue<Address>();
 
   constructor(components: DomainRegistryComponents, init: DomainRegistryInit) {
     this.#components = components;
@@ -80,9 +83,12 @@ export class DomainRegistry {
 
   /** Answers a request of a runtime's session. @throws ProtoflyError that is sent as the response */
   handle(request: Request, caller: Owner): Response | Promise<Response> {
-    if (request.type === 'create') return this.#register(request, caller);
-    if (request.type === 'update') return this.#update(request, caller);
-    if (request.type === 'delete') return this.#remove(request, caller.runtime);
+    if (request.type === 'create') {
+      const record = recordIn(request, caller.runtime);
+      return this.#changes.run(record.url, () => this.#register(request, record, caller));
+    }
+    if (request.type === 'update') return this.#changes.run(this.#urlIn(request), () => this.#update(request, caller));
+    if (request.type === 'delete') return this.#changes.run(this.#urlIn(request), () => this.#remove(request, caller.runtime));
     if (request.type === 'read') return this.#read(request);
     throw bad(`the registry has no ${request.type}`);
   }
@@ -92,15 +98,14 @@ export class DomainRegistry {
     return this.#components.records.disconnect(runtime, (record) => { this.#announce(record); });
   }
 
-  async #register(request: Request, owner: Owner): Promise<Response> {
+  async #register(request: Request, record: RegistryRecord, owner: Owner): Promise<Response> {
     const { runtime } = owner;
-    const { records, claim } = this.#components;
-    const value = request.body?.value;
-    const record = parseRecord(isObject(value) ? { ...value, runtime: value['runtime'] ?? runtime } : value);
+    const { records, claim, clock } = this.#components;
     if (record.runtime !== runtime) throw new ProtoflyError('E_REFUSED', `only ${record.runtime} itself registers what it hosts`);
     const { scheme, path } = partsOf(record.url);
     if (domainOf(record.url) !== this.#init.domain || path === '' || scheme === 'domain') throw bad(`${record.url} is not an address of ${this.#init.domain}`);
     const signed = await checkRecord(record);
+    if (signed !== undefined) checkUntil(signed, record, clock.date());
     const before = records.get(record.url);
     if (signed !== undefined && before !== undefined && signed.serial < (signedIn(before)?.serial ?? 0)) throw new ProtoflyError('E_ROLLBACK', `a newer record of ${record.url} is registered`);
     if (before !== undefined && before.runtime !== runtime) throw new ProtoflyError('E_CONFLICT', `${record.url} is registered by another runtime`);
@@ -135,12 +140,17 @@ export class DomainRegistry {
    * @throws ProtoflyError `E_NOT_FOUND`, `E_REFUSED`
    */
   #owned(request: Request, runtime: Address): RegistryRecord {
-    const { resource, value } = request.body ?? {};
-    const url = this.#urlOf(resource ?? (isObject(value) ? value['url'] : undefined));
-    const record = url === undefined ? undefined : this.#components.records.get(url);
+    const record = this.#components.records.get(this.#urlIn(request));
     if (record === undefined) throw new ProtoflyError('E_NOT_FOUND', 'nothing is registered under that address');
     if (record.runtime !== runtime) throw new ProtoflyError('E_REFUSED', `${record.url} is registered by another runtime`);
     return record;
+  }
+
+  /** Returns the address that a change names. @throws ProtoflyError `E_MESSAGE`, `E_NOT_FOUND` */
+  #urlIn({ body: { resource, value } = {} }: Request): Address {
+    const url = this.#urlOf(resource ?? (isObject(value) ? value['url'] : undefined));
+    if (url === undefined) throw new ProtoflyError('E_NOT_FOUND', 'nothing is registered under that address');
+    return url;
   }
 
   /** Parses `<url>`, `/hyperty/<url>` or `/hyperty/<id>`. */
@@ -261,6 +271,12 @@ const changed = (before: RegistryRecord, { attribute, value }: Body): RegistryRe
   if (value === undefined || value === null) return isLive(before.status) ? before : { ...before, status: 'live' };
   if (!isObject(value)) throw bad('body.value is not an object');
   return parseRecord({ ...before, ...Object.fromEntries(Object.entries(value).filter(([field]) => !FIXED.has(field))) });
+};
+
+/** Parses the record that a runtime registers. @throws ProtoflyError `E_MESSAGE` */
+const recordIn = ({ body }: Request, runtime: Address): RegistryRecord => {
+  const value = body?.value;
+  return parseRecord(isObject(value) ? { ...value, runtime: value['runtime'] ?? runtime } : value);
 };
 
 /** One page of a search. */
