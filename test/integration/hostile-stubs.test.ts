@@ -91,7 +91,8 @@ for (const file of ['fills-the-heap', 'fills-buffers']) {
 }
 
 await t.test('a stub that posts messages of its own on and on is held back, then stopped', async (t) => {
-  const { scene } = await stopped(t, 'floods-on-and-on', /floods the bus$/);
+  // On a busy machine its interpreter may stop it before.
+  const { scene } = await endedAs(t, 'floods-on-and-on', /floods the bus$|^it kept its process busy for 1 s$/);
   t.ok(scene.count(`${RUNTIME}/registry`) < 10_000, `${String(scene.count(`${RUNTIME}/registry`))} came through`);
 });
 
