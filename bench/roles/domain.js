@@ -7,7 +7,7 @@ const catalogueDir = fileURLToPath(new URL('../../dist/protostubs', import.meta.
 let server;
 serve({
   start: (init) => {
-    server = new DomainServer({ store: memoryStore(), clock: systemClock }, { listen: { host: '127.0.0.1', port: 0 }, catalogueDir, ...init });
+    server = new DomainServer({ store: memoryStore(), clock: systemClock }, { listen: { host: '127.0.0.1', port: 0 }, catalogueDir, allowUnauthenticated: true, ...init });
     return server.start();
   },
   memory,
