@@ -60,6 +60,8 @@ try {
   process.stdout.write(`${flags.faults && !flags.json ? tableOf(figures) : JSON.stringify(figures, undefined, 2)}\n`);
   process.exitCode = figures.passed ? 0 : 1;
 } catch (error) {
+  // What a daemon says of a process that has ended may come a moment later.
+  await new Promise((resolve) => { setTimeout(resolve, 500); });
   process.stderr.write(`${error.stack}\n${home.lastWords()}`);
   process.exitCode = 1;
 } finally {

@@ -29,7 +29,13 @@ export const soakConnections = async (home, { cycles }, signal) => {
   // An attached program takes the messages, so that they don't pile up.
   for (const { program } of peers) await program.ask(`${program.runtime}/ua`, 'subscribe', { resource: 'in' });
   const processes = peers.flatMap(({ user, pids }) => Object.entries(pids).map(([what, pid]) => ({ name: `${user}: ${what}`, pid })));
-  const look = () => processes.map(({ pid }) => figuresOf(pid));
+  const look = () => processes.map(({ name, pid }) => {
+    try {
+      return figuresOf(pid);
+    } catch (error) {
+      throw new Error(`the process has ended: ${name} (pid ${String(pid)})`, { cause: error });
+    }
+  });
   const started = performance.now();
   let first;
   for (let done = 1; done <= cycles; done += 1) {

