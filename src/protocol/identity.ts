@@ -4,13 +4,13 @@ import type { RegistryRecord } from './record.js';
 /** A runtime's id: SHA-256 of its Ed25519 public key (32 bytes), the first 16 bytes in lower-case hex. */
 const RUNTIME_ID = /^[0-9a-f]{32}$/;
 
-/** True if a runtime's URL can be the hash of a key. Whoever speaks for such a runtime has to prove that he has the key. */
+/** True if a runtime's URL can be the hash of a key. A party that speaks for such a runtime has to prove that it has the key. */
 export const namesKey = (runtime: Address): boolean => RUNTIME_ID.test(partsOf(runtime).path);
 
 /** The address at which a runtime signs for its message-node stubs. @see docs/protocol.md, "Identity" */
 export const identityAddress = (runtime: Address): Address => child(runtime, 'identity');
 
-/** What a runtime signs to open or resume a session at a message node. The `typ` of the signature is `SESSION_CLAIM`. */
+/** The claim that a runtime signs to open or resume a session at a message node. The `typ` of the signature is `SESSION_CLAIM`. */
 export interface SessionClaim {
   /** Domain of the message node. */
   readonly domain: string;
@@ -22,7 +22,7 @@ export interface SessionClaim {
 export const SESSION_CLAIM = 'protofly-session';
 
 /**
- * What a runtime signs of its Connection object, so that no message node can swap the description of a connection. The
+ * The claim that a runtime signs for its Connection object, so that no message node can swap the description of a connection. The
  * `typ` of the signature is `CONNECTION_CLAIM`. @see docs/protocol.md, P2P-18
  */
 export interface ConnectionClaim {
@@ -33,7 +33,7 @@ export interface ConnectionClaim {
   readonly role: 'offer' | 'answer';
   /** SHA-256 of the SDP, in base64url. It covers the fingerprint of the DTLS certificate and the ICE credentials. */
   readonly sdp: string;
-  /** That of the object, if it has one. */
+  /** The object's generation, if it has one. */
   readonly generation?: number;
   /** Random text. */
   readonly nonce: string;
@@ -48,7 +48,7 @@ export const CONNECTION_CLAIM = 'protofly-connection';
 /** The fields of a registry record that its runtime signs. The others are the registry's, like `status`. */
 export const SIGNED_FIELDS = ['url', 'runtime', 'user', 'guid', 'name', 'descriptor', 'p2pHandler', 'p2pRequester', 'delivery', 'dataSchemes', 'resources'] as const;
 
-/** What a runtime signs of a registry record. The `typ` of the signature is `RECORD_CLAIM`. @see docs/protocol.md, "Domain registry" */
+/** The claim that a runtime signs for a registry record. The `typ` of the signature is `RECORD_CLAIM`. @see docs/protocol.md, "Domain registry" */
 export interface RecordClaim extends Pick<RegistryRecord, (typeof SIGNED_FIELDS)[number]> {
   /** A later signature has a higher one. */
   readonly serial: number;

@@ -185,7 +185,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
 
   const reply = replyOver(bus);
   const receipts = new Receipts({ reply });
-  const signer = new RecordSigner({ clock, key, kept: store.collection<KeptSerials>('serials') });
+  const signer = new RecordSigner({ clock, key, kept: store.collection<KeptSerials>('serials'), log });
   const hyperties = new Hyperties({ bus, clock, store, nodes, connections, receipts, signer, log }, { runtime, domain, user, guid });
   const routes = new RouteFinder({ records, hyperties, connections, nodes }, { runtime });
   const epoch = randomBytes(6).toString('base64url');

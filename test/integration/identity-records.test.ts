@@ -8,6 +8,7 @@ import { memoryStore } from '../../src/store/index.js';
 import { DomainClient, type Frame } from '../support/domain-client.js';
 import { startServer } from '../support/domain-server.js';
 import { EvilNode } from '../support/evil-node.js';
+import { failingStore } from '../support/failing-store.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
 import { makeRuntimeKey } from '../support/runtime-key.js';
@@ -128,12 +129,34 @@ await t.test('REG-10 a signature is for one record, and expires', async (t) => {
   await checks.check(await moved(), undefined);
 });
 
+await t.test('REG-10 of two records that are checked at once, the newer one is remembered', async (t) => {
+  const clock = new ManualClock();
+  const key = makeRuntimeKey();
+  const sign = (serial: number): Promise<RegistryRecord> => signRecord(recordOf(key, 'hyperty://a.example/1'), key, { serial, until: later(clock.date()) });
+  const [older, newer] = [await sign(1), await sign(2)];
+  for (const both of [[newer, older], [older, newer]]) {
+    const checks = new RecordChecks({ clock });
+    await Promise.allSettled(both.map((record) => checks.check(record, undefined)));
+    await t.rejects(checks.check(older, undefined), { code: 'E_ROLLBACK' });
+  }
+});
+
+await t.test('REG-10 a full disk keeps no record from being signed', async (t) => {
+  const store = failingStore();
+  const logged: string[] = [];
+  const key = makeRuntimeKey();
+  const signer = new RecordSigner({ clock: new ManualClock(), key, kept: store.collection<KeptSerials>('serials'), log: (_level, text) => { logged.push(text); } });
+  store.isFull = true;
+  t.type((await signer.sign(recordOf(key, 'hyperty://a.example/1'))).signature, 'string');
+  t.match(logged, [/no space left/]);
+});
+
 await t.test('REG-10 serials rise whatever happens to the clock, and a record is signed once', async (t) => {
   const clock = new ManualClock();
   const kept = memoryStore().collection<KeptSerials>('serials');
   const key = makeRuntimeKey();
   const record = recordOf(key, 'hyperty://a.example/1');
-  const make = (): RecordSigner => new RecordSigner({ clock, key, kept });
+  const make = (): RecordSigner => new RecordSigner({ clock, key, kept, log: () => undefined });
   const checks = new RecordChecks({ clock });
   let signer = make();
   const [one, other] = await Promise.all([signer.sign(record), signer.sign(record)]);

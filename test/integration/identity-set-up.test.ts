@@ -51,6 +51,13 @@ await t.test('P2P-18 a message node that changes a set-up makes it fail, and the
   await until('the same runtimes connect when nobody lies', async () => (await alice.node.connect('bob/in').catch(() => undefined))?.status === 'live');
 });
 
+await t.test('P2P-18 an answer that comes twice does the set-up no harm', async (t) => {
+  const { evil, alice, bob } = await between(t);
+  evil.tamper = (frame, toServer) => (!toServer && isInvitation(frame) && frame.body.value.connectionDescription.type === 'answer' ? [frame, { ...frame, id: 'evil-twice' }] : [frame]);
+  t.equal((await alice.node.connect('bob/in')).status, 'live');
+  t.equal((await bob.node.connections()).filter(({ status }) => status === 'live').length, 1);
+});
+
 await t.test('P2P-18 a message node can neither repeat nor invent an invitation', async (t) => {
   const { evil, alice, bob } = await between(t);
   const seen: Invitation[] = [];

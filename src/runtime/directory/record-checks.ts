@@ -31,11 +31,12 @@ export class RecordChecks {
    */
   async check(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
     const { url, runtime } = record;
+    const checked = await this.#verify(record);
+    // Read after the wait: another record of that address may have been checked meanwhile.
     const newest = this.#newest.get(url) ?? newestIn(before);
     if (newest !== undefined && newest.runtime !== runtime && Date.parse(newest.until) > this.#clock.date()) {
       throw new ProtoflyError('E_IDENTITY', `${url} is said to have moved from ${newest.runtime} to ${runtime}, and what the former signed is still valid`);
     }
-    const checked = await this.#verify(record);
     if (checked === undefined) return;
     checkUntil(checked, record, this.#clock.date());
     if (newest?.runtime === runtime && checked.serial < newest.serial) throw new ProtoflyError('E_ROLLBACK', `the record of ${url} is older than one seen before`);

@@ -1,4 +1,4 @@
-import type { Address, Clock, RegistryRecord } from '../../protocol/index.js';
+import { asProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { RECORD_TTL_MS, signedFieldsOf, signRecord } from '../../security/signed-record.js';
 import type { RuntimeKey } from '../../security/runtime-key.js';
 import type { Collection } from '../../store/index.js';
@@ -12,6 +12,7 @@ export interface RecordSignerComponents {
   readonly clock: Clock;
   readonly key: RuntimeKey;
   readonly kept: Collection<KeptSerials>;
+  readonly log: (level: 'warn', text: string) => void;
 }
 
 interface Signed {
@@ -42,7 +43,7 @@ export class RecordSigner {
     this.#serials = { next: start, reserved: start };
   }
 
-  /** Returns a record with a signature. @throws ProtoflyError `E_STORE` */
+  /** Returns a record with a signature. */
   async sign(record: RegistryRecord): Promise<RegistryRecord> {
     const { url } = record;
     const text = JSON.stringify(signedFieldsOf(record));
@@ -51,8 +52,6 @@ export class RecordSigner {
       const until = this.#components.clock.date() + RECORD_TTL_MS;
       signed = { text, until, signature: this.#make(record, until) };
       this.#signed.set(url, signed);
-      const made = signed;
-      made.signature.catch(() => { if (this.#signed.get(url) === made) this.#signed.delete(url); });
     }
     return { ...record, signature: await signed.signature };
   }
@@ -80,9 +79,16 @@ export class RecordSigner {
     return serial;
   }
 
+  /** Reserves serials. If that can't be written, they are used all the same: they begin at the date, and so rise unless it is set back. */
   #reserve(): Promise<void> {
+    const { kept, log } = this.#components;
     const reserved = this.#serials.reserved + RESERVED;
-    this.#reserving ??= this.#components.kept.put(KEY, { reserved }).then(() => { this.#serials.reserved = reserved; }).finally(() => { this.#reserving = undefined; });
+    this.#reserving ??= kept.put(KEY, { reserved })
+      .catch((thrown: unknown) => { log('warn', `the serials of records can't be kept: ${asProtoflyError(thrown).message}`); })
+      .finally(() => {
+        this.#serials.reserved = reserved;
+        this.#reserving = undefined;
+      });
     return this.#reserving;
   }
 }

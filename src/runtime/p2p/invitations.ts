@@ -57,7 +57,9 @@ export class Invitations {
     try {
       await signatures.check(value, vouched);
     } catch (thrown) {
-      if (requested !== undefined) list.step(requested, 'failed', asProtoflyError(thrown).message);
+      const { code, message: why } = asProtoflyError(thrown);
+      // A repetition of an answer that was taken says nothing against that one.
+      if (requested !== undefined && code !== 'E_REPLAYED') list.step(requested, 'failed', why);
       throw thrown;
     }
     if (requested === undefined) this.#verified.set(vouched, true);

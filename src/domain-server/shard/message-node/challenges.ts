@@ -22,7 +22,7 @@ const MAX_USED = 100_000;
 
 /**
  * Has runtimes prove that they have the key that their URL names. A challenge is good for one runtime, once, for a minute.
- * Nothing is kept of a challenge before it is used, so asking for many costs a client nothing but its own time.
+ * The node remembers only used challenges, so a client that asks for many takes no memory.
  * @see docs/protocol.md, "Identity"
  */
 export class Challenges {

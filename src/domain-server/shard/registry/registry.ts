@@ -1,10 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
+import { SerialQueue } from '../../../kit/serial-queue.js';
 import {
   asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond, SIGNED_FIELDS,
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
-import { isDeepStrictEqual } from 'node:util';
 import { checkRecord, checkUntil, signedIn } from '../../../security/signed-record.js';
-import { SerialQueue } from '../../../kit/serial-queue.js';
 import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
