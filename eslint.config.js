@@ -18,7 +18,7 @@ const MAY_IMPORT = {
   'domain-server': ['protocol', 'kit', 'link', 'store', 'security'],
   client: ['protocol', 'kit', 'link'],
   daemon: ['protocol', 'kit', 'security', 'link', 'store', 'sandbox', 'runtime', 'domain-server', 'client'],
-  library: ['protocol', 'kit', 'link', 'store', 'runtime', 'client'],
+  library: ['protocol', 'kit', 'security', 'link', 'store', 'runtime', 'client'],
   cli: ['protocol', 'kit', 'security', 'link', 'client'],
   commands: ['protocol', 'client', 'cli'],
   'index.ts': ['protocol', 'store', 'domain-server', 'library'],
@@ -27,17 +27,17 @@ const MAY_IMPORT = {
 /** The rooms inside a folder, and which others of that folder each may import. Files beside the rooms may import all. */
 const ROOMS = {
   runtime: {
-    identity: [], network: [], ice: [], objects: [], directory: [],
+    identity: [], contacts: [], network: [], ice: [], objects: [], directory: [],
     delivery: [],
     stubs: ['ice', 'delivery'],
-    nodes: ['delivery', 'stubs'],
-    p2p: ['delivery', 'ice', 'stubs', 'nodes'],
-    hyperties: ['delivery', 'nodes', 'p2p'],
+    nodes: ['identity', 'delivery', 'stubs'],
+    p2p: ['identity', 'delivery', 'ice', 'stubs', 'nodes'],
+    hyperties: ['identity', 'delivery', 'nodes', 'p2p'],
     routing: ['delivery', 'stubs', 'nodes', 'p2p', 'hyperties', 'directory'],
-    services: ['stubs', 'p2p', 'hyperties', 'directory', 'routing'],
+    services: ['identity', 'contacts', 'nodes', 'stubs', 'p2p', 'hyperties', 'directory', 'routing'],
   },
   sandbox: { contract: [], guard: ['contract'], inside: ['contract'], 'in-process': ['contract', 'guard', 'inside'] },
-  'domain-server': { shard: [], publisher: [], ice: ['shard'], catalogue: ['shard'], edge: ['shard', 'catalogue', 'publisher'], operate: ['catalogue', 'publisher'] },
+  'domain-server': { shard: [], publisher: [], ice: ['shard'], catalogue: ['shard'], edge: ['shard', 'catalogue', 'publisher'], operate: ['shard', 'catalogue', 'publisher'] },
 };
 
 /** Folders that stand alone, and the only packages that they may import. */
@@ -58,6 +58,7 @@ const HOME_OF = {
   '@oclif/core': ['commands', 'cli'],
   inquirer: ['commands', 'cli'],
   conf: ['cli'],
+  uqr: ['cli'],
 };
 
 const SRC = fileURLToPath(new URL('./src/', import.meta.url));

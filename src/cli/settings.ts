@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { asReportable } from '../kit/os-errors.js';
-import { ALLOWANCES, CAPABILITIES, checkIceUrl, ICE_POLICIES, ProtoflyError, type Allowance, type Capability, type IceTransportPolicy } from '../protocol/index.js';
+import { ALLOWANCES, AUDIENCES, CAPABILITIES, checkIceUrl, ICE_POLICIES, ProtoflyError, type Allowance, type Audience, type Capability, type IceTransportPolicy } from '../protocol/index.js';
 import { ensurePrivateFolder } from '../security/private-files.js';
 import { domainUrl } from '../client/domain-url.js';
 import { parseSize } from './io/size.js';
@@ -31,6 +31,14 @@ export interface Settings {
   readonly capabilities?: readonly Capability[];
   /** The window of one sender to one receiver, in bytes. @default 1 MiB */
   readonly window?: number;
+  /** Whose messages, direct connections and pings are taken. @default 'anyone' */
+  readonly accept?: Audience;
+  /** @default that of `accept` */
+  readonly 'accept.messages'?: Audience;
+  /** @default that of `accept` */
+  readonly 'accept.p2p'?: Audience;
+  /** @default that of `accept` */
+  readonly 'accept.presence'?: Audience;
   /** Base URLs of domains, by name. */
   readonly domains: Readonly<Record<string, string>>;
 }
@@ -67,6 +75,8 @@ const oneOf = <T extends string>(known: readonly T[], value: string): T => {
   throw new ProtoflyError('E_USAGE', `not one of ${known.join(', ')}: ${JSON.stringify(value)}`);
 };
 
+const audience = (value: string): Audience => oneOf(AUDIENCES, value.trim());
+
 const list = (value: string): string[] => value.split(',').map((item) => item.trim()).filter((item) => item !== '');
 
 const iceServers = (value: string): string[] => {
@@ -98,6 +108,10 @@ export const KEYS: readonly Key[] = [
   { name: 'ice', what: 'how direct connections may go: all, or relay (through TURN servers alone)', read: (value) => oneOf(ICE_POLICIES, value.trim()) },
   { name: 'stubs', what: 'whose protostubs are deployed: any, trusted or built-in', read: (value) => oneOf(ALLOWANCES, value.trim()) },
   { name: 'capabilities', what: `what protostubs may be granted, separated by commas: ${CAPABILITIES.join(', ')}`, read: (value) => [...new Set(list(text(value)).map((item) => oneOf(CAPABILITIES, item)))] },
+  { name: 'accept', what: 'who may reach this runtime: contacts, domain (the users of its domain) or anyone', read: audience },
+  { name: 'accept.messages', what: 'whose messages are taken, if not those of accept', read: audience },
+  { name: 'accept.p2p', what: 'whose direct connections are taken, which show IP addresses', read: audience },
+  { name: 'accept.presence', what: 'whose pings are answered', read: audience },
   { name: 'window', what: 'how much one sender may have under way to one receiver without a receipt: from 64KiB to 64MiB (1MiB)', read: window },
 ];
 
@@ -134,6 +148,8 @@ const loadConf = async () => {
 const isRecord = (value: unknown): value is Stored => typeof value === 'object' && value !== null && !Array.isArray(value);
 const strings = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
 
+const ACCEPT_KEYS = ['accept', 'accept.messages', 'accept.p2p', 'accept.presence'] as const;
+
 /** Returns the settings. A value of the wrong type counts as not set. */
 const settingsOf = (stored: Stored): Settings => {
   const { domain, user, p2p, iceServers, turnCredentials, ca, ice, stubs, capabilities, window, domains } = stored;
@@ -148,6 +164,7 @@ const settingsOf = (stored: Stored): Settings => {
     ...(isOneOf(ALLOWANCES, stubs) ? { stubs } : {}),
     ...(strings(capabilities) ? { capabilities: capabilities.filter((capability) => isOneOf(CAPABILITIES, capability)) } : {}),
     ...(isWindow(window) ? { window } : {}),
+    ...Object.fromEntries(ACCEPT_KEYS.filter((key) => isOneOf(AUDIENCES, stored[key])).map((key) => [key, stored[key]])),
     domains: isRecord(domains) ? Object.fromEntries(Object.entries(domains).filter((entry): entry is [string, string] => typeof entry[1] === 'string')) : {},
   };
 };

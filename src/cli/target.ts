@@ -3,7 +3,8 @@ import type { Context } from './context.js';
 import { choose, needed } from './io/prompt.js';
 import type { Runtime } from '../client/runtime.js';
 
-const nameOf = (record: RegistryRecord): string => `${record.user === undefined ? '' : partsOf(record.user).path}${record.name === undefined ? '' : `/${record.name}`}`;
+const nameOf = (record: RegistryRecord): string =>
+  `${record.user === undefined ? '' : partsOf(record.user).path}${record.name === undefined ? '' : `/${record.name}`}${record.user === undefined || record['verified'] === true ? '' : ' (unverified)'}`;
 
 /**
  * Returns the only live record, else the only record. If there are several, asks the user.

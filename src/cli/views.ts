@@ -46,13 +46,16 @@ export const hypertyColumns: readonly Column<HypertyInfo>[] = [
   { title: 'ADDRESS', get: (row) => row.url },
 ];
 
+/** Returns the user of a record; one who hasn't proved that it is his is shown as such. */
+const shownUser = ({ user, verified }: RegistryRecord): string | undefined => (user === undefined || verified === true ? user : `${user} (unverified)`);
+
 export const recordFields = (record: RegistryRecord): Fields => ({
-  url: record.url, user: record.user, name: record.name, status: record.status, runtime: record.runtime, 'p2p handler': record.p2pHandler, 'p2p requester': record.p2pRequester,
+  url: record.url, user: shownUser(record), name: record.name, status: record.status, runtime: record.runtime, 'p2p handler': record.p2pHandler, 'p2p requester': record.p2pRequester,
   resources: record.resources, data: record.dataSchemes, descriptor: record.descriptor, guid: record.guid, started: record.startingTime, modified: record.lastModified, expires: `${String(record.expires)} s`,
 });
 
 export const recordColumns: readonly Column<RegistryRecord>[] = [
-  { title: 'USER', get: (row) => row.user },
+  { title: 'USER', get: shownUser },
   { title: 'NAME', get: (row) => row.name },
   { title: 'STATUS', get: (row) => row.status },
   { title: 'RESOURCES', get: (row) => row.resources },

@@ -1,4 +1,4 @@
-import type { Allowance, Capability, IceTransportPolicy } from '../protocol/index.js';
+import type { Acceptance, Address, Allowance, Capability, IceTransportPolicy } from '../protocol/index.js';
 
 /**
  * The options of the daemon processes. A daemon takes them as one JSON object, its only argument. The first line that
@@ -35,6 +35,8 @@ export interface RuntimeDaemonOptions extends DaemonOptions {
   readonly domains: Readonly<Record<string, string>>;
   /** The user's name within the domain, for example `alice`. */
   readonly user: string;
+  /** Path of the folder with the keys of this account's users. */
+  readonly userKeys: string;
   readonly p2p: boolean;
   /** URLs of STUN and TURN servers in addition to the domain's. @default none */
   readonly iceServers?: readonly string[];
@@ -49,8 +51,20 @@ export interface RuntimeDaemonOptions extends DaemonOptions {
     readonly allow?: Allowance;
     readonly capabilities?: readonly Capability[];
   };
+  /** Whose messages, direct connections and pings are taken. @default 'anyone' for each */
+  readonly accept?: Acceptance;
   /** The window of one sender to one receiver, in bytes. @default the runtime's default */
   readonly window?: number;
+}
+
+/** What a runtime shows to be let in, as JSON in the variable `PROTOFLY_JOIN`: arguments can be read by others. */
+export interface Joining {
+  /** The token of an invitation. */
+  readonly invite?: string;
+  /** The user's name for this machine. @default its host name */
+  readonly device?: string;
+  /** What a device code says. */
+  readonly code?: { readonly runtime: Address; readonly secret: string; readonly userKey: string };
 }
 
 /** The protocols between clients and a message node. */
@@ -66,6 +80,10 @@ export interface DomainDaemonOptions extends DaemonOptions {
   readonly allowOrigins?: readonly string[];
   /** True to let in runtimes whose URL names no key. @default false */
   readonly allowUnauthenticated?: boolean;
+  /** @default 'open' on the loopback interface, else 'invite' */
+  readonly admission?: 'open' | 'invite';
+  /** True to let in the runtimes of other domains, although users have to be invited. @default false */
+  readonly allowVisitors?: boolean;
   /** Paths of PEM files. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */

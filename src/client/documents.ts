@@ -99,6 +99,82 @@ export interface Resolution {
   readonly steps: readonly { readonly step: string; readonly result: unknown }[];
 }
 
+/** The user of a runtime: docs/control.md, "The user". */
+export interface UserInfo {
+  readonly user: Address;
+  readonly runtime: Address;
+  /** SHA-256 of the user's public key, in hex. */
+  readonly userKey?: string;
+  /** SHA-256 of the runtime's public key, in hex. */
+  readonly runtimeKey: string;
+  /** The user's name for this machine. */
+  readonly device: string;
+  /** Time until which the certificate is valid, in ISO 8601. Absent without a certificate. */
+  readonly expires?: string;
+  /** The runtime that certifies this one. Absent if the user's key is on this machine. */
+  readonly issuer?: Address;
+}
+
+/** A runtime that a user has certified. */
+export interface DeviceInfo {
+  readonly runtime: Address;
+  readonly name: string;
+  /** ISO 8601 */
+  readonly added: string;
+  /** ISO 8601 */
+  readonly removed?: string;
+}
+
+/** A user whom a runtime has met. */
+export interface ContactInfo {
+  readonly user: Address;
+  /** SHA-256 of his public key, in hex. */
+  readonly key?: string;
+  /** ISO 8601 */
+  readonly since: string;
+  readonly state: 'seen' | 'accepted' | 'blocked';
+  /** Time at which the safety number was compared, in ISO 8601. */
+  readonly verified?: string;
+  /** Another key that has been shown as his since. */
+  readonly otherKey?: string;
+}
+
+/** The first message of somebody whom a runtime's user hasn't accepted. */
+export interface KnockInfo {
+  readonly from: Address;
+  /** The user who has proved that the address is his. */
+  readonly user?: Address;
+  /** The user that the address's record names without a proof. */
+  readonly claimed?: Address;
+  readonly text?: string;
+  /** ISO 8601 */
+  readonly at: string;
+}
+
+/** Who sends from an address. */
+export interface SenderInfo {
+  readonly address: Address;
+  /** The user who has proved that the address is his. */
+  readonly user?: Address;
+  /** The user that the address's record names without a proof. */
+  readonly claimed?: Address;
+  /** The name of the hyperty. */
+  readonly name?: string;
+  readonly verified: boolean;
+}
+
+/** A user of a domain, as its operator sees him. */
+export interface MemberInfo {
+  readonly user: Address;
+  /** SHA-256 of his public key, in hex. */
+  readonly key: string;
+  /** ISO 8601 */
+  readonly since: string;
+  /** ISO 8601 */
+  readonly removed?: string;
+  readonly removedRuntimes: readonly string[];
+}
+
 /** The status of a domain server: docs/control.md, "The domain server's socket". */
 export interface DomainStatus {
   readonly domain: string;
@@ -110,6 +186,8 @@ export interface DomainStatus {
   readonly version: string;
   readonly startedAt: string;
   readonly protocols?: readonly string[];
+  /** Whom it admits. */
+  readonly admission?: 'open' | 'invite';
   /** Id of the current signing key. */
   readonly publisherKey?: string;
   readonly sessions: number;

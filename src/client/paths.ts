@@ -114,6 +114,10 @@ export const knownDomainServers = (env: Environment, platform = process.platform
   return existsSync(folder) ? readdirSync(folder).filter((name) => NAME.test(name)).sort() : [];
 };
 
+/** Returns the folder of the keys of this account's users. All its runtimes share them. */
+export const userKeysFolder = (env: Environment, platform = process.platform): string =>
+  (platform === 'win32' ? win32 : posix).join(rootsOf(env, platform).data, 'users');
+
 /** True if a profile was ever used. Always true for the default profile. */
 export const profileExists = (profile: string, places: Places): boolean =>
   profile === 'default' || existsSync(places.config) || existsSync(places.state);

@@ -1,6 +1,6 @@
-import type { Address, RegistryRecord } from '../protocol/index.js';
+import { child, type Address, type RegistryRecord } from '../protocol/index.js';
 import { registryOf, uaOf, type AskOptions, type Client } from './client.js';
-import type { ConnectionChange, ConnectionInfo, HypertyInfo, Resolution, RuntimeStatus, Session, StubInfo } from './documents.js';
+import type { ConnectionChange, ConnectionInfo, HypertyInfo, Resolution, RuntimeStatus, SenderInfo, Session, StubInfo } from './documents.js';
 
 /** The requests of a program to its runtime (docs/control.md). */
 export class Runtime {
@@ -65,6 +65,11 @@ export class Runtime {
 
   async unregister(what: string): Promise<{ readonly discarded?: number }> {
     return ((await this.client.ask(registryOf(this.session.runtime), 'delete', { resource: what })).body.value ?? {}) as { discarded?: number };
+  }
+
+  /** Returns who sends from an address. */
+  async sender(address: Address): Promise<SenderInfo> {
+    return (await this.client.ask(child(this.session.runtime, 'user'), 'read', { resource: '/sender', value: { address } })).body.value as SenderInfo;
   }
 
   async p2p<T>(action: 'connect' | 'disconnect' | 'ping', address: string, options?: AskOptions): Promise<T> {

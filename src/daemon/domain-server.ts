@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { asReportable } from '../kit/os-errors.js';
-import { DomainServer, fileKeeper } from '../domain-server/index.js';
+import { DomainServer } from '../domain-server/index.js';
 import { asProtoflyError, ProtoflyError, systemClock, type ErrorCode } from '../protocol/index.js';
+import { fileKeeper } from '../security/file-keeper.js';
 import { tightenFile } from '../security/private-files.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import type { DomainServerOptions } from './domain-server-options.js';
@@ -43,7 +44,7 @@ const turnSecretOf = (file: string | undefined, inherited: string | undefined): 
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 
 const serve = async (options: DomainServerOptions, logger: Logger): Promise<void> => {
-  const { name, listen, publicUrl, allowOrigins, allowUnauthenticated, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
+  const { name, listen, publicUrl, allowOrigins, allowUnauthenticated, admission, allowVisitors, paths, tls, iceServers, turnSecretFile, protocols, catalogueDir, sessionTtlMs, lifeline = false } = options;
   process.umask(0o077);
   const told = untilTold(process, { lifeline });
   tightenFile(join(paths.state, 'publisher-key.json'));
@@ -63,6 +64,8 @@ const serve = async (options: DomainServerOptions, logger: Logger): Promise<void
       ...(publicUrl === undefined ? {} : { publicUrl }),
       ...(allowOrigins === undefined ? {} : { allowOrigins }),
       ...(allowUnauthenticated === undefined ? {} : { allowUnauthenticated }),
+      ...(admission === undefined ? {} : { admission }),
+      ...(allowVisitors === undefined ? {} : { allowVisitors }),
       ...(tls === undefined ? {} : { tls: readPem(tls) }),
       ...(catalogueDir === undefined ? {} : { catalogueDir }),
       ...(iceServers === undefined ? {} : { iceServers }),

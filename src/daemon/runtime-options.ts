@@ -1,1 +1,1 @@
-export type { ReadyLine, RuntimeDaemonOptions } from '../client/daemon-options.js';
+export type { Joining, ReadyLine, RuntimeDaemonOptions } from '../client/daemon-options.js';

@@ -1,18 +1,21 @@
 import { asReportable } from '../kit/os-errors.js';
 import { listenControl } from '../link/socket/index.js';
 import { systemClock } from '../protocol/index.js';
+import { userKeyFiles } from '../security/file-keeper.js';
 import { ensurePrivateFolder } from '../security/private-files.js';
 import { processSandbox, Runtime } from '../runtime/index.js';
 import { openLmdbStore } from '../store/lmdb/index.js';
 import { openLog } from './log.js';
 import { packageVersion } from './package.js';
-import type { RuntimeDaemonOptions } from './runtime-options.js';
+import type { Joining, RuntimeDaemonOptions } from './runtime-options.js';
 import { untilTold } from './told.js';
 import { withCredentials } from './turn-credentials.js';
 
 // The process of a runtime: builds it, prints the ready line, and stops it in order.
 const options = JSON.parse(process.argv.at(-1) ?? '{}') as RuntimeDaemonOptions;
-const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window, lifeline = false } = options;
+const { paths, domain, domains, user, p2p, iceServers, turnCredentials, iceTransportPolicy, stubs, trust, window, accept, userKeys, lifeline = false } = options;
+const joining = JSON.parse(process.env['PROTOFLY_JOIN'] ?? '{}') as Joining;
+delete process.env['PROTOFLY_JOIN'];
 const { log, logger } = openLog(paths.log, process.env['PROTOFLY_LOG_LEVEL']);
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify(line)}\n`); };
 process.stdout.on('error', () => { logger.debug('nobody listens to the ready line'); });
@@ -44,13 +47,15 @@ try {
   });
   try {
     const starting = Runtime.start(
-      { store, sandboxes: processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }), clock: systemClock, fetch, log },
+      { store, sandboxes: processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }), clock: systemClock, fetch, log, userKeys: userKeyFiles(userKeys) },
       {
         domainUrl: domain.url, domains, user, p2p, version: packageVersion(), socket: paths.socket, refusedPrograms: () => server.refused,
         ...(paths.log === undefined ? {} : { logFile: paths.log }),
         ...(iceServers === undefined ? {} : { iceServers: withCredentials(iceServers, turnCredentials) }),
         ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }),
         ...(trust === undefined ? {} : { trust }),
+        ...(accept === undefined ? {} : { accept }),
+        ...joining,
         ...(stubs === undefined ? {} : { stubs }),
         ...(window === undefined ? {} : { window }),
       },

@@ -9,5 +9,5 @@ export { DomainServer, type DomainServerComponents, type DomainServerInit } from
 export {   type CatalogueEntry } from './catalogue/builtin.js';
 export type { Published } from './catalogue/catalogue.js';
 export {  type Protocol } from './edge/protocols.js';
-export { fileKeeper, type KeyKeeper, type Rotated } from './publisher/index.js';
+export type { Rotated } from './publisher/index.js';
 export {  type NodeLimits } from './shard/message-node/limits.js';

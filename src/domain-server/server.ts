@@ -8,17 +8,23 @@ import type { ControlServer } from '../link/socket/index.js';
 import { streamLink } from '../link/stream/index.js';
 import { KEEP_ALIVE_MS } from '../link/websocket/index.js';
 import { asProtoflyError, DELIVERY, iceAddress, MAX_MESSAGE_BYTES, ProtoflyError, publicUrlOf, type Address, type Clock, type Message } from '../protocol/index.js';
+import type { KeyKeeper } from '../security/key-keeper.js';
+import { storeKeeper } from '../store/key-keeper.js';
 import type { Store } from '../store/store.js';
 import { serveAdmin } from './operate/admin.js';
+import { Membership } from './operate/membership.js';
 import { commonEntries, installedStubs, keepStubs, packagedStubs, type CatalogueEntry, type InstalledStubs } from './catalogue/builtin.js';
 import { Catalogue } from './catalogue/catalogue.js';
 import { httpListener } from './edge/http.js';
 import { iceFunction, IceOffer } from './ice/index.js';
 import { checkProtocols, PROTOCOLS, stubOf, type Protocol } from './edge/protocols.js';
-import { Publisher, storeKeeper, type KeyKeeper } from './publisher/index.js';
+import { Publisher } from './publisher/index.js';
 import type { MailLimits } from './shard/mailbox/index.js';
+import { Admission, type AdmissionMode } from './shard/members/admission.js';
+import { Members } from './shard/members/members.js';
 import { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
 import { MessageNode } from './shard/message-node/node.js';
+import type { Session } from './shard/message-node/session.js';
 import type { RegistryLimits } from './shard/registry/limits.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
@@ -60,6 +66,14 @@ export interface DomainServerInit {
    * @default false
    */
   readonly allowUnauthenticated?: boolean;
+  /**
+   * Whom it admits: everybody, whose user names then belong to the first key that comes with them, or those who were
+   * invited.
+   * @default 'open' while it listens on the loopback interface alone, else 'invite'
+   */
+  readonly admission?: AdmissionMode;
+  /** True to let in the runtimes of other domains, although users have to be invited. @default false */
+  readonly allowVisitors?: boolean;
   /** PEM texts. @default no TLS */
   readonly tls?: { readonly cert: string; readonly key: string };
   /** URLs of the domain's STUN and TURN servers. @default none */
@@ -113,6 +127,7 @@ export interface DomainServerInit {
   readonly rest?: Partial<RestLimits>;
 }
 
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
 const isAnyAddress = (host: string): boolean => host === '0.0.0.0' || host === '::';
 
 const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
@@ -129,6 +144,8 @@ export class DomainServer {
   readonly catalogue: Catalogue;
   readonly protocols: readonly Protocol[];
   readonly publisher: Publisher;
+  readonly admission: AdmissionMode;
+  readonly #membership: Membership;
   readonly #init: DomainServerInit;
   readonly #clock: Clock;
   readonly #log: (text: string, details?: Record<string, unknown>) => void;
@@ -177,8 +194,13 @@ export class DomainServer {
     this.#records = new StoredRecords({ store, clock }, {
       keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS, limits: { sharePerAddress: shares.perAddress, ...init.registry },
     });
+    const members = new Members({ store, clock });
+    this.admission = init.admission ?? (isLoopback(init.listen?.host ?? '127.0.0.1') ? 'open' : 'invite');
+    const admission = new Admission({ clock, members, onRemoved: (user, runtimes) => this.#expelRuntimes(user, runtimes) }, {
+      domain: this.domain, mode: this.admission, allowUnauthenticated: init.allowUnauthenticated ?? false, allowVisitors: init.allowVisitors ?? false,
+    });
     this.#node = new MessageNode({
-      store, clock, random, log,
+      store, clock, random, log, admission,
       registeredBy: (address) => this.#records.get(address)?.runtime,
       acknowledges: (address) => this.#records.get(address)?.delivery === DELIVERY,
       onSessionEnded: (runtime) => this.#registry.disconnected(runtime),
@@ -187,11 +209,13 @@ export class DomainServer {
       clock, log,
       records: this.#records,
       claim: (address, runtime) => this.#claim(address, runtime),
+      checkUser: (record, standing) => { admission.checkUser(record, standing); },
       publish: (message, to) => { this.#node.publish(message, to); },
     }, { domain: this.domain, graceMs: sessionTtlMs });
     this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
     this.#node.addFunction(iceAddress(this.domain), iceFunction(this.#ice, this.domain));
-    this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, this.domain), clock }, { domain: this.domain });
+    this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, { collection: 'publisher', key: this.domain, what: `the publisher key of ${this.domain}` }), clock }, { domain: this.domain });
+    this.#membership = new Membership({ members, publisher: this.publisher, random, expel: (user) => this.#expelUser(user) }, { domain: this.domain, publicUrl: () => this.publicUrl });
     this.#kept = store.collection('catalogue-installed');
     this.#installed = installedStubs(init.catalogueDir ?? packagedStubs(), this.#kept);
     this.catalogue = new Catalogue({ store, clock, signer: this.publisher }, {
@@ -228,7 +252,7 @@ export class DomainServer {
       // The local socket comes first: it prevents a second server from using the same state.
       if (this.#init.adminSocket !== undefined) {
         const { catalogue, publisher } = this;
-        this.#admin = await serveAdmin({ catalogue, publisher, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
+        this.#admin = await serveAdmin({ catalogue, publisher, membership: this.#membership, status: () => this.status(), stop: () => { this.#stop(); }, log: this.#log }, { domain: this.domain, path: this.#init.adminSocket });
       }
       await this.publisher.load();
       await keepStubs(this.#kept, this.#installed);
@@ -301,6 +325,7 @@ export class DomainServer {
       version: this.#init.version,
       startedAt: this.#state.at === 'running' ? this.#state.startedAt : undefined,
       protocols: [...Object.keys(this.#init.messageNode ?? {}), ...this.protocols],
+      admission: this.admission,
       publisherKey: this.#state.at === 'running' ? this.publisher.keyId : undefined,
       ...this.#node.directory.counts,
       connections: this.#node.connections,
@@ -342,6 +367,21 @@ export class DomainServer {
     const session = this.#node.directory.session(runtime);
     if (session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', `${runtime} has no session`);
     await this.#node.directory.allocate(session, [address]);
+  }
+
+  async #expelUser(user: Address): Promise<void> {
+    await this.#node.expel(this.#sessionsOf(user), `${user} was removed from this domain`);
+    await this.#records.removeOf(user);
+  }
+
+  async #expelRuntimes(user: Address, runtimes: readonly Address[]): Promise<void> {
+    const sessions = this.#sessionsOf(user).filter(({ runtime }) => runtimes.includes(runtime));
+    await this.#node.expel(sessions, 'the user of this runtime has removed it');
+    for (const runtime of runtimes) await this.#records.removeOf(user, runtime);
+  }
+
+  #sessionsOf(user: Address): readonly Session[] {
+    return [...this.#node.directory.sessions].filter(({ standing }) => standing.as === 'user' && standing.user === user);
   }
 
   #makeHttp(): Server {

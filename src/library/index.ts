@@ -6,9 +6,10 @@
 import { connectSocket } from '../link/socket/index.js';
 import { memoryPair } from '../link/memory/index.js';
 import { domainUrl } from '../client/domain-url.js';
-import { profilePlaces } from '../client/paths.js';
+import { profilePlaces, userKeysFolder } from '../client/paths.js';
 import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
 import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
+import { userKeyFiles } from '../security/file-keeper.js';
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
@@ -80,7 +81,7 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
   };
   try {
     runtime = await Runtime.start(
-      { store, sandboxes, clock: systemClock, fetch, log },
+      { store, sandboxes, clock: systemClock, fetch, log, userKeys: userKeyFiles(userKeysFolder(process.env)) },
       {
         domainUrl: url, user, version: 'library',
         ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }), ...(domains === undefined ? {} : { domains }),

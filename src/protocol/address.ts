@@ -90,7 +90,7 @@ export const runtimeOf = (address: Address): Address | undefined => {
   return end < 0 ? address : (address.slice(0, end) as Address);
 };
 
-const FUNCTION_LABELS = ['msg-node.', 'registry.', 'catalogue.'];
+const FUNCTION_LABELS = ['msg-node.', 'registry.', 'catalogue.', 'admission.'];
 
 /** Returns the domain that an address belongs to: `domain://msg-node.example.com/sm` → `example.com`. */
 export const domainOf = (address: Address): string => {

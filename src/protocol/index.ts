@@ -22,4 +22,5 @@ export * from './record.js';
 export * from './size.js';
 export * from './status.js';
 export type * from './trust.js';
+export * from './user.js';
 export * from './web.js';

@@ -28,6 +28,8 @@ export interface RegistryRecord {
   readonly startingTime?: string;
   /** ISO 8601 */
   readonly lastModified?: string;
+  /** The certificate by which the runtime belongs to `user`. @see DeviceClaim */
+  readonly certificate?: unknown;
   /** Made by the runtime. @see RecordClaim */
   readonly signature?: unknown;
   /** Other fields that the owner registered come back unchanged. Optional fields that were null are left out. */

@@ -2,16 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { isForeign, MessageBus } from '../bus/index.js';
 import {
-  child, iceAddress, iceEndpoints, isSuccess, responseError, type Address, type Clock, type IceServer, type IceTransportPolicy,
+  child, iceAddress, iceEndpoints, isSuccess, responseError, type Acceptance, type Address, type Clock, type IceServer, type IceTransportPolicy,
 } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
+import type { DeviceCode } from '../security/invite.js';
+import type { SharedKeyKeeper } from '../security/key-keeper.js';
 import type { Store } from '../store/index.js';
-import { CatalogueService, ConnectedPrograms, PingService, RegistryService, UserAgent } from './services/index.js';
+import { CatalogueService, ConnectedPrograms, PingService, RegistryService, UserAgent, UserService } from './services/index.js';
 import { Outgoing, Receipts, replyOver, WINDOW, type Carrier } from './delivery/index.js';
 import { Doctor } from './p2p/doctor/index.js';
+import { AcceptPolicy, Contacts, Guests, Knocks, Senders, type Contact, type Knock } from './contacts/index.js';
 import { Ingress } from './routing/ingress.js';
 import { IceConfiguration } from './ice/index.js';
-import type { Identity } from './identity/index.js';
+import type { Identity, UserIdentity } from './identity/index.js';
 import { Loader, makeCatalogue, OwnCode, type CheckedCatalogue } from './stubs/loader/index.js';
 import { describeChange, NetworkMonitor, type Interfaces } from './network/index.js';
 import type { Domains, PublicWebPort } from './directory/domains.js';
@@ -20,6 +23,7 @@ import { Records, type Cached } from './directory/records.js';
 import { Hyperties } from './hyperties/hyperties.js';
 import { RecordSigner, type KeptSerials } from './hyperties/record-signer.js';
 import { MessageNodes } from './nodes/message-nodes.js';
+import { Enrolment } from './nodes/enrolment.js';
 import { SessionSigner } from './nodes/session-signer.js';
 import { Connections } from './p2p/connections.js';
 import { SetUpSignatures } from './p2p/set-up-signatures.js';
@@ -44,6 +48,8 @@ export interface RuntimeComponents {
   /** For documents of all other domains. @default the public internet alone */
   readonly web?: PublicWebPort;
   readonly log: Log;
+  /** Storage of the key of a user, which all runtimes of an account share. @default the store */
+  readonly userKeys?: (user: Address) => SharedKeyKeeper;
   /** Returns the addresses of this machine. @default os.networkInterfaces */
   readonly interfaces?: Interfaces;
 }
@@ -55,6 +61,14 @@ export interface RuntimeInit {
   readonly domains?: Readonly<Record<string, string>>;
   /** The owner's user name in the domain. */
   readonly user: string;
+  /** The token of an invitation to the domain. @default none */
+  readonly invite?: string;
+  /** Whose messages, direct connections and pings are taken. @default 'anyone' for each */
+  readonly accept?: Partial<Acceptance>;
+  /** The user's name for this machine. @default its host name */
+  readonly device?: string;
+  /** The code with which another runtime of the user has this one certified. @default this runtime uses the user's key */
+  readonly code?: Pick<DeviceCode, 'runtime' | 'secret' | 'userKey'>;
   /** True to offer and set up P2P connections. @default true */
   readonly p2p?: boolean;
   /** ICE servers in addition to the domain's. @default none */
@@ -81,6 +95,10 @@ export interface RuntimeInit {
 
 /** The parts of a runtime: message bus, routing, stubs, hyperties and programs. */
 export interface Parts {
+  readonly enrolment: Enrolment;
+  readonly contacts: Contacts;
+  readonly knocks: Knocks;
+  readonly senders: Senders;
   readonly bus: MessageBus;
   readonly publishers: Publishers;
   readonly catalogue: CheckedCatalogue;
@@ -108,6 +126,8 @@ export interface Host {
   onSession(domain: string): Promise<void>;
   /** Called when the P2P offer of this runtime is known, or has changed. */
   onOffer(): void;
+  /** Registers the hyperties anew, because their records have changed. @throws ProtoflyError as the domain refuses */
+  announce(): Promise<void>;
   /** Called with a description when this machine's network has changed. `onChange` follows when all parts have been told. */
   onNetworkChange(change: string): void;
   /** Returns the status as docs/control.md describes it. */
@@ -128,14 +148,16 @@ export interface PartsInit {
   /** The description of the runtime's own domain. */
   readonly own: DomainInfo;
   readonly runtime: Address;
-  readonly user: Address;
   readonly identity: Identity;
+  readonly userIdentity: UserIdentity;
 }
 
 /** Puts a runtime together, without starting it. */
 export const assemble = (components: PartsComponents, init: PartsInit): Parts => {
   const { store, clock, log, sandboxes, domains, host, interfaces = networkInterfaces } = components;
-  const { settings, own, runtime, user, identity: { key, guid } } = init;
+  const { settings, own, runtime, identity, userIdentity } = init;
+  const { key, guid } = identity;
+  const { user } = userIdentity;
   const { domain } = own;
   const { window = WINDOW } = settings;
 
@@ -156,10 +178,16 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     onSession: (name) => host.onSession(name),
     onChange: () => { host.onChange(); },
   }, { runtime, domain });
-  new SessionSigner({ bus, key }, { runtime });
+  new SessionSigner({ bus, key, identity: userIdentity }, { runtime, domain, invite: settings.invite });
+  const enrolment = new Enrolment({ bus, clock, identity: userIdentity, onRenewed: () => { host.onOffer(); }, log }, { runtime, domain });
   catalogue.onNews((origin) => { nodes.renew(origin); });
-  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, log }, { runtime, domain, user });
-  const signatures = new SetUpSignatures({ clock, key, stubs }, { runtime });
+  const contacts = new Contacts({ clock, kept: store.collection<Contact>('contacts'), own: userIdentity, log });
+  const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, users: contacts, log }, { runtime, domain, user });
+  const senders = new Senders({ clock, records });
+  const knocks = new Knocks({ clock, kept: store.collection<Knock>('knocks'), log });
+  const accept = new AcceptPolicy({ contacts, senders, knocks }, { user, domain, ...(settings.accept === undefined ? {} : { accept: settings.accept }) });
+  const guests = new Guests({ contacts, senders, policy: accept });
+  const signatures = new SetUpSignatures({ clock, key, identity: userIdentity, stubs }, { runtime });
   const syncManager = new SyncManager({ bus, clock, routes: nodes, signer: signatures }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 
@@ -176,7 +204,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     own: settings.iceServers ?? [], listed: own.iceServers ?? [], ...(settings.iceTransportPolicy === undefined ? {} : { policy: settings.iceTransportPolicy }),
   });
   const connections = new Connections({
-    bus, clock, stubs, nodes, catalogue, ice, signatures, hosts: records, intake: ingress, log,
+    bus, clock, stubs, nodes, catalogue, ice, signatures, guests, hosts: records, intake: ingress, log,
     random: Math.random,
     generations: store.collection('generations'),
     onHandler: () => { host.onChange(); },
@@ -186,18 +214,19 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const reply = replyOver(bus);
   const receipts = new Receipts({ reply });
   const signer = new RecordSigner({ clock, key, kept: store.collection<KeptSerials>('serials'), log });
-  const hyperties = new Hyperties({ bus, clock, store, nodes, connections, receipts, signer, log }, { runtime, domain, user, guid });
+  const hyperties = new Hyperties({ bus, clock, store, nodes, connections, identity: userIdentity, receipts, signer, isGuest: (from) => accept.isGuest(from), log }, { runtime, domain, guid });
   const routes = new RouteFinder({ records, hyperties, connections, nodes }, { runtime });
   const epoch = randomBytes(6).toString('base64url');
   const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
   const outgoing = new Outgoing({ clock, routes, reply, receipts, onMute }, { epoch, window });
   const outbox = new Outbox({ clock, routes, reply, onMute, log, messages: store.collection('outbox'), pairs: store.collection('outbox-pairs') }, { epoch, window });
+  contacts.onRemoved((runtimeId) => { connections.dismiss(runtimeId); });
   connections.onChange(({ now }) => {
     if (now !== 'live') return;
     outgoing.wake();
     outbox.wake();
   });
-  ingress.serve({ hyperties, records, connections, named, outgoing, outbox });
+  ingress.serve({ hyperties, records, connections, accept, named, outgoing, outbox });
   bus.resolveBy(new Router({ routes, records, nodes, outgoing, outbox, reply }, { runtime }));
 
   const network = new NetworkMonitor({
@@ -210,14 +239,14 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     },
   });
   const clients = new ConnectedPrograms({ bus, hyperties, log }, { runtime, domain, user, window });
-  const parts: Parts = { bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
-  addServices(parts, components, { runtime, domain });
+  const parts: Parts = { enrolment, contacts, knocks, senders, bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
+  addServices(parts, components, { runtime, domain, identity, userIdentity });
   return parts;
 };
 
 /** Adds the services at the runtime's own addresses: for its programs, and `ping` for everybody. */
-const addServices = (parts: Parts, components: PartsComponents, { runtime, domain }: { readonly runtime: Address; readonly domain: string }): void => {
-  const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice } = parts;
+const addServices = (parts: Parts, components: PartsComponents, { runtime, domain, identity, userIdentity }: Pick<PartsInit, 'runtime' | 'identity' | 'userIdentity'> & { readonly domain: string }): void => {
+  const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice, enrolment, contacts, knocks, senders } = parts;
   const { clock, host, interfaces = networkInterfaces } = components;
   new UserAgent({
     bus, clients,
@@ -237,5 +266,16 @@ const addServices = (parts: Parts, components: PartsComponents, { runtime, domai
     host: (what) => registry.host(what),
   }, { runtime });
   new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
+  new UserService({
+    bus, publishers, contacts, knocks, senders, hyperties,
+    look: (user) => records.discover({ user }),
+    identity: userIdentity,
+    onChanged: async () => {
+      await enrolment.show();
+      await host.announce();
+    },
+    dismiss: (runtimeId) => { connections.dismiss(runtimeId); },
+    nodeUrl: () => nodes.status.url,
+  }, { runtime, domain, runtimeKey: identity.key.fingerprint });
   new PingService({ bus }, { runtime });
 };

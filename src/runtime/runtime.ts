@@ -2,7 +2,10 @@ import type { Link } from '../link/index.js';
 import { PublicWeb } from '../link/web/index.js';
 import { asProtoflyError, formatAddress, ProtoflyError, type Address, type Message } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
-import { loadIdentity, type Identity } from './identity/index.js';
+import { hostname } from 'node:os';
+import { storeKeeper } from '../store/key-keeper.js';
+import { loadIdentity, UserIdentity, UserKeys, type Identity } from './identity/index.js';
+import { MAX_DEVICE_NAME } from '../security/certificate.js';
 import { assemble, type Host, type Parts, type RuntimeComponents, type RuntimeInit } from './parts.js';
 import { Domains } from './directory/domains.js';
 
@@ -24,7 +27,7 @@ export class Runtime {
   /** Resolves when a program has asked the runtime to stop. */
   readonly stopRequested = new Promise<void>((resolve) => { this.#stopRequested = resolve; });
   #stopping: Promise<void> | undefined;
-  #failure: string | undefined;
+  #failure: { readonly trouble: string; readonly error: ProtoflyError } | undefined;
   #networkChange: { readonly at: string; readonly change: string } | undefined;
   #wasLive = false;
 
@@ -39,23 +42,30 @@ export class Runtime {
     const known = store.collection<DomainInfo>('domains');
     const own = await new Domains({ known, fetch, web, log }, { urls: {} }).at(init.domainUrl);
     const domains = new Domains({ known, fetch, web, log }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
-    const runtime = new Runtime(components, init, own, domains, await loadIdentity(store));
+    const identity = await loadIdentity(store);
+    const user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
+    const { userKeys = (of) => storeKeeper(store, { collection: 'user-keys', key: of, what: `the key of ${of}` }) } = components;
+    const userIdentity = await UserIdentity.load({
+      clock: components.clock, keys: new UserKeys({ keeper: userKeys(user) }, { user }), kept: store.collection('identity-user'), codes: store.collection('device-codes'),
+    }, { user, runtime: runtimeUrl(own.domain, identity), device: deviceName(init.device), ...(init.code === undefined ? {} : { code: init.code }) });
+    const runtime = new Runtime(components, init, own, domains, identity, userIdentity);
     if (init.trust !== undefined) await runtime.#parts.publishers.add(own.domain, init.trust);
     runtime.#begin();
     return runtime;
   }
 
-  private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity) {
+  private constructor(components: RuntimeComponents, init: RuntimeInit, own: DomainInfo, domains: Domains, identity: Identity, userIdentity: UserIdentity) {
     this.#components = components;
     this.#init = init;
     this.#startedAt = components.clock.date();
     this.domain = own.domain;
-    this.url = formatAddress({ scheme: 'hyperty-runtime', domain: own.domain, path: identity.key.id });
-    this.user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
+    this.url = runtimeUrl(own.domain, identity);
+    this.user = userIdentity.user;
     const host: Host = {
       onChange: () => { this.#changed(); },
       onSession: (name) => this.#renew(name),
       onOffer: () => { this.#announce().catch(() => { this.#parts.nodes.refresh(this.domain); }); },
+      announce: () => this.#announce(),
       onNetworkChange: (change) => {
         this.#networkChange = { at: new Date(components.clock.date()).toISOString(), change };
       },
@@ -63,7 +73,7 @@ export class Runtime {
       onStatus: (listener) => this.onStatus(listener),
       onStopRequested: () => { this.#stopRequested(); },
     };
-    this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, user: this.user, identity });
+    this.#parts = assemble({ ...components, domains, host }, { settings: init, own, runtime: this.url, identity, userIdentity });
   }
 
   /** Serves a program at the other end of a link. */
@@ -76,7 +86,7 @@ export class Runtime {
     const { nodes, connections, hyperties, bus, outgoing, clients, outbox, ingress } = this.#parts;
     const handler = connections.handler;
     const enabled = connections.handlerAddress !== undefined;
-    const { refusal, ...messageNode } = nodes.status;
+    const { refusal = refusalIn(this.#failure?.error), ...messageNode } = nodes.status;
     const reason = this.#notLive();
     return {
       runtime: this.url, domain: this.domain, user: this.user, pid: process.pid, version: this.#init.version,
@@ -129,8 +139,9 @@ export class Runtime {
   }
 
   async #stop(): Promise<void> {
-    const { clients, receipts, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox, network } = this.#parts;
+    const { enrolment, clients, receipts, syncManager, catalogue, stubs, nodes, connections, loader, outgoing, ice, hyperties, outbox, network } = this.#parts;
     network.close();
+    enrolment.close();
     await clients.close();
     receipts.flush();
     // An unreachable domain needs no time.
@@ -156,11 +167,13 @@ export class Runtime {
 
   /** Returns the reason why the runtime isn't live; undefined if it is. */
   #notLive(): string | undefined {
-    const { nodes, connections, hyperties } = this.#parts;
+    const { nodes, connections, hyperties, enrolment } = this.#parts;
     const { status, description } = nodes.status;
     if (status !== 'live') return `the message node is ${status === 'disconnected' ? 'not connected' : status}${description === undefined ? '' : ` (${description})`}`;
     if (connections.expectsHandler && connections.handler === undefined) return connections.trouble ?? 'the P2P handler is being deployed';
-    if (!hyperties.allRegistered) return this.#failure ?? 'hyperties are being registered';
+    if (this.#failure !== undefined) return `${this.#failure.trouble}: ${this.#failure.error.message}`;
+    if (!enrolment.isEnrolled) return 'another machine of the user has to certify this one';
+    if (!hyperties.allRegistered) return 'hyperties are being registered';
     return undefined;
   }
 
@@ -174,7 +187,8 @@ export class Runtime {
    * @throws ProtoflyError as the domain refuses
    */
   async #renew(domain: string): Promise<void> {
-    const { syncManager } = this.#parts;
+    const { syncManager, enrolment } = this.#parts;
+    if (domain === this.domain) await this.#attempt('the user of this runtime is not known yet', () => enrolment.begin());
     await Promise.all([syncManager.resubscribe(domain), ...(domain === this.domain ? [this.#introduce()] : [])]);
   }
 
@@ -189,15 +203,28 @@ export class Runtime {
   /** Registers the present hyperties of this runtime with its own domain. @throws ProtoflyError as the domain refuses */
   async #announce(): Promise<void> {
     const { syncManager, hyperties } = this.#parts;
-    try {
-      await hyperties.renew();
-    } catch (thrown) {
-      this.#failure = `hyperties are not registered: ${asProtoflyError(thrown).message}`;
-      this.#changed();
-      throw thrown;
-    }
+    await this.#attempt('hyperties are not registered', () => hyperties.renew());
     this.#failure = undefined;
     syncManager.start();
     this.#changed();
   }
+
+  /** Runs a step to become live; if it fails, the status says why. */
+  async #attempt(trouble: string, step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (thrown) {
+      this.#failure = { trouble, error: asProtoflyError(thrown) };
+      this.#changed();
+      throw thrown;
+    }
+  }
 }
+
+/** Returns the error if it is a decision of the other side, which waiting doesn't change. */
+const refusalIn = (error: ProtoflyError | undefined): ProtoflyError | undefined => (error?.status === 403 || error?.status === 409 ? error : undefined);
+
+const runtimeUrl = (domain: string, { key }: Identity): Address => formatAddress({ scheme: 'hyperty-runtime', domain, path: key.id });
+
+/** Returns the name of this machine, without what a name can't have. */
+const deviceName = (given: string = hostname()): string => given.replace(/\p{C}/gu, '').slice(0, MAX_DEVICE_NAME) || 'machine';

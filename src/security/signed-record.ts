@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { namesKey, ProtoflyError, RECORD_CLAIM, runtimeOf, SIGNED_FIELDS, type RecordClaim, type RegistryRecord } from '../protocol/index.js';
-import { claimIn, readClaim, type RuntimeKey } from './runtime-key.js';
+import { claimIn, readClaim, type IdentityKey } from './identity-key.js';
 
 /** Lifetime of a record's signature, in milliseconds. A record outlives the absence of its runtime by a week. */
 export const RECORD_TTL_MS = 30 * 24 * 3600 * 1000;
@@ -17,7 +17,7 @@ export const signedFieldsOf = (record: RegistryRecord): Pick<RecordClaim, (typeo
   JSON.parse(JSON.stringify(Object.fromEntries(SIGNED_FIELDS.map((field) => [field, record[field]])))) as RecordClaim;
 
 /** Returns a record with the signature of its runtime. */
-export const signRecord = async (record: RegistryRecord, key: RuntimeKey, { serial, until }: SignedUntil): Promise<RegistryRecord> =>
+export const signRecord = async (record: RegistryRecord, key: IdentityKey, { serial, until }: SignedUntil): Promise<RegistryRecord> =>
   ({ ...record, signature: await key.sign(RECORD_CLAIM, { ...signedFieldsOf(record), serial, until }) });
 
 /**
@@ -53,3 +53,6 @@ export const signedIn = ({ runtime, signature }: RegistryRecord): SignedUntil | 
   const { serial, until } = claimIn(signature) ?? {};
   return typeof serial === 'number' && typeof until === 'string' ? { serial, until } : undefined;
 };
+
+/** True if the user of a record has proved that the runtime in it is his. To be asked of checked records. */
+export const isVerified = ({ user, certificate, runtime }: RegistryRecord): boolean => user !== undefined && certificate !== undefined && namesKey(runtime);

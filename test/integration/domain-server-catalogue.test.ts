@@ -6,11 +6,13 @@ import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
 import { Client } from '../../src/client/client.js';
 import { createContext, type Context } from '../../src/cli/context.js';
-import { domainStatus, parseOverlap, parseProtocols, rotateKey } from '../../src/cli/daemons/domain.js';
+import { domainStatus, parseDays, parseProtocols, rotateKey } from '../../src/cli/daemons/domain.js';
 import { EXIT_OF } from '../../src/cli/exit-codes.js';
 import { domainPlaces } from '../../src/client/paths.js';
 import { publish, type Publication } from '../../src/cli/publish.js';
-import { DomainServer, fileKeeper, type DomainServerInit, type KeyKeeper } from '../../src/domain-server/index.js';
+import { DomainServer, type DomainServerInit } from '../../src/domain-server/index.js';
+import { fileKeeper } from '../../src/security/file-keeper.js';
+import type { KeyKeeper } from '../../src/security/key-keeper.js';
 import { messageCodec } from '../../src/link/index.js';
 import { streamLink } from '../../src/link/stream/index.js';
 import { MAX_SOURCE, parseDomainInfo, type Descriptor, type PublicKey } from '../../src/protocol/descriptor.js';
@@ -290,8 +292,8 @@ void t.test('CAT-6 a new key takes over, endorsed by the one before, which count
   t.teardown(() => again.close());
   t.same(await keysOf(t, await again.start()), last, 'after a restart it is so too');
   t.equal(statSync(path).mode & 0o777, 0o600);
-  for (const overlap of ['', 'x', '-1d', '30dd', '99999d']) t.throws(() => parseOverlap(overlap), { code: 'E_USAGE' }, overlap);
-  t.same(['30d', '0', '90s'].map(parseOverlap), [30 * DAY, 0, 90_000]);
+  for (const overlap of ['', 'x', '-1d', '30dd', '99999d']) t.throws(() => parseDays(overlap), { code: 'E_USAGE' }, overlap);
+  t.same(['30d', '0', '90s'].map(parseDays), [30 * DAY, 0, 90_000]);
 });
 
 void t.test('a rotation whose key can\'t be kept leaves the one before', async (t) => {

@@ -3,7 +3,7 @@ import { DEFAULT_EXPIRES, parseAddress, type RegistryRecord } from '../../src/pr
 import type { Hyperty } from '../../src/library/index.js';
 import { RecordChecks } from '../../src/runtime/directory/record-checks.js';
 import { RecordSigner, type KeptSerials } from '../../src/runtime/hyperties/record-signer.js';
-import { signRecord, type RuntimeKey } from '../../src/security/index.js';
+import { signRecord, type IdentityKey } from '../../src/security/index.js';
 import { memoryStore } from '../../src/store/index.js';
 import { DomainClient, type Frame } from '../support/domain-client.js';
 import { startServer } from '../support/domain-server.js';
@@ -11,11 +11,14 @@ import { EvilNode } from '../support/evil-node.js';
 import { failingStore } from '../support/failing-store.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
-import { makeRuntimeKey } from '../support/runtime-key.js';
+import { certify, makeKey } from '../support/identity-key.js';
+
+/** Judges no users. */
+const users = { check: () => Promise.resolve() };
 
 const later = (clock = Date.now()): string => new Date(clock + 60_000).toISOString();
 
-const recordOf = (key: RuntimeKey, url: string, domain = 'a.example'): RegistryRecord => ({
+const recordOf = (key: IdentityKey, url: string, domain = 'a.example'): RegistryRecord => ({
   url: parseAddress(url), runtime: parseAddress(`hyperty-runtime://${domain}/${key.id}`), name: 'in', user: parseAddress(`user://${domain}/bob`), dataSchemes: [], resources: [], status: 'live', expires: DEFAULT_EXPIRES,
 });
 
@@ -44,7 +47,7 @@ await t.test('REG-10 a message node that changes a record is found out, and noth
   const { evil, alice, inbox } = await between(t);
   const out = await alice.node.register('out');
   const got: unknown[] = [];
-  const mallory = makeRuntimeKey();
+  const mallory = makeKey();
   const signed = async (record: RegistryRecord, key = mallory): Promise<unknown> => (await signRecord(record, key, { serial: Date.now() + 1e9, until: later() })).signature;
   const honest = (await alice.view.discover({ name: 'in' }))[0]!;
   const forged = await signed(honest);
@@ -81,8 +84,9 @@ await t.test('REG-10 a record that was valid once is refused when a newer one wa
 
 await t.test('REG-10 the registry takes only what its runtime has signed, and keeps it as it is', async (t) => {
   const { url } = await startServer(t, { allowUnauthenticated: false });
-  const key = makeRuntimeKey();
-  const client = await (await DomainClient.connect(url, `hyperty-runtime://a.example/${key.id}`)).openSession(key);
+  const key = makeKey();
+  const runtime = `hyperty-runtime://a.example/${key.id}`;
+  const client = await (await DomainClient.connect(url, runtime)).openSession(key, { certificate: await certify(makeKey(), 'user://a.example/bob', runtime) });
   t.teardown(() => client.vanish());
   const [address = ''] = await client.allocate();
   const registry = 'domain://registry.a.example';
@@ -90,9 +94,9 @@ await t.test('REG-10 the registry takes only what its runtime has signed, and ke
   const sign = (serial: number, fields: Partial<RegistryRecord> = {}, by = key): Promise<RegistryRecord> => signRecord({ ...record, ...fields }, by, { serial, until: later() });
   const register = async (value: unknown): Promise<Frame['body']> => (await client.ask('create', registry, { value })).body;
   t.match(await register(record), { code: 403, error: 'E_UNSIGNED' });
-  t.match(await register(await sign(5, {}, makeRuntimeKey())), { code: 403, error: 'E_IDENTITY' });
+  t.match(await register(await sign(5, {}, makeKey())), { code: 403, error: 'E_IDENTITY' });
   t.match(await register({ ...await sign(5), name: 'other' }), { code: 403, error: 'E_SIGNATURE' });
-  t.match(await register({ ...await sign(5), url: `hyperty-runtime://a.example/${makeRuntimeKey().id}/x` }), { code: 403 });
+  t.match(await register({ ...await sign(5), url: `hyperty-runtime://a.example/${makeKey().id}/x` }), { code: 403 });
   t.match(await register(await signRecord(record, key, { serial: 5, until: '9999-01-01T00:00:00Z' })), { code: 403, error: 'E_EXPIRED' });
   t.match(await register(await sign(5, { guid: parseAddress('user-guid://abc') })), { code: 403, error: 'E_IDENTITY' });
   const signed = await sign(5);
@@ -107,8 +111,8 @@ await t.test('REG-10 the registry takes only what its runtime has signed, and ke
 
 await t.test('REG-10 a signature is for one record, and expires', async (t) => {
   const clock = new ManualClock();
-  const checks = new RecordChecks({ clock });
-  const key = makeRuntimeKey();
+  const checks = new RecordChecks({ clock, users });
+  const key = makeKey();
   const record = recordOf(key, 'hyperty://a.example/1');
   const sign = (serial: number, fields: Partial<RegistryRecord> = {}): Promise<RegistryRecord> => signRecord({ ...record, ...fields }, key, { serial, until: later(clock.date()) });
   const first = await sign(2);
@@ -117,11 +121,11 @@ await t.test('REG-10 a signature is for one record, and expires', async (t) => {
   await t.rejects(checks.check({ ...first, url: parseAddress('hyperty://a.example/2') }, undefined), { code: 'E_SIGNATURE' });
   await t.rejects(checks.check(await signRecord(record, key, { serial: 9, until: '9999-01-01T00:00:00Z' }), undefined), { code: 'E_EXPIRED' }, 'nobody signs for ever');
   const plain = { ...record, runtime: parseAddress('hyperty-runtime://a.example/plain'), signature: (await sign(1e9)).signature };
-  await new RecordChecks({ clock }).check(first, plain);
+  await new RecordChecks({ clock, users }).check(first, plain);
   await t.rejects(checks.check(await sign(1), undefined), { code: 'E_ROLLBACK' });
-  await t.rejects(new RecordChecks({ clock }).check(await sign(1), first), { code: 'E_ROLLBACK' }, 'also after a restart, by the record in the cache');
+  await t.rejects(new RecordChecks({ clock, users }).check(await sign(1), first), { code: 'E_ROLLBACK' }, 'also after a restart, by the record in the cache');
   for (const signature of ['', 'x', 'a.b.c', 7, {}, 'x'.repeat(20_000)]) await t.rejects(checks.check({ ...first, signature }, undefined), { code: /E_SIGNATURE|E_UNSIGNED/ });
-  const other = makeRuntimeKey();
+  const other = makeKey();
   const moved = (): Promise<RegistryRecord> => signRecord({ ...record, runtime: recordOf(other, record.url).runtime }, other, { serial: 1, until: later(clock.date()) });
   await t.rejects(checks.check(await moved(), undefined), { code: 'E_IDENTITY' });
   clock.setBy(62 * 60_000);
@@ -131,11 +135,11 @@ await t.test('REG-10 a signature is for one record, and expires', async (t) => {
 
 await t.test('REG-10 of two records that are checked at once, the newer one is remembered', async (t) => {
   const clock = new ManualClock();
-  const key = makeRuntimeKey();
+  const key = makeKey();
   const sign = (serial: number): Promise<RegistryRecord> => signRecord(recordOf(key, 'hyperty://a.example/1'), key, { serial, until: later(clock.date()) });
   const [older, newer] = [await sign(1), await sign(2)];
   for (const both of [[newer, older], [older, newer]]) {
-    const checks = new RecordChecks({ clock });
+    const checks = new RecordChecks({ clock, users });
     await Promise.allSettled(both.map((record) => checks.check(record, undefined)));
     await t.rejects(checks.check(older, undefined), { code: 'E_ROLLBACK' });
   }
@@ -144,7 +148,7 @@ await t.test('REG-10 of two records that are checked at once, the newer one is r
 await t.test('REG-10 a full disk keeps no record from being signed', async (t) => {
   const store = failingStore();
   const logged: string[] = [];
-  const key = makeRuntimeKey();
+  const key = makeKey();
   const signer = new RecordSigner({ clock: new ManualClock(), key, kept: store.collection<KeptSerials>('serials'), log: (_level, text) => { logged.push(text); } });
   store.isFull = true;
   t.type((await signer.sign(recordOf(key, 'hyperty://a.example/1'))).signature, 'string');
@@ -154,10 +158,10 @@ await t.test('REG-10 a full disk keeps no record from being signed', async (t) =
 await t.test('REG-10 serials rise whatever happens to the clock, and a record is signed once', async (t) => {
   const clock = new ManualClock();
   const kept = memoryStore().collection<KeptSerials>('serials');
-  const key = makeRuntimeKey();
+  const key = makeKey();
   const record = recordOf(key, 'hyperty://a.example/1');
   const make = (): RecordSigner => new RecordSigner({ clock, key, kept, log: () => undefined });
-  const checks = new RecordChecks({ clock });
+  const checks = new RecordChecks({ clock, users });
   let signer = make();
   const [one, other] = await Promise.all([signer.sign(record), signer.sign(record)]);
   t.equal(one.signature, other.signature, 'also when it is asked for twice at once');

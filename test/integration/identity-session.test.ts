@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { Challenges } from '../../src/domain-server/shard/message-node/challenges.js';
 import { parseAddress, type Request } from '../../src/protocol/index.js';
-import { makeRuntimeKey } from '../support/runtime-key.js';
+import { makeKey } from '../support/identity-key.js';
 import { DomainClient, type Client } from '../support/domain-client.js';
 import { startServer } from '../support/domain-server.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -24,7 +24,7 @@ for (const [door, connect] of Object.entries(DOORS)) {
 
   await t.test(`${door}: who has the key that a runtime's URL names opens its session, and nobody else`, async (t) => {
     const { url } = await startServer(t, strict);
-    const [alice, mallory] = [makeRuntimeKey(), makeRuntimeKey()];
+    const [alice, mallory] = [makeKey(), makeKey()];
     const owner = await client(t, url, urlOf(alice.id));
     const asked = await owner.ask('open', 'mn:/session');
     t.match(asked.body, { code: 401, error: 'E_UNAUTHENTICATED', challenge: /.{20}/ });
@@ -57,7 +57,7 @@ for (const [door, connect] of Object.entries(DOORS)) {
 
   await t.test(`${door}: its owner resumes a session with the token and the key`, async (t) => {
     const { url } = await startServer(t, strict);
-    const key = makeRuntimeKey();
+    const key = makeKey();
     const first = await (await client(t, url, urlOf(key.id))).openSession(key);
     const [address = ''] = await first.allocate();
     await first.vanish();
@@ -76,7 +76,7 @@ for (const [door, connect] of Object.entries(DOORS)) {
     t.match((await plain.ask('open', 'mn:/session')).body, { code: 403, error: 'E_IDENTITY' });
     const open = await startServer(t, { allowUnauthenticated: true });
     t.match((await (await client(t, open.url, urlOf('plain'))).ask('open', 'mn:/session')).body, { code: 200 });
-    const key = makeRuntimeKey();
+    const key = makeKey();
     t.match((await (await client(t, open.url, urlOf(key.id))).ask('open', 'mn:/session')).body, { code: 401, challenge: /.{20}/ }, 'but not one that is bound to a key');
   });
 }
@@ -84,11 +84,12 @@ for (const [door, connect] of Object.entries(DOORS)) {
 await t.test('a challenge is for one runtime, for a minute', async (t) => {
   const clock = new ManualClock();
   const challenges = new Challenges({ clock, random: (bytes) => crypto.getRandomValues(new Uint8Array(bytes)) }, { domain: 'a.example', allowUnauthenticated: false });
-  const [alice, bob] = [makeRuntimeKey(), makeRuntimeKey()];
+  const [alice, bob] = [makeKey(), makeKey()];
   const judge = async (key = alice, nonce?: string): Promise<string | undefined> => {
     const runtime = parseAddress(urlOf(key.id));
     const identity = nonce === undefined ? undefined : await key.sign('protofly-session', { domain: 'a.example', nonce, runtime });
-    return challenges.judge({ id: 1, type: 'open', from: runtime, to: parseAddress('mn:/session'), body: { identity } } as Request, runtime);
+    const judged = await challenges.judge({ id: 1, type: 'open', from: runtime, to: parseAddress('mn:/session'), body: { identity } } as Request, runtime);
+    return 'challenge' in judged ? judged.challenge : undefined;
   };
   const nonce = await judge();
   t.type(await judge(bob, nonce), 'string', 'another runtime gets a challenge of its own');

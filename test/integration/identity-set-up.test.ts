@@ -5,7 +5,7 @@ import { DomainClient, type Frame } from '../support/domain-client.js';
 import { EvilNode } from '../support/evil-node.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { startDomain, startTestRuntime, type TestRuntime } from '../support/nodes.js';
-import { makeRuntimeKey } from '../support/runtime-key.js';
+import { makeKey } from '../support/identity-key.js';
 import { until } from '../support/until.js';
 
 const FINGERPRINT = /a=fingerprint:sha-256 [0-9A-F:]+/;
@@ -77,7 +77,7 @@ await t.test('P2P-18 a message node can neither repeat nor invent an invitation'
     return answers.find(({ id }) => id === frame.id)?.body;
   };
   t.match(await tried({ ...invitation, id: 'evil-1' }), { code: 403, error: 'E_REPLAYED' });
-  const forged = await makeRuntimeKey().sign('protofly-connection', { from: alice.runtime.url, to: bob.runtime.url, role: 'offer' });
+  const forged = await makeKey().sign('protofly-connection', { from: alice.runtime.url, to: bob.runtime.url, role: 'offer' });
   t.match(await tried({ ...withValue(invitation, { signature: forged }), id: 'evil-2' }), { code: 403, error: 'E_IDENTITY' });
   t.match(await tried({ ...withValue(swapped(invitation) as Invitation, {}), id: 'evil-3' }), { code: 403, error: 'E_SIGNATURE' });
   t.equal((await bob.node.connections()).filter(({ status }) => status === 'live').length, 1, 'the connection goes on');
@@ -86,10 +86,10 @@ await t.test('P2P-18 a message node can neither repeat nor invent an invitation'
 await t.test('P2P-17 a member hides no invitation in a batch, and names no other sender', async (t) => {
   const { url } = await startDomain(t, 'localhost', { allowUnauthenticated: false });
   const bob = await startTestRuntime(t, { domainUrl: url, user: 'bob' });
-  const key = makeRuntimeKey();
+  const key = makeKey();
   const mallory = await (await DomainClient.connect(url, `hyperty-runtime://localhost/${key.id}`)).openSession(key);
   t.teardown(() => mallory.vanish());
-  const victim = `hyperty-runtime://localhost/${makeRuntimeKey().id}`;
+  const victim = `hyperty-runtime://localhost/${makeKey().id}`;
   const invitation = { sender: victim, source: `${victim}/p2prequester/1`, value: { connectionDescription: { type: 'offer', sdp: 'v=0' } } };
   const stub = `${bob.runtime.url}/p2phandler/1`;
   t.match((await mallory.ask('create', stub, { expect: 'receipt', flow: ['e', 1, 1, 2], value: [['a', invitation], ['b', invitation]] })).body, { code: 403, error: 'E_REFUSED' });
@@ -99,7 +99,7 @@ await t.test('P2P-17 a member hides no invitation in a batch, and names no other
 await t.test('P2P-18 a signature is for one set-up between two runtimes, and expires', async (t) => {
   const clock = new ManualClock();
   const party = () => {
-    const key = makeRuntimeKey();
+    const key = makeKey();
     const url = parseAddress(`hyperty-runtime://localhost/${key.id}`);
     const handler = child(url, 'p2phandler');
     const requesters = new Map<Address, Address>();
@@ -114,7 +114,7 @@ await t.test('P2P-18 a signature is for one set-up between two runtimes, and exp
       requesters.set(stub, remote);
       return stub;
     };
-    return { url, handler, requesterTo, signatures: new SetUpSignatures({ clock, key, stubs }, { runtime: url }) };
+    return { url, handler, requesterTo, signatures: new SetUpSignatures({ clock, key, identity: { certificate: undefined }, stubs }, { runtime: url }) };
   };
   const [alice, bob, carol] = [party(), party(), party()];
   const offer = async (from = alice, to = bob, generation = 1): Promise<Record<string, unknown>> => {

@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import type { RuntimeKey } from '../../src/security/index.js';
+import type { IdentityKey } from '../../src/security/index.js';
 
 /** A frame as received, without any of our parsing. */
 export interface Frame {
@@ -61,17 +61,17 @@ export abstract class Client {
     this.#wake();
   }
 
-  /** Opens a session on the connection. `key` signs the challenge of the message node, if it asks. */
-  async openSession(key?: RuntimeKey): Promise<this> {
+  /** Opens a session on the connection. `key` signs the challenge of the message node, if it asks, in a claim with `fields`. */
+  async openSession(key?: IdentityKey, fields: Record<string, unknown> = {}): Promise<this> {
     const asked = await this.ask('open', 'mn:/session');
-    const answer = asked.body?.code === 401 && key !== undefined ? await this.ask('open', 'mn:/session', { identity: await this.claim(key, asked) }) : asked;
+    const answer = asked.body?.code === 401 && key !== undefined ? await this.ask('open', 'mn:/session', { identity: await this.claim(key, asked, fields) }) : asked;
     if (answer.body?.code !== 200) throw new Error(`open: ${JSON.stringify(answer)}`);
     this.token = String(answer.body['runtimeToken']);
     return this;
   }
 
   /** Signs the challenge in an answer. */
-  claim(key: RuntimeKey, { body }: Frame, fields: Record<string, unknown> = {}, typ = 'protofly-session'): Promise<string> {
+  claim(key: IdentityKey, { body }: Frame, fields: Record<string, unknown> = {}, typ = 'protofly-session'): Promise<string> {
     return key.sign(typ, { domain: domainOf(this.runtime), nonce: body?.['challenge'], runtime: this.runtime, ...fields });
   }
 

@@ -9,6 +9,7 @@ import { systemClock, type Message } from '../../src/protocol/index.js';
 import { Node } from '../../src/library/index.js';
 import { processSandbox, Runtime, type RuntimeComponents, type RuntimeInit, type SandboxFactory } from '../../src/runtime/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
+import { until } from './until.js';
 
 /** Starts a domain server on a free port, with the stubs of this package in its catalogue; closed after the test. It lets in clients without a key. */
 export const startDomain = async (t: Test, name = 'localhost', init: DomainServerInit = {}, store: Store = memoryStore()): Promise<{ server: DomainServer; url: string; store: Store }> => {
@@ -30,9 +31,13 @@ export interface TestRuntime {
   readonly program: () => Promise<Node>;
 }
 
-/** Starts a live runtime in this process, whose sandboxes are processes; stopped after the test. */
+/**
+ * Starts a runtime in this process, whose sandboxes are processes; stopped after the test.
+ * @param isStarted says when it has the status that is waited for @default when it is live
+ */
 export const startTestRuntime = async (
   t: Test, init: Omit<RuntimeInit, 'version'>, store: Store = memoryStore(), factory?: SandboxFactory, components: Partial<Pick<RuntimeComponents, 'interfaces' | 'log' | 'web'>> = {},
+  isStarted?: (status: Record<string, unknown>) => boolean,
 ): Promise<TestRuntime> => {
   const entries: string[] = [];
   const log = (level: string, text: string): void => { entries.push(`${level} ${text}`); };
@@ -41,7 +46,8 @@ export const startTestRuntime = async (
     { ...init, version: 'test' },
   );
   t.teardown(() => runtime.stop());
-  await runtime.whenLive(AbortSignal.timeout(20_000));
+  if (isStarted === undefined) await runtime.whenLive(AbortSignal.timeout(20_000));
+  else await until('the status that is waited for', () => Promise.resolve(isStarted(runtime.status())));
   const link = (): Link<Message> => {
     const [near, far] = memoryPair<Message>();
     runtime.serve(far);

@@ -26,7 +26,7 @@ const world = (store: Store = memoryStore()) => {
     }
   });
   const records = new Records(
-    { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, named: { admit: () => undefined }, log: (_level, text) => { state.log.push(text); } },
+    { bus, clock, cache: store.collection<Cached>('records'), nodes: { isAway: () => false }, named: { admit: () => undefined }, users: { check: () => Promise.resolve() }, log: (_level, text) => { state.log.push(text); } },
     { runtime: parseAddress('hyperty-runtime://example.com/r1'), domain: 'example.com', user: parseAddress('user://example.com/alice') },
   );
   return { clock, records, state };

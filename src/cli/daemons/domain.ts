@@ -17,6 +17,9 @@ export interface DomainStart {
   readonly publicUrl?: string | undefined;
   readonly allowOrigins: readonly string[];
   readonly allowUnauthenticated: boolean;
+  /** @default 'open' on the loopback interface, else 'invite' */
+  readonly admission?: 'open' | 'invite' | undefined;
+  readonly allowVisitors: boolean;
   readonly waitMs: number;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
@@ -81,7 +84,7 @@ const checkIceServers = ({ iceServers, turnSecretFile }: DomainStart, env: Envir
 };
 
 /** Parses a duration; also accepts days: `30d`. @returns milliseconds @throws ProtoflyError `E_USAGE` */
-export const parseOverlap = (text: string): number => {
+export const parseDays = (text: string): number => {
   const days = /^(\d{1,4})d$/.exec(text.trim())?.[1];
   return days === undefined ? parseDuration(text) : Number(days) * 24 * 3_600_000;
 };
@@ -143,6 +146,8 @@ export const startDomain = async (context: Context, input: DomainStart, detach: 
     ...(input.tlsCert === undefined || input.tlsKey === undefined ? {} : { tls: { cert: resolve(input.tlsCert), key: resolve(input.tlsKey) } }),
     ...(input.allowOrigins.length === 0 ? {} : { allowOrigins: input.allowOrigins }),
     ...(input.allowUnauthenticated ? { allowUnauthenticated: true } : {}),
+    ...(input.admission === undefined ? {} : { admission: input.admission }),
+    ...(input.allowVisitors ? { allowVisitors: true } : {}),
     ...(input.iceServers.length === 0 ? {} : { iceServers: input.iceServers }),
     ...(input.turnSecretFile === undefined ? {} : { turnSecretFile: resolve(input.turnSecretFile) }),
     ...(protocols === undefined ? {} : { protocols }),
@@ -179,7 +184,7 @@ export const askDomain = async (context: Context, name: string | undefined, type
 
 /** Replaces the publisher key by a new one. @param overlap how long the previous key stays valid */
 export const rotateKey = async (context: Context, name: string | undefined, overlap: string, timeoutMs: number): Promise<RotatedKey> =>
-  (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseOverlap(overlap) } }, timeoutMs)) as RotatedKey;
+  (await askDomain(context, name, 'execute', { resource: 'rotate-key', value: { overlapMs: parseDays(overlap) } }, timeoutMs)) as RotatedKey;
 
 /** Stops a domain server. Resolves when its process is gone. */
 export const stopDomain = async (context: Context, name: string | undefined, timeoutMs: number): Promise<DomainStatus> => {

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import { ProtoflyError, shownUrl, systemClock } from '../../protocol/index.js';
+import { checkUserName, type Acceptance, partsOf, ProtoflyError, shownUrl, systemClock } from '../../protocol/index.js';
 import { withRuntime } from '../connect.js';
 import { Client } from '../../client/client.js';
 import type { RuntimeStatus } from '../../client/documents.js';
@@ -11,7 +11,9 @@ import { errorFromJson } from '../failure.js';
 import { readSettings, writeSettings, type Settings } from '../settings.js';
 import { readAuthorities } from '../authorities.js';
 import { untilGone } from './alive.js';
-import type { RuntimeDaemonOptions } from '../../client/daemon-options.js';
+import type { Joining, RuntimeDaemonOptions } from '../../client/daemon-options.js';
+import { userKeysFolder } from '../../client/paths.js';
+import { parseDeviceCode, parseInvite } from '../../security/invite.js';
 import { preparePlaces } from './places.js';
 import { spawnDaemon } from './spawn.js';
 
@@ -24,12 +26,32 @@ export interface StartInput {
   readonly trust?: string | undefined;
   /** Path of a file with certificate authorities. */
   readonly ca?: string | undefined;
+  /** The text of an invitation. It says the domain, the user and the publisher key. */
+  readonly invite?: string | undefined;
+  /** The text of a device code. It says the same. */
+  readonly device?: string | undefined;
+  /** The user's name for this machine. */
+  readonly machine?: string | undefined;
   readonly waitMs: number;
 }
 
-const userName = (typed: string): string => {
-  if (/^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/.test(typed)) return typed;
-  throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(typed.slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
+/** What the user has typed, or an invitation or a device code says instead. */
+interface Start extends StartInput {
+  readonly joining: Joining;
+}
+
+/** @throws ProtoflyError `E_USAGE` */
+const withJoining = (input: StartInput): Start => {
+  const named = input.machine === undefined ? {} : { device: input.machine };
+  if (input.invite !== undefined) {
+    const { url, user, key, token } = parseInvite(input.invite);
+    return { ...input, domain: url, user: partsOf(user).path, trust: key, joining: { invite: token, ...named } };
+  }
+  if (input.device !== undefined) {
+    const { url, user, key, runtime, secret, userKey } = parseDeviceCode(input.device);
+    return { ...input, domain: url, user: partsOf(user).path, ...(key === '' ? {} : { trust: key }), joining: { code: { runtime, secret, userKey }, ...named } };
+  }
+  return { ...input, joining: named };
 };
 
 /** @throws ProtoflyError `E_USAGE` if the system has no name for the user */
@@ -48,18 +70,24 @@ const checkedServers = ({ iceServers = [], turnCredentials }: Settings): readonl
   throw new ProtoflyError('E_USAGE', `the setting iceServers has ${turn}, and no credentials for it`, { hint: 'put username:password into a file: protofly config set turnCredentials FILE; or have the domain offer the server' });
 };
 
+const acceptanceOf = ({ accept = 'anyone', ...settings }: Settings): Acceptance => ({
+  messages: settings['accept.messages'] ?? accept, p2p: settings['accept.p2p'] ?? accept, presence: settings['accept.presence'] ?? accept,
+});
+
 const optionsOf = (context: Context, input: StartInput, settings: Settings, log: string | undefined): RuntimeDaemonOptions => ({
   profile: context.flags.profile,
   paths: { state: context.places.state, socket: context.places.socket, ...(log === undefined ? {} : { log }) },
   domain: domainUrl(input.domain ?? settings.domain ?? DEFAULT_DOMAIN, settings.domains),
   domains: settings.domains,
-  user: userName(input.user ?? settings.user ?? loginName()),
+  userKeys: userKeysFolder(context.env),
+  user: checkUserName(input.user ?? settings.user ?? loginName()),
   p2p: input.p2p ?? settings.p2p ?? true,
   ...(input.trust === undefined ? {} : { trust: input.trust }),
   ...(settings.iceServers === undefined ? {} : { iceServers: checkedServers(settings) }),
   ...(settings.turnCredentials === undefined ? {} : { turnCredentials: settings.turnCredentials }),
   ...(settings.ice === undefined ? {} : { iceTransportPolicy: settings.ice }),
   ...(settings.window === undefined ? {} : { window: settings.window }),
+  accept: acceptanceOf(settings),
   ...(settings.stubs === undefined && settings.capabilities === undefined ? {} : {
     stubs: {
       ...(settings.stubs === undefined ? {} : { allow: settings.stubs }),
@@ -97,7 +125,7 @@ const notLive = (last: RuntimeStatus | undefined, waitMs: number): ProtoflyError
 const refusalOf = ({ refusal }: RuntimeStatus): ProtoflyError | undefined => {
   if (refusal === undefined) return undefined;
   const { code, message, hint } = errorFromJson(refusal);
-  if (EXIT_OF[code] !== EXIT_OF.E_REFUSED || code === 'E_DESCRIPTOR') return undefined;
+  if ((EXIT_OF[code] !== EXIT_OF.E_REFUSED && code !== 'E_NAME_TAKEN') || code === 'E_DESCRIPTOR') return undefined;
   return new ProtoflyError(code, message, code === 'E_PUBLISHER' ? { hint: 'if the owner of the domain confirms the new key: protofly runtime start --trust KEY' } : hint === undefined ? {} : { hint });
 };
 
@@ -126,7 +154,8 @@ const untilLive = async (context: Context, waitMs: number): Promise<RuntimeStatu
  * @returns the exit code
  * @throws ProtoflyError `E_CONFLICT` if it is running already, `E_UNREACHABLE`, `E_TIMEOUT`
  */
-export const startRuntime = async (context: Context, input: StartInput, foreground: boolean, announce: (status: RuntimeStatus) => Promise<void>): Promise<number> => {
+export const startRuntime = async (context: Context, typed: StartInput, foreground: boolean, announce: (status: RuntimeStatus) => Promise<void>): Promise<number> => {
+  const input = withJoining(typed);
   const until = systemClock.now() + input.waitMs;
   const settings = await readSettings(context.places);
   const options = optionsOf(context, input, settings, foreground ? undefined : context.places.log);
@@ -139,7 +168,7 @@ export const startRuntime = async (context: Context, input: StartInput, foregrou
     ...(input.ca === undefined ? {} : { ca }),
   };
   await writeSettings(context.places, Object.fromEntries(Object.entries(told).filter(([key]) => settings[key as keyof Settings] === undefined)));
-  const daemon = await spawnDaemon({ entry: 'runtime', options, ca, timeoutMs: input.waitMs, signal: context.signal });
+  const daemon = await spawnDaemon({ entry: 'runtime', options, ca, env: { PROTOFLY_JOIN: JSON.stringify(input.joining) }, timeoutMs: input.waitMs, signal: context.signal });
   const status = await daemon.orStop(untilLive(context, Math.max(1, until - systemClock.now())));
   await daemon.orStop(writeSettings(context.places, { domain: settings.domain ?? DEFAULT_DOMAIN, user: options.user, ...told }));
   return daemon.settle(context, foreground, () => announce(status));

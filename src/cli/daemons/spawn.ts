@@ -18,6 +18,8 @@ export interface SpawnInit {
   readonly options: RuntimeDaemonOptions | DomainDaemonOptions;
   /** Path of a file with certificate authorities, in PEM, that the daemon trusts besides Node's own. @default those of this process */
   readonly ca?: string | undefined;
+  /** Variables of the daemon's environment besides those of this process. @default none */
+  readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -58,7 +60,7 @@ const checkReady = (line: string | undefined, what: string, log: string | undefi
  * Starts a daemon process and waits for its ready line. On failure, the process is stopped before this throws.
  * @throws ProtoflyError the error reported by the daemon, `E_TIMEOUT`, or the signal's reason
  */
-export const spawnDaemon = async ({ entry, options, ca, timeoutMs, signal }: SpawnInit): Promise<Daemon> => {
+export const spawnDaemon = async ({ entry, options, ca, env, timeoutMs, signal }: SpawnInit): Promise<Daemon> => {
   signal.throwIfAborted();
   const script = fileURLToPath(new URL('../../daemon/start.js', import.meta.url));
   const what = entry === 'runtime' ? 'runtime' : 'domain server';
@@ -69,7 +71,7 @@ export const spawnDaemon = async ({ entry, options, ca, timeoutMs, signal }: Spa
   }
   const stderr = log === undefined ? 'inherit' : openSync(log, 'a', 0o600);
   const child = spawn(process.execPath, [script, entry, JSON.stringify({ ...options, lifeline: true })], {
-    detached: log !== undefined, stdio: ['pipe', 'pipe', stderr], windowsHide: true, ...(ca === undefined ? {} : { env: { ...process.env, NODE_EXTRA_CA_CERTS: ca } }),
+    detached: log !== undefined, stdio: ['pipe', 'pipe', stderr], windowsHide: true, env: { ...process.env, ...env, ...(ca === undefined ? {} : { NODE_EXTRA_CA_CERTS: ca }) },
   });
   if (typeof stderr === 'number') closeSync(stderr);
   const daemon = new Daemon(child, what);

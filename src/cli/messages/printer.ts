@@ -1,8 +1,10 @@
-import { ProtoflyError, type Address, type Message, type Request } from '../../protocol/index.js';
+import { ProtoflyError, UNNAMED_CLIENT, type Address, type Message, type Request } from '../../protocol/index.js';
 import { uaOf, type Client } from '../../client/client.js';
+import type { SenderInfo } from '../../client/documents.js';
 import type { Runtime } from '../../client/runtime.js';
 import type { Context } from '../context.js';
 import { FileReceiver, isFileMessage, type SavedFile } from '../../client/files/index.js';
+import { senderName, SenderNames } from '../senders.js';
 import { formatBytes } from '../files/progress.js';
 import { formatDuration } from '../io/duration.js';
 import { cell, printable } from '../io/table.js';
@@ -42,6 +44,9 @@ type Writing =
   | { readonly kind: 'writing'; readonly written: Promise<void> }
   | { readonly kind: 'stopped'; readonly written: Promise<void> };
 
+/** The sender of a message that is printed without one. */
+const NOBODY: SenderInfo = { address: UNNAMED_CLIENT, verified: false };
+
 const rawLine = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? null));
 
 /** Posts a message, and drops it if the link has ended: whoever waits for that end learns it elsewhere. */
@@ -60,6 +65,9 @@ export class Printer {
   readonly #init: PrinterInit;
   readonly #attached = new Map<string, Attached>();
   readonly #files: FileReceiver | undefined;
+  readonly #senders: SenderNames;
+  /** Settles when the senders of all messages so far are known. Undefined if they are. */
+  #asking: Promise<void> | undefined;
   #lines: Line[] = [];
   /** Length of the lines that wait. */
   #size = 0;
@@ -75,6 +83,7 @@ export class Printer {
     this.#runtime = runtime;
     this.#context = context;
     this.#init = init;
+    this.#senders = new SenderNames(runtime);
     this.#files = init.folder === undefined ? undefined : this.#receiver(init.folder);
     this.done.catch(() => undefined);
   }
@@ -89,13 +98,25 @@ export class Printer {
 
   /** Takes a message, if more are wanted. @returns settles when there is room for the next */
   receive(message: Request): Promise<void> | undefined {
-    const { count } = this.#init;
-    if (this.#isStopped || (count !== undefined && this.#printed >= count)) return undefined;
+    if (this.#isStopped || this.#isEnough) return undefined;
     const to = typeof message.to === 'string' ? message.to : message.to.find((address) => this.#attached.has(address));
     const attached = to === undefined ? undefined : this.#attached.get(to);
     if (attached === undefined) return undefined;
     if (this.#files !== undefined && isFileMessage(message)) return this.#part(this.#files, message, attached);
-    return this.#print(this.#line(message), attached);
+    const sender = this.#init.raw ? NOBODY : this.#asking === undefined ? this.#senders.known(message.from) : undefined;
+    if (sender !== undefined) return this.#print(this.#line(message, sender), attached);
+    // Later messages wait for the sender of this one, so that all are printed in order.
+    const asking = (this.#asking ?? Promise.resolve()).then(async () => {
+      const asked = this.#senders.known(message.from) ?? await this.#senders.find(message.from);
+      if (!this.#isStopped && !this.#isEnough) await this.#print(this.#line(message, asked), attached);
+    }).finally(() => { if (this.#asking === asking) this.#asking = undefined; });
+    this.#asking = asking;
+    return asking;
+  }
+
+  get #isEnough(): boolean {
+    const { count } = this.#init;
+    return count !== undefined && this.#printed >= count;
   }
 
   /**
@@ -175,11 +196,11 @@ export class Printer {
     return `${this.#context.output.title(cell(from))}  file ${cell(path)}  ${formatBytes(size)}  sha256 ${sha256}`;
   }
 
-  #line(message: Request): string {
+  #line(message: Request, sender: SenderInfo): string {
     if (this.#init.raw) return rawLine(message.body?.value);
-    if (this.#context.output.json) return JSON.stringify(message);
+    if (this.#context.output.json) return JSON.stringify({ ...message, sender });
     const type = message.type === 'create' ? '' : `${message.type} `;
-    return `${this.#context.output.title(cell(message.from))}  ${type}${cell(rawLine(message.body?.value))}`;
+    return `${this.#context.output.title(cell(senderName(sender, this.#runtime.session.domain)))}  ${type}${cell(rawLine(message.body?.value))}`;
   }
 
   async #write(): Promise<void> {

@@ -12,6 +12,8 @@ export default class DomainStart extends BaseCommand {
     'public-url': string({ description: 'the URL at which clients reach it, for its documents', helpValue: 'URL' }),
     'allow-origin': string({ description: 'origin of web pages that may open sessions; * for all', helpValue: 'ORIGIN', multiple: true, multipleNonGreedy: true }),
     'allow-unauthenticated': boolean({ description: 'let in clients whose name is bound to no key' }),
+    admission: string({ description: 'whom it admits: open (a user name belongs to the first who comes with it) or invite (default: open on the loopback interface, else invite)', options: ['open', 'invite'] }),
+    'allow-visitors': boolean({ description: 'let in the runtimes of other domains, although users have to be invited' }),
     detach: boolean({ description: 'return when it is ready, and leave it running' }),
     wait: durationFlag({ description: 'time limit until it is ready', default: 10_000, aliases: ['timeout'] }),
     'tls-cert': string({ description: 'certificate file (PEM)' }),
@@ -25,8 +27,8 @@ export default class DomainStart extends BaseCommand {
     const { flags } = await this.parse(DomainStart);
     const context = this.context(flags);
     return startDomain(context, {
-      name: flags.name, listen: flags.listen, publicUrl: flags['public-url'], allowOrigins: flags['allow-origin'] ?? [], allowUnauthenticated: flags['allow-unauthenticated'] ?? false, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
-    }, flags.detach, ({ status: { domain, url, pid, protocols, publisherKey }, socket, log }) =>
-      context.output.result({ domain, url, pid, protocols, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`));
+      name: flags.name, listen: flags.listen, publicUrl: flags['public-url'], allowOrigins: flags['allow-origin'] ?? [], allowUnauthenticated: flags['allow-unauthenticated'] ?? false, admission: flags.admission as 'open' | 'invite' | undefined, allowVisitors: flags['allow-visitors'] ?? false, waitMs: flags.wait, tlsCert: flags['tls-cert'], tlsKey: flags['tls-key'], iceServers: flags['ice-server'] ?? [], turnSecretFile: flags['turn-secret-file'], protocols: flags.protocols,
+    }, flags.detach, ({ status: { domain, url, pid, protocols, admission, publisherKey }, socket, log }) =>
+      context.output.result({ domain, url, pid, protocols, admission, publisherKey, socket, ...(log === undefined ? {} : { log }) }, () => `domain ${domain} at ${url} (pid ${String(pid)})`));
   }
 }

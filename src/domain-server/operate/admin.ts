@@ -6,10 +6,12 @@ import {
 } from '../../protocol/index.js';
 import type { Catalogue } from '../catalogue/catalogue.js';
 import { checkOverlap, OVERLAP_MS, type Publisher } from '../publisher/index.js';
+import type { Membership } from './membership.js';
 
 export interface AdminComponents {
   readonly catalogue: Pick<Catalogue, 'publish'>;
   readonly publisher: Pick<Publisher, 'keyId' | 'rotate'>;
+  readonly membership: Membership;
   readonly status: () => Record<string, unknown>;
   readonly stop: () => void;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
@@ -31,7 +33,7 @@ const adminAddress = (domain: string): Address => `domain://msg-node.${domain}/a
  * Listens on a local socket for the operator of this server.
  * @throws ProtoflyError `E_CONFLICT` if another server has that socket
  */
-export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<ControlServer> => {
+export const serveAdmin = async ({ catalogue, publisher, membership, status, stop, log }: AdminComponents, { domain, path }: AdminInit): Promise<ControlServer> => {
   const address = adminAddress(domain);
 
   const publish = async (descriptor: unknown): Promise<Record<string, unknown>> => {
@@ -48,6 +50,12 @@ export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: Ad
     return { domain, ...rotated };
   };
 
+  const remove = async (value: unknown): Promise<Record<string, unknown>> => {
+    const removed = await membership.remove(value);
+    log('removed a user', { ...removed });
+    return { domain, ...removed };
+  };
+
   const run = async (request: Request): Promise<Response> => {
     const { resource, value } = request.body ?? {};
     if (recipientsOf(request)[0] !== address) throw new ProtoflyError('E_NOT_FOUND', `there is no ${String(request.to)} here`);
@@ -55,6 +63,9 @@ export const serveAdmin = async ({ catalogue, publisher, status, stop, log }: Ad
     if (request.type === 'read' && resource === 'status') return respond(request, 200, { value: status() });
     if (request.type === 'create' && resource === 'catalogue') return respond(request, 200, { value: await publish(value) });
     if (request.type === 'execute' && resource === 'rotate-key') return respond(request, 200, { value: await rotate(value) });
+    if (request.type === 'create' && resource === 'invitation') return respond(request, 200, { value: await membership.invite(value) });
+    if (request.type === 'read' && resource === 'members') return respond(request, 200, { value: membership.list() });
+    if (request.type === 'delete' && resource === 'member') return respond(request, 200, { value: await remove(value) });
     if (isStop(request)) {
       log('asked to stop');
       return respond(request, 200);

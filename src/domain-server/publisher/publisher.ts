@@ -4,7 +4,7 @@ import type { Descriptor, PublicKey, SourcePackage } from '../../protocol/descri
 import {
   checkPublicKey, endorse, generatePublisherKey, isEndorsed, publicHalf, sign, signDescriptor, signSource, verify, type PublisherKey,
 } from '../../security/index.js';
-import type { KeyKeeper } from './key-keeper.js';
+import type { KeyKeeper } from '../../security/key-keeper.js';
 
 /** Maximum number of keys stored and listed, including the current one. */
 const MAX_KEYS = 8;

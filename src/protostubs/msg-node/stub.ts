@@ -264,7 +264,7 @@ export class MessageNodeStub implements StubInstance {
   #refused(connection: Connection, error: ProtoflyError): void {
     this.#forget(connection);
     this.#state = { name: 'refused', error, until: this.#components.clock.now() + REFUSED_MS };
-    this.#report('failed', { description: error.message });
+    this.#report('failed', { description: error.message, details: { error: error.code, ...(error.hint === undefined ? {} : { hint: error.hint }) } });
     const why = `the message node refused the session: ${error.message}`;
     this.#abandon(why);
     this.#waiting.refuseAll(why);

@@ -3,6 +3,15 @@ import { LruMap } from '../../kit/lru-map.js';
 import { ProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { checkRecord, checkUntil, signedFieldsOf, signedIn, type SignedUntil } from '../../security/signed-record.js';
 
+export interface RecordChecksComponents {
+  readonly clock: Clock;
+  /** Checks the user whom a record names. */
+  readonly users: {
+    /** @throws ProtoflyError `E_CERTIFICATE`, `E_SIGNATURE`, `E_EXPIRED`, `E_REMOVED`, `E_USER_KEY` */
+    check(record: RegistryRecord): Promise<unknown>;
+  };
+}
+
 /** Maximum number of checked signatures, and of records whose newest serial is at hand. */
 const MAX_REMEMBERED = 20_000;
 
@@ -16,22 +25,25 @@ interface Newest extends SignedUntil {
  */
 export class RecordChecks {
   readonly #clock: Clock;
+  readonly #users: RecordChecksComponents['users'];
   /** By the hash of what was checked. */
   readonly #checked = new LruMap<string, SignedUntil>(MAX_REMEMBERED);
   readonly #newest = new LruMap<Address, Newest>(MAX_REMEMBERED);
 
-  constructor({ clock }: { readonly clock: Clock }) {
+  constructor({ clock, users }: RecordChecksComponents) {
     this.#clock = clock;
+    this.#users = users;
   }
 
   /**
    * Checks a record. Those of a runtime whose URL names no key can't be checked.
    * @param before the record of that address that was cached last, if any
-   * @throws ProtoflyError `E_UNSIGNED`, `E_IDENTITY`, `E_SIGNATURE`, `E_EXPIRED`, `E_ROLLBACK`
+   * @throws ProtoflyError `E_UNSIGNED`, `E_IDENTITY`, `E_SIGNATURE`, `E_EXPIRED`, `E_ROLLBACK`, `E_CERTIFICATE`, `E_REMOVED`, `E_USER_KEY`
    */
   async check(record: RegistryRecord, before: RegistryRecord | undefined): Promise<void> {
     const { url, runtime } = record;
     const checked = await this.#verify(record);
+    await this.#users.check(record);
     // Read after the wait: another record of that address may have been checked meanwhile.
     const newest = this.#newest.get(url) ?? newestIn(before);
     if (newest !== undefined && newest.runtime !== runtime && Date.parse(newest.until) > this.#clock.date()) {

@@ -4,7 +4,8 @@ import {
   type Address, type Cause, type Clock, type RegistryRecord,
 } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
-import { RecordChecks } from './record-checks.js';
+import { isVerified, signedIn } from '../../security/signed-record.js';
+import { RecordChecks, type RecordChecksComponents } from './record-checks.js';
 
 export interface Cached {
   readonly record: RegistryRecord;
@@ -33,6 +34,7 @@ export interface RecordsComponents {
   readonly nodes: { isAway(domain: string): boolean };
   /** The domains whose registries may be asked. */
   readonly named: { admit(domain: string, cause: Cause): void };
+  readonly users: RecordChecksComponents['users'];
   readonly log: (level: 'warn', text: string) => void;
 }
 
@@ -84,7 +86,7 @@ export class Records {
   readonly #missing = new Map<Address, number>();
   readonly #asking = new Map<Address, Promise<RegistryRecord | undefined>>();
 
-  constructor({ bus, clock, cache, nodes, named, log }: RecordsComponents, init: RecordsInit) {
+  constructor({ bus, clock, cache, nodes, named, users, log }: RecordsComponents, init: RecordsInit) {
     this.#bus = bus;
     this.#clock = clock;
     this.#cache = cache;
@@ -92,7 +94,7 @@ export class Records {
     this.#named = named;
     this.#log = log;
     this.#init = init;
-    this.#checks = new RecordChecks({ clock });
+    this.#checks = new RecordChecks({ clock, users });
   }
 
   /** Returns the cached record if it is fresh; null if it is known that there is none. */
@@ -140,7 +142,7 @@ export class Records {
     if (cached !== undefined && cached.isForgotten !== true) this.#note(this.#cache.put(address, { ...cached, isForgotten: true }));
   }
 
-  /** Searches a domain's registry, for a program. Live records come first. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
+  /** Searches a domain's registry, for a program. Live records come first, and of them those signed last. @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT`, … */
   discover(criteria: Criteria): Promise<RegistryRecord[]> {
     const domain = criteria.domain ?? (criteria.user === undefined ? this.#init.domain : domainOf(this.#userAddress(criteria.user, this.#init.domain)));
     const { user, name, resources, dataSchemes } = criteria;
@@ -202,7 +204,7 @@ export class Records {
     if (found.size === 0 && refused !== undefined) throw refused;
     const records = [...found.values()];
     for (const record of records) this.#keep(record.url, { record, at: this.#clock.now() });
-    return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || a.url.localeCompare(b.url));
+    return records.sort((a, b) => Number(b.status === 'live') - Number(a.status === 'live') || serialOf(b) - serialOf(a) || a.url.localeCompare(b.url));
   }
 
   /** Adds the next step to the error of a registry that doesn't answer. */
@@ -211,10 +213,10 @@ export class Records {
     return new ProtoflyError(error.code, error.message, { hint: `is the domain server of ${domain} running? protofly runtime status shows whether it is connected`, cause: error });
   }
 
-  #someOf(records: RegistryRecord[], text: string): RegistryRecord[] {
+  #someOf(records: readonly RegistryRecord[], text: string): RegistryRecord[] {
     if (records.length === 0) throw new ProtoflyError('E_NOT_FOUND', `nobody is registered as ${text}`, { hint: 'protofly hyperty discover shows who is' });
     const live = records.filter(({ status }) => status === 'live');
-    return live.length > 0 ? live : records;
+    return newestOfEach(live.length > 0 ? live : records);
   }
 
   #userAddress(user: string, domain: string): Address {
@@ -314,6 +316,21 @@ export class Records {
     return record;
   }
 }
+
+/**
+ * Of the hyperties with one name on several machines of one user, leaves the newest: that is where messages to the name
+ * go. Others, whose user isn't proved, may be anybody's and all stay.
+ */
+const newestOfEach = (records: readonly RegistryRecord[]): RegistryRecord[] => {
+  const seen = new Set<string>();
+  return records.filter((record) => {
+    const key = `${String(record.user)}/${String(record.name)}`;
+    if (!isVerified(record)) return true;
+    return !seen.has(key) && seen.add(key);
+  });
+};
+
+const serialOf = (record: RegistryRecord): number => signedIn(record)?.serial ?? 0;
 
 /** Parses a record from a registry; returns an empty list if it is malformed. */
 const readable = (value: unknown): RegistryRecord[] => {

@@ -1,14 +1,16 @@
 import { receivedVia, type MessageBus } from '../../bus/index.js';
 import {
-  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, ProtoflyError, registryAddress, type Address, type Clock, type RegistryRecord, type Timer,
+  asProtoflyError, catalogueAddress, child, DEFAULT_EXPIRES, DELIVERY, domainOf, isAddress, isWithin, ProtoflyError, registryAddress, type Address, type Clock, type RegistryRecord, type Timer,
 } from '../../protocol/index.js';
 import type { Collection, Store } from '../../store/index.js';
 import type { Receipts } from '../delivery/index.js';
+import type { UserIdentity } from '../identity/index.js';
 import { Inbox, type KeptCheckpoint, type Stored } from './inbox/index.js';
 import type { P2pOffer } from '../p2p/p2p-handler.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
 import { slicesOf } from '../nodes/slices.js';
 import type { RecordSigner } from './record-signer.js';
+import { UserRecord } from './user-record.js';
 
 /** The registration of a program. */
 export interface HypertySpec {
@@ -30,15 +32,17 @@ export interface HypertiesComponents {
   readonly nodes: MessageNodes;
   /** Has the P2P fields of records, if this runtime has a P2P handler. */
   readonly connections: { readonly offer: P2pOffer | undefined };
+  readonly identity: Pick<UserIdentity, 'user' | 'certificate' | 'device'>;
   readonly receipts: Receipts;
   readonly signer: RecordSigner;
+  /** True if the last quarter of an inbox isn't for a sender. */
+  readonly isGuest: (from: Address) => boolean;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
 }
 
 export interface HypertiesInit {
   readonly runtime: Address;
   readonly domain: string;
-  readonly user: Address;
   readonly guid: Address;
 }
 
@@ -62,6 +66,7 @@ export class Hyperties {
   readonly #byName = new Map<string, Hyperty>();
   readonly #byUrl = new Map<Address, Hyperty>();
   readonly #removers = new Map<Address, () => void>();
+  readonly #userRecord: UserRecord;
   #keepAlive: Timer | undefined;
   #closed = false;
 
@@ -69,6 +74,7 @@ export class Hyperties {
     this.#components = components;
     this.#init = init;
     this.#kept = components.store.collection('hyperties');
+    this.#userRecord = new UserRecord(components, init);
     for (const [, kept] of this.#kept.entries()) if (domainOf(kept.url) === init.domain) this.#add(kept);
     this.#scheduleKeepAlive();
   }
@@ -119,7 +125,7 @@ export class Hyperties {
   async renew(): Promise<void> {
     const hyperties = this.all();
     for (const hyperty of hyperties) hyperty.registered = false;
-    await this.#components.nodes.claim(hyperties.map(({ url }) => url));
+    await Promise.all([this.#userRecord.announce(), this.#components.nodes.claim(hyperties.map(({ url }) => url))]);
     for (const some of slicesOf(hyperties, AT_A_TIME)) await Promise.all(some.map((hyperty) => this.#announce(hyperty)));
   }
 
@@ -148,15 +154,24 @@ export class Hyperties {
   /** Returns all hyperties as docs/control.md describes them. */
   list(): Record<string, unknown>[] {
     return this.all().map(({ url, name, resources, dataSchemes, p2p, registered, inbox }) => ({
-      url, name, user: this.#init.user, resources, dataSchemes, p2p, status: registered ? 'live' : 'created', attached: inbox.attached, inbox: inbox.waiting,
+      url, name, user: this.#components.identity.user, resources, dataSchemes, p2p, status: registered ? 'live' : 'created', attached: inbox.attached, inbox: inbox.waiting,
     }));
+  }
+
+  /** Returns who sends from an address of this runtime. */
+  senderAt(address: Address): { readonly address: Address; readonly user: Address; readonly name?: string } | undefined {
+    const { user } = this.#components.identity;
+    const own = this.#byUrl.get(address);
+    if (own !== undefined) return { address, user, name: own.name };
+    return isWithin(address, this.#init.runtime) ? { address, user } : undefined;
   }
 
   /** Returns the record of a hyperty as the domain has it. */
   record({ url, name, resources, dataSchemes, p2p }: Kept): RegistryRecord {
-    const { runtime, domain, user, guid } = this.#init;
+    const { runtime, domain, guid } = this.#init;
+    const { user, certificate } = this.#components.identity;
     return {
-      url, user, guid, name, runtime, resources, dataSchemes,
+      url, user, guid, name, runtime, resources, dataSchemes, certificate,
       descriptor: catalogueAddress(domain, 'hyperty', 'program'),
       status: 'live', expires: DEFAULT_EXPIRES, delivery: DELIVERY,
       ...(p2p ? this.#components.connections.offer : {}),
@@ -174,9 +189,9 @@ export class Hyperties {
   }
 
   #add(kept: Kept): Hyperty {
-    const { bus, clock, store, receipts, log } = this.#components;
+    const { bus, clock, store, receipts, isGuest, log } = this.#components;
     const inbox = new Inbox({
-      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, log,
+      stored: store.collection<Stored>('inbox'), positions: store.collection<KeptCheckpoint>('positions'), clock, receipts, isGuest, log,
       reply: (response) => { void bus.post(response); },
     }, { address: kept.url });
     const hyperty: Hyperty = { ...kept, inbox, registered: false };
@@ -223,6 +238,7 @@ export class Hyperties {
   }
 
   async #touchAll(): Promise<void> {
+    await this.#userRecord.touch();
     for (const some of slicesOf(this.all(), AT_A_TIME)) {
       await Promise.all(some.filter(({ registered }) => registered).map((hyperty) => this.#touch(hyperty)));
     }

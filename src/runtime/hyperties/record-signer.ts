@@ -1,6 +1,6 @@
 import { asProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { RECORD_TTL_MS, signedFieldsOf, signRecord } from '../../security/signed-record.js';
-import type { RuntimeKey } from '../../security/runtime-key.js';
+import type { IdentityKey } from '../../security/identity-key.js';
 import type { Collection } from '../../store/index.js';
 
 /** The serials below `reserved` may have been used. */
@@ -10,7 +10,7 @@ export interface KeptSerials {
 
 export interface RecordSignerComponents {
   readonly clock: Clock;
-  readonly key: RuntimeKey;
+  readonly key: IdentityKey;
   readonly kept: Collection<KeptSerials>;
   readonly log: (level: 'warn', text: string) => void;
 }

@@ -2,13 +2,15 @@
  * The identity of a runtime: an Ed25519 key, made at the first start and stored. The runtime's id and guid derive from
  * it.
  */
-import { generateKeyPairSync } from 'node:crypto';
 import { formatAddress, ProtoflyError, type Address } from '../../protocol/index.js';
-import { RuntimeKey } from '../../security/runtime-key.js';
+import { IdentityKey, makePem } from '../../security/identity-key.js';
 import type { Store } from '../../store/index.js';
 
+export { UserIdentity, type CertificateRequest, type KeptCode, type KeptMembership } from './user-identity.js';
+export { UserKeys, type Device } from './user-keys.js';
+
 export interface Identity {
-  readonly key: RuntimeKey;
+  readonly key: IdentityKey;
   /** `user-guid://<fingerprint of the public key>` */
   readonly guid: Address;
 }
@@ -25,12 +27,12 @@ export const loadIdentity = async (store: Store): Promise<Identity> => {
   const kept = store.collection<Kept>('identity');
   let keys = kept.get('runtime');
   if (keys === undefined) {
-    keys = { privateKey: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+    keys = { privateKey: makePem() };
     await kept.put('runtime', keys);
   }
   if (keys.publicKey !== undefined) {
     throw new ProtoflyError('E_STORE', 'this state is of an early preview: its hyperties belong to a runtime whose name is bound to no key', { hint: 'move the state away (protofly config path --json names its folder), and register the hyperties again' });
   }
-  const key = new RuntimeKey(keys.privateKey);
+  const key = new IdentityKey(keys.privateKey);
   return { key, guid: formatAddress({ scheme: 'user-guid', domain: key.fingerprint, path: '' }) };
 };

@@ -1,5 +1,5 @@
 import type { MessageBus } from '../../bus/index.js';
-import { asProtoflyError, catalogueAddress, child, type Address, type Clock, type Message, type Backpressure, type StubStatus } from '../../protocol/index.js';
+import { asProtoflyError, catalogueAddress, child, isErrorCode, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type StubStatus } from '../../protocol/index.js';
 import { RetryUntilDone } from '../../kit/retry-until-done.js';
 import type { Protostub, Protostubs, StatusEvent, StubInit } from '../stubs/protostubs.js';
 import { StubSupervisor, type StubFailure } from '../stubs/stub-supervisor.js';
@@ -34,6 +34,8 @@ interface StubFacts {
   canProbe: boolean;
   /** True if its domain has published another version since, and the stub has not been live yet. */
   isOutdated: boolean;
+  /** The reason why the message node opens no session for it. */
+  refusal: ProtoflyError | undefined;
 }
 
 /** A domain's message node as this runtime reaches it: through that domain's message-node stub. */
@@ -48,7 +50,7 @@ export class MessageNode {
   readonly #components: MessageNodeComponents;
   readonly #runtime: Address;
   readonly #supervisor: StubSupervisor;
-  #facts: StubFacts = { canProbe: false, isOutdated: false };
+  #facts: StubFacts = { canProbe: false, isOutdated: false, refusal: undefined };
   #wasLive = false;
 
   constructor(components: MessageNodeComponents, { runtime, domain, isKept }: MessageNodeInit) {
@@ -80,6 +82,11 @@ export class MessageNode {
   /** The reason why there is no stub. */
   get failure(): StubFailure | undefined {
     return this.#supervisor.failure;
+  }
+
+  /** The reason why the message node opens no session. */
+  get refusal(): ProtoflyError | undefined {
+    return this.#facts.refusal;
   }
 
   /** True if the message node was reached before. */
@@ -126,7 +133,7 @@ export class MessageNode {
 
   #describe(): Omit<StubInit, 'onEnd'> {
     const { admit, onStatus } = this.#components;
-    const facts: StubFacts = { canProbe: false, isOutdated: false };
+    const facts: StubFacts = { canProbe: false, isOutdated: false, refusal: undefined };
     this.#facts = facts;
     return {
       url: child(child(this.#runtime, 'protostub'), this.domain),
@@ -139,6 +146,7 @@ export class MessageNode {
       admit: (message, stub) => admit(this, message, stub),
       onStatus: (event) => {
         if (event.details['probes'] === true) facts.canProbe = true;
+        facts.refusal = refusalIn(event);
         onStatus(this, event);
         this.#replaceStuck(event.status);
       },
@@ -156,3 +164,6 @@ export class MessageNode {
     void stub.undeploy().catch((thrown: unknown) => { this.#components.log('debug', asProtoflyError(thrown).message); });
   }
 }
+
+const refusalIn = ({ status, description, details: { error, hint } }: StatusEvent): ProtoflyError | undefined =>
+  (status === 'failed' && isErrorCode(error) ? new ProtoflyError(error, description ?? 'the message node opens no session', typeof hint === 'string' ? { hint } : {}) : undefined);

@@ -60,13 +60,13 @@ export class MessageNodes {
 
   /** State of the own domain's stub. */
   get status(): { readonly stub: Address | undefined; readonly status: StubStatus; readonly url: string | undefined; readonly description: string | undefined; readonly refusal: ProtoflyError | undefined } {
-    const { stub, failure } = this.#node(this.#init.domain);
+    const { stub, failure, refusal } = this.#node(this.#init.domain);
     return {
       stub: stub?.address,
       status: stub?.status ?? (failure === undefined ? 'disconnected' : 'failed'),
       url: stub?.loaded.config.url,
       description: stub === undefined ? failure?.error.message : stub.description,
-      refusal: stub === undefined ? failure?.error : undefined,
+      refusal: stub === undefined ? failure?.error : refusal,
     };
   }
 

@@ -11,7 +11,7 @@ import { Admission } from './admission.js';
 import { connecting } from './connecting.js';
 import { ConnectionList, type ConnectionChange } from './connection-list.js';
 import type { MessageNodes } from '../nodes/message-nodes.js';
-import { Invitations } from './invitations.js';
+import { Invitations, type Guests } from './invitations.js';
 import type { SetUpSignatures } from './set-up-signatures.js';
 import { HandledConnections } from './handled-connections.js';
 import { P2pHandler, type P2pOffer } from './p2p-handler.js';
@@ -35,6 +35,7 @@ export interface ConnectionsComponents {
   readonly intake: Intake;
   /** Checks the signatures of those who set up a connection with this runtime. */
   readonly signatures: SetUpSignatures;
+  readonly guests: Guests;
   /** Returns a random number for the jitter of retries. */
   readonly random: () => number;
   /** Called when the handler stub has come or gone. */
@@ -87,7 +88,7 @@ export class Connections {
       onEnd: (reason) => { this.#handlerEnded(reason); },
     }, init);
     this.#list = new ConnectionList({ clock, log, intake, onOver: (connection) => { this.#over(connection); } });
-    this.#invitations = new Invitations({ clock, list: this.#list, signatures }, { handler: this.#handler.address });
+    this.#invitations = new Invitations({ clock, list: this.#list, signatures, guests: components.guests }, { handler: this.#handler.address });
     this.#handled = new HandledConnections({
       ...components, list: this.#list, isInvited: (runtime) => this.#invitations.has(runtime), admission: this.#admission, handler: () => components.stubs.get(this.#handler.address),
     }, { runtime: init.runtime, handler: this.#handler.address });
@@ -232,6 +233,14 @@ export class Connections {
       await this.#components.bus.ask({ type: 'execute', from, to: stub, body: { resource: '/disconnect', value: { connection: address } } });
     }));
     return connections;
+  }
+
+  /** Ends the connections to a runtime that its user has removed. @param runtimeId the last part of its URL */
+  dismiss(runtimeId: string): void {
+    const gone = new Set(this.list().map(({ remoteRuntime }) => remoteRuntime).filter((remote) => remote.endsWith(`/${runtimeId}`)));
+    for (const remote of gone) {
+      this.disconnect(remote).catch((thrown: unknown) => { this.#components.log('warn', `the connection to ${remote}, which its user has removed, doesn't end: ${asProtoflyError(thrown).message}`); });
+    }
   }
 
   /**

@@ -17,6 +17,13 @@ export interface InvitationsComponents {
   readonly clock: Clock;
   readonly list: ConnectionList;
   readonly signatures: SetUpSignatures;
+  readonly guests: Guests;
+}
+
+/** Decides whose direct connections are taken. */
+export interface Guests {
+  /** Checks the certificate that a runtime shows, if any, and whether its user may connect. @throws ProtoflyError `E_CERTIFICATE`, `E_USER_KEY`, `E_BLOCKED`, `E_KNOCK`, … */
+  check(runtime: Address, certificate: unknown): Promise<void>;
 }
 
 /**
@@ -42,7 +49,7 @@ export class Invitations {
    * @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY`, or as `SetUpSignatures.check`
    */
   async check(message: Request, to: Address, origin: Origin): Promise<void> {
-    const { list, signatures } = this.#components;
+    const { list, signatures, guests } = this.#components;
     const { sender, source } = message.body ?? {};
     const vouched = origin instanceof P2pConnection ? origin.remoteRuntime : isAddress(sender) ? parseAddress(sender) : undefined;
     const named = isAddress(source) ? parseAddress(source) : message.from;
@@ -56,6 +63,8 @@ export class Invitations {
     this.#count(vouched);
     try {
       await signatures.check(value, vouched);
+      // Whom this runtime itself connects to, its program has chosen.
+      if (requested === undefined) await guests.check(vouched, value['certificate']);
     } catch (thrown) {
       const { code, message: why } = asProtoflyError(thrown);
       // A repetition of an answer that was taken says nothing against that one.

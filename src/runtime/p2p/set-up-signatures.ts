@@ -1,12 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { LruMap } from '../../kit/lru-map.js';
 import { CONNECTION_CLAIM, namesKey, ProtoflyError, runtimeOf, type Address, type Clock, type ConnectionClaim, type StubConfig } from '../../protocol/index.js';
-import { readClaim, type RuntimeKey } from '../../security/runtime-key.js';
+import { readClaim, type IdentityKey } from '../../security/identity-key.js';
+import type { UserIdentity } from '../identity/index.js';
 import type { StubKind } from '../stubs/protostubs.js';
 
 export interface SetUpSignaturesComponents {
   readonly clock: Clock;
-  readonly key: RuntimeKey;
+  readonly key: IdentityKey;
+  readonly identity: Pick<UserIdentity, 'certificate'>;
   /** The deployed stubs. What they ask to have signed is checked: they may be foreign code. */
   readonly stubs: { get(url: Address): { readonly init: { readonly kind: StubKind; readonly config: Pick<StubConfig, 'remoteRuntimeURL'> } } | undefined };
 }
@@ -55,7 +57,8 @@ class Offers {
  */
 export class SetUpSignatures {
   readonly #clock: Clock;
-  readonly #key: RuntimeKey;
+  readonly #key: IdentityKey;
+  readonly #identity: SetUpSignaturesComponents['identity'];
   readonly #stubs: SetUpSignaturesComponents['stubs'];
   readonly #runtime: Address;
   readonly #offered = new Offers();
@@ -63,19 +66,20 @@ export class SetUpSignatures {
   /** Hashes of the signatures that were taken. */
   readonly #used = new LruMap<string, true>(MAX_REMEMBERED);
 
-  constructor({ clock, key, stubs }: SetUpSignaturesComponents, { runtime }: { readonly runtime: Address }) {
+  constructor({ clock, key, identity, stubs }: SetUpSignaturesComponents, { runtime }: { readonly runtime: Address }) {
     this.#clock = clock;
     this.#key = key;
+    this.#identity = identity;
     this.#stubs = stubs;
     this.#runtime = runtime;
   }
 
   /**
-   * Returns the signature of a Connection object that a P2P stub reports. Other objects get none. A requester stub offers to
+   * Returns the signature and the user's certificate for a Connection object that a P2P stub reports. Other objects get none. A requester stub offers to
    * its own remote runtime alone, and the handler stub answers offers that have come.
    * @throws ProtoflyError `E_REFUSED`
    */
-  async sign(reporter: Address, invited: readonly Address[], data: Readonly<Record<string, unknown>>): Promise<{ readonly signature?: string }> {
+  async sign(reporter: Address, invited: readonly Address[], data: Readonly<Record<string, unknown>>): Promise<{ readonly signature?: string; readonly certificate?: string }> {
     const described = describedBy(data);
     const { kind, config } = this.#stubs.get(reporter)?.init ?? {};
     if (described === undefined || kind === undefined || kind === 'msg-node') return {};
@@ -93,7 +97,8 @@ export class SetUpSignatures {
     };
     const signature = await this.#key.sign(CONNECTION_CLAIM, claim);
     if (described.role === 'offer') this.#offered.add(to, described.generation, hashOf(signature));
-    return { signature };
+    const { certificate } = this.#identity;
+    return { signature, ...(certificate === undefined ? {} : { certificate }) };
   }
 
   /**

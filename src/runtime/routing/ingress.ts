@@ -4,6 +4,7 @@ import type { Carrier, Intake, Outgoing } from '../delivery/index.js';
 import type { Outbox } from '../delivery/outbox/index.js';
 import type { Records } from '../directory/records.js';
 import type { Hyperties } from '../hyperties/hyperties.js';
+import { HeldMessages } from './held-messages.js';
 
 export interface IngressComponents {
   readonly bus: MessageBus;
@@ -19,6 +20,11 @@ export interface IngressParties {
     /** Checks a request to a P2P stub. @throws ProtoflyError `E_REFUSED` */
     checkSetUp(message: Request, to: Address, origin: Origin): Promise<void>;
   };
+  /** Decides whose messages and pings are taken. */
+  readonly accept: {
+    /** @throws ProtoflyError `E_BLOCKED`, `E_KNOCK` */
+    check(wish: 'messages' | 'presence', from: Address, knock?: unknown): Promise<void> | undefined;
+  };
   /** Refuses set-ups of domains that no local program has named. */
   readonly named: {
     /** @throws ProtoflyError `E_STRANGER` */
@@ -27,7 +33,7 @@ export interface IngressParties {
 }
 
 /** Components of a runtime that only take requests of its own programs and parts. */
-const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'identity', 'protostub', 'sandbox']);
+const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue', 'identity', 'user', 'protostub', 'sandbox']);
 
 /**
  * Takes in messages from outside whose sender has been checked, and posts them to the bus. Refuses requests to private
@@ -36,6 +42,7 @@ const PRIVATE: ReadonlySet<string> = new Set(['ua', 'sm', 'registry', 'catalogue
 export class Ingress implements Intake {
   readonly #components: IngressComponents;
   readonly #runtime: Address;
+  readonly #held = new HeldMessages();
   #parties: IngressParties | undefined;
   #rejected = 0;
 
@@ -77,13 +84,27 @@ export class Ingress implements Intake {
   }
 
   #asked(message: Request, origin: Origin): Backpressure {
-    let checked: void | Promise<void>;
     try {
-      checked = this.#check(message, origin);
+      const setUp = this.#check(message, origin);
+      if (setUp !== undefined) return setUp.then(() => this.#admit(message, origin), (thrown: unknown) => this.#reject(message, thrown));
+      const pending = this.#held.has(message.from) ? undefined : this.#checkSender(message);
+      if (pending === undefined && !this.#held.has(message.from)) return this.#admit(message, origin);
+      this.#held.hold(message, () => this.#askedLater(message, origin, pending));
+      return undefined;
     } catch (thrown) {
       return this.#reject(message, thrown);
     }
-    return checked === undefined ? this.#admit(message, origin) : checked.then(() => this.#admit(message, origin), (thrown: unknown) => this.#reject(message, thrown));
+  }
+
+  /** Takes in a message when it is known who sends it. @param pending the check of its sender, if it runs already */
+  async #askedLater(message: Request, origin: Origin, pending: Promise<void> | undefined): Promise<void> {
+    try {
+      await (pending ?? this.#checkSender(message));
+    } catch (thrown) {
+      void this.#reject(message, thrown);
+      return;
+    }
+    void this.#admit(message, origin);
   }
 
   #admit(message: Request, origin: Origin): Backpressure {
@@ -108,6 +129,18 @@ export class Ingress implements Intake {
     this.#served.named.admit(domainOf(message.from), 'remote');
     if (recipients.length > 1 || isBatch(message)) throw new ProtoflyError('E_REFUSED', 'a P2P stub takes neither lists nor batches');
     return message.type === 'create' ? this.#served.connections.checkSetUp(message, stub, origin) : undefined;
+  }
+
+  /**
+   * Checks that this runtime takes messages of the sender, or shows him that it is there.
+   * @returns a promise if he has to be looked up first
+   * @throws ProtoflyError `E_BLOCKED`, `E_KNOCK`
+   */
+  #checkSender(message: Request): Promise<void> | undefined {
+    const { accept, hyperties } = this.#served;
+    const isForHyperty = typeof message.to === 'string' ? hyperties.find(message.to) !== undefined : message.to.some((to) => hyperties.find(to) !== undefined);
+    if (isForHyperty) return accept.check('messages', message.from, message.body?.value);
+    return message.type === 'ping' ? accept.check('presence', message.from) : undefined;
   }
 
   /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */

@@ -8,3 +8,4 @@ export * from './connected-programs.js';
 export { PingService } from './ping.js';
 export * from './registry-service.js';
 export { UserAgent, type UaComponents } from './ua.js';
+export { UserService } from './user-service.js';

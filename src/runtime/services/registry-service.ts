@@ -2,6 +2,7 @@ import type { MessageBus } from '../../bus/index.js';
 import {
   child, isAddress, parseAddress, ProtoflyError, respond, runtimeOf, type Address, type Clock, type RegistryRecord, type Request,
 } from '../../protocol/index.js';
+import { isVerified } from '../../security/signed-record.js';
 import type { Criteria, Records } from '../directory/records.js';
 import type { Hyperties, HypertySpec } from '../hyperties/hyperties.js';
 import type { ConnectionChange } from '../p2p/connection-list.js';
@@ -64,12 +65,12 @@ export class RegistryService {
       case 'hyperties': return hyperties.list();
       case 'protostubs': return stubs.list();
       case 'connections': return connections.list().map((connection) => connection.view());
-      case '/discover': return records.discover((value ?? {}) as Criteria);
+      case '/discover': return (await records.discover((value ?? {}) as Criteria)).map(withVerification);
     }
-    if (resource.startsWith('/lookup/')) return this.#lookup(resource.slice('/lookup/'.length));
+    if (resource.startsWith('/lookup/')) return (await this.#lookup(resource.slice('/lookup/'.length))).map(withVerification);
     if (resource.startsWith('/resolve/')) return explainer.explain((await this.#one(resource.slice('/resolve/'.length))).url);
     if (!isAddress(resource)) throw new ProtoflyError('E_USAGE', `there is nothing called ${JSON.stringify(resource)} to read`);
-    return (await this.#one(resource));
+    return withVerification(await this.#one(resource));
   }
 
   /** Looks up a name: first among this runtime's hyperties, then in the registries. */
@@ -145,5 +146,8 @@ export class RegistryService {
     return connections.list().map(view);
   }
 }
+
+/** Adds whether the user of a record has proved that it is his. */
+const withVerification = (record: RegistryRecord): RegistryRecord => ({ ...record, verified: isVerified(record) });
 
 const view = (connection: P2pConnection): ServiceAnswer => connection.view();

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { LruMap } from '../../../kit/lru-map.js';
 import { namesKey, ProtoflyError, SESSION_CLAIM, type Address, type Clock, type Request } from '../../../protocol/index.js';
-import { claimIn, readClaim } from '../../../security/runtime-key.js';
+import { claimIn, readClaim } from '../../../security/identity-key.js';
 
 export interface ChallengesComponents {
   readonly clock: Clock;
@@ -14,6 +14,9 @@ export interface ChallengesInit {
   /** True to let in runtimes whose URL names no key. */
   readonly allowUnauthenticated: boolean;
 }
+
+/** The challenge that the sender has to sign first, or what he claims and has proved. */
+export type Judgement = { readonly challenge: string } | { readonly claim: Readonly<Record<string, unknown>> };
 
 /** Lifetime of a challenge, in milliseconds. */
 const TTL_MS = 60_000;
@@ -41,26 +44,26 @@ export class Challenges {
 
   /**
    * Judges a request to open or resume a session of a runtime.
-   * @returns the challenge that its sender has to sign first; undefined if the session may be opened
    * @throws ProtoflyError `E_IDENTITY`, `E_SIGNATURE`, `E_REPLAYED`
    */
-  async judge({ body }: Request, runtime: Address): Promise<string | undefined> {
+  async judge({ body }: Request, runtime: Address): Promise<Judgement> {
     const identity = body?.['identity'];
     if (!namesKey(runtime)) {
-      if (this.#init.allowUnauthenticated) return undefined;
+      if (this.#init.allowUnauthenticated) return { claim: {} };
       throw new ProtoflyError('E_IDENTITY', `${runtime} names no key, and this domain lets nobody in without one`, { hint: 'its operator lets such clients in with domain start --allow-unauthenticated' });
     }
-    if (typeof identity !== 'string') return this.#issue(runtime);
+    if (typeof identity !== 'string') return { challenge: this.#issue(runtime) };
     // Before the signature, because that costs the most.
     const unchecked = claimIn(identity)?.['nonce'];
-    if (typeof unchecked === 'string' && !this.#isCurrent(unchecked, runtime)) return this.#issue(runtime);
-    const { claim: { domain, nonce, runtime: claimed }, runtimeId } = await readClaim(identity, SESSION_CLAIM, 'the session\'s claim');
+    if (typeof unchecked === 'string' && !this.#isCurrent(unchecked, runtime)) return { challenge: this.#issue(runtime) };
+    const { claim, runtimeId } = await readClaim(identity, SESSION_CLAIM, 'the session\'s claim');
+    const { domain, nonce, runtime: claimed } = claim;
     if (!runtime.endsWith(`/${runtimeId}`) || claimed !== runtime) throw new ProtoflyError('E_IDENTITY', `${runtime} is the name of another key`);
     if (domain !== this.#init.domain) throw new ProtoflyError('E_IDENTITY', `the claim is for ${String(domain).slice(0, 100)}, and this is ${this.#init.domain}`);
-    if (typeof nonce !== 'string' || !this.#isCurrent(nonce, runtime)) return this.#issue(runtime);
+    if (typeof nonce !== 'string' || !this.#isCurrent(nonce, runtime)) return { challenge: this.#issue(runtime) };
     if (this.#used.get(nonce) === true) throw new ProtoflyError('E_REPLAYED', 'that challenge was answered before');
     this.#used.set(nonce, true);
-    return undefined;
+    return { claim };
   }
 
   #issue(runtime: Address): string {

@@ -2,10 +2,22 @@ import { Shares } from '../../../kit/shares.js';
 import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
 import { digest, keyOf } from '../keys.js';
+import { ANYBODY, type Standing } from '../members/standing.js';
 import type { NodeLimits } from './limits.js';
 import { Session, type SessionComponents } from './session.js';
 
-interface SessionEntry { readonly runtime: Address; readonly tokenHash: string }
+interface SessionEntry { readonly runtime: Address; readonly tokenHash: string; readonly standing?: Standing }
+
+/** What a session is opened with. */
+export interface SessionOpening {
+  readonly runtime: Address;
+  /** SHA-256 of its token, in hex. */
+  readonly tokenHash: string;
+  readonly holder?: string | undefined;
+  /** @default ANYBODY */
+  readonly standing?: Standing;
+}
+
 interface AllocationEntry { readonly address: Address; readonly runtime: Address; readonly key?: string }
 interface SubscriptionEntry { readonly address: Address; readonly runtime: Address; readonly subscriber: Address }
 
@@ -70,8 +82,8 @@ export class Directory {
 
   /** Loads the state from the store. Every session waits for its runtime. */
   load(): void {
-    for (const [, { runtime, tokenHash }] of this.#sessionEntries.entries()) {
-      this.#insert(new Session(this.#components, { runtime, tokenHash }));
+    for (const [, { runtime, tokenHash, standing }] of this.#sessionEntries.entries()) {
+      this.#insert(new Session(this.#components, { runtime, tokenHash, standing }));
     }
     for (const [, { address, runtime, key }] of this.#allocationEntries.entries()) {
       const session = this.#sessions.get(runtime);
@@ -92,12 +104,13 @@ export class Directory {
    * inherited, since the runtime may have restarted. Its subscriptions end, since the subscribers may be gone.
    * @throws ProtoflyError `E_TOO_MANY`; `E_STORE`, with everything as before
    */
-  async open(runtime: Address, tokenHash: string, holder?: string): Promise<Session> {
-    const session = this.#sessions.get(runtime) ?? this.#add(runtime, tokenHash, holder);
+  async open(opening: SessionOpening): Promise<Session> {
+    const { runtime, tokenHash, standing = ANYBODY } = opening;
+    const session = this.#sessions.get(runtime) ?? this.#add(opening);
     const subscriptions = new Map(session.subscriptions);
     await this.#write(() => {
       for (const key of subscriptions.keys()) void this.#subscriptionEntries.delete(key);
-      void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash });
+      void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash, standing });
     }, () => {
       const entry = this.#sessionEntries.get(keyOf(runtime));
       if (entry !== undefined) session.tokenHash = entry.tokenHash;
@@ -107,11 +120,21 @@ export class Directory {
       }
     });
     // The session has ended in the meantime.
-    if (this.#sessions.get(runtime) !== session) return this.open(runtime, tokenHash, holder);
+    if (this.#sessions.get(runtime) !== session) return this.open(opening);
     session.tokenHash = tokenHash;
+    session.standing = standing;
     for (const address of session.allocations) session.inherited.add(address);
     this.#restoreSubscriptions(session, subscriptions);
     return session;
+  }
+
+  /** Changes what a session may do. @throws ProtoflyError `E_STORE`, with everything as before */
+  async stand(session: Session, standing: Standing): Promise<void> {
+    const { runtime, tokenHash } = session;
+    await this.#store.transaction(() => {
+      if (this.#sessions.get(runtime) === session) void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash, standing });
+    });
+    session.standing = standing;
   }
 
   /**
@@ -219,7 +242,7 @@ export class Directory {
     if (session.subscriptions.size + fresh.size > this.#limits.subscriptionsPerSession || !this.#subscriptionShares.hasRoom(fresh.size)) {
       throw new ProtoflyError('E_TOO_MANY', 'too many subscriptions');
     }
-    if (!this.#subscriptionShares.allows(session.holder, fresh.size)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has as many subscriptions as one remote address may have`);
+    if (!this.#subscriptionShares.allows(session.holder, fresh.size)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has its share of this domain's subscriptions already`);
     for (const [key, { address }] of fresh) this.#subscribe(session, key, address, subscriber);
     await this.#write(() => {
       for (const [key, { address }] of fresh) void this.#subscriptionEntries.put(key, { address, runtime: session.runtime, subscriber });
@@ -281,7 +304,7 @@ export class Directory {
   #makeRoom(session: Session, more: number): Address[] {
     const over = Math.max(session.allocations.size + more - this.#limits.allocationsPerSession, this.#allocated.size + more - this.#limits.allocations, this.#addressShares.excess(session.holder, more));
     if (over <= 0) return [];
-    if (over > session.inherited.size && !this.#addressShares.allows(session.holder, more)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has as many addresses as one remote address may have`);
+    if (over > session.inherited.size && !this.#addressShares.allows(session.holder, more)) throw new ProtoflyError('E_TOO_MANY', `${String(session.holder)} has its share of this domain's addresses already`);
     if (over > session.inherited.size) throw new ProtoflyError('E_TOO_MANY', 'too many addresses are allocated');
     return [...session.inherited].slice(0, over);
   }
@@ -331,10 +354,10 @@ export class Directory {
   }
 
   /** @throws ProtoflyError `E_TOO_MANY` */
-  #add(runtime: Address, tokenHash: string, holder: string | undefined): Session {
+  #add({ runtime, tokenHash, holder, standing }: SessionOpening): Session {
     if (!this.#sessionShares.hasRoom(1)) throw new ProtoflyError('E_TOO_MANY', `this message node has ${String(this.#sessions.size)} sessions already`);
-    if (!this.#sessionShares.allows(holder, 1)) throw new ProtoflyError('E_TOO_MANY', `${String(holder)} has as many sessions as one remote address may have`);
-    const session = new Session(this.#components, { runtime, tokenHash, holder });
+    if (!this.#sessionShares.allows(holder, 1)) throw new ProtoflyError('E_TOO_MANY', `${String(holder)} has its share of this domain's sessions already`);
+    const session = new Session(this.#components, { runtime, tokenHash, holder, standing });
     this.#insert(session);
     return session;
   }

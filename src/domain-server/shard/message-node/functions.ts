@@ -1,4 +1,5 @@
 import { isAddress, parseAddress, partsOf, ProtoflyError, domainOf, respond, type Address, type Body, type Request, type Response } from '../../../protocol/index.js';
+import type { Admission } from '../members/admission.js';
 import type { Directory } from './directory.js';
 import type { NodeLimits } from './limits.js';
 import type { Session } from './session.js';
@@ -115,4 +116,12 @@ export const subscriptionFunction = (directory: Directory, limits: NodeLimits): 
     await directory[request.type](session, addressesOf(request), subscriber);
     return respond(request, 200);
   };
+};
+
+/** `domain://admission.<domain>` @see docs/protocol.md, IDN-8 */
+export const admissionFunction = (admission: Admission, directory: Directory): DomainFunction => async (request, session) => {
+  const { value } = request.body ?? {};
+  if (request.type !== 'update' || !isObject(value)) throw bad('admission is for an update with a certificate');
+  await directory.stand(session, await admission.judge(session.runtime, { certificate: value['certificate'] }));
+  return respond(request, 200);
 };

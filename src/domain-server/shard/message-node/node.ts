@@ -3,11 +3,12 @@ import {
   type Address, type Clock, type Message, type Backpressure, type Request, wantsKeeping,
 } from '../../../protocol/index.js';
 import type { Store } from '../../../store/store.js';
+import type { Admission } from '../members/admission.js';
 import { Mailbox, type MailLimits } from '../mailbox/index.js';
 import { Challenges } from './challenges.js';
 import { Connection, type MakeLink } from './connection.js';
 import { Directory } from './directory.js';
-import { allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
+import { admissionFunction, allocationFunction, subscriptionFunction, type DomainFunction } from './functions.js';
 import { NODE_LIMITS, type NodeLimits } from './limits.js';
 import { Meter } from './meter.js';
 import type { Session } from './session.js';
@@ -26,6 +27,8 @@ export interface MessageNodeComponents {
   readonly registeredBy: (address: Address) => Address | undefined;
   /** True if the domain registry says that the runtime of an address sends receipts. */
   readonly acknowledges: (address: Address) => boolean;
+  /** Decides what sessions may do. */
+  readonly admission: Admission;
   /** Called when a session has ended, either closed by its runtime or expired. */
   readonly onSessionEnded: (runtime: Address) => Promise<void>;
 }
@@ -57,15 +60,17 @@ export class MessageNode {
   readonly #functions = new Map<string, DomainFunction>();
   readonly #connections = new Set<Connection>();
   readonly #sessions: Sessions;
+  readonly #admission: Admission;
   readonly #visitors = new Visitors();
   #closed = false;
 
-  constructor({ store, clock, random, log, registeredBy, acknowledges, onSessionEnded }: MessageNodeComponents, init: MessageNodeInit) {
+  constructor({ store, clock, random, log, registeredBy, acknowledges, admission, onSessionEnded }: MessageNodeComponents, init: MessageNodeInit) {
     this.domain = init.domain;
     this.#limits = { ...NODE_LIMITS, ...init.limits };
     this.#clock = clock;
     this.#log = log;
     this.#onSessionEnded = onSessionEnded;
+    this.#admission = admission;
     this.#registeredBy = registeredBy;
     this.meter = new Meter(clock);
     this.mailbox = new Mailbox({ store, clock, log, acknowledges, give: (message, to) => this.#give(message, to) }, {
@@ -86,9 +91,10 @@ export class MessageNode {
         onFlowing: (session) => { this.#deliverMail(session, session.allocations); },
       },
     });
-    this.#sessions = new Sessions({ directory: this.directory, challenges: new Challenges({ clock, random }, { domain: this.domain, allowUnauthenticated: init.allowUnauthenticated ?? false }), random, onEnded: (session) => this.#end(session) });
+    this.#sessions = new Sessions({ directory: this.directory, challenges: new Challenges({ clock, random }, { domain: this.domain, allowUnauthenticated: init.allowUnauthenticated ?? false }), admission, random, onEnded: (session) => this.#end(session) });
     const node = `domain://msg-node.${this.domain}`;
     this.addFunction(`${node}/address-allocation` as Address, allocationFunction({ domain: this.domain, directory: this.directory, limits: this.#limits, random, registeredBy }));
+    this.addFunction(admission.address, admissionFunction(admission, this.directory));
     this.addFunction(`${node}/sm` as Address, subscriptionFunction(this.directory, this.#limits));
   }
 
@@ -123,6 +129,15 @@ export class MessageNode {
     for (const session of this.directory.receiversOf(to)) void this.#hand(session, message);
   }
 
+  /** Ends sessions, and closes their connections. @throws ProtoflyError `E_STORE` */
+  async expel(sessions: readonly Session[], why: string): Promise<void> {
+    for (const session of sessions) {
+      const { link } = session;
+      await this.#end(session);
+      void link?.close(why);
+    }
+  }
+
   /** Closes all connections. Sessions stay in the store for the next start. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -139,6 +154,8 @@ export class MessageNode {
     if (!this.#maySend(session, message.from)) {
       return this.#refuse(message, new ProtoflyError('E_REFUSED', `${message.from} is not an address of ${session.runtime}`), connection);
     }
+    const refusal = this.#admission.refusalOf(session.standing, message);
+    if (refusal !== undefined) return this.#refuse(message, refusal, connection);
     if (typeof message.to === 'string') return this.#route(connection, session, message, message.to);
     const copies = splitByReceiver(message);
     const bytes = copies.reduce((sum, copy) => sum + encodeMessage(copy).length, 0);

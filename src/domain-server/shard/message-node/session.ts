@@ -1,5 +1,6 @@
 import type { Link } from '../../../link/link.js';
 import { encodeMessage, ProtoflyError, type Address, type Clock, type Message, type Backpressure, type Timer } from '../../../protocol/index.js';
+import { ANYBODY, type Standing } from '../members/standing.js';
 import type { NodeLimits } from './limits.js';
 
 /** The bytes queued in this process, for all sessions together. */
@@ -65,6 +66,8 @@ export class Session {
   holder: string | undefined;
   /** SHA-256 of the token, in hex. */
   tokenHash: string;
+  /** What it may do. Set by the directory. */
+  standing: Standing;
   /**
    * Addresses allocated before the last `open` that the runtime hasn't requested again. They are released first if
    * there are too many.
@@ -78,11 +81,12 @@ export class Session {
   #waiting: Leftover[] = [];
   #waitingBytes = 0;
 
-  constructor(components: SessionComponents, init: { readonly runtime: Address; readonly tokenHash: string; readonly holder?: string | undefined }) {
+  constructor(components: SessionComponents, init: { readonly runtime: Address; readonly tokenHash: string; readonly holder?: string | undefined; readonly standing?: Standing | undefined }) {
     this.#components = components;
     this.runtime = init.runtime;
     this.holder = init.holder;
     this.tokenHash = init.tokenHash;
+    this.standing = init.standing ?? ANYBODY;
     this.#state = this.#away();
   }
 

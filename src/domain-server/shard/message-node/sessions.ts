@@ -1,5 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { parentOf, ProtoflyError, respond, runtimeOf, SESSION, type Address, type Request, type Response } from '../../../protocol/index.js';
+import type { Admission } from '../members/admission.js';
+import type { Standing } from '../members/standing.js';
 import type { Challenges } from './challenges.js';
 import { welcome, type Connection } from './connection.js';
 import type { Directory } from './directory.js';
@@ -8,6 +10,7 @@ import type { Session } from './session.js';
 export interface SessionsComponents {
   readonly directory: Directory;
   readonly challenges: Challenges;
+  readonly admission: Admission;
   readonly random: (bytes: number) => Uint8Array;
   /** Called when the runtime has closed its session. Resolves when its addresses are released. */
   readonly onEnded: (session: Session) => Promise<void>;
@@ -22,12 +25,14 @@ const hashOf = (token: string): Buffer => createHash('sha256').update(token).dig
 export class Sessions {
   readonly #directory: Directory;
   readonly #challenges: Challenges;
+  readonly #admission: Admission;
   readonly #random: (bytes: number) => Uint8Array;
   readonly #onEnded: (session: Session) => Promise<void>;
 
-  constructor({ directory, challenges, random, onEnded }: SessionsComponents) {
+  constructor({ directory, challenges, admission, random, onEnded }: SessionsComponents) {
     this.#directory = directory;
     this.#challenges = challenges;
+    this.#admission = admission;
     this.#random = random;
     this.#onEnded = onEnded;
   }
@@ -52,9 +57,10 @@ export class Sessions {
     const runtime = runtimeOf(request.from);
     if (runtime === undefined || runtime !== request.from) throw new ProtoflyError('E_MESSAGE', 'a session is opened from a runtime URL: hyperty-runtime://<domain>/<id>');
     this.#checkFree(connection, runtime);
-    if (!(await this.#hasProved(connection, request, runtime))) return;
+    const standing = await this.#judge(connection, request, runtime);
+    if (standing === undefined) return;
     const token = Buffer.from(this.#random(32)).toString('base64url');
-    const session = await this.#directory.open(runtime, hashOf(token).toString('hex'), connection.holder);
+    const session = await this.#directory.open({ runtime, tokenHash: hashOf(token).toString('hex'), holder: this.#admission.holderOf(standing, connection.holder), standing });
     if (connection.isClosed) return;
     this.#enter(connection, session, welcome(request, { runtimeToken: token }), 'another connection opened a session for the same runtime');
   }
@@ -67,23 +73,29 @@ export class Sessions {
     if (!timingSafeEqual(hashOf(token), expected) || session === undefined) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#checkFree(connection, session.runtime);
     const { tokenHash } = session;
-    if (!(await this.#hasProved(connection, request, session.runtime))) return;
+    const standing = await this.#judge(connection, request, session.runtime);
+    if (standing === undefined) return;
+    await this.#directory.stand(session, standing);
+    if (connection.isClosed) return;
     // Meanwhile the session may have ended, or another connection may have opened it anew.
     if (session.ended || session.tokenHash !== tokenHash) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
     this.#enter(connection, session, welcome(request), 'another connection resumed the session');
   }
 
   /**
-   * True if the sender is still there, and has proved that the runtime is his or needn't. Otherwise he is answered with a
-   * challenge.
-   * @throws ProtoflyError `E_IDENTITY`, `E_SIGNATURE`, `E_REPLAYED`
+   * Returns what the sender's session may do. Undefined if he has gone, or has to sign a challenge first, which is his
+   * answer.
+   * @throws ProtoflyError as `Challenges.judge` and `Admission.judge`
    */
-  async #hasProved(connection: Connection, request: Request, runtime: Address): Promise<boolean> {
-    const challenge = await this.#challenges.judge(request, runtime);
-    if (connection.isClosed) return false;
-    if (challenge === undefined) return true;
-    void connection.answer(respond(request, 401, { challenge, error: 'E_UNAUTHENTICATED', description: 'sign the challenge with the runtime\'s key, and ask again with body.identity' }, SESSION));
-    return false;
+  async #judge(connection: Connection, request: Request, runtime: Address): Promise<Standing | undefined> {
+    const judgement = await this.#challenges.judge(request, runtime);
+    if (connection.isClosed) return undefined;
+    if ('claim' in judgement) {
+      const standing = await this.#admission.judge(runtime, judgement.claim);
+      return connection.isClosed ? undefined : standing;
+    }
+    void connection.answer(respond(request, 401, { challenge: judgement.challenge, error: 'E_UNAUTHENTICATED', description: 'sign the challenge with the runtime\'s key, and ask again with body.identity' }, SESSION));
+    return undefined;
   }
 
   async #close(connection: Connection, request: Request): Promise<void> {
@@ -99,7 +111,7 @@ export class Sessions {
    */
   #enter(connection: Connection, session: Session, answer: Response, reason: string): void {
     const before = session.attach(connection);
-    this.#directory.move(session, connection.holder);
+    this.#directory.move(session, this.#admission.holderOf(session.standing, connection.holder));
     connection.bind(session);
     void before?.close(reason);
     void connection.answer(answer);

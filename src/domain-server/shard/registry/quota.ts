@@ -1,6 +1,7 @@
 import { ProtoflyError, type Address } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
 import { digest } from '../keys.js';
+import type { Standing } from '../members/standing.js';
 import type { RegistryLimits } from './limits.js';
 
 /** The party that is charged for a record. */
@@ -8,6 +9,8 @@ export interface Owner {
   readonly runtime: Address;
   /** The holder of the shares that the runtime's session uses. @default limited by the totals alone */
   readonly holder?: string | undefined;
+  /** What the runtime's session may do. @default ANYBODY */
+  readonly standing?: Standing;
 }
 
 /** An amount of records. */
@@ -82,7 +85,7 @@ export class RecordQuota {
     const { records, kib, sharePerAddress } = this.#limits;
     return [
       this.#ofRuntime(runtime),
-      ...(holder === undefined ? [] : [{ key: `address ${holder}`, most: { records: records * sharePerAddress, kib: kib * sharePerAddress }, refusal: `${holder} has as many records as one remote address may have` }]),
+      ...(holder === undefined ? [] : [{ key: `address ${holder}`, most: { records: records * sharePerAddress, kib: kib * sharePerAddress }, refusal: `${holder} has its share of this domain's records already` }]),
       { key: 'all', most: { records, kib }, refusal: 'this domain has too many records already' },
     ];
   }

@@ -98,6 +98,20 @@ export class StoredRecords {
     return this.#store.transaction(() => { this.#delete(this.#entries.get(keyOf(url))); });
   }
 
+  /** Removes all records of a user, or those in one of his runtimes. */
+  async removeOf(user: Address, runtime?: Address): Promise<void> {
+    for (const live of [true, false]) {
+      for (let removed = BATCH; removed === BATCH;) {
+        removed = await this.#store.transaction(() => {
+          const batch: RegistryRecord[] = [];
+          for (const record of this.find('user', user, live)) if ((runtime === undefined || record.runtime === runtime) && batch.push(record) === BATCH) break;
+          for (const { url } of batch) this.#delete(this.#entries.get(keyOf(url)));
+          return batch.length;
+        });
+      }
+    }
+  }
+
   /**
    * Yields records by attribute, in the order of their keys.
    * @param after only records behind the one with this URL

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { SerialQueue } from '../../../kit/serial-queue.js';
 import {
-  asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond, SIGNED_FIELDS,
+  asProtoflyError, child, domainOf, isAddress, isRecordStatus, isWithin, parseAddress, parseRecord, partsOf, ProtoflyError, registryAddress, respond, runtimeOf, SIGNED_FIELDS,
   type Address, type Body, type Clock, type Message, type RegistryRecord, type Request, type Response, type Timer,
 } from '../../../protocol/index.js';
 import { checkRecord, checkUntil, signedIn } from '../../../security/signed-record.js';
+import type { Standing } from '../members/standing.js';
 import type { Owner } from './quota.js';
 import { hasScheme, isLive, type Attribute, type StoredRecords } from './records.js';
 
@@ -16,6 +17,8 @@ export interface DomainRegistryComponents {
    * @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY`
    */
   readonly claim: (address: Address, runtime: Address) => Promise<void>;
+  /** Checks that a runtime may register what it hosts as a user's. @throws ProtoflyError `E_CERTIFICATE` */
+  readonly checkUser: (record: RegistryRecord, standing: Standing | undefined) => void;
   /** Sends a message to all subscribers of `to`. */
   readonly publish: (message: Message, to: Address) => void;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
@@ -163,8 +166,9 @@ export class DomainRegistry {
     return isAddress(address) ? parseAddress(address) : undefined;
   }
 
-  async #save(record: RegistryRecord, before: RegistryRecord | undefined, { holder }: Owner): Promise<void> {
-    const { records, clock } = this.#components;
+  async #save(record: RegistryRecord, before: RegistryRecord | undefined, { holder, standing }: Owner): Promise<void> {
+    const { records, clock, checkUser } = this.#components;
+    checkUser(record, standing);
     const saved = record.expires > MAX_EXPIRES ? { ...record, expires: MAX_EXPIRES } : record;
     await records.put(saved, holder);
     this.#schedule(clock.now() + saved.expires * 1000);
@@ -313,7 +317,8 @@ const attributeSearch = (text: string): Search | undefined => {
   const { scheme } = partsOf(address);
   if (scheme === 'user') return { by: { attribute: 'user', value: address } };
   if (scheme === 'user-guid') return { by: { attribute: 'guid', value: address } };
-  if (scheme === 'hyperty-runtime') return { by: { attribute: 'runtime', value: address } };
+  // An address below a runtime is that of a record.
+  if (scheme === 'hyperty-runtime' && runtimeOf(address) === address) return { by: { attribute: 'runtime', value: address } };
   return undefined;
 };
 

@@ -24,6 +24,8 @@ export interface InboxComponents {
   readonly positions?: Collection<KeptCheckpoint>;
   readonly clock: Clock;
   readonly receipts: Receipts;
+  /** True if the last quarter of the room isn't for a sender, because it is kept for others. @default it is for everybody */
+  readonly isGuest?: ((from: Address) => boolean) | undefined;
   /** Sends a refusal. */
   readonly reply: (response: Response) => void;
   readonly log: (level: 'debug' | 'info' | 'warn', text: string) => void;
@@ -72,12 +74,14 @@ export class Inbox {
   /** The latest copy of each message that came again before it was taken. */
   readonly #copies = new LruMap<string, Came>(MAX_COPIES);
   readonly #questions: Questions;
+  readonly #isGuest: (from: Address) => boolean;
 
-  constructor({ stored, positions, clock, receipts, reply, log }: InboxComponents, init: InboxInit) {
+  constructor({ stored, positions, clock, receipts, isGuest = () => false, reply, log }: InboxComponents, init: InboxInit) {
     this.#reply = reply;
     this.#log = log;
     this.#address = init.address;
     this.#receipts = receipts;
+    this.#isGuest = isGuest;
     this.#incoming = new Incoming<Came>({ sizeOf: ({ message }) => sizeOf(message) }, init.maxStreams === undefined ? {} : { maxStreams: init.maxStreams });
     const onFailed = (thrown: unknown): void => { log('warn', `the inbox of ${init.address} can't be written: ${asProtoflyError(thrown).message}`); };
     this.#positions = positions && new Checkpoints({ kept: positions, clock, incoming: this.#incoming, onFailed }, init);
@@ -224,7 +228,7 @@ export class Inbox {
 
   /** @returns true if there was room */
   #admit(message: Request, via: ReceivedVia, flow?: FlowMark): boolean {
-    if (this.#queue.isFull) {
+    if (this.#queue.isFull || (this.#attached.size === 0 && this.#queue.isScarce && this.#isGuest(message.from))) {
       this.#turnAway({ message, via, flow }, this.#queue.full());
       return false;
     }

@@ -106,6 +106,11 @@ export class Queue {
     return this.#items.length >= this.#init.maxMessages + this.#init.maxStalled || this.#bytes >= this.#init.maxBytes * 2;
   }
 
+  /** True if three quarters of the room on disk are used. */
+  get isScarce(): boolean {
+    return this.#items.length >= this.#init.maxMessages * 0.75 || this.#bytes >= this.#init.maxBytes * 0.75;
+  }
+
   /** Loads the messages of an earlier run. @param each called with each message, in order */
   load(each: (message: Request, flow: FlowMark | undefined) => void): void {
     const { stored, clock } = this.#components;

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { CompactSign, compactVerify, EmbeddedJWK } from 'jose';
 import { asProtoflyError, ProtoflyError } from '../protocol/index.js';
 
@@ -23,9 +23,12 @@ export const claimIn = (jws: string): Readonly<Record<string, unknown>> | undefi
   }
 };
 
-/** The Ed25519 key of a runtime. It signs claims of the named types and nothing else. */
-export class RuntimeKey {
-  /** The runtime's id. */
+/** Makes an Ed25519 key. @returns the private key in PEM (PKCS #8) */
+export const makePem = (): string => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+/** The Ed25519 key of a runtime or a user. It signs claims of the named types and nothing else. */
+export class IdentityKey {
+  /** The id of a runtime with this key. */
   readonly id: string;
   /** SHA-256 of the public key, in hex. */
   readonly fingerprint: string;
@@ -51,14 +54,14 @@ export class RuntimeKey {
 
 export interface Claimed {
   readonly claim: Readonly<Record<string, unknown>>;
-  /** Id of the runtime whose key made the signature. */
+  /** Id of a runtime with the key that made the signature. */
   readonly runtimeId: string;
   /** SHA-256 of that key, in hex. */
   readonly fingerprint: string;
 }
 
 /**
- * Checks a claim that was signed by a runtime. The caller compares the runtime's id, and judges what the claim says.
+ * Checks a claim that was signed by a runtime or a user. The caller compares the key, and judges what the claim says.
  * @param what name of the claim in errors
  * @param maxLength in UTF-16 code units
  * @throws ProtoflyError `E_SIGNATURE`

@@ -1,4 +1,4 @@
-/** Storage for a publisher's keys. Its content is secret. */
+/** Storage for a secret document, like the keys of a publisher or a user. */
 export interface KeyKeeper {
   /** Describes the storage, for errors: `the file /var/lib/…`. */
   readonly where: string;
@@ -9,4 +9,10 @@ export interface KeyKeeper {
    * @throws ProtoflyError
    */
   write(text: string): Promise<void>;
+}
+
+/** Storage that several processes use. */
+export interface SharedKeyKeeper extends KeyKeeper {
+  /** Writes the first text. @returns the text that is there then: another process may have been faster @throws ProtoflyError */
+  create(text: string): Promise<string>;
 }
