@@ -5,9 +5,6 @@ import type { Runtime } from '../client/runtime.js';
 /** Maximum number of senders that are remembered. */
 const MAX_REMEMBERED = 10_000;
 
-/** Returns the name of a user as people write it: `alice`, or `alice@other.example` in another domain. */
-export const userName = (user: Address, ownDomain: string): string => `${partsOf(user).path}${domainOf(user) === ownDomain ? '' : `@${domainOf(user)}`}`;
-
 /** Returns a sender as people write him: `alice/in`. Whoever hasn't proved that he is a user is shown as such. */
 export const senderName = ({ address, user, claimed, name, verified }: SenderInfo, ownDomain: string): string => {
   const owner = user ?? claimed;

@@ -67,9 +67,9 @@ export class Runtime {
     return ((await this.client.ask(registryOf(this.session.runtime), 'delete', { resource: what })).body.value ?? {}) as { discarded?: number };
   }
 
-  /** Returns who sends from an address. */
-  async sender(address: Address): Promise<SenderInfo> {
-    return (await this.client.ask(child(this.session.runtime, 'user'), 'read', { resource: '/sender', value: { address } })).body.value as SenderInfo;
+  /** Returns who sends from an address. @throws ProtoflyError `E_TIMEOUT` */
+  async sender(address: Address, timeoutMs?: number): Promise<SenderInfo> {
+    return (await this.client.ask(child(this.session.runtime, 'user'), 'read', { resource: '/sender', value: { address } }, timeoutMs === undefined ? {} : { timeoutMs })).body.value as SenderInfo;
   }
 
   async p2p<T>(action: 'connect' | 'disconnect' | 'ping', address: string, options?: AskOptions): Promise<T> {

@@ -1,5 +1,6 @@
 import { ProtoflyError, REQUEST_TYPES, type Address, type RequestType } from '../../protocol/index.js';
 import { connectRuntime } from '../connect.js';
+import type { SenderInfo } from '../../client/documents.js';
 import type { Runtime } from '../../client/runtime.js';
 import { findAddress } from '../target.js';
 import type { Context } from '../context.js';
@@ -94,7 +95,7 @@ class ReceiptPrinter {
 
   constructor(private readonly context: Context) {}
 
-  print(receipt: Receipt): void {
+  print(receipt: Receipt & Partial<Receiver>): void {
     this.#lines += `${JSON.stringify(receipt)}\n`;
     this.#writing ??= this.#write();
   }
@@ -168,6 +169,22 @@ const judge = (sender: ProgramSender, inputError: unknown): void => {
   throw new ProtoflyError('E_PARTIAL', `${parts.join(', ')}: ${cause.message}`, { cause, ...(cause.hint === undefined ? {} : { hint: cause.hint }) });
 };
 
+/** Whose address receives, as receipts say it. */
+interface Receiver {
+  readonly user?: Address;
+  /** True if the user has proved that the address is his. */
+  readonly verified: boolean;
+}
+
+/** Time for finding out whose an address is, in milliseconds. Messages wait for it. */
+const WHOSE_MS = 2000;
+
+const receiverOf = async (runtime: Runtime, to: Address): Promise<Receiver> => {
+  const { user, claimed, verified } = await runtime.sender(to, WHOSE_MS).catch((): Partial<SenderInfo> => ({}));
+  const owner = user ?? claimed;
+  return { ...(owner === undefined ? {} : { user: owner }), verified: verified === true };
+};
+
 /**
  * Sends one message or a stream of them, and waits until each has its receipt.
  * @throws ProtoflyError `E_PARTIAL` if only some were delivered; else the reason of the refusals
@@ -182,11 +199,12 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
   try {
     const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
     if (input.requireDirect) await makeDirect(runtime, to, timeoutMs);
+    const receiver = input.receipt ? await receiverOf(runtime, to) : undefined;
     const sender = new ProgramSender({ client: runtime.client }, {
       to, from, type, timeoutMs: input.timeoutMs, window: runtime.session.window, signal: context.signal,
       p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,
       store: input.store === true,
-      ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print(receipt); } } : {}),
+      ...(input.receipt ? { onReceipt: (receipt: Receipt) => { printer.print({ ...receipt, ...receiver }); } } : {}),
     });
     const sending = sendAll(sender, batchesOf(context, input), input, printer);
     const inputError = await (input.receipt ? context.output.whileRead(sending) : sending);

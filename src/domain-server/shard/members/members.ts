@@ -39,7 +39,7 @@ export interface MembersInit {
   readonly removedRuntimes: number;
 }
 
-export const MEMBERS_LIMITS: MembersInit = { members: 100_000, invitations: 10_000, removedRuntimes: 1000 };
+const MEMBERS_LIMITS: MembersInit = { members: 100_000, invitations: 10_000, removedRuntimes: 1000 };
 
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 
