@@ -1,5 +1,13 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startRuntime } from '../../dist/index.js';
 import { breathe, burst, burstAcknowledged, Counter, now, roundTrips, serve } from './serve.js';
+
+// The keys of the users.
+const home = mkdtempSync(join(tmpdir(), 'pfly-bench-'));
+process.env.PROTOFLY_HOME = home;
+process.once('exit', () => { rmSync(home, { recursive: true, force: true }); });
 
 const counter = new Counter();
 const count = ({ value }) => { counter.take(value); return value; };

@@ -10,11 +10,12 @@ import { profilePlaces, userKeysFolder } from '../client/paths.js';
 import { asProtoflyError, ProtoflyError, systemClock, type IceServer, type IceTransportPolicy, type Message } from '../protocol/index.js';
 import { inProcessSandbox, processSandbox, Runtime, type Log } from '../runtime/index.js';
 import { userKeyFiles } from '../security/file-keeper.js';
+import { parseInvite } from '../security/invite.js';
 import { memoryStore, type Store } from '../store/index.js';
 import { Node } from './node.js';
 
 export { domainHome, type DomainHome } from './domain-home.js';
-export type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../client/documents.js';
+export type { ConnectionChange, ConnectionInfo, RuntimeStatus, SenderInfo } from '../client/documents.js';
 export type { SavedFile, SentFile } from '../client/files/index.js';
 export { Hyperty, type Received, type ReceiveOptions, type SendFileOptions, type SendOptions } from './hyperty.js';
 export { Node, type Criteria, type RegisterOptions } from './node.js';
@@ -25,6 +26,8 @@ export interface StartOptions {
   readonly domain: string;
   /** A user's name in that domain. */
   readonly user: string;
+  /** The word that `protofly domain invite` has printed for the user. @default none */
+  readonly invite?: string;
   /**
    * Folder of the state, where the runtime keeps its address and hyperties.
    * @default in memory, with a new address each time
@@ -67,8 +70,9 @@ const untilLive = async (runtime: Runtime, timeoutMs: number): Promise<void> => 
  * @throws ProtoflyError `E_UNREACHABLE`, `E_TIMEOUT` if it isn't live in time, `E_USAGE`, `E_STORE`
  */
 export const startRuntime = async (options: StartOptions): Promise<Node> => {
-  const { user, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
+  const { user, invite, state, p2p, iceServers, iceTransportPolicy, domains, window, sandbox = 'process', timeoutMs = 10_000, log = () => undefined } = options;
   const { url } = domainUrl(options.domain, domains ?? {});
+  const invited = invite === undefined ? undefined : parseInvite(invite);
   const store = await openStore(state);
   const sandboxes = sandbox === 'process' ? processSandbox({ log, caFile: process.env['NODE_EXTRA_CA_CERTS'] }) : inProcessSandbox({ log });
   let runtime: Runtime | undefined;
@@ -83,7 +87,8 @@ export const startRuntime = async (options: StartOptions): Promise<Node> => {
     runtime = await Runtime.start(
       { store, sandboxes, clock: systemClock, fetch, log, userKeys: userKeyFiles(userKeysFolder(process.env)) },
       {
-        domainUrl: url, user, version: 'library',
+        domainUrl: url, user, version: 'library', isTransient: state === undefined,
+        ...(invited === undefined ? {} : { invite: invited.token, trust: invited.key }),
         ...(p2p === undefined ? {} : { p2p }), ...(iceServers === undefined ? {} : { iceServers }), ...(iceTransportPolicy === undefined ? {} : { iceTransportPolicy }), ...(domains === undefined ? {} : { domains }),
         ...(window === undefined ? {} : { window }),
       },

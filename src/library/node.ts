@@ -1,6 +1,6 @@
 import type { Link } from '../link/index.js';
 import { Client, registryOf } from '../client/client.js';
-import type { ConnectionChange, ConnectionInfo, RuntimeStatus } from '../client/documents.js';
+import type { ConnectionChange, ConnectionInfo, SenderInfo, RuntimeStatus } from '../client/documents.js';
 import { Runtime as RuntimeView } from '../client/runtime.js';
 import { parseAddress, type Address, type Message, type RegistryRecord } from '../protocol/index.js';
 import type { Criteria } from '../runtime/index.js';
@@ -99,6 +99,11 @@ export class Node {
   /** Returns the registry's records of matching hyperties; possibly none. @throws ProtoflyError */
   discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
     return untilEnd(() => this.#view.discover({ ...criteria }));
+  }
+
+  /** Returns who sends from an address, and whether he has proved it. @throws ProtoflyError */
+  sender(address: string): Promise<SenderInfo> {
+    return untilEnd(async () => this.#view.sender(parseAddress(address)));
   }
 
   /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */

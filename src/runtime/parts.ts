@@ -65,6 +65,8 @@ export interface RuntimeInit {
   readonly invite?: string;
   /** Whose messages, direct connections and pings are taken. @default 'anyone' for each */
   readonly accept?: Partial<Acceptance>;
+  /** True if the runtime ends with its process, so that its user needn't list it among his machines. @default false */
+  readonly isTransient?: boolean;
   /** The user's name for this machine. @default its host name */
   readonly device?: string;
   /** The code with which another runtime of the user has this one certified. @default this runtime uses the user's key */

@@ -47,7 +47,7 @@ export class Runtime {
     const { userKeys = (of) => storeKeeper(store, { collection: 'user-keys', key: of, what: `the key of ${of}` }) } = components;
     const userIdentity = await UserIdentity.load({
       clock: components.clock, keys: new UserKeys({ keeper: userKeys(user) }, { user }), kept: store.collection('identity-user'), codes: store.collection('device-codes'),
-    }, { user, runtime: runtimeUrl(own.domain, identity), device: deviceName(init.device), ...(init.code === undefined ? {} : { code: init.code }) });
+    }, { user, runtime: runtimeUrl(own.domain, identity), device: deviceName(init.device), isListed: init.isTransient !== true, ...(init.code === undefined ? {} : { code: init.code }) });
     const runtime = new Runtime(components, init, own, domains, identity, userIdentity);
     if (init.trust !== undefined) await runtime.#parts.publishers.add(own.domain, init.trust);
     runtime.#begin();

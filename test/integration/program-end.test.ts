@@ -3,8 +3,12 @@ import { memoryPair } from '../../src/link/memory/index.js';
 import { startRuntime } from '../../src/library/index.js';
 import { Node } from '../../src/library/node.js';
 import type { Message } from '../../src/protocol/index.js';
+import { temporaryFolder } from '../support/domain-server.js';
 import { startDomain, startTestRuntime } from '../support/nodes.js';
 import { until } from '../support/until.js';
+
+// The keys of the users.
+process.env['PROTOFLY_HOME'] = temporaryFolder(t);
 
 /** Collects unhandled rejections during a test. */
 const unhandledDuring = (t: Test): unknown[] => {

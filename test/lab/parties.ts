@@ -63,7 +63,7 @@ export class Parties {
     const secretFile = join(this.#home, 'turn-secret');
     writeFileSync(secretFile, this.#secret, { mode: 0o600 });
     const started = await this.must('public', [
-      'domain', 'start', '--json', '--name', DOMAIN, '--listen', `${PUBLIC}:9090`, '--detach', '--wait', '30s', '--ice-server', `stun:${server}`, '--ice-server', `stun:${ALSO_PUBLIC}:${String(ICE_PORT)}`,
+      'domain', 'start', '--json', '--name', DOMAIN, '--listen', `${PUBLIC}:9090`, '--admission', 'open', '--detach', '--wait', '30s', '--ice-server', `stun:${server}`, '--ice-server', `stun:${ALSO_PUBLIC}:${String(ICE_PORT)}`,
       ...(turn ? ['--ice-server', `turn:${server}`, '--turn-secret-file', secretFile] : []),
     ]);
     this.#domainLog = (JSON.parse(started) as { log?: string }).log;

@@ -37,6 +37,8 @@ export interface UserIdentityInit {
   readonly runtime: Address;
   /** The name of this machine. */
   readonly device: string;
+  /** True if it is to be listed among the user's machines. */
+  readonly isListed: boolean;
   /** The code with which another runtime of the user has this one certified. @default this runtime uses the user's key */
   readonly code?: Pick<DeviceCode, 'runtime' | 'secret' | 'userKey'>;
 }
@@ -198,7 +200,7 @@ export class UserIdentity {
 
   async #certify(runtime: Address, name: string): Promise<string> {
     const { keys, clock } = this.#components;
-    await keys.add({ runtime, name, added: this.#now() });
+    if (this.#init.isListed || runtime !== this.#init.runtime) await keys.add({ runtime, name, added: this.#now() });
     const removed = (await keys.devices()).flatMap((device) => (device.removed === undefined ? [] : [device.runtime.slice(device.runtime.lastIndexOf('/') + 1)]));
     return signCertificate(await keys.key(), { user: this.user, runtime, name, expires: new Date(clock.date() + CERTIFICATE_TTL_MS).toISOString(), removed });
   }
