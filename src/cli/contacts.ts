@@ -39,9 +39,9 @@ export const listContacts = (context: Context, timeoutMs: number): Promise<Known
   withRuntime(context, { timeoutMs }, async (runtime) => (await askUser(runtime, 'read', '/contacts', {}, timeoutMs)) as Known);
 
 /** Does with a contact what the user has decided. @throws ProtoflyError `E_NOT_RUNNING`, `E_USAGE`, `E_NOT_FOUND`, `E_USER_KEY` */
-export const decideContact = (context: Context, decision: Decision, typed: string, options: { readonly newKey?: boolean; readonly timeoutMs: number }): Promise<ContactInfo> =>
+export const decideContact = (context: Context, decision: Decision, typed: string, options: { readonly newKey?: string | undefined; readonly timeoutMs: number }): Promise<ContactInfo> =>
   withRuntime(context, { timeoutMs: options.timeoutMs }, async (runtime) =>
-    (await askUser(runtime, 'update', '/contacts', { user: userIn(typed, runtime.session.domain), decision, newKey: options.newKey ?? false }, options.timeoutMs)) as ContactInfo);
+    (await askUser(runtime, 'update', '/contacts', { user: userIn(typed, runtime.session.domain), decision, ...(options.newKey === undefined ? {} : { newKey: options.newKey }) }, options.timeoutMs)) as ContactInfo);
 
 /** Returns the number by which two users compare their keys. @throws ProtoflyError `E_NOT_RUNNING`, `E_NOT_FOUND` */
 export const safetyNumber = (context: Context, typed: string, timeoutMs: number): Promise<{ readonly user: Address; readonly number: string }> =>

@@ -2,6 +2,8 @@ import { domainOf, partsOf, type Address } from '../protocol/index.js';
 import type { SenderInfo } from '../client/documents.js';
 import type { Runtime } from '../client/runtime.js';
 
+/** Names that can't be taken for something else. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Maximum number of senders that are remembered. */
 const MAX_REMEMBERED = 10_000;
 
@@ -9,7 +11,7 @@ const MAX_REMEMBERED = 10_000;
 export const senderName = ({ address, user, claimed, name, verified }: SenderInfo, ownDomain: string): string => {
   const owner = user ?? claimed;
   if (owner === undefined) return `${address} (unverified)`;
-  const path = `${partsOf(owner).path}${name === undefined ? '' : `/${name}`}${domainOf(owner) === ownDomain ? '' : `@${domainOf(owner)}`}`;
+  const path = `${partsOf(owner).path}${name === undefined || !NAME.test(name) ? '' : `/${name}`}${domainOf(owner) === ownDomain ? '' : `@${domainOf(owner)}`}`;
   return verified ? path : `${path} (unverified)`;
 };
 
@@ -29,7 +31,9 @@ export class SenderNames {
 
   /** Asks who sends from an address. Who can't be found out is nobody. */
   async find(address: Address): Promise<SenderInfo> {
-    const sender = await this.#runtime.sender(address).catch((): SenderInfo => ({ address, verified: false }));
+    const sender = await this.#runtime.sender(address).catch(() => undefined);
+    // Asked again with the next message.
+    if (sender === undefined) return { address, verified: false };
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     this.#known.set(address, sender);
     return sender;

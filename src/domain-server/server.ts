@@ -24,7 +24,6 @@ import { Admission, type AdmissionMode } from './shard/members/admission.js';
 import { Members } from './shard/members/members.js';
 import { NODE_LIMITS, type NodeLimits } from './shard/message-node/limits.js';
 import { MessageNode } from './shard/message-node/node.js';
-import type { Session } from './shard/message-node/session.js';
 import type { RegistryLimits } from './shard/registry/limits.js';
 import { StoredRecords } from './shard/registry/records.js';
 import { DomainRegistry } from './shard/registry/registry.js';
@@ -69,7 +68,7 @@ export interface DomainServerInit {
   /**
    * Whom it admits: everybody, whose user names then belong to the first key that comes with them, or those who were
    * invited.
-   * @default 'open' while it listens on the loopback interface alone, else 'invite'
+   * @default 'open' while it listens on the loopback interface alone and its public URL leads there, else 'invite'
    */
   readonly admission?: AdmissionMode;
   /** True to let in the runtimes of other domains, although users have to be invited. @default false */
@@ -127,7 +126,7 @@ export interface DomainServerInit {
   readonly rest?: Partial<RestLimits>;
 }
 
-const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
+const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host === '[::1]' || host.startsWith('127.');
 const isAnyAddress = (host: string): boolean => host === '0.0.0.0' || host === '::';
 
 const DOMAIN = /^[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?$/;
@@ -195,8 +194,9 @@ export class DomainServer {
       keepDisconnectedMs: init.keepDisconnectedMs ?? KEEP_DISCONNECTED_MS, limits: { sharePerAddress: shares.perAddress, ...init.registry },
     });
     const members = new Members({ store, clock });
-    this.admission = init.admission ?? (isLoopback(init.listen?.host ?? '127.0.0.1') ? 'open' : 'invite');
-    const admission = new Admission({ clock, members, onRemoved: (user, runtimes) => this.#expelRuntimes(user, runtimes) }, {
+    const reachedAt = [init.listen?.host ?? '127.0.0.1', ...(this.#publicUrl === undefined ? [] : [new URL(this.#publicUrl).hostname])];
+    this.admission = init.admission ?? (reachedAt.every(isLoopback) ? 'open' : 'invite');
+    const admission = new Admission({ clock, members, onRemoved: (user, runtimes) => this.#expelRuntimes(user, runtimes), onTakenOver: (user) => this.#expelUser(user, 'another key has this name now') }, {
       domain: this.domain, mode: this.admission, allowUnauthenticated: init.allowUnauthenticated ?? false, allowVisitors: init.allowVisitors ?? false,
     });
     this.#node = new MessageNode({
@@ -209,13 +209,13 @@ export class DomainServer {
       clock, log,
       records: this.#records,
       claim: (address, runtime) => this.#claim(address, runtime),
-      checkUser: (record, standing) => { admission.checkUser(record, standing); },
+      checkUser: (record, standing) => admission.checkRecord(record, standing),
       publish: (message, to) => { this.#node.publish(message, to); },
     }, { domain: this.domain, graceMs: sessionTtlMs });
     this.#node.addFunction(this.#registry.address, (request, session) => this.#registry.handle(request, session));
     this.#node.addFunction(iceAddress(this.domain), iceFunction(this.#ice, this.domain));
     this.publisher = new Publisher({ keeper: publisherKeys ?? storeKeeper(store, { collection: 'publisher', key: this.domain, what: `the publisher key of ${this.domain}` }), clock }, { domain: this.domain });
-    this.#membership = new Membership({ members, publisher: this.publisher, random, expel: (user) => this.#expelUser(user) }, { domain: this.domain, publicUrl: () => this.publicUrl });
+    this.#membership = new Membership({ members, publisher: this.publisher, random, expel: (user) => this.#expelUser(user, 'it was removed from this domain') }, { domain: this.domain, publicUrl: () => this.publicUrl });
     this.#kept = store.collection('catalogue-installed');
     this.#installed = installedStubs(init.catalogueDir ?? packagedStubs(), this.#kept);
     this.catalogue = new Catalogue({ store, clock, signer: this.publisher }, {
@@ -369,19 +369,16 @@ export class DomainServer {
     await this.#node.directory.allocate(session, [address]);
   }
 
-  async #expelUser(user: Address): Promise<void> {
-    await this.#node.expel(this.#sessionsOf(user), `${user} was removed from this domain`);
+  async #expelUser(user: Address, why: string): Promise<void> {
+    const sessions = [...this.#node.directory.sessions].filter(({ standing }) => standing.as === 'user' && standing.user === user);
+    await this.#node.expel(sessions, `${user}: ${why}`);
     await this.#records.removeOf(user);
   }
 
   async #expelRuntimes(user: Address, runtimes: readonly Address[]): Promise<void> {
-    const sessions = this.#sessionsOf(user).filter(({ runtime }) => runtimes.includes(runtime));
+    const sessions = runtimes.flatMap((runtime) => this.#node.directory.session(runtime) ?? []).filter(({ standing }) => standing.as === 'user' && standing.user === user);
     await this.#node.expel(sessions, 'the user of this runtime has removed it');
     for (const runtime of runtimes) await this.#records.removeOf(user, runtime);
-  }
-
-  #sessionsOf(user: Address): readonly Session[] {
-    return [...this.#node.directory.sessions].filter(({ standing }) => standing.as === 'user' && standing.user === user);
   }
 
   #makeHttp(): Server {

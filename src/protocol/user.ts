@@ -3,9 +3,11 @@ import { ProtoflyError } from './errors.js';
 
 const USER_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$/;
 
+export const isUserName = (name: unknown): name is string => typeof name === 'string' && USER_NAME.test(name);
+
 /** Checks the name of a user within a domain, like `alice`. @throws ProtoflyError `E_USAGE` */
 export const checkUserName = (name: unknown): string => {
-  if (typeof name === 'string' && USER_NAME.test(name)) return name;
+  if (isUserName(name)) return name;
   throw new ProtoflyError('E_USAGE', `not a user name: ${JSON.stringify(String(name).slice(0, 80))}`, { hint: 'a user name has letters, digits, dots, dashes, plus and underscores' });
 };
 

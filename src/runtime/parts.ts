@@ -97,6 +97,7 @@ export interface RuntimeInit {
 
 /** The parts of a runtime: message bus, routing, stubs, hyperties and programs. */
 export interface Parts {
+  readonly named: NamedDomains;
   readonly enrolment: Enrolment;
   readonly contacts: Contacts;
   readonly knocks: Knocks;
@@ -169,7 +170,8 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   });
   const ingress = new Ingress({ bus }, { runtime });
 
-  const named = new NamedDomains([domain, ...Object.keys(settings.domains ?? {})]);
+  const contacts = new Contacts({ clock, kept: store.collection<Contact>('contacts'), own: userIdentity, log });
+  const named = new NamedDomains([domain, ...Object.keys(settings.domains ?? {}), ...contacts.domains]);
   const publishers = new Publishers({ kept: store.collection('publishers'), domains, clock, log });
   const catalogue = makeCatalogue({ store, clock, log, domains, publishers, ownDomain: domain }, settings.stubs ?? {});
   const loader = new Loader({ catalogue, sandboxes, own: new OwnCode(), named, domains });
@@ -183,7 +185,6 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   new SessionSigner({ bus, key, identity: userIdentity }, { runtime, domain, invite: settings.invite });
   const enrolment = new Enrolment({ bus, clock, identity: userIdentity, onRenewed: () => { host.onOffer(); }, log }, { runtime, domain });
   catalogue.onNews((origin) => { nodes.renew(origin); });
-  const contacts = new Contacts({ clock, kept: store.collection<Contact>('contacts'), own: userIdentity, log });
   const records = new Records({ bus, clock, cache: store.collection<Cached>('records'), nodes, named, users: contacts, log }, { runtime, domain, user });
   const senders = new Senders({ clock, records });
   const knocks = new Knocks({ clock, kept: store.collection<Knock>('knocks'), log });
@@ -222,7 +223,10 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const onMute = (carrier: Carrier): void => { connections.acknowledgesNothing(carrier); };
   const outgoing = new Outgoing({ clock, routes, reply, receipts, onMute }, { epoch, window });
   const outbox = new Outbox({ clock, routes, reply, onMute, log, messages: store.collection('outbox'), pairs: store.collection('outbox-pairs') }, { epoch, window });
-  contacts.onRemoved((runtimeId) => { connections.dismiss(runtimeId); });
+  contacts.onRemoved((runtimeId) => {
+    senders.forget(runtimeId);
+    connections.dismiss(runtimeId);
+  });
   connections.onChange(({ now }) => {
     if (now !== 'live') return;
     outgoing.wake();
@@ -241,14 +245,14 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
     },
   });
   const clients = new ConnectedPrograms({ bus, hyperties, log }, { runtime, domain, user, window });
-  const parts: Parts = { enrolment, contacts, knocks, senders, bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
+  const parts: Parts = { named, enrolment, contacts, knocks, senders, bus, publishers, catalogue, loader, stubs, nodes, hyperties, connections, outgoing, receipts, outbox, ice, network, records, syncManager, clients, ingress };
   addServices(parts, components, { runtime, domain, identity, userIdentity });
   return parts;
 };
 
 /** Adds the services at the runtime's own addresses: for its programs, and `ping` for everybody. */
 const addServices = (parts: Parts, components: PartsComponents, { runtime, domain, identity, userIdentity }: Pick<PartsInit, 'runtime' | 'identity' | 'userIdentity'> & { readonly domain: string }): void => {
-  const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice, enrolment, contacts, knocks, senders } = parts;
+  const { bus, clients, hyperties, records, connections, nodes, stubs, catalogue, publishers, ice, named, enrolment, contacts, knocks, senders } = parts;
   const { clock, host, interfaces = networkInterfaces } = components;
   new UserAgent({
     bus, clients,
@@ -269,14 +273,13 @@ const addServices = (parts: Parts, components: PartsComponents, { runtime, domai
   }, { runtime });
   new CatalogueService({ bus, publishers, catalogue, onTrust: () => { nodes.retry(); connections.retry(); } }, { runtime, domain });
   new UserService({
-    bus, publishers, contacts, knocks, senders, hyperties,
+    bus, named, publishers, contacts, knocks, senders, hyperties,
     look: (user) => records.discover({ user }),
     identity: userIdentity,
     onChanged: async () => {
       await enrolment.show();
       await host.announce();
     },
-    dismiss: (runtimeId) => { connections.dismiss(runtimeId); },
     nodeUrl: () => nodes.status.url,
   }, { runtime, domain, runtimeKey: identity.key.fingerprint });
   new PingService({ bus }, { runtime });

@@ -1,6 +1,6 @@
 import type { Link } from '../link/index.js';
 import { PublicWeb } from '../link/web/index.js';
-import { asProtoflyError, formatAddress, ProtoflyError, type Address, type Message } from '../protocol/index.js';
+import { asProtoflyError, formatAddress, ProtoflyError, userAddress, type Address, type Message } from '../protocol/index.js';
 import type { DomainInfo } from '../protocol/descriptor.js';
 import { hostname } from 'node:os';
 import { storeKeeper } from '../store/key-keeper.js';
@@ -43,7 +43,7 @@ export class Runtime {
     const own = await new Domains({ known, fetch, web, log }, { urls: {} }).at(init.domainUrl);
     const domains = new Domains({ known, fetch, web, log }, { urls: { ...init.domains, [own.domain]: init.domainUrl } });
     const identity = await loadIdentity(store);
-    const user = formatAddress({ scheme: 'user', domain: own.domain, path: init.user });
+    const user = userAddress(own.domain, init.user);
     const { userKeys = (of) => storeKeeper(store, { collection: 'user-keys', key: of, what: `the key of ${of}` }) } = components;
     const userIdentity = await UserIdentity.load({
       clock: components.clock, keys: new UserKeys({ keeper: userKeys(user) }, { user }), kept: store.collection('identity-user'), codes: store.collection('device-codes'),

@@ -1,4 +1,4 @@
-import { DEVICE_CLAIM, isAddress, parseAddress, partsOf, ProtoflyError, type Address, type DeviceClaim } from '../protocol/index.js';
+import { DEVICE_CLAIM, isAddress, isUserName, parseAddress, partsOf, ProtoflyError, type Address, type DeviceClaim } from '../protocol/index.js';
 import { readClaim, type IdentityKey } from './identity-key.js';
 
 /** Lifetime of a certificate, in milliseconds. */
@@ -9,9 +9,13 @@ const CLOCKS_MS = 3600 * 1000;
 export const MAX_REMOVED = 100;
 /** Maximum length of the name of a machine, in UTF-16 code units. */
 export const MAX_DEVICE_NAME = 64;
-/** Maximum length of a user's address, in UTF-16 code units. */
-const MAX_USER = 400;
 const RUNTIME_ID = /^[0-9a-f]{32}$/;
+
+/** True if an address is that of a user, with a name that can't be taken for something else. */
+const isUser = (address: Address): boolean => {
+  const { scheme, path } = partsOf(address);
+  return scheme === 'user' && isUserName(path);
+};
 
 /** A certificate that was checked. */
 export interface Certificate extends DeviceClaim {
@@ -34,7 +38,7 @@ export const readCertificate = async (jws: unknown, runtime: Address): Promise<C
   const what = `the certificate of ${runtime}`;
   if (typeof jws !== 'string') throw new ProtoflyError('E_CERTIFICATE', `${what} is missing`);
   const { claim: { user, runtime: certified, name, expires, removed }, fingerprint } = await readClaim(jws, DEVICE_CLAIM, what);
-  if (!isAddress(user) || user.length > MAX_USER || partsOf(parseAddress(user)).scheme !== 'user' || typeof expires !== 'string' || Number.isNaN(Date.parse(expires)) || !isDeviceName(name)
+  if (!isAddress(user) || !isUser(parseAddress(user)) || typeof expires !== 'string' || Number.isNaN(Date.parse(expires)) || !isDeviceName(name)
     || !Array.isArray(removed) || removed.length > MAX_REMOVED || !removed.every((id) => typeof id === 'string' && RUNTIME_ID.test(id))) {
     throw new ProtoflyError('E_CERTIFICATE', `${what} says something else than a certificate does`);
   }

@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap';
 import type { DomainServerInit } from '../../src/domain-server/index.js';
-import { parseAddress } from '../../src/protocol/index.js';
+import { parseAddress, systemClock, type RegistryRecord } from '../../src/protocol/index.js';
+import { Admission } from '../../src/domain-server/shard/members/admission.js';
 import { Members } from '../../src/domain-server/shard/members/members.js';
-import type { Certificate, IdentityKey } from '../../src/security/index.js';
+import { signRecord, type Certificate, type IdentityKey } from '../../src/security/index.js';
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { parseInvite } from '../../src/security/invite.js';
 import { DomainClient, type Frame } from '../support/domain-client.js';
@@ -29,6 +30,10 @@ const comes = async (t: Test, url: string, name = 'bob', userKey = makeKey(), fi
   return { key, userKey, client, certificate: await certify(userKey, userOf(name), urlOf(key), fields) };
 };
 
+const soon = (): string => new Date(Date.now() + 60_000).toISOString();
+const recordOf = ({ key }: Stranger, url: string, certificate: string): RegistryRecord =>
+  ({ url: parseAddress(url), runtime: parseAddress(urlOf(key)), user: parseAddress(userOf('bob')), certificate, dataSchemes: [], resources: [], status: 'live', expires: 60 });
+
 /** Opens a session with the claim's fields; returns the body of the answer. */
 const opens = async ({ client, key }: Pick<Stranger, 'client' | 'key'>, fields: Record<string, unknown>): Promise<Frame['body']> => {
   const asked = await client.ask('open', 'mn:/session');
@@ -50,6 +55,8 @@ await t.test('IDN-8 a user\'s name belongs to the first key that comes with it, 
   const again = await strict(t, {}, store);
   const late = await comes(t, again.url);
   t.match(await opens(late, { certificate: late.certificate }), { code: 409, error: 'E_NAME_TAKEN' }, 'after a restart of the domain');
+  const alike = await comes(t, again.url, 'BOB');
+  t.match(await opens(alike, { certificate: alike.certificate }), { code: 409, error: 'E_NAME_TAKEN' }, 'a name that differs in its case alone');
   const second = await comes(t, again.url, 'bob', bob.userKey);
   t.match(await opens(second, { certificate: second.certificate }), { code: 200 }, 'his second machine');
 });
@@ -66,6 +73,8 @@ await t.test('IDN-6 a certificate is for one runtime, by a user of this domain, 
     ['of another kind', await certify(bob.userKey, userOf('bob'), urlOf(bob.key), {}, 'protofly-record'), 'E_SIGNATURE'],
     ['that was changed', bob.certificate.replace(/\.[\w-]+\./, `.${Buffer.from(JSON.stringify({ user: userOf('bob'), runtime: urlOf(bob.key), name: 'x', expires: days(20), removed: [] })).toString('base64url')}.`), 'E_SIGNATURE'],
     ['that is no user\'s', await certify(bob.userKey, 'hyperty://a.example/bob', urlOf(bob.key)), 'E_CERTIFICATE'],
+    ['of a name that looks like a hyperty', await certify(bob.userKey, userOf('alice/in'), urlOf(bob.key)), 'E_CERTIFICATE'],
+    ['of a name with what can\'t be seen', await certify(bob.userKey, `${userOf('alice')}\u200b`, urlOf(bob.key)), 'E_CERTIFICATE'],
     ['with a list without an end', await certify(bob.userKey, userOf('bob'), urlOf(bob.key), { removed: Array(101).fill('0'.repeat(32)) }), 'E_CERTIFICATE'],
   ];
   for (const [what, certificate, error] of tries) t.match(await opens(bob, { certificate }), { code: 403, error }, `a certificate ${what}`);
@@ -82,6 +91,10 @@ await t.test('IDN-8 only a user\'s runtime registers what it hosts as his', asyn
     const [address] = await client.allocate();
     return (await client.ask('create', REGISTRY, { value: { url: address, user } })).body;
   };
+  const [own] = await bob.client.allocate();
+  const other = await certify(makeKey(), userOf('bob'), urlOf(bob.key));
+  t.match((await bob.client.ask('create', REGISTRY, { value: await signRecord(recordOf(bob, own!, other), bob.key, { serial: 1, until: soon() }) })).body, { code: 403, error: 'E_CERTIFICATE' }, 'a certificate by a key that the name doesn\'t belong to');
+  t.match((await bob.client.ask('create', REGISTRY, { value: await signRecord(recordOf(bob, own!, bob.certificate), bob.key, { serial: 2, until: soon() }) })).body, { code: 200 });
   t.match(await register(plain, userOf('bob')), { code: 403, error: 'E_CERTIFICATE' }, 'a name that belongs to a key');
   t.match(await register(plain, userOf('carol')), { code: 200 }, 'a name that belongs to none, since this domain lets in clients without a key');
   const [address] = await plain.allocate();
@@ -124,6 +137,43 @@ await t.test('IDN-8 a domain with invitations lets in nobody but who was invited
   await t.rejects(askAdmin(adminSocket, 'a.example', 'delete', { resource: 'member', value: { user: 'nobody' } }), { code: 'E_NOT_FOUND' });
 });
 
+await t.test('IDN-8 an invitation is used up by who shows it, and who loses a name loses what came with it', async (t) => {
+  const adminSocket = `${temporaryFolder(t)}/admin.sock`;
+  const { url } = await strict(t, { admission: 'invite', adminSocket });
+  const invite = async (): Promise<string> => parseInvite(((await askAdmin(adminSocket, 'a.example', 'create', { resource: 'invitation', value: { user: 'bob' } })) as { invite: string }).invite).token;
+  const [first, second] = [await invite(), await invite()];
+  const bob = await comes(t, url);
+  t.match(await opens(bob, { certificate: bob.certificate, invite: first }), { code: 200 });
+  const thief = await comes(t, url);
+  t.match(await opens(thief, { certificate: thief.certificate, invite: second }), { code: 403, error: 'E_INVITE' }, 'a further one for the same name has ended with the first');
+  const shown = await invite();
+  await bob.client.vanish();
+  const again = await comes(t, url, 'bob', bob.userKey, {}, bob.key);
+  t.match(await opens(again, { certificate: again.certificate, invite: shown }), { code: 200 });
+  t.match(await opens(thief, { certificate: thief.certificate, invite: shown }), { code: 403, error: 'E_INVITE' }, 'shown by its holder, it is used up, too');
+  const [address] = await again.client.allocate();
+  await again.client.ask('create', REGISTRY, { value: await signRecord(recordOf(again, address!, again.certificate), again.key, { serial: 1, until: soon() }) });
+  const renewed = await invite();
+  const next = await comes(t, url);
+  t.match(await opens(next, { certificate: next.certificate, invite: renewed }), { code: 200 }, 'the operator gives the name to another key');
+  t.match(await again.client.closed, { reason: /another key has this name now/ });
+  t.match((await next.client.ask('read', REGISTRY, { resource: address })).body, { code: 404 });
+  const back = await comes(t, url, 'bob', bob.userKey);
+  t.match(await opens(back, { certificate: back.certificate, invite: shown }), { code: 403, error: 'E_INVITE' }, 'nor does an old one bring it back');
+});
+
+await t.test('IDN-8 who is removed while his session is being opened has none', async (t) => {
+  const members = new Members({ store: memoryStore(), clock: systemClock });
+  const admission = new Admission({ clock: systemClock, members, onRemoved: () => Promise.resolve(), onTakenOver: () => Promise.resolve() }, { domain: 'a.example', mode: 'open', allowUnauthenticated: false, allowVisitors: false });
+  const [key, userKey] = [makeKey(), makeKey()];
+  const runtime = parseAddress(urlOf(key));
+  const standing = await admission.judge(runtime, { certificate: await certify(userKey, userOf('bob'), runtime) });
+  admission.confirm(standing, runtime);
+  await members.remove(parseAddress(userOf('bob')));
+  t.throws(() => { admission.confirm(standing, runtime); }, { code: 'E_NOT_MEMBER' });
+  await t.rejects(admission.checkRecord({ url: runtime, runtime, dataSchemes: [], resources: [], status: 'live', expires: 1 }, standing), { code: 'E_NOT_MEMBER' });
+});
+
 await t.test('IDN-6 a machine that its user has removed is out at once, and stays out', async (t) => {
   const { url } = await strict(t);
   const first = await comes(t, url);
@@ -159,6 +209,7 @@ await t.test('a domain that listens for everybody invites its users, unless it i
   const listen = { host: '0.0.0.0', port: 0 };
   t.equal((await strict(t, { listen })).server.admission, 'invite');
   t.equal((await strict(t, { listen, admission: 'open' })).server.admission, 'open');
+  t.equal((await strict(t, { publicUrl: 'https://a.example' })).server.admission, 'invite', 'also behind a proxy');
   t.equal((await strict(t)).server.admission, 'open');
 });
 

@@ -59,7 +59,7 @@ await t.test('REG-10 a message node that changes a record is found out, and noth
     ['no signature', ({ signature: _, ...record }) => record as RegistryRecord, 'E_UNSIGNED'],
     ['a signature by another key', (record) => ({ ...record, signature: forged }), 'E_IDENTITY'],
     ['another runtime, which has signed it', () => ({ ...moved, signature: movedSignature }), 'E_IDENTITY'],
-    ['a runtime that has no key', (record) => ({ ...record, runtime: parseAddress('hyperty-runtime://localhost/plain') }), 'E_IDENTITY'],
+    ['a runtime that has no key', (record) => ({ ...record, runtime: parseAddress('hyperty-runtime://localhost/plain') }), 'E_CERTIFICATE'],
   ];
   for (const [what, trick, code] of tricks) {
     evil.tamper = changing((record) => (record.name === 'in' ? trick(record) : record));

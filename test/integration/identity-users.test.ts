@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { askUser } from '../../src/cli/identity.js';
-import { parseAddress, type Address, type RegistryRecord } from '../../src/protocol/index.js';
-import { Contacts, type Contact } from '../../src/runtime/contacts/index.js';
+import { parseAddress, ProtoflyError, type Address, type RegistryRecord } from '../../src/protocol/index.js';
+import { AcceptPolicy, Contacts, Knocks, Senders, type Contact, type Knock } from '../../src/runtime/contacts/index.js';
 import type { RuntimeInit } from '../../src/runtime/index.js';
 import { parseDeviceCode, type DeviceCode } from '../../src/security/invite.js';
 import { signRecord, type IdentityKey } from '../../src/security/index.js';
@@ -15,7 +15,7 @@ import { until } from '../support/until.js';
 
 const userOf = (name: string): Address => parseAddress(`user://localhost/${name}`);
 const ask = (runtime: TestRuntime, type: 'read' | 'create' | 'update' | 'delete', resource: string, value: Record<string, unknown> = {}): Promise<unknown> => askUser(runtime.view, type, resource, value, 10_000);
-const decide = (runtime: TestRuntime, user: string, decision: string, newKey = false): Promise<unknown> => ask(runtime, 'update', '/contacts', { user: userOf(user), decision, newKey });
+const decide = (runtime: TestRuntime, user: string, decision: string, newKey?: string): Promise<unknown> => ask(runtime, 'update', '/contacts', { user: userOf(user), decision, ...(newKey === undefined ? {} : { newKey }) });
 const codeOf = async (runtime: TestRuntime): Promise<DeviceCode> => parseDeviceCode(((await ask(runtime, 'create', '/device-code', { ttlMs: 60_000 })) as { code: string }).code);
 
 /** Sends to bob as a program without a hyperty. */
@@ -87,7 +87,8 @@ await t.test('IDN-9 a registry that lies about a user is found out, once he was 
   t.match(await ask(alice, 'read', '/contacts'), { contacts: [{ user: userOf('bob'), state: 'seen', otherKey: userKey.fingerprint }] });
   t.equal(alice.log.filter((line) => line.includes('shows another key than before')).length > 0, true, 'it is in the log');
   await t.rejects(decide(alice, 'bob', 'accept'), { code: 'E_USER_KEY' }, 'not by the way');
-  await decide(alice, 'bob', 'accept', true);
+  await t.rejects(decide(alice, 'bob', 'accept', makeKey().fingerprint.slice(0, 16)), { code: 'E_USER_KEY' }, 'nor a key that he hasn\'t named');
+  await decide(alice, 'bob', 'accept', userKey.fingerprint.slice(0, 16));
   answer(await lie({ certificate: await certify(userKey, userOf('bob'), runtime) }));
   t.match(await alice.view.discover({ user: 'bob' }), [{ url: url2, verified: true }], 'she says that it is his new key');
 });
@@ -123,7 +124,8 @@ await t.test('IDN-7 a second machine becomes its user\'s by a code, which is goo
   await until('the domain lets it in no more', () => Promise.resolve((again.runtime.status()['refusal'] as { code?: string } | undefined)?.code === 'E_REMOVED'));
   t.match(await alice.view.discover({ user: 'bob' }), [{ runtime: bob.runtime.url }]);
   await until('who has read that ends the direct connection, too', async () => (await alice.node.connections()).every(({ status }) => status !== 'live'));
-  await t.rejects(ask(bob, 'delete', '/devices', { device: 'phone' }), { code: 'E_NOT_FOUND' });
+  t.match(await ask(bob, 'delete', '/devices', { device: 'phone' }), { runtime: phone.runtime.url }, 'it can be said again');
+  await t.rejects(ask(bob, 'delete', '/devices', { device: 'tablet' }), { code: 'E_NOT_FOUND' });
   await t.rejects(ask(bob, 'delete', '/devices', { device: 'laptop' }), { code: 'E_USAGE' }, 'a machine doesn\'t remove itself');
 });
 
@@ -191,6 +193,58 @@ await t.test('IDN-10 strangers don\'t take the last quarter of an inbox from con
   t.match(sent.at(-1), { reason: { code: 'E_TOO_MANY' } });
   await Promise.all(Array.from({ length: 250 }, (_, n) => out.send('bob/in', n)));
   t.equal((await bob.view.hyperties())[0]?.inbox?.messages, 1000);
+});
+
+await t.test('IDN-9 a user speaks for his own runtimes, and a certificate alone makes nobody known', async (t) => {
+  const clock = new ManualClock();
+  const [own, b, m] = [makeKey(), makeKey(), makeKey()];
+  const kept = memoryStore().collection<Contact>('contacts');
+  const make = (): Contacts => new Contacts({ clock, kept, own: { user: userOf('alice'), userKey: own.fingerprint }, log: () => undefined });
+  const contacts = make();
+  const gone: string[] = [];
+  contacts.onRemoved((id) => { gone.push(id); });
+  const runtimeOf = (key: IdentityKey): Address => parseAddress(`hyperty-runtime://localhost/${key.id}`);
+  const shows = async (userKey: IdentityKey, user: string, key: IdentityKey, removed: readonly string[] = []): Promise<[string, Address]> =>
+    [await certify(userKey, userOf(user), runtimeOf(key), { removed, expires: new Date(clock.date() + 24 * 3600_000).toISOString() }), runtimeOf(key)];
+  const meets = async (...args: Parameters<typeof shows>): Promise<void> => {
+    const [certificate, runtime] = await shows(...args);
+    await contacts.check({ url: parseAddress('hyperty://localhost/x'), runtime, user: userOf(args[1]), certificate, dataSchemes: [], resources: [], status: 'live', expires: 1 });
+  };
+  const [laptop, phone, other] = [makeKey(), makeKey(), makeKey()];
+  t.equal(await contacts.recognise(...await shows(m, 'bob', other)), undefined, 'a set-up by somebody who says that he is bob');
+  t.same(contacts.all(), [], 'leaves nothing');
+  await meets(b, 'bob', laptop);
+  t.equal(await contacts.recognise(...await shows(b, 'bob', phone)), userOf('bob'));
+  await t.rejects(contacts.recognise(...await shows(m, 'bob', other)), { code: 'E_USER_KEY' });
+  t.equal(contacts.get(userOf('bob'))?.otherKey, undefined, 'and offers no other key');
+  await meets(m, 'mallory', other, [laptop.id, phone.id]);
+  t.same(gone, [], 'mallory doesn\'t remove bob\'s machines');
+  t.equal(await contacts.recognise(...await shows(b, 'bob', phone)), userOf('bob'));
+  await meets(b, 'bob', laptop, [phone.id]);
+  t.same(gone, [phone.id]);
+  await t.rejects(contacts.recognise(...await shows(b, 'bob', phone)), { code: 'E_REMOVED' });
+  t.equal(make().isRemoved(runtimeOf(phone)), true, 'also after a restart, and without a certificate');
+
+  const tablet = makeKey();
+  t.equal(await contacts.recognise(...await shows(own, 'alice', tablet)), userOf('alice'), 'another machine of her own');
+  await meets(own, 'alice', makeKey(), [tablet.id]);
+  await t.rejects(contacts.recognise(...await shows(own, 'alice', tablet)), { code: 'E_REMOVED' }, 'which the one with the key has removed');
+  clock.advance(31 * 24 * 3600_000);
+  t.equal(contacts.isRemoved(runtimeOf(phone)), false, 'no certificate of it can be valid any more');
+});
+
+await t.test('IDN-10 who can\'t be found out now is told to come again', async (t) => {
+  const clock = new ManualClock();
+  let answer: () => Promise<RegistryRecord | undefined> = () => Promise.reject(new ProtoflyError('E_TIMEOUT', 'the registry doesn\'t answer'));
+  const contacts = new Contacts({ clock, kept: memoryStore().collection<Contact>('contacts'), own: { user: userOf('bob'), userKey: 'k' }, log: () => undefined });
+  const senders = new Senders({ clock, records: { find: () => answer() } });
+  const knocks = new Knocks({ clock, kept: memoryStore().collection<Knock>('knocks'), log: () => undefined });
+  const policy = new AcceptPolicy({ contacts, senders, knocks }, { user: userOf('bob'), domain: 'localhost', accept: { messages: 'contacts' } });
+  const from = parseAddress('hyperty://localhost/1');
+  await t.rejects(Promise.resolve(policy.check('messages', from, 'hello')), { code: 'E_UNREACHABLE' });
+  answer = () => Promise.reject(new ProtoflyError('E_USER_KEY', 'another key'));
+  await t.rejects(Promise.resolve(policy.check('messages', from, 'hello')), { code: 'E_KNOCK' });
+  t.same(knocks.all().length, 1);
 });
 
 await t.test('two users compare one number, and it shows another key', async (t) => {

@@ -105,13 +105,14 @@ export class Printer {
     if (this.#files !== undefined && isFileMessage(message)) return this.#part(this.#files, message, attached);
     const sender = this.#init.raw ? NOBODY : this.#asking === undefined ? this.#senders.known(message.from) : undefined;
     if (sender !== undefined) return this.#print(this.#line(message, sender), attached);
-    // Later messages wait for the sender of this one, so that all are printed in order.
+    // Later messages wait for the sender of this one, so that all are printed in order. The link doesn't wait, because the
+    // answer comes by it. The window bounds how many messages there are.
     const asking = (this.#asking ?? Promise.resolve()).then(async () => {
       const asked = this.#senders.known(message.from) ?? await this.#senders.find(message.from);
       if (!this.#isStopped && !this.#isEnough) await this.#print(this.#line(message, asked), attached);
     }).finally(() => { if (this.#asking === asking) this.#asking = undefined; });
     this.#asking = asking;
-    return asking;
+    return undefined;
   }
 
   get #isEnough(): boolean {

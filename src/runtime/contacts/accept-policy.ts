@@ -48,7 +48,13 @@ export class AcceptPolicy {
     if (this.#accept[wish] === 'anyone' && contacts.blocksNobody && (wish !== 'messages' || !contacts.acceptsSomebody)) return undefined;
     const known = senders.known(from);
     if (known !== undefined) { this.judge(wish, known, knock); return undefined; }
-    return senders.find(from).then((sender) => { this.judge(wish, sender, knock); });
+    return senders.find(from).then(
+      (sender) => { this.judge(wish, sender, knock); },
+      (thrown: unknown) => {
+        if (this.#accept[wish] === 'anyone') return;
+        throw new ProtoflyError('E_UNREACHABLE', `it can't be found out now who sends from ${from}`, { cause: thrown });
+      },
+    );
   }
 
   /** True if there are contacts, and a sender isn't known to be one. Room in inboxes is kept from him for them. */

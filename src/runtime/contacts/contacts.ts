@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { LruMap } from '../../kit/lru-map.js';
 import { domainOf, namesKey, ProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { CERTIFICATE_TTL_MS, checkCertificateDate, type Certificate } from '../../security/certificate.js';
 import type { Collection } from '../../store/index.js';
@@ -38,6 +39,11 @@ const FORGOTTEN = 1000;
 /** Maximum number of removed runtimes of one user that are remembered. */
 const MAX_REMOVED_KEPT = 1000;
 
+/** Maximum number of runtimes whose users are remembered. */
+const MAX_CERTIFIED = 50_000;
+/** Minimum length of a key's beginning that says which key it is, in hex digits. */
+const MIN_KEY = 16;
+
 const idOf = (runtime: Address): string => runtime.slice(runtime.lastIndexOf('/') + 1);
 
 /**
@@ -50,12 +56,19 @@ export class Contacts {
   readonly #certificates = new Certificates();
   readonly #kept: Collection<Contact>;
   readonly #listeners: ((runtimeId: string) => void)[] = [];
+  /** The users whose certificates were believed, by runtime id. */
+  readonly #certified = new LruMap<string, Address>(MAX_CERTIFIED);
+  /** Ids of runtimes that somebody has removed, with the time until which they stay out. */
+  readonly #removed = new LruMap<string, number>(MAX_CERTIFIED);
   readonly #numbers = { accepted: 0, blocked: 0 };
 
   constructor(components: ContactsComponents) {
     this.#components = components;
     this.#kept = components.kept;
-    for (const { state } of this.all()) this.#count(state, 1);
+    for (const { state, removed = {} } of this.all()) {
+      this.#count(state, 1);
+      for (const [id, until] of Object.entries(removed)) this.#noteRemoved(id, until);
+    }
   }
 
   /** True if nobody is blocked. */
@@ -81,6 +94,11 @@ export class Contacts {
     return [...this.#kept.entries()].map(([, contact]) => contact);
   }
 
+  /** The domains of the accepted contacts. */
+  get domains(): readonly string[] {
+    return [...new Set(this.all().filter(({ state }) => state === 'accepted').map(({ user }) => domainOf(user)))];
+  }
+
   /**
    * Checks the user whom a record names. A record without a certificate is nobody's for certain, and none is believed
    * for a user who has shown a key before.
@@ -97,32 +115,51 @@ export class Contacts {
     if (read.user !== user) throw new ProtoflyError('E_CERTIFICATE', `${url} is said to be ${user}'s, and its certificate is ${read.user}'s`);
     // A domain's registry speaks for the names of that domain alone.
     if (domainOf(user) !== domainOf(url)) throw new ProtoflyError('E_CERTIFICATE', `${url} is said to be the hyperty of a user of another domain, ${user}`);
-    this.#judge(read, () => { this.#put({ since: this.#now(), state: 'seen', ...this.get(user), user, key: read.userKey }); });
+    this.#judge(read);
     return read;
   }
 
   /**
-   * Returns the user whose certificate a runtime shows, if he was met before. A certificate alone makes nobody known: anybody
-   * can sign one for any name.
+   * Returns the user whose certificate a runtime shows, if he was met before. Nothing is remembered of it: anybody can
+   * sign a certificate for any name.
    * @throws ProtoflyError as `check`
    */
   async recognise(certificate: unknown, runtime: Address): Promise<Address | undefined> {
     const read = await this.#certificates.read(certificate, runtime);
-    let isKnown = true;
-    this.#judge(read, () => { isKnown = false; });
-    return isKnown ? read.user : undefined;
+    checkCertificateDate(read, this.#components.clock.date());
+    const key = this.#keyOf(read.user);
+    if (key === undefined) return undefined;
+    if (key !== read.userKey) throw this.#otherKey(read.user);
+    this.#checkRemoved(read);
+    this.#certified.set(idOf(runtime), read.user);
+    return read.user;
   }
 
-  /** Accepts a user as a contact. @param newKey true also takes the other key that he has shown since @throws ProtoflyError `E_USER_KEY` */
-  accept(user: Address, newKey: boolean): Promise<Contact> {
-    const { otherKey, verified, ...contact } = this.get(user) ?? { user, since: this.#now(), state: 'seen' };
-    if (otherKey === undefined) return this.#decide({ ...contact, state: 'accepted', ...(verified === undefined ? {} : { verified }) });
-    if (!newKey) throw new ProtoflyError('E_USER_KEY', `${user} shows another key than before`, { hint: `ask him, then: protofly contact accept ${user} --new-key` });
+  /** True if some user has removed a runtime. Who shows no certificate may be one of those. */
+  isRemoved(runtime: Address): boolean {
+    return (this.#removed.get(idOf(runtime)) ?? 0) > this.#components.clock.date();
+  }
+
+  /** Notes that this runtime's own user has removed a runtime. */
+  removeOwn(runtime: Address): void {
+    this.#certified.set(idOf(runtime), this.#components.own.user);
+    this.#remember(this.get(this.#components.own.user) ?? this.#seen(this.#components.own.user), [idOf(runtime)]);
+  }
+
+  /**
+   * Accepts a user as a contact.
+   * @param newKey the beginning of the other key that he has shown since, which is believed from now on
+   * @throws ProtoflyError `E_USER_KEY` if he has shown another key and `newKey` isn't its beginning
+   */
+  accept(user: Address, newKey?: string): Promise<Contact> {
+    const { otherKey, verified, ...contact } = this.get(user) ?? this.#seen(user);
+    if (otherKey === undefined && newKey === undefined) return this.#decide({ ...contact, state: 'accepted', ...(verified === undefined ? {} : { verified }) });
+    if (otherKey === undefined || newKey === undefined || newKey.length < MIN_KEY || !otherKey.startsWith(newKey)) throw this.#otherKey(user);
     return this.#decide({ ...contact, state: 'accepted', key: otherKey });
   }
 
   block(user: Address): Promise<Contact> {
-    return this.#decide({ since: this.#now(), ...this.get(user), user, state: 'blocked' });
+    return this.#decide({ ...(this.get(user) ?? this.#seen(user)), state: 'blocked' });
   }
 
   /** Makes a user one who was only seen. @throws ProtoflyError `E_NOT_FOUND` */
@@ -150,19 +187,27 @@ export class Contacts {
     return Array.from({ length: 12 }, (_, at) => String(digest.readUIntBE(at * 5, 5) % 100_000).padStart(5, '0')).join(' ');
   }
 
-  /** Judges a certificate by the user's key. @param onFirst called if he has shown none before @throws ProtoflyError as `check` */
-  #judge(certificate: Certificate, onFirst: () => void): void {
-    const { clock } = this.#components;
-    checkCertificateDate(certificate, clock.date());
+  /** Judges the certificate in a record by the user's key, and believes the first one. @throws ProtoflyError as `check` */
+  #judge(certificate: Certificate): void {
+    checkCertificateDate(certificate, this.#components.clock.date());
     const { user, userKey, runtime, removed } = certificate;
     const key = this.#keyOf(user);
-    if (key === undefined) onFirst();
-    else if (key !== userKey) this.#refuseKey(user, userKey);
-    const contact = this.get(user);
-    if (contact === undefined) return;
+    if (key !== undefined && key !== userKey) this.#refuseKey(user, userKey);
+    const { otherKey, ...contact } = this.get(user) ?? this.#seen(user);
+    if ((key === undefined && user !== this.#components.own.user) || otherKey !== undefined) this.#put({ ...contact, key: userKey });
     const fresh = removed.filter((id) => contact.removed?.[id] === undefined);
-    if (fresh.length > 0) this.#remember(contact, fresh);
-    if ((this.get(user)?.removed?.[idOf(runtime)] ?? 0) > clock.date()) throw new ProtoflyError('E_REMOVED', `${runtime} was removed by ${user}`);
+    if (fresh.length > 0) this.#remember({ ...contact, key: userKey }, fresh);
+    this.#checkRemoved(certificate);
+    this.#certified.set(idOf(runtime), user);
+  }
+
+  /** @throws ProtoflyError `E_REMOVED` */
+  #checkRemoved({ user, runtime }: Certificate): void {
+    if ((this.get(user)?.removed?.[idOf(runtime)] ?? 0) > this.#components.clock.date()) throw new ProtoflyError('E_REMOVED', `${runtime} was removed by ${user}`);
+  }
+
+  #seen(user: Address): Contact {
+    return { user, since: this.#now(), state: 'seen' };
   }
 
   #keyOf(user: Address): string | undefined {
@@ -183,8 +228,13 @@ export class Contacts {
       this.#put({ ...contact, otherKey });
       this.#components.log('warn', `${user} shows another key than before: ${otherKey}`);
     }
-    throw new ProtoflyError('E_USER_KEY', `${user} shows another key than before: somebody may pretend to be him, or he has lost his key`, {
-      hint: `ask him, and compare: protofly contact list; then protofly contact accept ${user} --new-key`,
+    throw this.#otherKey(user);
+  }
+
+  #otherKey(user: Address): ProtoflyError {
+    const { otherKey } = this.get(user) ?? {};
+    return new ProtoflyError('E_USER_KEY', `${user} shows another key than before: somebody may pretend to be him, or he has lost his key`, {
+      hint: otherKey === undefined ? 'ask him' : `ask him for his new key (protofly whoami); if it begins with ${otherKey.slice(0, MIN_KEY)}: protofly contact accept ${user} --new-key ${otherKey.slice(0, MIN_KEY)}`,
     });
   }
 
@@ -193,7 +243,9 @@ export class Contacts {
     const now = this.#components.clock.date();
     const left = Object.entries(contact.removed ?? {}).filter(([, until]) => until > now);
     this.#put({ ...contact, removed: Object.fromEntries([...left, ...ids.map((id) => [id, now + CERTIFICATE_TTL_MS] as const)].slice(-MAX_REMOVED_KEPT)) });
-    for (const listener of this.#listeners) ids.forEach(listener);
+    for (const id of ids) this.#noteRemoved(id, now + CERTIFICATE_TTL_MS);
+    // A user speaks for his own runtimes alone.
+    for (const id of ids.filter((one) => this.#certified.get(one) === contact.user)) for (const listener of this.#listeners) listener(id);
   }
 
   async #decide(contact: Contact): Promise<Contact> {
@@ -206,14 +258,19 @@ export class Contacts {
 
   /** Remembers what was seen. If that can't be written, it is seen again at the next time. */
   #put(contact: Contact): void {
-    if (!this.#kept.get(contact.user) && this.#kept.count() >= MAX_SEEN) this.#forgetSome();
+    if (this.#kept.get(contact.user) === undefined && this.#kept.count() >= MAX_SEEN) this.#forgetSome(domainOf(contact.user));
     this.#kept.put(contact.user, contact).catch((thrown: unknown) => { this.#components.log('warn', `${contact.user} can't be remembered: ${String((thrown as Error).message)}`); });
   }
 
-  /** Forgets those seen longest ago. Whom the user has decided about stays. */
-  #forgetSome(): void {
+  /** Forgets those seen longest ago: of the newcomer's domain, if it has many. Whom the user has decided about stays. */
+  #forgetSome(domain: string): void {
     const seen = this.all().filter(({ state, verified }) => state === 'seen' && verified === undefined).sort((a, b) => a.since.localeCompare(b.since));
-    for (const { user } of seen.slice(0, FORGOTTEN)) this.#kept.delete(user).catch(() => undefined);
+    const ofDomain = seen.filter(({ user }) => domainOf(user) === domain);
+    for (const { user } of (ofDomain.length >= FORGOTTEN ? ofDomain : seen).slice(0, FORGOTTEN)) this.#kept.delete(user).catch(() => undefined);
+  }
+
+  #noteRemoved(id: string, until: number): void {
+    this.#removed.set(id, Math.max(until, this.#removed.get(id) ?? 0));
   }
 
   #count(state: ContactState, change: number): void {

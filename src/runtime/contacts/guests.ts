@@ -1,4 +1,4 @@
-import type { Address } from '../../protocol/index.js';
+import { ProtoflyError, type Address } from '../../protocol/index.js';
 import type { AcceptPolicy } from './accept-policy.js';
 import type { Contacts } from './contacts.js';
 import type { Senders } from './senders.js';
@@ -23,6 +23,7 @@ export class Guests {
    */
   async check(runtime: Address, certificate: unknown): Promise<void> {
     const { contacts, senders, policy } = this.#components;
+    if (certificate === undefined && contacts.isRemoved(runtime)) throw new ProtoflyError('E_REMOVED', `${runtime} was removed by its user`);
     const user = certificate === undefined ? undefined : await contacts.recognise(certificate, runtime);
     if (user !== undefined) senders.note(runtime, user);
     policy.judge('p2p', { address: runtime, ...(user === undefined ? {} : { user }) });

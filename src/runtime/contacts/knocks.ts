@@ -40,9 +40,9 @@ export class Knocks {
   }
 
   /** Keeps a stranger's first message. @param value the body's value */
-  note({ address, user, claimed }: Sender, value: unknown): void {
+  note({ address, user, claimed, runtime }: Sender, value: unknown): void {
     const { kept, clock, log } = this.#components;
-    const key = user ?? address;
+    const key = user ?? runtime ?? address;
     if (key.length > MAX_ADDRESS || kept.get(key) !== undefined) return;
     const knock: Knock = {
       from: address, at: new Date(clock.date()).toISOString(),

@@ -1,5 +1,5 @@
 import { LruMap } from '../../kit/lru-map.js';
-import { runtimeOf, userRecordAddress, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
+import { asProtoflyError, runtimeOf, userRecordAddress, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { isVerified } from '../../security/signed-record.js';
 
 /** Who sends from an address. */
@@ -11,6 +11,7 @@ export interface Sender {
   readonly claimed?: Address;
   /** The name of the hyperty. */
   readonly name?: string;
+  readonly runtime?: Address;
 }
 
 export interface SendersComponents {
@@ -49,7 +50,10 @@ export class Senders {
     return cached === undefined || this.#components.clock.now() - cached.at >= FRESH_MS ? undefined : cached.sender;
   }
 
-  /** Finds out who sends from an address. Who can't be found out is nobody. */
+  /**
+   * Finds out who sends from an address.
+   * @throws ProtoflyError if the registry can't be asked now. What it says wrongly makes nobody a user
+   */
   async find(address: Address): Promise<Sender> {
     const known = this.known(address);
     if (known !== undefined) return known;
@@ -61,23 +65,32 @@ export class Senders {
   /** Notes the user whose certificate a runtime has shown. */
   note(runtime: Address, user: Address): void {
     this.#users.set(runtime, user);
-    this.#senders.delete(runtime);
   }
 
-  /** Forgets what was found out, because records or contacts have changed. */
-  forget(): void {
+  /** Forgets what was found out, because a user has removed a runtime. */
+  forget(runtimeId: string): void {
+    for (const runtime of [...this.#users.keys()]) if (runtime.endsWith(`/${runtimeId}`)) this.#users.delete(runtime);
     this.#senders.clear();
   }
 
   async #ask(address: Address): Promise<Sender> {
     const runtime = runtimeOf(address);
+    const record = await this.#record(runtime === undefined ? address : userRecordAddress(runtime));
     const shown = runtime === undefined ? undefined : this.#users.get(runtime);
-    if (shown !== undefined) return { address, user: shown };
-    // What a registry says wrongly, or doesn't say, makes nobody a user.
-    const record = await this.#components.records.find(runtime === undefined ? address : userRecordAddress(runtime), 'remote').catch(() => undefined);
-    if (runtime !== undefined) return { address, ...(record?.user === undefined ? {} : isVerified(record) ? { user: record.user } : { claimed: record.user }) };
-    if (record?.user === undefined) return { address, ...(record?.name === undefined ? {} : { name: record.name }) };
-    const name = record.name === undefined ? {} : { name: record.name };
-    return isVerified(record) ? { address, user: record.user, ...name } : { address, claimed: record.user, ...name };
+    const found = { address, ...((record?.runtime ?? runtime) === undefined ? {} : { runtime: record?.runtime ?? runtime! }), ...(runtime !== undefined || record?.name === undefined ? {} : { name: record.name }) };
+    if (record?.user === undefined) return shown === undefined ? found : { ...found, user: shown };
+    return isVerified(record) ? { ...found, user: record.user } : { ...found, claimed: record.user };
+  }
+
+  /** Returns the record of an address, if there is one that can be believed. @throws ProtoflyError if its registry can't be asked */
+  async #record(address: Address): Promise<RegistryRecord | undefined> {
+    try {
+      return await this.#components.records.find(address, 'remote');
+    } catch (thrown) {
+      const { status } = asProtoflyError(thrown);
+      // A refusal says that what the registry shows isn't true, or that nobody here has turned to its domain.
+      if (status === 403 || status === 404) return undefined;
+      throw thrown;
+    }
   }
 }

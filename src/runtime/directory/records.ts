@@ -71,6 +71,9 @@ const MAX_PAGES = 20;
 const MAX_PER_PAGE = 1000;
 const MAX_PAGE = 8 * 1024 * 1024;
 
+/** Refusals of a record that also end what an older one said. */
+const NO_LONGER: ReadonlySet<string> = new Set(['E_REMOVED', 'E_EXPIRED']);
+
 /** Looks up the records of remote addresses in domain registries, and caches them. */
 export class Records {
   readonly #bus: MessageBus;
@@ -306,6 +309,10 @@ export class Records {
     const isOther = record === undefined || record.url !== address;
     const refusal = isOther ? undefined : await this.#refusalOf(record);
     if (isOther || refusal !== undefined) {
+      if (refusal !== undefined && NO_LONGER.has(refusal.code)) {
+        this.forget(address);
+        throw refusal;
+      }
       const last = this.#cached(address);
       // Not if the record has been forgotten meanwhile.
       if (last !== undefined && last === old) this.#hold(address, { record: last.record, at: now - FRESH_MS + AGAIN_MS });

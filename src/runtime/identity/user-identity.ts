@@ -155,6 +155,11 @@ export class UserIdentity {
     return this.#certify(runtime, known?.name ?? name);
   }
 
+  /** True if a runtime was certified by this one, or one of the same account, before. */
+  async knows(runtime: Address): Promise<boolean> {
+    return this.issuer === undefined && (await this.#components.keys.devices()).some((device) => device.runtime === runtime);
+  }
+
   /** Makes the secret of a device code. @param ttlMs its lifetime, in milliseconds @throws ProtoflyError `E_REFUSED`, `E_TOO_MANY` */
   async makeCode(ttlMs: number): Promise<{ readonly secret: string; readonly userKey: string; readonly expires: string }> {
     this.#checkKey();
@@ -178,7 +183,10 @@ export class UserIdentity {
    * @throws ProtoflyError `E_REFUSED`, `E_NOT_FOUND`, `E_AMBIGUOUS`, `E_USAGE`
    */
   async remove(what: string): Promise<Device> {
-    const found = (await this.devices()).filter(({ runtime, name, removed }) => removed === undefined && (runtime === what || name === what));
+    const all = (await this.devices()).filter(({ runtime, name }) => runtime === what || name === what);
+    const present = all.filter(({ removed }) => removed === undefined);
+    // One that is removed already is removed again: something may have prevented the first time from being told.
+    const found = present.length > 0 ? present : all.slice(-1);
     const [device, another] = found;
     if (device === undefined) throw new ProtoflyError('E_NOT_FOUND', `${this.user} has no machine ${JSON.stringify(what)}`, { hint: 'protofly device list shows them' });
     if (another !== undefined) throw new ProtoflyError('E_AMBIGUOUS', `${what} can mean ${found.map(({ runtime }) => runtime).join(', ')}`, { hint: 'give its runtime\'s URL' });

@@ -1,3 +1,4 @@
+import { SerialQueue } from '../../kit/serial-queue.js';
 import { asProtoflyError, ProtoflyError, type Address } from '../../protocol/index.js';
 import { MAX_REMOVED } from '../../security/certificate.js';
 import { IdentityKey, makePem } from '../../security/identity-key.js';
@@ -25,6 +26,7 @@ interface Kept {
 export class UserKeys {
   readonly #user: Address;
   readonly #keeper: SharedKeyKeeper;
+  readonly #changes = new SerialQueue<'devices'>();
 
   constructor({ keeper }: { readonly keeper: SharedKeyKeeper }, { user }: { readonly user: Address }) {
     this.#keeper = keeper;
@@ -41,7 +43,16 @@ export class UserKeys {
   }
 
   /** Notes a certified runtime. @throws ProtoflyError `E_REMOVED` if the user has removed it */
-  async add(device: Device): Promise<void> {
+  add(device: Device): Promise<void> {
+    return this.#changes.run('devices', () => this.#add(device));
+  }
+
+  /** Marks a runtime as removed. Idempotent. @throws ProtoflyError `E_NOT_FOUND` */
+  remove(runtime: Address, at: string): Promise<void> {
+    return this.#changes.run('devices', () => this.#remove(runtime, at));
+  }
+
+  async #add(device: Device): Promise<void> {
     const kept = await this.#read();
     const before = kept.devices.find(({ runtime }) => runtime === device.runtime);
     if (before?.removed !== undefined) throw new ProtoflyError('E_REMOVED', `${device.runtime} was removed by its user`);
@@ -49,11 +60,10 @@ export class UserKeys {
     await this.#write({ ...kept, devices: [...kept.devices.filter(({ runtime }) => runtime !== device.runtime), { ...device, added: before?.added ?? device.added }] });
   }
 
-  /** Marks a runtime as removed. @throws ProtoflyError `E_NOT_FOUND` */
-  async remove(runtime: Address, at: string): Promise<void> {
+  async #remove(runtime: Address, at: string): Promise<void> {
     const kept = await this.#read();
-    if (!kept.devices.some((device) => device.runtime === runtime && device.removed === undefined)) throw new ProtoflyError('E_NOT_FOUND', `${runtime} is no runtime of ${this.#user}`, { hint: 'protofly device list shows them' });
-    const devices = kept.devices.map((device) => (device.runtime === runtime ? { ...device, removed: at } : device));
+    if (!kept.devices.some((device) => device.runtime === runtime)) throw new ProtoflyError('E_NOT_FOUND', `${runtime} is no runtime of ${this.#user}`, { hint: 'protofly device list shows them' });
+    const devices = kept.devices.map((device) => (device.runtime === runtime ? { ...device, removed: device.removed ?? at } : device));
     const removed = devices.filter((device) => device.removed !== undefined);
     // Who was removed long ago has no certificate any more.
     const forgotten = new Set(removed.length <= MAX_REMOVED ? [] : removed.sort((a, b) => a.removed!.localeCompare(b.removed!)).slice(0, -MAX_REMOVED));

@@ -18,7 +18,7 @@ export interface EnrolmentInit {
 }
 
 /** Interval at which the certificate's age is looked at, in milliseconds. */
-const LOOK_MS = 6 * 3600 * 1000;
+const LOOK_MS = 10 * 60 * 1000;
 /** Requests for certificates that are looked at: 20 at once, then 2 a second. */
 const PACE = { perSecond: 2, burst: 20 };
 
@@ -31,19 +31,23 @@ export class Enrolment {
   readonly #components: EnrolmentComponents;
   readonly #init: EnrolmentInit;
   readonly #pace: TokenBucket;
+  readonly #paceOfKnown: TokenBucket;
   #timer: Timer | undefined;
   #closed = false;
   #isEnrolled: boolean;
+  /** True if the certificate has changed, and the domain hasn't seen it. */
+  #isToBeShown = false;
 
   constructor(components: EnrolmentComponents, init: EnrolmentInit) {
     this.#components = components;
     this.#init = init;
     this.#pace = new TokenBucket(components, PACE);
+    this.#paceOfKnown = new TokenBucket(components, PACE);
     this.#isEnrolled = components.identity.certificate !== undefined;
     const { bus, identity } = components;
     bus.addListener(devicesAddress(init.runtime), async (message) => {
       if (isResponse(message)) return;
-      const certificate = await identity.certify(...this.#asked(message));
+      const certificate = await identity.certify(...await this.#asked(message));
       void bus.post(respond(message, 200, { value: { certificate } }));
     });
     this.#look();
@@ -57,6 +61,8 @@ export class Enrolment {
   /** Gets the certificate that a new session needs. @throws ProtoflyError if there is none, as its issuer or the domain refuses */
   async begin(): Promise<void> {
     const { identity, log } = this.#components;
+    // A new session has been shown the present certificate.
+    this.#isToBeShown = false;
     if (!identity.isDue) return;
     const isKnown = identity.certificate !== undefined;
     try {
@@ -71,7 +77,9 @@ export class Enrolment {
   async show(): Promise<void> {
     const { bus, identity } = this.#components;
     const { runtime, domain } = this.#init;
+    this.#isToBeShown = true;
     await bus.ask({ type: 'update', from: child(runtime, 'registry'), to: admissionAddress(domain), body: { value: { certificate: identity.certificate } } });
+    this.#isToBeShown = false;
   }
 
   close(): void {
@@ -92,11 +100,13 @@ export class Enrolment {
   }
 
   /** Returns what another runtime asks for. @throws ProtoflyError `E_MESSAGE`, `E_TOO_MANY` */
-  #asked({ type, from, body }: Message): [Address, CertificateRequest] {
+  async #asked({ type, from, body }: Message): Promise<[Address, CertificateRequest]> {
     const { name, proof } = (body?.['value'] ?? {}) as Partial<Record<keyof CertificateRequest, unknown>>;
     if (type !== 'create' || typeof name !== 'string' || (proof !== undefined && typeof proof !== 'string') || runtimeOf(from) !== from) throw new ProtoflyError('E_MESSAGE', 'a runtime asks here for its certificate, and for nothing else');
-    if (this.#pace.level < 1) throw new ProtoflyError('E_TOO_MANY', 'too many requests for certificates');
-    this.#pace.take(1);
+    // Strangers don't keep the user's machines from renewing theirs.
+    const pace = (await this.#components.identity.knows(from)) ? this.#paceOfKnown : this.#pace;
+    if (pace.level < 1) throw new ProtoflyError('E_TOO_MANY', 'too many requests for certificates');
+    pace.take(1);
     return [from, { name, ...(proof === undefined ? {} : { proof }) }];
   }
 
@@ -108,13 +118,14 @@ export class Enrolment {
   async #lookAgain(): Promise<void> {
     const { identity, log, onRenewed } = this.#components;
     try {
-      if (identity.isDue) {
-        await this.#renew();
-        onRenewed();
-      }
+      if (identity.isDue) await this.#renew();
+      else if (this.#isToBeShown) await this.show();
+      else return;
+      onRenewed();
     } catch (thrown) {
       log('warn', `the certificate of this runtime is not renewed yet: ${asProtoflyError(thrown).message}`);
+    } finally {
+      this.#look();
     }
-    this.#look();
   }
 }

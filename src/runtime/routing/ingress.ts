@@ -89,6 +89,8 @@ export class Ingress implements Intake {
       if (setUp !== undefined) return setUp.then(() => this.#admit(message, origin), (thrown: unknown) => this.#reject(message, thrown));
       const pending = this.#held.has(message.from) ? undefined : this.#checkSender(message);
       if (pending === undefined && !this.#held.has(message.from)) return this.#admit(message, origin);
+      // Its refusal is handled later; not at all, if there is no room for the message.
+      pending?.catch(() => undefined);
       this.#held.hold(message, () => this.#askedLater(message, origin, pending));
       return undefined;
     } catch (thrown) {
@@ -139,8 +141,8 @@ export class Ingress implements Intake {
   #checkSender(message: Request): Promise<void> | undefined {
     const { accept, hyperties } = this.#served;
     const isForHyperty = typeof message.to === 'string' ? hyperties.find(message.to) !== undefined : message.to.some((to) => hyperties.find(to) !== undefined);
-    if (isForHyperty) return accept.check('messages', message.from, message.body?.value);
-    return message.type === 'ping' ? accept.check('presence', message.from) : undefined;
+    if (message.type === 'ping') return accept.check('presence', message.from);
+    return isForHyperty ? accept.check('messages', message.from, message.body?.value) : undefined;
   }
 
   /** Posts the messages of a batch one by one. A batch for an unknown receiver is refused as a whole. */

@@ -1,5 +1,5 @@
 import type { MessageBus } from '../../bus/index.js';
-import { asProtoflyError, isAddress, parseAddress, partsOf, ProtoflyError, userRecordAddress, type Address, type Request } from '../../protocol/index.js';
+import { asProtoflyError, domainOf, isAddress, parseAddress, partsOf, ProtoflyError, userRecordAddress, type Address, type Cause, type Request } from '../../protocol/index.js';
 import { deviceCodeText } from '../../security/invite.js';
 import type { Contact, Contacts, Knocks, Sender, Senders } from '../contacts/index.js';
 import type { UserIdentity } from '../identity/index.js';
@@ -16,8 +16,8 @@ export interface UserServiceComponents {
   readonly look: (user: Address) => Promise<unknown>;
   /** Shows the domain, and everybody who looks, the certificate that has changed. @throws ProtoflyError as the domain refuses */
   readonly onChanged: () => Promise<void>;
-  /** Ends the connections to a runtime that was removed. */
-  readonly dismiss: (runtimeId: string) => void;
+  /** Lets this runtime turn to the domains of contacts. */
+  readonly named: { admit(domain: string, cause: Cause): void };
   /** Returns the URL at which the domain's message node is reached; undefined if it isn't known. */
   readonly nodeUrl: () => string | undefined;
   readonly publishers: { list(): readonly { readonly domain: string; readonly keyId: string }[] };
@@ -46,7 +46,7 @@ export class UserService {
   }
 
   async #handle({ type, body }: Request): Promise<unknown> {
-    const { identity, contacts, knocks, onChanged, dismiss } = this.#components;
+    const { identity, contacts, knocks, onChanged } = this.#components;
     const said = (typeof body?.value === 'object' && body.value !== null ? body.value : {}) as Readonly<Record<string, unknown>>;
     switch (`${type} ${String(body?.resource)}`) {
       case 'read /user': return { ...identity.view(), runtimeKey: this.#init.runtimeKey };
@@ -54,12 +54,12 @@ export class UserService {
       case 'create /device-code': return this.#makeCode(said);
       case 'delete /devices': {
         const removed = await identity.remove(textIn(said, 'device'));
-        dismiss(removed.runtime.slice(removed.runtime.lastIndexOf('/') + 1));
+        contacts.removeOwn(removed.runtime);
         await onChanged();
         return removed;
       }
       case 'read /sender': return this.#sender(addressIn(said, 'address'));
-      case 'read /contacts': return { contacts: contacts.all(), knocks: knocks.all() };
+      case 'read /contacts': return { contacts: contacts.all().filter(({ user }) => user !== identity.user), knocks: knocks.all() };
       case 'read /safety-number': return { number: contacts.safetyNumber(await this.#seen(userIn(said))) };
       case 'update /contacts': return this.#decide(userIn(said), said);
       default: throw new ProtoflyError('E_USAGE', `there is no ${type} of ${JSON.stringify(body?.resource ?? null)} here`);
@@ -89,8 +89,9 @@ export class UserService {
     if (user === identity.user) throw new ProtoflyError('E_USAGE', `${user} is this runtime's own user`);
     switch (decision) {
       case 'accept': {
+        this.#components.named.admit(domainOf(user), 'program');
         await this.#seen(user);
-        const accepted = await contacts.accept(user, newKey === true);
+        const accepted = await contacts.accept(user, typeof newKey === 'string' ? newKey.toLowerCase() : undefined);
         await knocks.forget(user);
         return accepted;
       }

@@ -1,6 +1,6 @@
 import { admissionAddress, devicesAddress, domainOf, isAddress, namesKey, parseAddress, ProtoflyError, recipientsOf, runtimeOf, type Address, type Clock, type Message, type RegistryRecord } from '../../../protocol/index.js';
 import { checkCertificateDate, readCertificate, type Certificate } from '../../../security/certificate.js';
-import type { Members } from './members.js';
+import type { Member, Members } from './members.js';
 import { ANYBODY, type Standing } from './standing.js';
 
 /** Whom a domain admits: everybody, or those who were invited. */
@@ -9,8 +9,10 @@ export type AdmissionMode = 'open' | 'invite';
 export interface AdmissionComponents {
   readonly clock: Clock;
   readonly members: Members;
-  /** Called when a user has removed runtimes, which may be another user's. */
+  /** Called with the runtimes that a certificate says are no longer its user's. They may be another user's. */
   readonly onRemoved: (user: Address, runtimes: readonly Address[]) => Promise<void>;
+  /** Called when a user's name was given to another key. */
+  readonly onTakenOver: (user: Address) => Promise<void>;
 }
 
 export interface AdmissionInit {
@@ -30,6 +32,10 @@ export interface Introduction {
 }
 
 const MAX_TOKEN = 256;
+
+/** True if a certificate is for a runtime that its user has removed. */
+const isRemoved = (member: Member | undefined, { userKey, runtime }: Certificate): boolean =>
+  member?.key === userKey && member.removedRuntimes.some((id) => runtime.endsWith(`/${id}`));
 
 /** Decides what the session of a runtime may do. @see docs/protocol.md, IDN-8 */
 export class Admission {
@@ -60,6 +66,17 @@ export class Admission {
     throw new ProtoflyError('E_NOT_MEMBER', `${this.#init.domain} lets in nobody but its users`, { hint: 'ask its operator for an invitation: protofly runtime start --invite STRING' });
   }
 
+  /**
+   * Checks that a standing, which was judged before a wait, still holds: the user may have been removed meanwhile.
+   * @throws ProtoflyError `E_NOT_MEMBER`
+   */
+  confirm(standing: Standing, runtime: Address): void {
+    if (standing.as !== 'user') return;
+    const member = this.#components.members.get(standing.user);
+    if (member?.key === standing.userKey && member.removed === undefined && !member.removedRuntimes.some((id) => runtime.endsWith(`/${id}`))) return;
+    throw new ProtoflyError('E_NOT_MEMBER', `${runtime} belongs to no user of this domain any more`);
+  }
+
   /** Returns the reason why a session may not send a message; undefined if it may. */
   refusalOf(standing: Standing, message: Message): ProtoflyError | undefined {
     if (standing.as === 'anybody' || standing.as === 'user' && standing.until > this.#components.clock.date()) return undefined;
@@ -70,11 +87,14 @@ export class Admission {
   }
 
   /**
-   * Checks that a runtime may register a hyperty as a user's: only a user's runtime may. A domain that lets in clients
-   * without a key has them use names that belong to no key.
-   * @throws ProtoflyError `E_CERTIFICATE`
+   * Checks that a runtime may register a hyperty as a user's: only a user's runtime may, with a certificate by his key. A
+   * domain that lets in clients without a key has them use names that belong to no key.
+   * @throws ProtoflyError `E_CERTIFICATE`, `E_SIGNATURE`, `E_NOT_MEMBER`
    */
-  checkUser({ user, runtime }: RegistryRecord, standing: Standing = ANYBODY): void {
+  async checkRecord({ user, runtime, certificate }: RegistryRecord, standing: Standing = ANYBODY): Promise<void> {
+    const shown = certificate === undefined ? undefined : await readCertificate(certificate, runtime);
+    this.confirm(standing, runtime);
+    if (shown !== undefined && (standing.as !== 'user' || shown.user !== user || shown.userKey !== standing.userKey)) throw new ProtoflyError('E_CERTIFICATE', `the certificate of ${runtime} in its record is another than that of its session`);
     if (user === undefined || standing.as === 'user' && standing.user === user) return;
     const isOfAnother = domainOf(user) === this.#init.domain && this.#components.members.get(user) !== undefined;
     if (standing.as !== 'user' && this.#init.allowUnauthenticated && !isOfAnother) return;
@@ -92,23 +112,22 @@ export class Admission {
     if (domainOf(user) !== this.#init.domain) throw new ProtoflyError('E_CERTIFICATE', `${user} is a user of another domain`);
     checkCertificateDate(certificate, clock.date());
     await this.#member(certificate, invite);
-    const removed = await members.removeRuntimes(certificate);
-    if (removed.length > 0) await onRemoved(user, removed.map((id) => parseAddress(`hyperty-runtime://${this.#init.domain}/${id}`)));
+    if (certificate.removed.length > 0) {
+      await members.removeRuntimes(certificate);
+      await onRemoved(user, certificate.removed.map((id) => parseAddress(`hyperty-runtime://${this.#init.domain}/${id}`)));
+    }
     return { as: 'user', user, userKey, until: Date.parse(expires) };
   }
 
   async #member(certificate: Certificate, invite: unknown): Promise<void> {
-    const { members } = this.#components;
-    const isInvited = typeof invite === 'string' && invite.length <= MAX_TOKEN;
-    try {
-      if (members.known(certificate) !== undefined) return;
-    } catch (thrown) {
-      // An invitation is for a new key, too.
-      if (!isInvited || !(thrown instanceof ProtoflyError) || thrown.code === 'E_REMOVED') throw thrown;
+    const { members, onTakenOver } = this.#components;
+    if (typeof invite === 'string' && invite.length <= MAX_TOKEN) {
+      if (isRemoved(members.get(certificate.user), certificate)) members.known(certificate);
+      if ((await members.redeem(invite, certificate)).isTakenOver) await onTakenOver(certificate.user);
+    } else if (members.known(certificate) === undefined) {
+      if (this.mode !== 'open') throw new ProtoflyError('E_NOT_MEMBER', `${certificate.user} is no user of ${this.#init.domain}`, { hint: 'ask its operator for an invitation: protofly runtime start --invite STRING' });
+      await members.add(certificate);
     }
-    if (isInvited) await members.redeem(invite, certificate);
-    else if (this.mode === 'open') await members.add(certificate);
-    else throw new ProtoflyError('E_NOT_MEMBER', `${certificate.user} is no user of ${this.#init.domain}`, { hint: 'ask its operator for an invitation: protofly runtime start --invite STRING' });
   }
 
   #runtimeIn(device: unknown): Address {

@@ -41,6 +41,7 @@ export interface MembersInit {
 
 const MEMBERS_LIMITS: MembersInit = { members: 100_000, invitations: 10_000, removedRuntimes: 1000 };
 
+const keyFor = (user: Address): string => keyOf(user.toLowerCase());
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 
 /** The users of a domain, and the invitations of users to come. A user's name belongs to one key. */
@@ -60,9 +61,10 @@ export class Members {
     this.#invitations = store.collection('invitations');
   }
 
+  /** Returns the user with a name, whatever its case: names that differ in nothing else can be taken for each other. */
   get(user: Address): Member | undefined {
-    const member = this.#members.get(keyOf(user));
-    return member?.user === user ? member : undefined;
+    const member = this.#members.get(keyFor(user));
+    return member?.user.toLowerCase() === user.toLowerCase() ? member : undefined;
   }
 
   /** Returns all users, in the order of their names. */
@@ -77,7 +79,7 @@ export class Members {
   known({ user, userKey, runtime }: Certificate): Member | undefined {
     const member = this.get(user);
     if (member === undefined) return undefined;
-    if (member.key !== userKey) throw new ProtoflyError('E_NAME_TAKEN', `${user} belongs to another key`, { hint: 'take another user name, or have the machine that has it add this one: protofly device add' });
+    if (member.key !== userKey || member.user !== user) throw new ProtoflyError('E_NAME_TAKEN', `${user} belongs to another key`, { hint: 'take another user name, or have the machine that has it add this one: protofly device add' });
     if (member.removed !== undefined) throw new ProtoflyError('E_NOT_MEMBER', `${user} was removed from this domain`);
     if (member.removedRuntimes.some((id) => runtime.endsWith(`/${id}`))) throw new ProtoflyError('E_REMOVED', `${runtime} was removed by its user`);
     return member;
@@ -90,22 +92,30 @@ export class Members {
 
   /**
    * Admits a user by his invitation. An invitation for a name that belongs to another key gives it to this one: the user
-   * may have lost his key.
+   * may have lost his key. It is used up then, also if he is a user already.
+   * @returns the user, and whether his name belonged to another key
    * @throws ProtoflyError `E_INVITE`, `E_TOO_MANY`, `E_STORE`
    */
-  redeem(token: string, certificate: Certificate): Promise<Member> {
+  redeem(token: string, certificate: Certificate): Promise<{ readonly isTakenOver: boolean }> {
     const key = hashOf(token);
     return this.#store.transaction(() => {
       const { user, userKey } = certificate;
       const invitation = this.#invitations.get(key);
+      const before = this.get(user);
+      const isHis = before?.key === userKey && before.user === user && before.removed === undefined;
       const problem = invitation === undefined ? 'isn\'t one of this domain'
         : invitation.user !== user ? `is for ${invitation.user}, not for ${user}`
-        : invitation.usedBy !== undefined && invitation.usedBy !== userKey ? 'was used before'
+        : invitation.usedBy !== undefined && !(isHis && invitation.usedBy === userKey) ? 'was used before'
         : invitation.expires <= this.#clock.date() ? 'has expired' : undefined;
+      if (isHis) {
+        if (problem === undefined) void this.#invitations.put(key, { ...invitation!, usedBy: userKey });
+        return { isTakenOver: false };
+      }
       if (problem !== undefined) throw new ProtoflyError('E_INVITE', `the invitation ${problem}`, { hint: 'ask the domain\'s operator for another one' });
-      const member = this.#put(certificate);
+      this.#put(certificate);
+      this.#deleteInvitations(user);
       void this.#invitations.put(key, { ...invitation!, usedBy: userKey });
-      return member;
+      return { isTakenOver: before !== undefined };
     });
   }
 
@@ -120,32 +130,36 @@ export class Members {
     return { expires: new Date(now + ttlMs).toISOString() };
   }
 
-  /** Removes a user and his open invitations. His name stays taken until he is invited again. @throws ProtoflyError `E_NOT_FOUND`, `E_STORE` */
+  /** Removes a user and his open invitations. His name stays taken until he is invited again. Idempotent. @throws ProtoflyError `E_NOT_FOUND`, `E_STORE` */
   async remove(user: Address): Promise<void> {
     await this.#store.transaction(() => {
       const member = this.get(user);
-      if (member === undefined || member.removed !== undefined) throw new ProtoflyError('E_NOT_FOUND', `${user} is no user of this domain`, { hint: 'protofly domain members lists them' });
-      for (const [key, invitation] of this.#invitations.entries()) if (invitation.user === user) void this.#invitations.delete(key);
-      void this.#members.put(keyOf(user), { ...member, removed: this.#now() });
+      if (member === undefined) throw new ProtoflyError('E_NOT_FOUND', `${user} is no user of this domain`, { hint: 'protofly domain members lists them' });
+      this.#deleteInvitations(user);
+      void this.#members.put(keyFor(user), { ...member, removed: member.removed ?? this.#now() });
     });
   }
 
-  /** Remembers the runtimes that a certificate says are no longer its user's. @returns those that weren't known as removed @throws ProtoflyError `E_STORE` */
-  async removeRuntimes({ user, removed }: Certificate): Promise<readonly string[]> {
-    const fresh = removed.filter((id) => this.get(user)?.removedRuntimes.includes(id) === false);
-    if (fresh.length === 0) return [];
+  /** Remembers the runtimes that a certificate says are no longer its user's. @throws ProtoflyError `E_STORE` */
+  async removeRuntimes({ user, removed }: Certificate): Promise<void> {
+    if (removed.every((id) => this.get(user)?.removedRuntimes.includes(id) === true)) return;
     await this.#store.transaction(() => {
       const member = this.get(user);
-      if (member !== undefined) void this.#members.put(keyOf(user), { ...member, removedRuntimes: [...fresh, ...member.removedRuntimes].slice(0, this.#limits.removedRuntimes) });
+      if (member === undefined) return;
+      const ids = new Set([...removed, ...member.removedRuntimes]);
+      void this.#members.put(keyFor(user), { ...member, removedRuntimes: [...ids].slice(0, this.#limits.removedRuntimes) });
     });
-    return fresh;
+  }
+
+  #deleteInvitations(user: Address): void {
+    for (const [key, invitation] of this.#invitations.entries()) if (invitation.user === user) void this.#invitations.delete(key);
   }
 
   #put({ user, userKey }: Certificate): Member {
     const before = this.get(user);
     if (before === undefined && this.#members.count() >= this.#limits.members) throw new ProtoflyError('E_TOO_MANY', 'this domain has too many users already');
     const member: Member = { user, key: userKey, since: this.#now(), removedRuntimes: before?.key === userKey ? before.removedRuntimes : [] };
-    void this.#members.put(keyOf(user), member);
+    void this.#members.put(keyFor(user), member);
     return member;
   }
 

@@ -123,5 +123,6 @@ export const admissionFunction = (admission: Admission, directory: Directory): D
   const { value } = request.body ?? {};
   if (request.type !== 'update' || !isObject(value)) throw bad('admission is for an update with a certificate');
   await directory.stand(session, await admission.judge(session.runtime, { certificate: value['certificate'] }));
+  admission.confirm(session.standing, session.runtime);
   return respond(request, 200);
 };

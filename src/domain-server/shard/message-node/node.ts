@@ -132,9 +132,9 @@ export class MessageNode {
   /** Ends sessions, and closes their connections. @throws ProtoflyError `E_STORE` */
   async expel(sessions: readonly Session[], why: string): Promise<void> {
     for (const session of sessions) {
-      const { link } = session;
+      // The link goes first: nothing more is taken from it while the end is being written.
+      void session.link?.close(why);
       await this.#end(session);
-      void link?.close(why);
     }
   }
 

@@ -61,6 +61,7 @@ export class Sessions {
     if (standing === undefined) return;
     const token = Buffer.from(this.#random(32)).toString('base64url');
     const session = await this.#directory.open({ runtime, tokenHash: hashOf(token).toString('hex'), holder: this.#admission.holderOf(standing, connection.holder), standing });
+    await this.#confirm(session);
     if (connection.isClosed) return;
     this.#enter(connection, session, welcome(request, { runtimeToken: token }), 'another connection opened a session for the same runtime');
   }
@@ -76,6 +77,7 @@ export class Sessions {
     const standing = await this.#judge(connection, request, session.runtime);
     if (standing === undefined) return;
     await this.#directory.stand(session, standing);
+    await this.#confirm(session);
     if (connection.isClosed) return;
     // Meanwhile the session may have ended, or another connection may have opened it anew.
     if (session.ended || session.tokenHash !== tokenHash) throw new ProtoflyError('E_UNAUTHENTICATED', 'no session waits with that token: open a new one');
@@ -96,6 +98,16 @@ export class Sessions {
     }
     void connection.answer(respond(request, 401, { challenge: judgement.challenge, error: 'E_UNAUTHENTICATED', description: 'sign the challenge with the runtime\'s key, and ask again with body.identity' }, SESSION));
     return undefined;
+  }
+
+  /** Ends a session whose user was removed while it was being opened. @throws ProtoflyError `E_NOT_MEMBER` */
+  async #confirm(session: Session): Promise<void> {
+    try {
+      this.#admission.confirm(session.standing, session.runtime);
+    } catch (thrown) {
+      await this.#onEnded(session);
+      throw thrown;
+    }
   }
 
   async #close(connection: Connection, request: Request): Promise<void> {

@@ -104,7 +104,7 @@ export class StoredRecords {
       for (let removed = BATCH; removed === BATCH;) {
         removed = await this.#store.transaction(() => {
           const batch: RegistryRecord[] = [];
-          for (const record of this.find('user', user, live)) if ((runtime === undefined || record.runtime === runtime) && batch.push(record) === BATCH) break;
+          for (const record of runtime === undefined ? this.find('user', user, live) : this.find('runtime', runtime, live)) if (record.user === user && batch.push(record) === BATCH) break;
           for (const { url } of batch) this.#delete(this.#entries.get(keyOf(url)));
           return batch.length;
         });
@@ -250,10 +250,10 @@ const placesOf = ({ record }: Entry): string[] =>
   });
 
 /**
- * True if the record matches a scheme. `hyperty` means records of hyperties, `dataobject` all others; any other word
+ * True if the record matches a scheme. `hyperty` means records of hyperties, `dataobject` all others but those of runtimes; any other word
  * must equal the scheme of the URL.
  */
 export const hasScheme = (record: RegistryRecord, wanted: string): boolean => {
   const { scheme } = partsOf(record.url);
-  return wanted === scheme || (/^data-?objects?$/.test(wanted) && scheme !== 'hyperty');
+  return wanted === scheme || (/^data-?objects?$/.test(wanted) && scheme !== 'hyperty' && scheme !== 'hyperty-runtime');
 };

@@ -17,8 +17,8 @@ export interface DomainRegistryComponents {
    * @throws ProtoflyError `E_CONFLICT`, `E_TOO_MANY`
    */
   readonly claim: (address: Address, runtime: Address) => Promise<void>;
-  /** Checks that a runtime may register what it hosts as a user's. @throws ProtoflyError `E_CERTIFICATE` */
-  readonly checkUser: (record: RegistryRecord, standing: Standing | undefined) => void;
+  /** Checks that a runtime may register what it hosts as a user's. @throws ProtoflyError `E_CERTIFICATE`, `E_SIGNATURE`, `E_NOT_MEMBER` */
+  readonly checkUser: (record: RegistryRecord, standing: Standing | undefined) => Promise<void>;
   /** Sends a message to all subscribers of `to`. */
   readonly publish: (message: Message, to: Address) => void;
   readonly log: (text: string, details?: Record<string, unknown>) => void;
@@ -168,7 +168,7 @@ export class DomainRegistry {
 
   async #save(record: RegistryRecord, before: RegistryRecord | undefined, { holder, standing }: Owner): Promise<void> {
     const { records, clock, checkUser } = this.#components;
-    checkUser(record, standing);
+    await checkUser(record, standing);
     const saved = record.expires > MAX_EXPIRES ? { ...record, expires: MAX_EXPIRES } : record;
     await records.put(saved, holder);
     this.#schedule(clock.now() + saved.expires * 1000);

@@ -228,7 +228,7 @@ export class Inbox {
 
   /** @returns true if there was room */
   #admit(message: Request, via: ReceivedVia, flow?: FlowMark): boolean {
-    if (this.#queue.isFull || (this.#attached.size === 0 && this.#queue.isScarce && this.#isGuest(message.from))) {
+    if (this.#queue.isFull || (this.#attached.size === 0 && this.#queue.isScarce && via.path !== 'local' && this.#isGuest(message.from))) {
       this.#turnAway({ message, via, flow }, this.#queue.full());
       return false;
     }
