@@ -9,6 +9,7 @@ import { processSandbox } from '../../src/sandbox/index.js';
 import { connected, openLine, Program, rssOf, withWorld, type World } from '../support/acceptance.js';
 import { withHome } from '../support/cli.js';
 import { DomainClient } from '../support/domain-client.js';
+import { makeKey } from '../support/identity-key.js';
 import { frames, values, type Words } from '../support/fuzz.js';
 
 /**
@@ -30,6 +31,12 @@ t.before(async () => {
   domain = JSON.parse((await home.pfly(['domain', 'status', '--json'])).stdout) as typeof domain;
   runtime = { socket: await world.bob.socket(), pid: (await world.bob.status()).pid };
 });
+
+/** Opens a session that nobody can take over, because it is bound to a key. */
+const witnessAt = async (url: string): Promise<DomainClient> => {
+  const key = makeKey();
+  return (await DomainClient.connect(url, `hyperty-runtime://localhost/${key.id}`)).openSession(key);
+};
 
 /** Asks over and over, until `work` is done. @returns the longest time until an answer, in milliseconds */
 const witnessed = async (ask: () => Promise<unknown>, work: Promise<void>): Promise<number> => {
@@ -70,7 +77,7 @@ const drained = async (isFull: () => boolean): Promise<void> => { while (isFull(
 const NODE_WORDS = ['hyperty-runtime://localhost/fuzz0', 'hyperty-runtime://localhost/fuzz1', 'hyperty-runtime://localhost/witness', 'hyperty-runtime://evil.example/x', 'mn:/session', 'domain://registry.localhost', 'domain://msg-node.localhost/sm', 'domain://msg-node.localhost/address-allocation', 'domain://localhost/ice', 'hyperty-catalogue://catalogue.localhost', 'hyperty://localhost/a', 'connection://localhost/o/subscription', 'hyperty-runtime://localhost/fuzz0/p2phandler/1', 'user://localhost/eve', '/hyperty', '/hyperty/name/x', 'status', 'live', 'global://x'];
 
 t.test('a message node, over WebSocket', async (t) => {
-  const witness = await DomainClient.open(domain.url, 'hyperty-runtime://localhost/witness');
+  const witness = await witnessAt(domain.url);
   await attack(t, domain.pid, () => witness.ask('ping', 'mn:/session'), async (batch, number) => {
     const ws = new WebSocket(`${domain.url.replace(/^http/, 'ws')}/ws`);
     ws.on('error', () => undefined).on('message', () => undefined);
@@ -90,7 +97,7 @@ t.test('a message node, over WebSocket', async (t) => {
 const printable = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '').slice(0, 20);
 
 t.test('a message node, over REST', async (t) => {
-  const witness = await DomainClient.open(domain.url, 'hyperty-runtime://localhost/witness');
+  const witness = await witnessAt(domain.url);
   await attack(t, domain.pid, () => witness.ask('ping', 'mn:/session'), async (batch, number) => {
     const opened = await fetch(`${domain.url}/rest/session`, { method: 'POST', body: JSON.stringify({ id: 1, type: 'open', from: `hyperty-runtime://localhost/fuzz${String(number % 2)}`, to: 'mn:/session' }) });
     const token = String((await opened.json() as { body?: { runtimeToken?: string } }).body?.runtimeToken);
