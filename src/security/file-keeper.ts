@@ -3,6 +3,7 @@ import { link, lstat, mkdir, open, readFile, realpath, rename, rm } from 'node:f
 import { dirname, join } from 'node:path';
 import { asProtoflyError, partsOf, ProtoflyError, type Address } from '../protocol/index.js';
 import type { SharedKeyKeeper } from './key-keeper.js';
+import { ensurePrivateFolder, tightenFile } from './private-files.js';
 
 const isMissing = (thrown: unknown): boolean => (thrown as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 
@@ -47,10 +48,17 @@ export const fileKeeper = (path: string, what = 'the publisher key'): SharedKeyK
   };
 };
 
-/** Keeps the keys of users in a folder, each in a file of its own. */
+/**
+ * Keeps the keys of users in a folder, each in a file of its own. What other users of the machine can open is closed to
+ * them.
+ * @throws ProtoflyError `E_REFUSED`, from the function, if a file or folder belongs to another user of the machine
+ */
 export const userKeyFiles = (folder: string): ((user: Address) => SharedKeyKeeper) => (user) => {
   const { domain, path } = partsOf(user);
-  return fileKeeper(join(folder, domain, `${encodeURIComponent(path)}.json`), `the key of ${user}`);
+  const file = join(folder, domain, `${encodeURIComponent(path)}.json`);
+  for (const place of [folder, dirname(file)]) ensurePrivateFolder(place);
+  tightenFile(file);
+  return fileKeeper(file, `the key of ${user}`);
 };
 
 const exists = async (path: string): Promise<boolean> => {

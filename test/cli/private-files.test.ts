@@ -30,8 +30,11 @@ t.test('what is too open already is closed at the next start', async (t) => {
   const profile = join(home.path, 'profiles', 'bob');
   for (const path of [profile, join(profile, 'state')]) chmodSync(path, 0o777);
   for (const path of ['settings.json', 'runtime.log', 'state/data.mdb', 'state/lock.mdb']) chmodSync(join(profile, path), 0o666);
+  const users = join(home.path, 'users');
+  for (const path of [users, join(users, 'localhost')]) chmodSync(path, 0o777);
+  chmodSync(join(users, 'localhost', 'bob.json'), 0o666);
   await home.runtime('bob', url);
-  t.same(others(profile), []);
+  t.same([...others(profile), ...others(users)], []);
 });
 
 t.test('what belongs to another user is refused', { skip: process.getuid?.() === 0 ? false : 'only root can give files away' }, async (t) => {

@@ -105,9 +105,11 @@ export class UserIdentity {
     return this.#membership.issuer;
   }
 
-  /** True if the certificate is missing or is to be renewed. */
+  /** True if the certificate is missing or is to be renewed, also because the date was wrong when it was made. */
   get isDue(): boolean {
-    return !this.#isValid() || Date.parse(this.#certificate!.expires) - this.#components.clock.date() < RENEW_MS;
+    if (this.#certificate === undefined) return true;
+    const left = Date.parse(this.#certificate.expires) - this.#components.clock.date();
+    return left < RENEW_MS || left > CERTIFICATE_TTL_MS;
   }
 
   /** The request with which the issuer is asked for a certificate. */
@@ -128,6 +130,11 @@ export class UserIdentity {
   /** Signs this runtime's own certificate with the user's key. @throws ProtoflyError `E_REMOVED`, `E_STORE`, `E_PLATFORM` */
   async certifyItself(): Promise<void> {
     await this.#take({ user: this.user, certificate: await this.#certify(this.#init.runtime, this.#init.device) });
+  }
+
+  /** Renews the certificate if it is due and this runtime has the user's key. @throws ProtoflyError as `certifyItself` */
+  async refresh(): Promise<void> {
+    if (this.issuer === undefined && this.isDue) await this.certifyItself();
   }
 
   /** Keeps the certificate that the issuer has given. @throws ProtoflyError `E_CERTIFICATE`, `E_SIGNATURE`, `E_EXPIRED` */
@@ -173,7 +180,7 @@ export class UserIdentity {
   }
 
   /** Returns the user's runtimes. @throws ProtoflyError `E_REFUSED` if this runtime hasn't the key */
-  devices(): Promise<readonly Device[]> {
+  async devices(): Promise<readonly Device[]> {
     this.#checkKey();
     return this.#components.keys.devices();
   }

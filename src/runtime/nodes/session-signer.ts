@@ -7,7 +7,7 @@ import { Protostub } from '../stubs/protostubs.js';
 export interface SessionSignerComponents {
   readonly bus: MessageBus;
   readonly key: IdentityKey;
-  readonly identity: Pick<UserIdentity, 'certificate' | 'issuer'>;
+  readonly identity: Pick<UserIdentity, 'certificate' | 'issuer' | 'refresh'>;
 }
 
 export interface SessionSignerInit {
@@ -50,12 +50,13 @@ export class SessionSigner {
     if (type !== 'create' || typeof challenge !== 'string' || challenge.length > MAX_CHALLENGE) throw new ProtoflyError('E_MESSAGE', 'the only thing signed here is the challenge of a message node');
     const { runtime } = this.#init;
     const { domain } = origin.init;
-    const claim: SessionClaim = { domain, nonce: challenge, runtime, ...(domain === this.#init.domain ? this.#introduction() : {}) };
+    const claim: SessionClaim = { domain, nonce: challenge, runtime, ...(domain === this.#init.domain ? await this.#introduction() : {}) };
     return this.#key.sign(SESSION_CLAIM, claim);
   }
 
   /** Returns the part of a claim that says whose runtime this is. */
-  #introduction(): Partial<SessionClaim> {
+  async #introduction(): Promise<Partial<SessionClaim>> {
+    await this.#identity.refresh();
     const { certificate, issuer } = this.#identity;
     const { invite } = this.#init;
     if (certificate !== undefined) return { certificate, ...(invite === undefined ? {} : { invite }) };
