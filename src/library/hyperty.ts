@@ -7,7 +7,7 @@ import {
 import { PendingResponses } from './pending-responses.js';
 import type { ProgramSendQueue } from './send-queue.js';
 import { receiptOf, type Receipt } from './receipt.js';
-import { untilEnd } from './until-end.js';
+import type { UntilEnd } from './until-end.js';
 
 /** A message received by a hyperty. */
 export interface Received {
@@ -65,6 +65,7 @@ export interface HypertyComponents {
   readonly runtime: Address;
   /** Resolves user input to an address. */
   readonly find: (typed: string) => Promise<Address>;
+  readonly untilEnd: UntilEnd;
 }
 
 export interface HypertyInit {
@@ -86,6 +87,7 @@ export class Hyperty {
   readonly #outlet: ProgramSendQueue;
   readonly #runtime: Address;
   readonly #find: HypertyComponents['find'];
+  readonly #untilEnd: UntilEnd;
   readonly #addresses = new Map<string, Promise<Address>>();
   readonly #answers: PendingResponses;
   readonly #isAwaited = ({ id }: Message): boolean => this.#answers.has(String(id));
@@ -95,9 +97,10 @@ export class Hyperty {
   #handler: ((received: Received) => unknown) | undefined;
   #files: FileReceiver | undefined;
 
-  constructor({ client, outlet, runtime, find }: HypertyComponents, { name, address }: HypertyInit) {
+  constructor({ client, outlet, runtime, find, untilEnd }: HypertyComponents, { name, address }: HypertyInit) {
     this.#client = client;
     this.#outlet = outlet;
+    this.#untilEnd = untilEnd;
     this.#runtime = runtime;
     this.#find = find;
     this.#answers = new PendingResponses({ clock: systemClock, closed: client.closed });
@@ -112,7 +115,7 @@ export class Hyperty {
    * @throws ProtoflyError `E_USAGE` for a folder that can't be written
    */
   receive(handler: (received: Received) => unknown, { saveFiles, onFile = () => undefined }: ReceiveOptions = {}): Promise<void> {
-    return untilEnd(async () => {
+    return this.#untilEnd.run(async () => {
       const before = this.#files;
       this.#files = saveFiles === undefined ? undefined : new FileReceiver({ answer: (response) => { this.#post(response); } }, { folder: await saveFolder(saveFiles), onFile });
       await before?.close();
@@ -148,7 +151,7 @@ export class Hyperty {
    * `E_USAGE` if it can't be read
    */
   sendFile(to: string, path: string, options: SendFileOptions = {}): Promise<SentFile> {
-    return untilEnd(() => this.#sendFile(to, path, options));
+    return this.#untilEnd.run(() => this.#sendFile(to, path, options));
   }
 
   async #sendFile(to: string, path: string, { name, p2p, timeoutMs = 30_000, onProgress, signal }: SendFileOptions): Promise<SentFile> {

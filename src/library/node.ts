@@ -6,7 +6,7 @@ import { parseAddress, type Address, type Message, type RegistryRecord } from '.
 import type { Criteria } from '../runtime/index.js';
 import { Hyperty, onlyOne } from './hyperty.js';
 import { ProgramSendQueue } from './send-queue.js';
-import { untilEnd } from './until-end.js';
+import { UntilEnd } from './until-end.js';
 
 export type { Criteria };
 
@@ -44,6 +44,7 @@ export class Node {
   readonly #outlet: ProgramSendQueue;
   readonly #view: RuntimeView;
   readonly #init: NodeInit;
+  readonly #untilEnd = new UntilEnd();
   readonly #hyperties = new Map<string, Hyperty>();
   readonly #listeners = new Set<(change: ConnectionChange) => void>();
   #ending: Promise<void> | undefined;
@@ -74,10 +75,10 @@ export class Node {
    * @throws ProtoflyError
    */
   register(name: string, options: RegisterOptions = {}): Promise<Hyperty> {
-    return untilEnd(async () => {
+    return this.#untilEnd.run(async () => {
       const known = (await this.#view.hyperties()).find((hyperty) => hyperty.name === name);
       const { url } = known ?? await this.#view.register({ name, ...options });
-      const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed) }, { name, address: parseAddress(url) });
+      const hyperty = new Hyperty({ client: this.#client, outlet: this.#outlet, runtime: this.address, find: (typed) => this.find(typed), untilEnd: this.#untilEnd }, { name, address: parseAddress(url) });
       this.#hyperties.set(hyperty.address, hyperty);
       return hyperty;
     });
@@ -85,7 +86,7 @@ export class Node {
 
   /** Removes a hyperty permanently, with its inbox. @throws ProtoflyError `E_NOT_FOUND` */
   unregister(name: string): Promise<void> {
-    return untilEnd(async () => { await this.#view.unregister(name); });
+    return this.#untilEnd.run(async () => { await this.#view.unregister(name); });
   }
 
   /**
@@ -93,31 +94,31 @@ export class Node {
    * @throws ProtoflyError `E_NOT_FOUND`, `E_AMBIGUOUS`
    */
   find(typed: string): Promise<Address> {
-    return untilEnd(async () => (typed.includes('://') ? parseAddress(typed) : onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url))));
+    return this.#untilEnd.run(async () => (typed.includes('://') ? parseAddress(typed) : onlyOne(typed, (await this.#view.lookup(typed)).map(({ url }) => url))));
   }
 
   /** Returns the registry's records of matching hyperties; possibly none. @throws ProtoflyError */
   discover(criteria: Criteria = {}): Promise<readonly RegistryRecord[]> {
-    return untilEnd(() => this.#view.discover({ ...criteria }));
+    return this.#untilEnd.run(() => this.#view.discover({ ...criteria }));
   }
 
   /** Returns who sends from an address, and whether he has proved it. @throws ProtoflyError */
   sender(address: string): Promise<SenderInfo> {
-    return untilEnd(async () => this.#view.sender(parseAddress(address)));
+    return this.#untilEnd.run(async () => this.#view.sender(parseAddress(address)));
   }
 
   /** Waits until there is a P2P connection to the runtime of an address. @throws ProtoflyError */
   connect(typed: string): Promise<ConnectionInfo> {
-    return untilEnd(() => this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 }));
+    return this.#untilEnd.run(() => this.#view.p2p<ConnectionInfo>('connect', typed, { timeoutMs: 20_000 }));
   }
 
   /** Ends the P2P connections to the runtime of an address. @throws ProtoflyError */
   disconnect(typed: string): Promise<void> {
-    return untilEnd(async () => { await this.#view.p2p('disconnect', typed); });
+    return this.#untilEnd.run(async () => { await this.#view.p2p('disconnect', typed); });
   }
 
   connections(): Promise<readonly ConnectionInfo[]> {
-    return untilEnd(() => this.#view.connections());
+    return this.#untilEnd.run(() => this.#view.connections());
   }
 
   /**
@@ -126,7 +127,7 @@ export class Node {
    * @throws ProtoflyError `E_LINK_CLOSED`, `E_TIMEOUT`
    */
   onConnection(listener: (change: ConnectionChange) => void): Promise<() => void> {
-    return untilEnd(async () => {
+    return this.#untilEnd.run(async () => {
       this.#listeners.add(listener);
       await this.#client.ask(registryOf(this.address), 'subscribe', { resource: CONNECTIONS });
       return () => { this.#listeners.delete(listener); };
@@ -134,7 +135,7 @@ export class Node {
   }
 
   status(): Promise<RuntimeStatus> {
-    return untilEnd(() => this.#view.status());
+    return this.#untilEnd.run(() => this.#view.status());
   }
 
   /**
@@ -147,6 +148,7 @@ export class Node {
   }
 
   async #close(): Promise<void> {
+    this.#untilEnd.begin();
     // Ignore failures: the runtime may be gone or the domain unreachable, and the domain forgets the addresses by
     // itself.
     if (this.#init.transient) await this.#client.until(this.#unregisterAll(), GOODBYE_MS).catch(() => undefined);

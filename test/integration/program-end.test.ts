@@ -67,6 +67,22 @@ t.test('a program that waits for nothing is not ended by what was under way when
   await bob!.close();
 });
 
+t.test('a file that is being sent when the program stops doesn\'t end it', async (t) => {
+  const unhandled = unhandledDuring(t);
+  const { url } = await startDomain(t);
+  const alice = await startRuntime({ domain: url, user: 'alice', p2p: false, sandbox: 'in-process' });
+  const out = await alice.register('out');
+  const closed = alice.close();
+  const file = new URL(import.meta.url).pathname;
+  for (let n = 0; n < 5; n += 1) {
+    void out.sendFile('hyperty://localhost/nowhere', file);
+    await turn();
+  }
+  await closed;
+  await turn();
+  t.same(unhandled, [], 'its hyperty goes first, and then the runtime refuses what comes from it');
+});
+
 t.test('a message that is refused ends no program that doesn\'t wait for it', async (t) => {
   const unhandled = unhandledDuring(t);
   const { url } = await startDomain(t);
