@@ -5,7 +5,7 @@ import { withRuntime } from './connect.js';
 import type { Context } from './context.js';
 import type { Column } from './io/table.js';
 
-/** What the user does with a contact. */
+/** A decision of the user about a contact. */
 export type Decision = 'accept' | 'block' | 'remove' | 'verify';
 
 /** A line of `contact list`: somebody who was met, or who has knocked. */

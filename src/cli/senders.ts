@@ -32,7 +32,7 @@ export class SenderNames {
   /** Asks who sends from an address. Who can't be found out is nobody. */
   async find(address: Address): Promise<SenderInfo> {
     const sender = await this.#runtime.sender(address).catch(() => undefined);
-    // Asked again with the next message.
+    // The next message asks again.
     if (sender === undefined) return { address, verified: false };
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     this.#known.set(address, sender);

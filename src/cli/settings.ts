@@ -31,7 +31,7 @@ export interface Settings {
   readonly capabilities?: readonly Capability[];
   /** The window of one sender to one receiver, in bytes. @default 1 MiB */
   readonly window?: number;
-  /** Whose messages, direct connections and pings are taken. @default 'anyone' */
+  /** The people whose messages, direct connections and pings are taken. @default 'anyone' */
   readonly accept?: Audience;
   /** @default that of `accept` */
   readonly 'accept.messages'?: Audience;

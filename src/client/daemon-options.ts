@@ -51,19 +51,19 @@ export interface RuntimeDaemonOptions extends DaemonOptions {
     readonly allow?: Allowance;
     readonly capabilities?: readonly Capability[];
   };
-  /** Whose messages, direct connections and pings are taken. @default 'anyone' for each */
+  /** The people whose messages, direct connections and pings are taken. @default 'anyone' for each */
   readonly accept?: Acceptance;
   /** The window of one sender to one receiver, in bytes. @default the runtime's default */
   readonly window?: number;
 }
 
-/** What a runtime shows to be let in, as JSON in the variable `PROTOFLY_JOIN`: arguments can be read by others. */
+/** The secrets with which a runtime is let in. They are passed as JSON in the variable `PROTOFLY_JOIN`, because others can read arguments. */
 export interface Joining {
   /** The token of an invitation. */
   readonly invite?: string;
   /** The user's name for this machine. @default its host name */
   readonly device?: string;
-  /** What a device code says. */
+  /** The content of a device code. */
   readonly code?: { readonly runtime: Address; readonly secret: string; readonly userKey: string };
 }
 

@@ -151,7 +151,7 @@ export interface KnockInfo {
   readonly at: string;
 }
 
-/** Who sends from an address. */
+/** The sender at an address. */
 export interface SenderInfo {
   readonly address: Address;
   /** The user who has proved that the address is his. */
@@ -186,7 +186,7 @@ export interface DomainStatus {
   readonly version: string;
   readonly startedAt: string;
   readonly protocols?: readonly string[];
-  /** Whom it admits. */
+  /** The kind of its admission. */
   readonly admission?: 'open' | 'invite';
   /** Id of the current signing key. */
   readonly publisherKey?: string;

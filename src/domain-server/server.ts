@@ -66,8 +66,8 @@ export interface DomainServerInit {
    */
   readonly allowUnauthenticated?: boolean;
   /**
-   * Whom it admits: everybody, whose user names then belong to the first key that comes with them, or those who were
-   * invited.
+   * The kind of its admission. `open` admits everybody, and a user's name belongs to the first key that comes with it;
+   * `invite` admits those who were invited.
    * @default 'open' while it listens on the loopback interface alone and its public URL leads there, else 'invite'
    */
   readonly admission?: AdmissionMode;

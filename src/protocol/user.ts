@@ -14,11 +14,11 @@ export const checkUserName = (name: unknown): string => {
 /** @throws ProtoflyError `E_USAGE` */
 export const userAddress = (domain: string, name: unknown): Address => formatAddress({ scheme: 'user', domain, path: checkUserName(name) });
 
-/** Whom a user lets reach his runtime: his contacts, the users of his domain, or everybody. */
+/** The people who may reach a user's runtime: his contacts, the users of his domain, or everybody. */
 export const AUDIENCES = ['contacts', 'domain', 'anyone'] as const;
 export type Audience = (typeof AUDIENCES)[number];
 
-/** Whose messages, direct connections and pings a runtime takes. */
+/** The people whose messages, direct connections and pings a runtime takes. */
 export interface Acceptance {
   readonly messages: Audience;
   /** A direct connection shows both sides the IP addresses of the other. */

@@ -63,7 +63,7 @@ export interface RuntimeInit {
   readonly user: string;
   /** The token of an invitation to the domain. @default none */
   readonly invite?: string;
-  /** Whose messages, direct connections and pings are taken. @default 'anyone' for each */
+  /** The people whose messages, direct connections and pings are taken. @default 'anyone' for each */
   readonly accept?: Partial<Acceptance>;
   /** True if the runtime ends with its process, so that its user needn't list it among his machines. @default false */
   readonly isTransient?: boolean;

@@ -1,6 +1,6 @@
 import { isAddress, parseAddress, partsOf, ProtoflyError, type Address } from '../protocol/index.js';
 
-/** What an invitation says: the text that the operator of a domain gives to a user to come. */
+/** The content of an invitation, the text that the operator of a domain gives to a user to come. */
 export interface Invite {
   /** Base URL of the domain server. */
   readonly url: string;
@@ -11,7 +11,7 @@ export interface Invite {
   readonly token: string;
 }
 
-/** What a device code says: the text with which a runtime of a user has another one certified. */
+/** The content of a device code, the text with which a runtime of a user has another one certified. */
 export interface DeviceCode {
   /** Base URL of the domain server. */
   readonly url: string;

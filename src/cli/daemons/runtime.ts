@@ -35,7 +35,7 @@ export interface StartInput {
   readonly waitMs: number;
 }
 
-/** What the user has typed, or an invitation or a device code says instead. */
+/** The input, completed by the invitation or the device code in it. */
 interface Start extends StartInput {
   readonly joining: Joining;
 }

@@ -169,7 +169,7 @@ const judge = (sender: ProgramSender, inputError: unknown): void => {
   throw new ProtoflyError('E_PARTIAL', `${parts.join(', ')}: ${cause.message}`, { cause, ...(cause.hint === undefined ? {} : { hint: cause.hint }) });
 };
 
-/** Whose address receives, as receipts say it. */
+/** The receiver, as receipts name him. */
 interface Receiver {
   readonly user?: Address;
   /** True if the user has proved that the address is his. */

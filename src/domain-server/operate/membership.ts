@@ -31,7 +31,7 @@ export interface Invited {
 const DAY_MS = 24 * 3600 * 1000;
 const MAX_TTL_MS = 365 * DAY_MS;
 
-/** What the operator of a domain does with its users. */
+/** The operator's work with the users of a domain: invites, lists and removes them. */
 export class Membership {
   readonly #components: MembershipComponents;
   readonly #init: MembershipInit;

@@ -17,7 +17,7 @@ export interface AcceptPolicyInit {
   readonly accept?: Partial<Acceptance>;
 }
 
-/** What somebody else wants of this runtime. */
+/** The things that others want of this runtime. */
 export type Wish = keyof Acceptance;
 
 const WORDS: Readonly<Record<Wish, string>> = { messages: 'messages', p2p: 'direct connections', presence: 'pings' };
@@ -44,7 +44,7 @@ export class AcceptPolicy {
    */
   check(wish: Wish, from: Address, knock?: unknown): Promise<void> | undefined {
     const { contacts, senders } = this.#components;
-    // Whose messages count as a contact's has to be known also if everybody's are taken.
+    // With contacts, senders have to be known even if everybody's messages are taken: contacts have room of their own.
     if (this.#accept[wish] === 'anyone' && contacts.blocksNobody && (wish !== 'messages' || !contacts.acceptsSomebody)) return undefined;
     const known = senders.known(from);
     if (known !== undefined) { this.judge(wish, known, knock); return undefined; }

@@ -2,7 +2,7 @@ import { LruMap } from '../../kit/lru-map.js';
 import { asProtoflyError, runtimeOf, userRecordAddress, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { isVerified } from '../../security/signed-record.js';
 
-/** Who sends from an address. */
+/** The sender at an address. */
 export interface Sender {
   readonly address: Address;
   /** The user who has proved that the address is his. */

@@ -325,8 +325,8 @@ export class Records {
 }
 
 /**
- * Of the hyperties with one name on several machines of one user, leaves the newest: that is where messages to the name
- * go. Others, whose user isn't proved, may be anybody's and all stay.
+ * Leaves the newest of the hyperties that have one name on several machines of one user: messages to the name go there.
+ * Hyperties whose user isn't proved all stay, because they may be anybody's.
  */
 const newestOfEach = (records: readonly RegistryRecord[]): RegistryRecord[] => {
   const seen = new Set<string>();

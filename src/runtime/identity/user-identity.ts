@@ -43,7 +43,7 @@ export interface UserIdentityInit {
   readonly code?: Pick<DeviceCode, 'runtime' | 'secret' | 'userKey'>;
 }
 
-/** What a runtime asks for when it wants a certificate. */
+/** The request of a runtime for a certificate. */
 export interface CertificateRequest {
   readonly name: string;
   /** Proof that the runtime has a device code: HMAC of its URL. Absent in the renewal of a certificate. */
@@ -155,7 +155,7 @@ export class UserIdentity {
   async certify(runtime: Address, { name, proof }: CertificateRequest): Promise<string> {
     this.#checkKey();
     if (!isDeviceName(name)) throw new ProtoflyError('E_USAGE', 'the machine has no usable name');
-    // Who was certified before needs no code: the answer to his first request may have been lost.
+    // A runtime that was certified before needs no code: the answer to its first request may have been lost.
     const known = (await this.#components.keys.devices()).find((device) => device.runtime === runtime);
     if (known === undefined && proof !== undefined) await this.#redeem(runtime, proof);
     if (known === undefined && proof === undefined) throw new ProtoflyError('E_REFUSED', `${runtime} is no runtime of ${this.user}`, { hint: 'protofly device add, where the user\'s key is, prints a code for it' });

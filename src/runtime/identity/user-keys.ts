@@ -65,7 +65,7 @@ export class UserKeys {
     if (!kept.devices.some((device) => device.runtime === runtime)) throw new ProtoflyError('E_NOT_FOUND', `${runtime} is no runtime of ${this.#user}`, { hint: 'protofly device list shows them' });
     const devices = kept.devices.map((device) => (device.runtime === runtime ? { ...device, removed: device.removed ?? at } : device));
     const removed = devices.filter((device) => device.removed !== undefined);
-    // Who was removed long ago has no certificate any more.
+    // A runtime that was removed long ago has no certificate any more.
     const forgotten = new Set(removed.length <= MAX_REMOVED ? [] : removed.sort((a, b) => a.removed!.localeCompare(b.removed!)).slice(0, -MAX_REMOVED));
     await this.#write({ ...kept, devices: devices.filter((device) => !forgotten.has(device)) });
   }

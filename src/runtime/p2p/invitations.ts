@@ -63,7 +63,7 @@ export class Invitations {
     this.#count(vouched);
     try {
       await signatures.check(value, vouched);
-      // Whom this runtime itself connects to, its program has chosen.
+      // An answer comes from a runtime that a program here has chosen.
       if (requested === undefined) await guests.check(vouched, value['certificate']);
     } catch (thrown) {
       const { code, message: why } = asProtoflyError(thrown);

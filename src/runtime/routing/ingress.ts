@@ -89,7 +89,7 @@ export class Ingress implements Intake {
       if (setUp !== undefined) return setUp.then(() => this.#admit(message, origin), (thrown: unknown) => this.#reject(message, thrown));
       const pending = this.#held.has(message.from) ? undefined : this.#checkSender(message);
       if (pending === undefined && !this.#held.has(message.from)) return this.#admit(message, origin);
-      // Its refusal is handled later; not at all, if there is no room for the message.
+      // The refusal is handled later. Without room for the message it isn't handled, and must not count as unhandled.
       pending?.catch(() => undefined);
       this.#held.hold(message, () => this.#askedLater(message, origin, pending));
       return undefined;

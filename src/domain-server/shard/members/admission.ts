@@ -3,7 +3,7 @@ import { checkCertificateDate, readCertificate, type Certificate } from '../../.
 import type { Member, Members } from './members.js';
 import { ANYBODY, type Standing } from './standing.js';
 
-/** Whom a domain admits: everybody, or those who were invited. */
+/** The kinds of admission: everybody comes in, or those who were invited. */
 export type AdmissionMode = 'open' | 'invite';
 
 export interface AdmissionComponents {
@@ -58,7 +58,7 @@ export class Admission {
    */
   async judge(runtime: Address, { certificate, invite, device }: Introduction): Promise<Standing> {
     const isVisitor = domainOf(runtime) !== this.#init.domain;
-    // Who has no key got here because the operator lets such clients in.
+    // Runtimes without a key get this far only if the operator lets them in.
     if (!namesKey(runtime) || this.mode === 'open' && (certificate === undefined || isVisitor) || isVisitor && this.#init.allowVisitors) return ANYBODY;
     if (isVisitor) throw new ProtoflyError('E_NOT_MEMBER', `${this.#init.domain} lets in nobody from other domains`, { hint: 'its operator does so with domain start --allow-visitors' });
     if (certificate !== undefined) return this.#user(await readCertificate(certificate, runtime), invite);

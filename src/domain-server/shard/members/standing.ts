@@ -1,6 +1,6 @@
 import type { Address } from '../../../protocol/index.js';
 
-/** What a session may do. */
+/** The rights of a session. */
 export type Standing =
   /** All that the domain lets everybody do. */
   | { readonly as: 'anybody' }

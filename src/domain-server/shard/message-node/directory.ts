@@ -8,7 +8,7 @@ import { Session, type SessionComponents } from './session.js';
 
 interface SessionEntry { readonly runtime: Address; readonly tokenHash: string; readonly standing?: Standing }
 
-/** What a session is opened with. */
+/** The properties of a session to be opened. */
 export interface SessionOpening {
   readonly runtime: Address;
   /** SHA-256 of its token, in hex. */

@@ -66,7 +66,7 @@ export class Session {
   holder: string | undefined;
   /** SHA-256 of the token, in hex. */
   tokenHash: string;
-  /** What it may do. Set by the directory. */
+  /** Its rights. Set by the directory. */
   standing: Standing;
   /**
    * Addresses allocated before the last `open` that the runtime hasn't requested again. They are released first if

@@ -9,7 +9,7 @@ export interface Owner {
   readonly runtime: Address;
   /** The holder of the shares that the runtime's session uses. @default limited by the totals alone */
   readonly holder?: string | undefined;
-  /** What the runtime's session may do. @default ANYBODY */
+  /** The rights of the runtime's session. @default ANYBODY */
   readonly standing?: Standing;
 }
 
