@@ -7,6 +7,7 @@ import { signRecord, type Certificate, type IdentityKey } from '../../src/securi
 import { memoryStore, type Store } from '../../src/store/index.js';
 import { parseInvite } from '../../src/security/invite.js';
 import { DomainClient, type Frame } from '../support/domain-client.js';
+import { failingStore } from '../support/failing-store.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { certify, makeKey } from '../support/identity-key.js';
 import { askAdmin } from '../support/admin.js';
@@ -158,6 +159,10 @@ await t.test('IDN-8 an invitation is used up by who shows it, and who loses a na
   t.match(await opens(next, { certificate: next.certificate, invite: renewed }), { code: 200 }, 'the operator gives the name to another key');
   t.match(await again.client.closed, { reason: /another key has this name now/ });
   t.match((await next.client.ask('read', REGISTRY, { resource: address })).body, { code: 404 });
+  const BOB = await comes(t, url, 'BOB');
+  const upper = parseInvite(((await askAdmin(adminSocket, 'a.example', 'create', { resource: 'invitation', value: { user: 'BOB' } })) as { invite: string }).invite).token;
+  t.match(await opens(BOB, { certificate: BOB.certificate, invite: upper }), { code: 200 });
+  t.match(await next.client.closed, { reason: /another key has this name now/ }, 'also if it is written in another way');
   const back = await comes(t, url, 'bob', bob.userKey);
   t.match(await opens(back, { certificate: back.certificate, invite: shown }), { code: 403, error: 'E_INVITE' }, 'nor does an old one bring it back');
 });
@@ -172,6 +177,22 @@ await t.test('IDN-8 who is removed while his session is being opened has none', 
   await members.remove(parseAddress(userOf('bob')));
   t.throws(() => { admission.confirm(standing, runtime); }, { code: 'E_NOT_MEMBER' });
   await t.rejects(admission.checkRecord({ url: runtime, runtime, dataSchemes: [], resources: [], status: 'live', expires: 1 }, standing), { code: 'E_NOT_MEMBER' });
+});
+
+await t.test('IDN-8 a session is resumed although the disk is full, with its invitation, too', async (t) => {
+  const adminSocket = `${temporaryFolder(t)}/admin.sock`;
+  const store = failingStore();
+  const { url } = await strict(t, { admission: 'invite', adminSocket }, store);
+  const bob = await comes(t, url);
+  const invite = parseInvite(((await askAdmin(adminSocket, 'a.example', 'create', { resource: 'invitation', value: { user: 'bob' } })) as { invite: string }).invite).token;
+  const { runtimeToken } = (await opens(bob, { certificate: bob.certificate, invite })) as { runtimeToken: string };
+  await bob.client.vanish();
+  store.isFull = true;
+  const again = await DomainClient.connect(url, urlOf(bob.key));
+  t.teardown(() => again.vanish());
+  const from = `${urlOf(bob.key)}/${runtimeToken}`;
+  const asked = await again.ask('re-open', 'mn:/session', undefined, from);
+  t.match((await again.ask('re-open', 'mn:/session', { identity: await again.claim(bob.key, asked, { certificate: bob.certificate, invite }) }, from)).body, { code: 200 });
 });
 
 await t.test('IDN-6 a machine that its user has removed is out at once, and stays out', async (t) => {

@@ -59,8 +59,7 @@ export class Membership {
 
   /** Removes a user with his sessions and records. @param value `{"user"}` @throws ProtoflyError `E_USAGE`, `E_NOT_FOUND` */
   async remove(value: unknown): Promise<{ readonly user: Address }> {
-    const user = this.#userIn(value);
-    await this.#components.members.remove(user);
+    const { user } = await this.#components.members.remove(this.#userIn(value));
     await this.#components.expel(user);
     return { user };
   }

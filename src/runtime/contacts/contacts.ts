@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { LruMap } from '../../kit/lru-map.js';
-import { domainOf, namesKey, ProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
+import { asProtoflyError, domainOf, namesKey, ProtoflyError, type Address, type Clock, type RegistryRecord } from '../../protocol/index.js';
 import { CERTIFICATE_TTL_MS, checkCertificateDate, type Certificate } from '../../security/certificate.js';
 import type { Collection } from '../../store/index.js';
 import { Certificates } from './certificates.js';
 
-/** Whether a user was only seen, or accepted or blocked by this runtime's user. */
+/** The decision of this runtime's user about another one: none yet, accepted or blocked. */
 export type ContactState = 'seen' | 'accepted' | 'blocked';
 
 /** A user as this runtime knows him. */
@@ -102,13 +102,12 @@ export class Contacts {
   /**
    * Checks the user whom a record names. A record without a certificate is nobody's for certain, and none is believed
    * for a user who has shown a key before.
-   * @returns undefined if nobody has proved that the runtime is his
    * @throws ProtoflyError `E_CERTIFICATE`, `E_SIGNATURE`, `E_EXPIRED`, `E_REMOVED`, `E_USER_KEY`
    */
-  async check({ url, runtime, user, certificate }: RegistryRecord): Promise<Certificate | undefined> {
-    if (user === undefined) return undefined;
+  async check({ url, runtime, user, certificate }: RegistryRecord): Promise<void> {
+    if (user === undefined) return;
     if (certificate === undefined || !namesKey(runtime)) {
-      if (this.#keyOf(user) === undefined) return undefined;
+      if (this.#keyOf(user) === undefined) return;
       throw new ProtoflyError('E_CERTIFICATE', `${url} is said to be ${user}'s, without a certificate, and that user has a key`);
     }
     const read = await this.#certificates.read(certificate, runtime);
@@ -116,7 +115,6 @@ export class Contacts {
     // A domain's registry speaks for the names of that domain alone.
     if (domainOf(user) !== domainOf(url)) throw new ProtoflyError('E_CERTIFICATE', `${url} is said to be the hyperty of a user of another domain, ${user}`);
     this.#judge(read);
-    return read;
   }
 
   /**
@@ -135,7 +133,7 @@ export class Contacts {
     return read.user;
   }
 
-  /** True if some user has removed a runtime. Who shows no certificate may be one of those. */
+  /** True if some user has removed a runtime. A runtime that shows no certificate may be one of those. */
   isRemoved(runtime: Address): boolean {
     return (this.#removed.get(idOf(runtime)) ?? 0) > this.#components.clock.date();
   }
@@ -259,14 +257,14 @@ export class Contacts {
   /** Remembers what was seen. If that can't be written, it is seen again at the next time. */
   #put(contact: Contact): void {
     if (this.#kept.get(contact.user) === undefined && this.#kept.count() >= MAX_SEEN) this.#forgetSome(domainOf(contact.user));
-    this.#kept.put(contact.user, contact).catch((thrown: unknown) => { this.#components.log('warn', `${contact.user} can't be remembered: ${String((thrown as Error).message)}`); });
+    this.#kept.put(contact.user, contact).catch((thrown: unknown) => { this.#components.log('warn', `${contact.user} can't be remembered: ${asProtoflyError(thrown).message}`); });
   }
 
   /** Forgets those seen longest ago: of the newcomer's domain, if it has many. Whom the user has decided about stays. */
   #forgetSome(domain: string): void {
     const seen = this.all().filter(({ state, verified }) => state === 'seen' && verified === undefined).sort((a, b) => a.since.localeCompare(b.since));
     const ofDomain = seen.filter(({ user }) => domainOf(user) === domain);
-    for (const { user } of (ofDomain.length >= FORGOTTEN ? ofDomain : seen).slice(0, FORGOTTEN)) this.#kept.delete(user).catch(() => undefined);
+    for (const { user } of (ofDomain.length >= FORGOTTEN ? ofDomain : seen).slice(0, FORGOTTEN)) void this.#kept.delete(user);
   }
 
   #noteRemoved(id: string, until: number): void {

@@ -1,4 +1,4 @@
-import type { Address, Clock } from '../../protocol/index.js';
+import { asProtoflyError, type Address, type Clock } from '../../protocol/index.js';
 import type { Collection } from '../../store/index.js';
 import type { Sender } from './senders.js';
 
@@ -49,8 +49,8 @@ export class Knocks {
       ...(user === undefined ? {} : { user }), ...(claimed === undefined ? {} : { claimed }), ...(typeof value === 'string' ? { text: value.slice(0, MAX_TEXT) } : {}),
     };
     const oldest = kept.count() < MAX_KNOCKS ? undefined : [...kept.entries()].reduce((a, b) => (b[1].at < a[1].at ? b : a))[0];
-    if (oldest !== undefined) kept.delete(oldest).catch(() => undefined);
-    kept.put(key, knock).catch((thrown: unknown) => { log('warn', `a knock of ${key} can't be kept: ${String((thrown as Error).message)}`); });
+    if (oldest !== undefined) void kept.delete(oldest);
+    kept.put(key, knock).catch((thrown: unknown) => { log('warn', `a knock of ${key} can't be kept: ${asProtoflyError(thrown).message}`); });
   }
 
   /** Forgets the knocks of a user. */

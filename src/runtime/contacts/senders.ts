@@ -77,7 +77,10 @@ export class Senders {
     const runtime = runtimeOf(address);
     const record = await this.#record(runtime === undefined ? address : userRecordAddress(runtime));
     const shown = runtime === undefined ? undefined : this.#users.get(runtime);
-    const found = { address, ...((record?.runtime ?? runtime) === undefined ? {} : { runtime: record?.runtime ?? runtime! }), ...(runtime !== undefined || record?.name === undefined ? {} : { name: record.name }) };
+    const host = record?.runtime ?? runtime;
+    // The name in the record of a runtime is that of a machine.
+    const name = runtime === undefined ? record?.name : undefined;
+    const found: Sender = { address, ...(host === undefined ? {} : { runtime: host }), ...(name === undefined ? {} : { name }) };
     if (record?.user === undefined) return shown === undefined ? found : { ...found, user: shown };
     return isVerified(record) ? { ...found, user: record.user } : { ...found, claimed: record.user };
   }

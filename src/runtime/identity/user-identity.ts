@@ -5,7 +5,7 @@ import type { DeviceCode } from '../../security/invite.js';
 import type { Collection } from '../../store/index.js';
 import type { Device, UserKeys } from './user-keys.js';
 
-/** How this runtime belongs to its user. */
+/** The part of a runtime's state that makes it its user's. */
 export interface KeptMembership {
   readonly user: Address;
   readonly certificate?: string;
@@ -192,7 +192,7 @@ export class UserIdentity {
   async remove(what: string): Promise<Device> {
     const all = (await this.devices()).filter(({ runtime, name }) => runtime === what || name === what);
     const present = all.filter(({ removed }) => removed === undefined);
-    // One that is removed already is removed again: something may have prevented the first time from being told.
+    // Removes a machine again that is removed already: something may have prevented the first time from being told.
     const found = present.length > 0 ? present : all.slice(-1);
     const [device, another] = found;
     if (device === undefined) throw new ProtoflyError('E_NOT_FOUND', `${this.user} has no machine ${JSON.stringify(what)}`, { hint: 'protofly device list shows them' });

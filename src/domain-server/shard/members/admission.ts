@@ -11,7 +11,7 @@ export interface AdmissionComponents {
   readonly members: Members;
   /** Called with the runtimes that a certificate says are no longer its user's. They may be another user's. */
   readonly onRemoved: (user: Address, runtimes: readonly Address[]) => Promise<void>;
-  /** Called when a user's name was given to another key. */
+  /** Called with the former user when his name was given to another key. */
   readonly onTakenOver: (user: Address) => Promise<void>;
 }
 
@@ -123,7 +123,8 @@ export class Admission {
     const { members, onTakenOver } = this.#components;
     if (typeof invite === 'string' && invite.length <= MAX_TOKEN) {
       if (isRemoved(members.get(certificate.user), certificate)) members.known(certificate);
-      if ((await members.redeem(invite, certificate)).isTakenOver) await onTakenOver(certificate.user);
+      const former = await members.redeem(invite, certificate);
+      if (former !== undefined) await onTakenOver(former);
     } else if (members.known(certificate) === undefined) {
       if (this.mode !== 'open') throw new ProtoflyError('E_NOT_MEMBER', `${certificate.user} is no user of ${this.#init.domain}`, { hint: 'ask its operator for an invitation: protofly runtime start --invite STRING' });
       await members.add(certificate);

@@ -93,29 +93,29 @@ export class Members {
   /**
    * Admits a user by his invitation. An invitation for a name that belongs to another key gives it to this one: the user
    * may have lost his key. It is used up then, also if he is a user already.
-   * @returns the user, and whether his name belonged to another key
+   * @returns the former user of that name, if it belonged to another key. His name may differ in its case
    * @throws ProtoflyError `E_INVITE`, `E_TOO_MANY`, `E_STORE`
    */
-  redeem(token: string, certificate: Certificate): Promise<{ readonly isTakenOver: boolean }> {
+  async redeem(token: string, certificate: Certificate): Promise<Address | undefined> {
     const key = hashOf(token);
+    const { user, userKey } = certificate;
+    // A runtime shows its invitation with each session. One that can't be used any more needs no writing.
+    if (this.#isHis(certificate) && this.#problemOf(this.#invitations.get(key), user) !== undefined) return undefined;
     return this.#store.transaction(() => {
-      const { user, userKey } = certificate;
       const invitation = this.#invitations.get(key);
       const before = this.get(user);
-      const isHis = before?.key === userKey && before.user === user && before.removed === undefined;
-      const problem = invitation === undefined ? 'isn\'t one of this domain'
-        : invitation.user !== user ? `is for ${invitation.user}, not for ${user}`
-        : invitation.usedBy !== undefined && !(isHis && invitation.usedBy === userKey) ? 'was used before'
-        : invitation.expires <= this.#clock.date() ? 'has expired' : undefined;
-      if (isHis) {
-        if (problem === undefined) void this.#invitations.put(key, { ...invitation!, usedBy: userKey });
-        return { isTakenOver: false };
+      const problem = this.#problemOf(invitation, user);
+      const isHis = this.#isHis(certificate);
+      if (problem !== undefined) {
+        if (isHis) return undefined;
+        throw new ProtoflyError('E_INVITE', `the invitation ${problem}`, { hint: 'ask the domain\'s operator for another one' });
       }
-      if (problem !== undefined) throw new ProtoflyError('E_INVITE', `the invitation ${problem}`, { hint: 'ask the domain\'s operator for another one' });
-      this.#put(certificate);
-      this.#deleteInvitations(user);
+      if (!isHis) {
+        this.#put(certificate);
+        this.#deleteInvitations(user);
+      }
       void this.#invitations.put(key, { ...invitation!, usedBy: userKey });
-      return { isTakenOver: before !== undefined };
+      return isHis ? undefined : before?.user;
     });
   }
 
@@ -130,13 +130,15 @@ export class Members {
     return { expires: new Date(now + ttlMs).toISOString() };
   }
 
-  /** Removes a user and his open invitations. His name stays taken until he is invited again. Idempotent. @throws ProtoflyError `E_NOT_FOUND`, `E_STORE` */
-  async remove(user: Address): Promise<void> {
-    await this.#store.transaction(() => {
+  /** Removes a user and his open invitations. His name stays taken until he is invited again. Idempotent. @returns the user as he is registered @throws ProtoflyError `E_NOT_FOUND`, `E_STORE` */
+  remove(user: Address): Promise<Member> {
+    return this.#store.transaction(() => {
       const member = this.get(user);
       if (member === undefined) throw new ProtoflyError('E_NOT_FOUND', `${user} is no user of this domain`, { hint: 'protofly domain members lists them' });
       this.#deleteInvitations(user);
-      void this.#members.put(keyFor(user), { ...member, removed: member.removed ?? this.#now() });
+      const removed = { ...member, removed: member.removed ?? this.#now() };
+      void this.#members.put(keyFor(user), removed);
+      return removed;
     });
   }
 
@@ -149,6 +151,20 @@ export class Members {
       const ids = new Set([...removed, ...member.removedRuntimes]);
       void this.#members.put(keyFor(user), { ...member, removedRuntimes: [...ids].slice(0, this.#limits.removedRuntimes) });
     });
+  }
+
+  /** True if a certificate is by the key that its user's name belongs to. */
+  #isHis({ user, userKey }: Certificate): boolean {
+    const member = this.get(user);
+    return member?.key === userKey && member.user === user && member.removed === undefined;
+  }
+
+  /** Returns the reason why an invitation admits nobody as that user; undefined if it does. */
+  #problemOf(invitation: Invitation | undefined, user: Address): string | undefined {
+    if (invitation === undefined) return 'isn\'t one of this domain';
+    if (invitation.user !== user) return `is for ${invitation.user}, not for ${user}`;
+    if (invitation.usedBy !== undefined) return 'was used before';
+    return invitation.expires <= this.#clock.date() ? 'has expired' : undefined;
   }
 
   #deleteInvitations(user: Address): void {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Shares } from '../../../kit/shares.js';
 import { ProtoflyError, isWithin, parentOf, partsOf, runtimeOf, type Address } from '../../../protocol/index.js';
 import type { Collection, Store } from '../../../store/store.js';
@@ -128,11 +129,14 @@ export class Directory {
     return session;
   }
 
-  /** Changes what a session may do. @throws ProtoflyError `E_STORE`, with everything as before */
+  /** Changes what a session may do. Writes nothing if it stays the same. @throws ProtoflyError `E_STORE`, with everything as before */
   async stand(session: Session, standing: Standing): Promise<void> {
-    const { runtime, tokenHash } = session;
+    if (isDeepStrictEqual(session.standing, standing)) return;
+    const key = keyOf(session.runtime);
     await this.#store.transaction(() => {
-      if (this.#sessions.get(runtime) === session) void this.#sessionEntries.put(keyOf(runtime), { runtime, tokenHash, standing });
+      // The token stays as it is in the store: another connection may be opening the session anew.
+      const entry = this.#sessionEntries.get(key);
+      if (entry !== undefined) void this.#sessionEntries.put(key, { ...entry, standing });
     });
     session.standing = standing;
   }

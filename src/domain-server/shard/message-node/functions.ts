@@ -122,7 +122,13 @@ export const subscriptionFunction = (directory: Directory, limits: NodeLimits): 
 export const admissionFunction = (admission: Admission, directory: Directory): DomainFunction => async (request, session) => {
   const { value } = request.body ?? {};
   if (request.type !== 'update' || !isObject(value)) throw bad('admission is for an update with a certificate');
+  const before = session.standing;
   await directory.stand(session, await admission.judge(session.runtime, { certificate: value['certificate'] }));
-  admission.confirm(session.standing, session.runtime);
+  try {
+    admission.confirm(session.standing, session.runtime);
+  } catch (thrown) {
+    await directory.stand(session, before);
+    throw thrown;
+  }
   return respond(request, 200);
 };
