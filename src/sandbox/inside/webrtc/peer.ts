@@ -145,6 +145,15 @@ export class NativePeer implements WebRtcPeer {
     }
   }
 
+  /**
+   * Blocks this thread for good if the library is in a deadlock. The guard then ends this process, and stubs are deployed
+   * anew. Otherwise every connection of this process would stay frozen. In libdatachannel 0.24.5 a set-up over a relay
+   * can cause that (fixed by its pull request 1630).
+   */
+  testForDeadlock(): void {
+    if (this.#state === 'setting-up') this.#guard(() => { this.#connection.getSelectedCandidatePair(); });
+  }
+
   close(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
