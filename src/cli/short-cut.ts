@@ -14,6 +14,7 @@ export const SEND_OPTIONS = {
   'require-direct': { type: 'boolean' },
   'no-p2p': { type: 'boolean' },
   store: { type: 'boolean' },
+  all: { type: 'boolean' },
   receipt: { type: 'boolean' },
   timeout: { type: 'string' },
   profile: { type: 'string' },
@@ -59,7 +60,7 @@ export const takeShortCut = async (argv: readonly string[], around: Surroundings
   }, around);
   await sendMessages(context, {
     address, text: parsed.positionals.slice(1), from: values.from, type: values.type ?? 'create', split, timeoutMs,
-    jsonBody: values['json-body'] ?? false, requireDirect: values['require-direct'] ?? false, p2p: !(values['no-p2p'] ?? false), receipt: values.receipt ?? false, store: values.store ?? false,
+    jsonBody: values['json-body'] ?? false, requireDirect: values['require-direct'] ?? false, p2p: !(values['no-p2p'] ?? false), receipt: values.receipt ?? false, store: values.store ?? false, all: values.all ?? false,
   });
   return true;
 };

@@ -37,6 +37,15 @@ await t.test('a domain with invitations, two machines of a user, a lost one, a k
   await run(office, 'msg', 'send', 'bob/in', 'hello');
   t.match(await tail, { code: 0, stdout: 'alice  hello\n' }, 'the machine that came last has it, and says whose it is');
 
+  const copies = ['--count', '1', '--timeout', '30s'] as const;
+  const both = [laptop, phone].map((machine) => ended(machine.start(['msg', 'tail', 'in', ...copies])));
+  const receipts = (await run(office, 'msg', 'send', 'bob/in', 'to each', '--all', '--receipt')).trim().split('\n').map((line) => JSON.parse(line) as { id: string; to: string; state: string; user: string });
+  t.match(receipts, [{ state: 'delivered', user: 'user://localhost/bob' }, { state: 'delivered' }]);
+  t.equal(new Set(receipts.map(({ to }) => to)).size, 2, 'one for each machine');
+  t.ok(receipts.every(({ id }) => id.endsWith('-1')), 'both are of the first message');
+  for (const one of both) t.match(await one, { code: 0, stdout: 'alice  to each\n' });
+  t.match(await fails(office, ['msg', 'send', receipts[0]!.to.replace(/.$/, '0'), 'x', '--all']), { code: 3 });
+
   await run(laptop, 'device', 'remove', 'phone');
   await until('the lost machine is out', async () => (JSON.parse(await run(phone, 'runtime', 'status', '--json')) as { refusal?: { code: string } }).refusal?.code === 'E_REMOVED');
   t.match(JSON.parse(await run(office, 'hyperty', 'discover', '--user', 'bob', '--json')) as unknown[], { length: 1 });

@@ -210,7 +210,7 @@ t.test('a sender never has more under way than its window, and knows when nothin
   const path = await byHand(t, (_message, say) => { held.push(() => { say({ code: 200, path: 'local' }); }); });
   const { client } = await Client.connect(path);
   t.teardown(() => client.close());
-  const init = { to: UA, from: client.address, type: 'create', window: 6000 } as const;
+  const init = { to: [UA], from: client.address, type: 'create', window: 6000 } as const;
   const sender = new ProgramSender({ client }, init);
   const sendAll = (size: number): number => { let count = 0; for (; sender.hasRoom; count++) sender.send('x', size); return count; };
   t.equal(sendAll(1), 3, 'so many messages');

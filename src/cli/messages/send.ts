@@ -2,7 +2,7 @@ import { ProtoflyError, REQUEST_TYPES, type Address, type RequestType } from '..
 import { connectRuntime } from '../connect.js';
 import type { SenderInfo } from '../../client/documents.js';
 import type { Runtime } from '../../client/runtime.js';
-import { findAddress } from '../target.js';
+import { findAddress, findAddresses } from '../target.js';
 import type { Context } from '../context.js';
 import { askText } from '../io/prompt.js';
 import { changeIn } from './exact.js';
@@ -29,6 +29,8 @@ export interface SendInput extends MessageInput {
   readonly receipt: boolean;
   /** True to store messages that can't be delivered now. @default false */
   readonly store?: boolean;
+  /** True to send to the name on each machine of its user that is connected; with `store`, on each. @default false */
+  readonly all?: boolean;
 }
 
 /** Types that a program may receive. Types of the session itself are excluded. */
@@ -185,6 +187,9 @@ const receiverOf = async (runtime: Runtime, to: Address): Promise<Receiver> => {
   return { ...(owner === undefined ? {} : { user: owner }), verified: verified === true };
 };
 
+const receiversOf = async (context: Context, runtime: Runtime, { address, all = false, store = false }: SendInput): Promise<readonly [Address, ...Address[]]> =>
+  all ? findAddresses(context, runtime, address, store ? 'all' : 'connected') : [await findAddress(context, runtime, address)];
+
 /**
  * Sends one message or a stream of them, and waits until each has its receipt.
  * @throws ProtoflyError `E_PARTIAL` if only some were delivered; else the reason of the refusals
@@ -197,9 +202,10 @@ export const sendMessages = async (context: Context, input: SendInput): Promise<
   const runtime = await connectRuntime(context, { timeoutMs: Math.max(timeoutMs, 1) });
   const printer = new ReceiptPrinter(context);
   try {
-    const [to, from] = await Promise.all([findAddress(context, runtime, input.address), senderAddress(runtime, input.from)]);
-    if (input.requireDirect) await makeDirect(runtime, to, timeoutMs);
-    const receiver = input.receipt ? await receiverOf(runtime, to) : undefined;
+    const [to, from] = await Promise.all([receiversOf(context, runtime, input), senderAddress(runtime, input.from)]);
+    if (input.requireDirect) await Promise.all(to.map((one) => makeDirect(runtime, one, timeoutMs)));
+    // All of them are one user's.
+    const receiver = input.receipt ? await receiverOf(runtime, to[0]) : undefined;
     const sender = new ProgramSender({ client: runtime.client }, {
       to, from, type, timeoutMs: input.timeoutMs, window: runtime.session.window, signal: context.signal,
       p2p: input.requireDirect ? 'require' : input.p2p ? undefined : false,

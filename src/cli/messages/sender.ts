@@ -5,6 +5,8 @@ import type { Client } from '../../client/client.js';
 /** The outcome of one message, as `--receipt` prints it. */
 export interface Receipt {
   readonly id: string;
+  /** The receiver, if there are several. */
+  readonly to?: Address;
   readonly state: Outcome['state'];
   readonly via?: string;
   readonly rtt_ms: number;
@@ -22,7 +24,8 @@ export interface SenderComponents {
 }
 
 export interface SenderInit {
-  readonly to: Address;
+  /** The receivers: each gets a copy of each message. */
+  readonly to: readonly Address[];
   readonly from: Address;
   readonly type: RequestType;
   /** The value of `body.p2p` in each message. @default none: the current route */
@@ -43,6 +46,7 @@ export interface SenderInit {
 const LEAST = 2048;
 
 interface Entry {
+  readonly to: Address;
   readonly size: number;
   readonly sentAt: number;
 }
@@ -68,7 +72,7 @@ export class ProgramSender {
   readonly #inFlight = new Map<Message['id'], Entry>();
   readonly #idPrefix: string;
   #size = 0;
-  #next = 1;
+  #sent = 0;
   #delivered = 0;
   #failed = 0;
   #unknown = 0;
@@ -97,13 +101,15 @@ export class ProgramSender {
     this.#watch();
   }
 
+  /** Number of copies delivered. */
   get delivered(): number { return this.#delivered; }
-  /** Number of messages refused and not delivered. */
+  /** Number of copies refused and not delivered. */
   get failed(): number { return this.#failed; }
-  /** Number of messages whose outcome is unknown: refused or given up by `close`, but possibly delivered. */
+  /** Number of copies whose outcome is unknown: refused or given up by `close`, but possibly delivered. */
   get unknown(): number { return this.#unknown; }
-  get sent(): number { return this.#next - 1; }
-  /** Messages in flight. */
+  /** Number of messages sent. */
+  get sent(): number { return this.#sent; }
+  /** Copies in flight. */
   get inFlight(): number { return this.#inFlight.size; }
   /** The error of the first refused message. */
   get firstError(): ProtoflyError | undefined { return this.#firstError; }
@@ -122,14 +128,18 @@ export class ProgramSender {
 
   /** @param textSize size of `value` in the window. @throws ProtoflyError `over`, or `E_TOO_LARGE` */
   send(value: unknown, textSize: number): void {
+    const place = String(this.#sent += 1);
+    this.#init.to.forEach((to, index) => { this.#sendTo(to, `${this.#idPrefix}${index === 0 ? '' : `${String(index)}-`}${place}`, value, textSize); });
+  }
+
+  #sendTo(to: Address, id: string, value: unknown, textSize: number): void {
     const { over } = this;
     if (over !== undefined) throw over;
     const size = Math.max(textSize, LEAST);
-    const { to, from, type, p2p, store, timeoutMs } = this.#init;
-    const id = this.#idPrefix + String(this.#next++);
+    const { from, type, p2p, store, timeoutMs } = this.#init;
     const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };
     if (this.#inFlight.size === 0) this.#lastProgress = this.#clock.now();
-    this.#inFlight.set(id, { size, sentAt: monotonic() });
+    this.#inFlight.set(id, { to, size, sentAt: monotonic() });
     this.#size += size;
     const backpressure = this.#post({ id, type, from, to, body });
     if (backpressure === undefined) return;
@@ -145,7 +155,7 @@ export class ProgramSender {
     const { over } = this;
     this.#life = { kind: 'closed', error: over };
     const reason = over?.message ?? 'given up';
-    for (const [id, { sentAt }] of this.#inFlight) this.#count({ id: String(id), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
+    for (const [id, { to, sentAt }] of this.#inFlight) this.#count({ ...this.#named(id, to), state: 'unknown', rtt_ms: elapsed(sentAt), reason });
     this.#inFlight.clear();
     this.#size = 0;
   }
@@ -168,9 +178,10 @@ export class ProgramSender {
   }
 
   #settle(response: Response): void {
-    // Only the receiver answers for itself.
-    if (isProvisional(response) || response.from !== this.#init.to) return;
+    if (isProvisional(response)) return;
     for (const id of idsOf(response)) {
+      // Only the receiver answers for itself.
+      if (this.#inFlight.get(id)?.to !== response.from) continue;
       const entry = this.#forget(id);
       if (entry !== undefined) this.#settled(id, response, entry);
     }
@@ -180,7 +191,11 @@ export class ProgramSender {
   #settled(id: Message['id'], response: Response, entry: Entry): void {
     this.#lastProgress = this.#clock.now();
     if (!isSuccess(response)) this.#firstError ??= responseError(response);
-    this.#count(receipt(id, response, entry));
+    this.#count({ ...this.#named(id, entry.to), ...outcome(response, entry) });
+  }
+
+  #named(id: Message['id'], to: Address): Pick<Receipt, 'id' | 'to'> {
+    return { id: String(id), ...(this.#init.to.length > 1 ? { to } : {}) };
   }
 
   #count(receipt: Receipt): void {
@@ -217,10 +232,9 @@ export class ProgramSender {
 
 const elapsed = (since: number): number => Math.round((monotonic() - since) * 1000) / 1000;
 
-const receipt = (id: Message['id'], response: Response, { sentAt }: Entry): Receipt => {
+const outcome = (response: Response, { sentAt }: Entry): Omit<Receipt, 'id' | 'to'> => {
   const { state, path, generation, stored } = outcomeOf(response);
   return {
-    id: String(id),
     state,
     ...(path === undefined ? {} : { via: path }),
     rtt_ms: elapsed(sentAt),

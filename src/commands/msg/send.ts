@@ -25,6 +25,7 @@ export default class MsgSend extends BaseCommand {
     'require-direct': boolean({ description: 'send only over a direct connection, otherwise end with 7' }),
     'no-p2p': boolean({ description: 'send through the message node, never directly' }),
     store: boolean({ description: 'keep messages that can\'t be delivered now on disk, for a week at most: at the receiver\'s domain, or here', exclusive: ['file', 'require-direct'] }),
+    all: boolean({ description: 'send to the name on each machine of its user that is connected; with --store, also to those that are away', exclusive: ['file'] }),
     receipt: boolean({ description: 'print a JSON line for each message with its outcome' }),
     file: string({ description: 'send a file (may be repeated; `-` is stdin); goes on where an earlier attempt stopped', multiple: true, multipleNonGreedy: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
     name: string({ description: 'with --file: name of the file for the receiver', dependsOn: ['file'] }),
@@ -46,7 +47,7 @@ export default class MsgSend extends BaseCommand {
     }
     await sendMessages(context, {
       address, text: words, from: flags.from, type: flags.type, split: flags.split, timeoutMs: flags.timeout,
-      jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt, store: flags.store,
+      jsonBody: flags['json-body'], requireDirect: flags['require-direct'], p2p: !flags['no-p2p'], receipt: flags.receipt, store: flags.store, all: flags.all,
     });
   }
 }
