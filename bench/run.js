@@ -23,6 +23,7 @@ const CASES = {
   P11: () => import('./cases/sandbox-hop.js'),
   P12: () => import('./cases/rest.js'),
   P13: () => import('./cases/delivery.js'),
+  P15: () => import('./cases/file.js'),
 };
 
 const { values: flags } = parseArgs({
@@ -37,8 +38,8 @@ if (flags.help || unknown.length > 0) {
 
 /** Amount of measurement: rounds per comparison, milliseconds per burst, attempts, and the maximum duration of a case. */
 const scale = flags.quick
-  ? { rounds: 2, burstMs: 400, roundTrips: 500, setUps: 8, commands: 5, lines: 30_000, sessions: 200, limitMs: 30_000 }
-  : { rounds: 5, burstMs: 1000, roundTrips: 2000, setUps: 30, commands: 15, lines: 150_000, sessions: 1000, limitMs: 80_000 };
+  ? { rounds: 2, burstMs: 400, roundTrips: 500, setUps: 8, commands: 5, lines: 30_000, fileMb: 40, sessions: 200, limitMs: 30_000 }
+  : { rounds: 5, burstMs: 1000, roundTrips: 2000, setUps: 30, commands: 15, lines: 150_000, fileMb: 200, sessions: 1000, limitMs: 120_000 };
 
 /** Runs one case within its time limit. All its processes are gone when this settles. */
 const measure = async (name) => {
