@@ -306,6 +306,9 @@ forEachProtocol(t, 'routing', async (t, { open }) => {
     for (const address of [ha, `${object}/subscription`, `${A}/ua`, A, `${A}/registry/changes`, `${A}/p2prequester/status`]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 403, address);
     for (const address of [`${object}/changes`, `${A}/registration`, `${ha}/registration`]) t.equal(await b.code('subscribe', SM, { resources: [address] }), 200, address);
     t.equal(await a.code('subscribe', SM, { resources: [object, `${object}/subscription`, `${A}/p2phandler/1`], source: `${A}/p2phandler/1` }, `${A}/ua`), 200);
+    for (const address of [`${object}/changes`, `${object}/subscription`, `${ha}/x/y`]) t.equal(await b.code('create', ALLOCATION, { value: { addresses: [address] } }), 409, `${address} is below an address of another`);
+    t.equal(await a.code('create', ALLOCATION, { value: { addresses: [`${object}/changes`] } }), 200, 'its own');
+    t.equal(await b.code('create', REGISTRY, { value: { url: `${ha}/z` } }), 409);
     const [hc = ''] = await c.allocate();
     await c.code('delete', ALLOCATION, { childrenResources: [hc] });
     t.equal(await b.code('subscribe', SM, { resources: [hc] }), 200, 'nobody has it now');

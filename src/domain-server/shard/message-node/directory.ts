@@ -199,6 +199,15 @@ export class Directory {
     return false;
   }
 
+  /** True if the address, or an address above it, is allocated to another session. */
+  #isTaken(session: Session, address: Address): boolean {
+    for (let at: Address | undefined = address; at !== undefined; at = parentOf(at)) {
+      const owner = this.ownerOf(at);
+      if (owner !== undefined && owner !== session) return true;
+    }
+    return false;
+  }
+
   /** Returns the addresses that a session allocated with an allocation key. */
   allocatedUnder(session: Session, key: string): Address[] {
     return [...session.allocations].filter((address) => this.#allocated.get(address)?.key === key);
@@ -208,7 +217,7 @@ export class Directory {
   async allocate(session: Session, addresses: readonly Address[], key?: string): Promise<void> {
     this.#checkPresent(session);
     const others = addresses.filter((address) => this.#allocated.get(address)?.session !== session);
-    const taken = others.find((address) => this.#allocated.has(address));
+    const taken = others.find((address) => this.#isTaken(session, address));
     if (taken !== undefined) throw new ProtoflyError('E_CONFLICT', `${taken} is somebody else's`);
     for (const address of addresses) session.inherited.delete(address);
     const dropped = this.#makeRoom(session, others.length);
