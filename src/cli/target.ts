@@ -37,15 +37,14 @@ export const findAddress = async (context: Context, runtime: Runtime, typed: str
   isFull(typed) ? parseAddress(typed) : (await pick(context, typed, await runtime.lookup(typed))).url;
 
 /**
- * Returns the addresses of one name on every machine of its user: of those that are connected, or of all.
+ * Returns the addresses of one name on every connected machine of its user.
  * @throws ProtoflyError `E_ADDRESS`, `E_NOT_FOUND`, `E_AMBIGUOUS`; `E_USAGE` if the user hasn't proved that the name is his
  */
-export const findAddresses = async (context: Context, runtime: Runtime, typed: string, which: 'connected' | 'all'): Promise<readonly [Address, ...Address[]]> => {
+export const findAddresses = async (context: Context, runtime: Runtime, typed: string): Promise<readonly [Address, ...Address[]]> => {
   const { url, user, name, verified } = await findRecord(context, runtime, typed);
   if (user === undefined || name === undefined || verified !== true) throw new ProtoflyError('E_USAGE', `${typed} is no verified user's, so nobody can tell which machines are his`, { hint: 'send it without --all' });
-  const { path, domain } = partsOf(user);
-  const machines = (await runtime.lookupAll(`${path}/${name}@${domain}`)).filter((record) => record.user === user && record['verified'] === true);
-  const others = machines.filter((record) => record.url !== url && (which === 'all' || record.status === 'live'));
+  const machines = (await runtime.discover({ user, name })).filter((record) => record.user === user && record['verified'] === true && record.status === 'live');
+  const others = machines.filter((record) => record.url !== url);
   return [url, ...others.map((record) => record.url)];
 };
 

@@ -46,11 +46,6 @@ export class Runtime {
     return Array.isArray(value) ? (value as RegistryRecord[]) : Object.values(value as Record<string, RegistryRecord>);
   }
 
-  /** Does the same as `lookup`, but returns the hyperties on every machine of a user, also those of machines that are away. */
-  async lookupAll(typed: string): Promise<readonly RegistryRecord[]> {
-    return (await this.read(`/lookup-all/${typed}`)) as readonly RegistryRecord[];
-  }
-
   async record(address: Address): Promise<RegistryRecord> {
     return (await this.read(address)) as RegistryRecord;
   }

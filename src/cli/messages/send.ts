@@ -29,7 +29,7 @@ export interface SendInput extends MessageInput {
   readonly receipt: boolean;
   /** True to store messages that can't be delivered now. @default false */
   readonly store?: boolean;
-  /** True to send to the name on each machine of its user that is connected; with `store`, on each. @default false */
+  /** True to send to the name on each connected machine of its user. @default false */
   readonly all?: boolean;
 }
 
@@ -187,8 +187,8 @@ const receiverOf = async (runtime: Runtime, to: Address): Promise<Receiver> => {
   return { ...(owner === undefined ? {} : { user: owner }), verified: verified === true };
 };
 
-const receiversOf = async (context: Context, runtime: Runtime, { address, all = false, store = false }: SendInput): Promise<readonly [Address, ...Address[]]> =>
-  all ? findAddresses(context, runtime, address, store ? 'all' : 'connected') : [await findAddress(context, runtime, address)];
+const receiversOf = async (context: Context, runtime: Runtime, { address, all = false }: SendInput): Promise<readonly [Address, ...Address[]]> =>
+  all ? findAddresses(context, runtime, address) : [await findAddress(context, runtime, address)];
 
 /**
  * Sends one message or a stream of them, and waits until each has its receipt.

@@ -5,7 +5,7 @@ import type { Client } from '../../client/client.js';
 /** The outcome of one message, as `--receipt` prints it. */
 export interface Receipt {
   readonly id: string;
-  /** The receiver, if there are several. */
+  /** The receiver. Absent if there is only one. */
   readonly to?: Address;
   readonly state: Outcome['state'];
   readonly via?: string;
@@ -34,7 +34,7 @@ export interface SenderInit {
   readonly store?: boolean;
   /** Longest time without any receipt, in milliseconds; if given, also the time for which the runtime looks for a route. @default 30_000 */
   readonly timeoutMs?: number | undefined;
-  /** Most that may be in flight, in UTF-16 code units; one message may be larger. A message counts 2 KiB at least. @default 1 MiB */
+  /** Most that may be in flight, in UTF-16 code units; one message, with its copies, may exceed it. A copy counts 2 KiB at least. @default 1 MiB */
   readonly window?: number | undefined;
   /** Ends the sending. @default none */
   readonly signal?: AbortSignal;
@@ -128,13 +128,12 @@ export class ProgramSender {
 
   /** @param textSize size of `value` in the window. @throws ProtoflyError `over`, or `E_TOO_LARGE` */
   send(value: unknown, textSize: number): void {
+    if (this.over !== undefined) throw this.over;
     const place = String(this.#sent += 1);
     this.#init.to.forEach((to, index) => { this.#sendTo(to, `${this.#idPrefix}${index === 0 ? '' : `${String(index)}-`}${place}`, value, textSize); });
   }
 
   #sendTo(to: Address, id: string, value: unknown, textSize: number): void {
-    const { over } = this;
-    if (over !== undefined) throw over;
     const size = Math.max(textSize, LEAST);
     const { from, type, p2p, store, timeoutMs } = this.#init;
     const body: Body = { value, expect: 'receipt', ...(p2p === undefined ? {} : { p2p }), ...(store === true ? { store } : {}), ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) };

@@ -25,7 +25,7 @@ export default class MsgSend extends BaseCommand {
     'require-direct': boolean({ description: 'send only over a direct connection, otherwise end with 7' }),
     'no-p2p': boolean({ description: 'send through the message node, never directly' }),
     store: boolean({ description: 'keep messages that can\'t be delivered now on disk, for a week at most: at the receiver\'s domain, or here', exclusive: ['file', 'require-direct'] }),
-    all: boolean({ description: 'send to the name on each machine of its user that is connected; with --store, also to those that are away', exclusive: ['file'] }),
+    all: boolean({ description: 'send to the name on each connected machine of its user', exclusive: ['file'] }),
     receipt: boolean({ description: 'print a JSON line for each message with its outcome' }),
     file: string({ description: 'send a file (may be repeated; `-` is stdin); goes on where an earlier attempt stopped', multiple: true, multipleNonGreedy: true, helpValue: 'F', exclusive: ['type', 'split', 'json-body', 'receipt'] }),
     name: string({ description: 'with --file: name of the file for the receiver', dependsOn: ['file'] }),

@@ -162,17 +162,16 @@ export class Records {
 
   /**
    * Returns the records that `bob`, `bob/chat`, `bob/chat@example.com` or a full address may stand for, best first. For a
-   * program. Of the hyperties with one name on several machines of one user, only the newest.
+   * program. Returns only the newest of the hyperties that have one name on several machines of one user.
    * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
    */
   async lookup(text: string): Promise<RegistryRecord[]> {
-    const records = await this.lookupAll(text);
+    const records = await this.#found(text);
     const live = records.filter(({ status }) => status === 'live');
     return newestOfEach(live.length > 0 ? live : records);
   }
 
-  /** Does the same as `lookup`, but returns the hyperties on every machine, also those of machines that are away. */
-  async lookupAll(text: string): Promise<RegistryRecord[]> {
+  async #found(text: string): Promise<RegistryRecord[]> {
     if (text.includes('://')) {
       const address = parseAddress(text);
       if (partsOf(address).scheme === 'user') return someOf(await this.discover({ user: address }), text);

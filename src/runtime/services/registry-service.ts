@@ -67,7 +67,6 @@ export class RegistryService {
       case 'connections': return connections.list().map((connection) => connection.view());
       case '/discover': return (await records.discover((value ?? {}) as Criteria)).map(withVerification);
     }
-    if (resource.startsWith('/lookup-all/')) return (await records.lookupAll(resource.slice('/lookup-all/'.length))).map(withVerification);
     if (resource.startsWith('/lookup/')) return (await this.#lookup(resource.slice('/lookup/'.length))).map(withVerification);
     if (resource.startsWith('/resolve/')) return explainer.explain((await this.#one(resource.slice('/resolve/'.length))).url);
     if (!isAddress(resource)) throw new ProtoflyError('E_USAGE', `there is nothing called ${JSON.stringify(resource)} to read`);
