@@ -14,7 +14,11 @@ export const CUT_START = '{"id":';
 /** Maximum length of a middle, in UTF-16 code units: two addresses of the maximum length, and the text around them. */
 export const MAX_MIDDLE = 8192;
 const BODY = ',"body":';
+const RESPONSE = ',"type":"response"';
 const QUOTE = 0x22;
+
+/** Copies a part of a text. A slice would keep the whole text in memory. */
+export const copied = (part: string): string => JSON.parse(JSON.stringify(part)) as string;
 
 /** Cuts a text into its parts. Returns undefined for an unusual text. */
 export const cutText = (text: string): CutText | undefined => {
@@ -23,7 +27,7 @@ export const cutText = (text: string): CutText | undefined => {
   if (end <= CUT_START.length) return undefined;
   const id = text.slice(CUT_START.length, end);
   if (id.includes('\\') || id.includes('\t')) return undefined;
-  // Quotes inside of strings are escaped, so this isn't part of an address.
+  // Quotes in strings are escaped, so this can't be inside an address.
   const body = text.indexOf(BODY, end);
   const at = body < 0 ? text.length - 1 : body;
   return at < end || at - end > MAX_MIDDLE ? undefined : { id, middle: text.slice(end, at), rest: text.slice(at) };
@@ -84,6 +88,7 @@ export class CarrierDecoder {
 
   /** @returns undefined for a text that has to be read as a whole: a response, or an unusual one */
   #read({ middle }: CutText): Header | undefined {
+    if (middle.startsWith(RESPONSE)) return undefined;
     let header: Message;
     try {
       header = decodeMessage(`${CUT_START}0${middle}}`);
@@ -93,7 +98,7 @@ export class CarrierDecoder {
     if (header.type === 'response' || header.body !== undefined) return undefined;
     if (this.#headers.size >= MAX_HEADERS) this.#headers.clear();
     const { type, from, to } = header;
-    this.#headers.set(middle, { type, from, to });
+    this.#headers.set(copied(middle), { type, from, to });
     return { type, from, to };
   }
 }

@@ -117,7 +117,7 @@ await t.test('a sandbox that gives no sign of life is ended', async (t) => {
   await sandbox.close();
 });
 
-await t.test('what a stub of ours passes on unread and nobody can read is dropped and logged; the sandbox goes on', async (t) => {
+await t.test('a malformed message that our stub passes on is dropped and logged, and the sandbox goes on', async (t) => {
   const lines: string[] = [];
   const sandbox = await processSandbox({ log: (_level, text) => { lines.push(text); } })('carrier', { ours: true });
   t.teardown(() => sandbox.close());

@@ -1,4 +1,4 @@
-import { CUT_START, cutText, MAX_MIDDLE } from '../../kit/carried.js';
+import { copied, CUT_START, cutText, MAX_MIDDLE } from '../../kit/carried.js';
 
 /**
  * Compression: the text that messages of one sender to one receiver share travels once. Each line of MESSAGES is one of
@@ -7,7 +7,7 @@ import { CUT_START, cutText, MAX_MIDDLE } from '../../kit/carried.js';
  *     =<lane> TAB <middle>      defines the middle of the lane with that number
  *     <lane> TAB <id> TAB <rest>    the message `{"id":` + id + middle + rest
  *
- * The middle is that of `CutText`. So the restored text equals the original exactly.
+ * `CutText` explains the middle. The restored text equals the original exactly.
  */
 
 /** Number of lanes. Defining a lane again replaces its middle. */
@@ -32,7 +32,7 @@ export class LaneWriter {
     const { id, middle, rest } = parts;
     const known = this.#numbers.get(middle);
     if (known !== undefined) return `${String(known)}\t${id}\t${rest}`;
-    const lane = String(this.#define(middle));
+    const lane = String(this.#define(copied(middle)));
     return `=${lane}\t${middle}\n${lane}\t${id}\t${rest}`;
   }
 
@@ -61,7 +61,7 @@ export class LaneReader {
       const tab = line.indexOf('\t');
       const lane = numberOf(line, 1, tab);
       if (line.length - tab - 1 > MAX_MIDDLE) throw new Error('a lane with too much in common');
-      this.#middles[lane] = line.slice(tab + 1);
+      this.#middles[lane] = copied(line.slice(tab + 1));
       return undefined;
     }
     if (!(first >= ZERO && first <= NINE)) return line;

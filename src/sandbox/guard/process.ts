@@ -133,7 +133,7 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
     },
   });
   const dropped = new LogLimit({ clock: systemClock, write: log });
-  // Our stubs pass on what others wrote without reading it. All others answer for what they write.
+  // Our stubs pass on what others wrote without reading it. Other stubs are blamed for malformed messages.
   const onReject = (error: ProtoflyError, text = ''): void => {
     if (ours) dropped.log('info', `dropped a message that came through ${name}: ${error.message}`);
     else client.malformed(text.length);

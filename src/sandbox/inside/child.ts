@@ -27,7 +27,7 @@ export const runChild = async (make: (log: StubSandbox['log']) => Runner): Promi
   const isConfined = (process as { readonly permission?: unknown }).permission !== undefined;
   const link = parentLink(textCodec);
   const runner = make(log);
-  // The runtime writes what it has checked.
+  // The runtime has checked every message that it writes.
   const messages = new CarrierDecoder();
   const host = new SandboxHost({ mux: new Mux(link, { codec: { ...messageCodec, decode: (text) => messages.decode(text) } }), start: isConfined ? runner.start : refuse, log });
   const { how, reason } = await link.closed;

@@ -8,7 +8,7 @@ import { startInterpreted } from './interpreter.js';
 const beside = (name: string): Uint8Array => readFileSync(new URL(name, import.meta.url));
 
 await runChild((log) => {
-  const capabilities = createInterpreterCapabilities({ clock: systemClock, log }, { library: process.argv[3] });
+  const capabilities = createInterpreterCapabilities({ clock: systemClock, log }, { library: process.argv[3], isGuarded: true });
   const interpreter = new WebAssembly.Module(beside('quickjs.wasm'));
   const prelude = new TextDecoder().decode(beside('prelude.js'));
   return { start: startInterpreted({ clock: systemClock, interpreter, prelude, provide: capabilities.provide }), shutdown: capabilities.shutdown };

@@ -7,7 +7,7 @@ import { startNative } from './native.js';
 
 // The entry point of a sandbox process for code of this installation.
 await runChild((log) => {
-  const { provide, shutdown } = createCapabilities({ clock: systemClock, log }, { library: process.argv[3] });
+  const { provide, shutdown } = createCapabilities({ clock: systemClock, log }, { library: process.argv[3], isGuarded: true });
   const provideOnce: CapabilityProvider = async (capability, stub) => {
     const provided = await provide(capability, stub);
     if (capability === 'webrtc') forbidAddons();

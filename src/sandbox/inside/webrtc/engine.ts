@@ -17,7 +17,7 @@ const GATHER_MS = 200;
 const HOLD_MS = 200;
 /** Maximum time for which the answer to an eager offer waits for the first successful checks, in milliseconds. */
 const CHECK_MS = 30;
-/** Time from a working pair of candidates to an open channel after which the library is tested for a deadlock, in milliseconds. */
+/** Time after ICE has connected, in milliseconds. If the channel isn't open by then, the library is tested for a deadlock. */
 const STALLED_MS = 5000;
 
 export interface NativeWebRtcEngine extends WebRtcEngine {
@@ -86,7 +86,7 @@ export const createWebRtcEngine = ({ clock, log }: EngineComponents, init: Libra
     const connected = new Promise<void>((resolve) => {
       connection.onIceStateChange((state) => { if (state === 'connected' || state === 'completed') resolve(); });
     });
-    void connected.then(() => clock.setTimeout(() => { peer.testForDeadlock(); }, STALLED_MS));
+    if (init.isGuarded === true) void connected.then(() => clock.setTimeout(() => { peer.testForDeadlock(); }, STALLED_MS));
     return {
       peer, connection, gathered, connected,
       trickle: (sdp) => {

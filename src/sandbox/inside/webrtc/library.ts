@@ -8,6 +8,8 @@ export interface LibraryInit {
    * @default found from here
    */
   readonly library?: string | undefined;
+  /** True in a process that is ended when it gives no sign of life (`testForDeadlock`). @default false */
+  readonly isGuarded?: boolean;
 }
 
 /** Loads a module of the WebRTC library. @throws ProtoflyError `E_PLATFORM` */
