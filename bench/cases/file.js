@@ -31,9 +31,8 @@ export const measure = async (parties, { rounds, burstMs, fileMb }) => {
     const done = ended(tail, 'msg tail');
     while ((await home.json('bob', 'hyperty', 'list'))[0].attached === 0) await new Promise((resolve) => { setTimeout(resolve, 20); });
     const began = performance.now();
-    await home.run('alice', 'msg', 'send', 'bob/in', '--file', file, '--require-direct');
+    await Promise.all([home.run('alice', 'msg', 'send', 'bob/in', '--file', file, '--require-direct'), done]);
     const seconds = (performance.now() - began) / 1000;
-    await done;
     if (statSync(join(saved, 'data.bin')).size !== fileMb * MB) throw new Error('the file has another size');
     rmSync(saved, { recursive: true, force: true });
     return fileMb / seconds;
