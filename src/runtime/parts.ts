@@ -191,7 +191,7 @@ export const assemble = (components: PartsComponents, init: PartsInit): Parts =>
   const accept = new AcceptPolicy({ contacts, senders, knocks }, { user, domain, ...(settings.accept === undefined ? {} : { accept: settings.accept }) });
   const guests = new Guests({ contacts, senders, policy: accept });
   const signatures = new SetUpSignatures({ clock, key, identity: userIdentity, stubs }, { runtime });
-  const syncManager = new SyncManager({ bus, clock, routes: nodes, signer: signatures }, { runtime, domain, isOutside: isForeign, log });
+  const syncManager = new SyncManager({ bus, clock, routes: nodes, hosts: records, signer: signatures }, { runtime, domain, isOutside: isForeign, log });
   stubs.onEnd((url) => { void syncManager.release(url); });
 
   const ice = new IceConfiguration({

@@ -113,7 +113,7 @@ export class SyncRuntime {
       },
       publish: send,
     };
-    this.manager = new SyncManager({ bus: this.bus, clock, routes: this.routes }, {
+    this.manager = new SyncManager({ bus: this.bus, clock, routes: this.routes, hosts: { hostOf: (address) => Promise.resolve(node.hosts.get(address)) } }, {
       runtime: this.address, domain: 'x.example', poolSize: 0, ...init,
       log: (level, text) => { if (level === 'warn') this.warnings.push(text); },
     });

@@ -158,6 +158,15 @@ scenario('DAT-3: who isn\'t invited is refused with 403, whatever way it asks', 
   t.equal(await ask({ type: 'create', from: smC, to: child(w.a.address, 'sm'), body: { schema: SCHEMA, value: {} } }), 403, 'objects are made by programs of the runtime only');
   t.equal(await ask({ type: 'delete', from: smC, to: child(w.a.address, 'sm'), body: { resource: reporter.url } }), 403);
   t.equal(w.b.manager.counters.observers, 1, 'who is invited stays');
+  const hyperty = parseAddress('hyperty://x.example/invited');
+  w.b.program(hyperty);
+  const shared = await w.a.client('r').create(SCHEMA, [hyperty], { name: 'x' });
+  for (const type of ['read', 'subscribe'] as const) {
+    const to = type === 'read' ? shared.url : child(shared.url, 'subscription');
+    t.equal(await ask({ type, from: smC, to, body: { source: hyperty } }), 403, `${type} in the name of a hyperty elsewhere`);
+    t.equal((await w.b.bus.request({ type, from: child(w.b.address, 'sm'), to, body: { source: hyperty } })).body.code, 200, `${type} by its runtime`);
+    t.equal((await w.b.bus.request({ type, from: hyperty, to })).body.code, 200, `${type} by itself`);
+  }
   await c.manager.close();
 });
 

@@ -85,12 +85,12 @@ export class SyncManager {
   #closing: Promise<void> | undefined;
 
   constructor(components: SyncComponents, init: SyncManagerInit) {
-    const { bus, clock, routes, signer } = components;
+    const { bus, clock, routes, hosts, signer } = components;
     const address = child(init.runtime, 'sm');
     let sent = 0;
     const nextId = (): string => `sm-${clock.now().toString(36)}-${String(sent++)}`;
     this.#context = {
-      bus, clock, routes, address, nextId,
+      bus, clock, routes, hosts, address, nextId,
       ...(signer === undefined ? {} : { signer }),
       timeoutMs: TIMEOUT_MS,
       inviteTimeoutMs: INVITE_TIMEOUT_MS,

@@ -24,6 +24,10 @@ export interface SyncComponents {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly routes: SyncRoutes;
+  readonly hosts: {
+    /** Returns the runtime that hosts an address, according to its registry. @throws ProtoflyError `E_UNREACHABLE` when it can't be asked */
+    hostOf(address: Address): Promise<Address | undefined>;
+  };
   /** Signs Connection objects. @default they aren't signed */
   readonly signer?: ObjectSigner;
 }

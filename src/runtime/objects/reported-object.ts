@@ -19,9 +19,6 @@ export interface ReportedInit {
   readonly onEnd: () => void;
 }
 
-/** True if `from` may act for `source`: only a runtime may act for its components. */
-const speaksFor = (from: Address, source: Address): boolean => runtimeOf(source) === undefined || runtimeOf(source) === runtimeOf(from);
-
 /**
  * The authoritative copy of a data object whose reporter lives here, with its readers, observers and version. Answers
  * requests to `<url>` and all addresses below it.
@@ -34,7 +31,7 @@ export class ReportedObject {
   readonly #changes: Address;
   readonly #subscription: Address;
   readonly #created: string;
-  readonly #authorised: ReadonlySet<Address>;
+  readonly #invited: ReadonlySet<Address>;
   /** Invited addresses that may still answer after the timeout. */
   readonly #late = new Set<Address>();
   readonly #here = new Set<Address>();
@@ -56,7 +53,7 @@ export class ReportedObject {
     this.#init = init;
     this.#changes = child(init.url, 'changes');
     this.#subscription = child(init.url, 'subscription');
-    this.#authorised = new Set(init.authorised);
+    this.#invited = new Set(init.authorised);
     this.#object = init.object;
     this.#created = this.#lastModified = new Date(context.clock.date()).toISOString();
     this.#unlisten = context.bus.addSubtreeListener(init.url, (message, origin) => this.#receive(message, origin));
@@ -79,7 +76,7 @@ export class ReportedObject {
   invite(): void {
     if (this.#ended) return;
     const body = { source: this.reporter, value: this.value, schema: this.#init.schema };
-    for (const invited of this.#authorised) {
+    for (const invited of this.#invited) {
       if (invited === this.reporter) continue;
       const given = new AbortController();
       this.#inviting.add(given);
@@ -109,7 +106,7 @@ export class ReportedObject {
 
   /** Adds an observer that lives here. @throws ProtoflyError `E_REFUSED` */
   join(observer: Address): void {
-    if (!this.#authorised.has(observer)) throw new ProtoflyError('E_REFUSED', `${observer} may not observe ${this.url}`);
+    if (!this.#invited.has(observer)) throw new ProtoflyError('E_REFUSED', `${observer} may not observe ${this.url}`);
     this.#here.add(observer);
   }
 
@@ -156,13 +153,17 @@ export class ReportedObject {
       return undefined;
     }
     if (message.from === this.url) return this.#fromReporter(message, origin);
-    let response: Response;
+    const refused = (thrown: unknown): Response => refuse(message, asProtoflyError(thrown));
+    let response: Response | Promise<Response>;
     try {
       response = this.#answer(message);
     } catch (thrown) {
-      response = refuse(message, asProtoflyError(thrown));
+      response = refused(thrown);
     }
-    return this.#context.bus.post(response);
+    if (!(response instanceof Promise)) return this.#context.bus.post(response);
+    // The link isn't held up: the registry's answer may come over it.
+    void response.catch(refused).then((answer) => this.#context.bus.post(answer));
+    return undefined;
   }
 
   /**
@@ -183,13 +184,15 @@ export class ReportedObject {
     return undefined;
   }
 
-  #answer(message: Request): Response {
+  /** @throws ProtoflyError `E_REFUSED`, `E_NOT_FOUND`; the promise rejects with `E_REFUSED` or `E_UNREACHABLE` */
+  #answer(message: Request): Response | Promise<Response> {
     const { type, to, from, body } = message;
     const source = isAddress(body?.source) ? parseAddress(body.source) : from;
     if (to === this.#subscription && type === 'subscribe') {
-      this.#authorise(source, from);
-      this.#elsewhere.set(source, from);
-      return respond(message, 200, { value: this.value });
+      return this.#authorised(source, from, () => {
+        this.#elsewhere.set(source, from);
+        return respond(message, 200, { value: this.value });
+      });
     }
     if (to === this.#subscription && type === 'unsubscribe') {
       if (this.#elsewhere.get(source) !== from) throw new ProtoflyError('E_NOT_FOUND', `${source} doesn't observe ${this.url}`);
@@ -197,13 +200,25 @@ export class ReportedObject {
       return respond(message, 200);
     }
     if (to === this.url && type === 'read') {
-      if (![...this.#elsewhere.values()].includes(from)) this.#authorise(source, from);
-      return respond(message, 200, { value: this.value });
+      const answer = (): Response => respond(message, 200, { value: this.value });
+      return [...this.#elsewhere.values()].includes(from) ? answer() : this.#authorised(source, from, answer);
     }
     throw new ProtoflyError('E_REFUSED', `${type} is not for ${from} to send to ${String(to)}`);
   }
 
-  #authorise(source: Address, from: Address): void {
-    if (!this.#authorised.has(source) || !speaksFor(from, source)) throw new ProtoflyError('E_REFUSED', `${source} may not observe ${this.url}`);
+  /**
+   * Answers an address that asks for an invited one: for itself, or as its runtime. The registry says where a hyperty lives.
+   * @throws ProtoflyError `E_REFUSED`; the promise rejects with `E_REFUSED` or `E_UNREACHABLE`
+   */
+  #authorised(source: Address, from: Address, answer: () => Response): Response | Promise<Response> {
+    const answerIf = (is: boolean): Response => {
+      if (!is) throw new ProtoflyError('E_REFUSED', `${source} may not observe ${this.url}`);
+      return answer();
+    };
+    const runtime = runtimeOf(source);
+    if (source === from || runtime !== undefined || !this.#invited.has(source)) {
+      return answerIf(this.#invited.has(source) && (source === from || runtime === runtimeOf(from)));
+    }
+    return this.#context.hosts.hostOf(source).then((host) => answerIf(host !== undefined && host === runtimeOf(from)));
   }
 }
