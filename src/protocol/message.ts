@@ -219,7 +219,7 @@ const isResponseBody = (body: Body): body is ResponseBody => {
 };
 
 /** Key under which a message keeps its original text. All copies of this module in protostubs share it. */
-export const TEXT: unique symbol = Symbol.for('protofly.text');
+const TEXT = Symbol.for('protofly.text');
 
 /**
  * Returns a message of which only the text is known, for a link that checks it at its other end.

@@ -1,8 +1,7 @@
 import {
-  asProtoflyError, encodeMessage,
+  asProtoflyError, decodeToPassOn, encodeMessage,
   type Clock, type Message, type Backpressure, type Request, type StubSandbox, type Timer, type WebSocketLike,
 } from '../../protocol/index.js';
-import { CarrierDecoder } from '../../kit/carried.js';
 import type { Connection, ConnectionEvents, Item, Transport } from '../msg-node/index.js';
 import { SocketReceiveQueue, type Pausable } from './receive-queue.js';
 
@@ -47,7 +46,6 @@ class WebSocketConnection implements Connection {
   readonly #components: ConnectionComponents;
   readonly #events: ConnectionEvents;
   readonly #socket: WebSocketLike & Pausable;
-  readonly #messages = new CarrierDecoder();
   #open = true;
   #silence: Timer | undefined;
   #lastHeard = 0;
@@ -150,7 +148,7 @@ class WebSocketConnection implements Connection {
   #deliver(text: string): Backpressure {
     let message: Message;
     try {
-      message = this.#messages.decode(text);
+      message = decodeToPassOn(text);
     } catch (thrown) {
       this.#components.log('info', `dropped a frame: ${asProtoflyError(thrown).message}`);
       return undefined;

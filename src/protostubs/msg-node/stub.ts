@@ -1,5 +1,5 @@
 import {
-  asProtoflyError, child, encodeMessage, identityAddress, isResponse, isSuccess, partsOf, ProtoflyError, recipientsOf, refuse, respond, responseError,
+  asProtoflyError, child, encodeMessage, expectationOf, identityAddress, isResponse, isSuccess, partsOf, ProtoflyError, recipientsOf, refuse, respond, responseError,
   type Address, type Body, type Clock, type Message, type Backpressure, type Response, type StubBus, type StubConfig, type StubInstance, type StubRequest, type StubSandbox, type StubStatus, type Timer,
 } from '../../protocol/index.js';
 import { NodeSession, type Opened } from './session.js';
@@ -110,7 +110,7 @@ export class MessageNodeStub implements StubInstance {
 
   #send(connection: Connection, item: Item): Backpressure {
     try {
-      if (wantsAnswer(item)) this.#silence.sent();
+      if (wantsAnswer(item.message)) this.#silence.sent();
       const backpressure = connection.send(item);
       if (backpressure !== undefined) this.#silence.heldUp(backpressure);
       return backpressure;
@@ -335,10 +335,6 @@ export class MessageNodeStub implements StubInstance {
   }
 }
 
-/**
- * True if a reachable message node leads to an answer: from the domain's functions, or because the sender expects one.
- * Doesn't read the body. A value with a field of that name is taken for an expectation; the node is asked for a sign of
- * life then.
- */
-const wantsAnswer = ({ message, text }: Item): boolean =>
-  !isResponse(message) && (text.includes('"expect":"') || recipientsOf(message).some((to) => partsOf(to).scheme === 'domain'));
+/** True if a reachable message node leads to an answer: from the domain's functions, or because the sender expects one. */
+const wantsAnswer = (message: Message): boolean =>
+  !isResponse(message) && (expectationOf(message) !== undefined || recipientsOf(message).some((to) => partsOf(to).scheme === 'domain'));

@@ -1,5 +1,3 @@
-import { copied, CUT_START, cutText, MAX_MIDDLE } from '../../kit/carried.js';
-
 /**
  * Compression: the text that messages of one sender to one receiver share travels once. Each line of MESSAGES is one of
  *
@@ -7,17 +5,41 @@ import { copied, CUT_START, cutText, MAX_MIDDLE } from '../../kit/carried.js';
  *     =<lane> TAB <middle>      defines the middle of the lane with that number
  *     <lane> TAB <id> TAB <rest>    the message `{"id":` + id + middle + rest
  *
- * `CutText` explains the middle. The restored text equals the original exactly.
+ * A text is cut after its id and before its body. The middle is the part in between (type, sender, receiver). So the
+ * restored text equals the original exactly.
  */
 
 /** Number of lanes. Defining a lane again replaces its middle. */
 const MAX_LANES = 256;
+/** Maximum length of a middle, in UTF-16 code units: two addresses of the maximum length, and the text around them. */
+const MAX_MIDDLE = 8192;
 /** Maximum growth of a text by the definition of a lane, in UTF-16 code units. */
 export const LANE_OVERHEAD = 16;
 
+const START = '{"id":';
+const BODY = ',"body":';
+const QUOTE = 0x22;
 const EQUALS = 0x3d;
 const ZERO = 0x30;
 const NINE = 0x39;
+
+interface Cut {
+  readonly id: string;
+  readonly middle: string;
+  readonly rest: string;
+}
+
+/** Cuts a text into its parts. Returns undefined for an unusual text, which travels as it is. */
+const cut = (text: string): Cut | undefined => {
+  if (!text.startsWith(START)) return undefined;
+  const end = text.charCodeAt(START.length) === QUOTE ? text.indexOf('"', START.length + 1) + 1 : text.indexOf(',', START.length);
+  if (end <= START.length) return undefined;
+  const id = text.slice(START.length, end);
+  if (id.includes('\\') || id.includes('\t')) return undefined;
+  const body = text.indexOf(BODY, end);
+  const at = body < 0 ? text.length - 1 : body;
+  return at < end || at - end > MAX_MIDDLE ? undefined : { id, middle: text.slice(end, at), rest: text.slice(at) };
+};
 
 /** Compresses texts, one after the other. */
 export class LaneWriter {
@@ -27,12 +49,12 @@ export class LaneWriter {
 
   /** @returns one line, or two if it defines a lane; at most `LANE_OVERHEAD` longer than the text */
   shorten(text: string): string {
-    const parts = cutText(text);
+    const parts = cut(text);
     if (parts === undefined) return text;
     const { id, middle, rest } = parts;
     const known = this.#numbers.get(middle);
     if (known !== undefined) return `${String(known)}\t${id}\t${rest}`;
-    const lane = String(this.#define(copied(middle)));
+    const lane = String(this.#define(middle));
     return `=${lane}\t${middle}\n${lane}\t${id}\t${rest}`;
   }
 
@@ -61,7 +83,7 @@ export class LaneReader {
       const tab = line.indexOf('\t');
       const lane = numberOf(line, 1, tab);
       if (line.length - tab - 1 > MAX_MIDDLE) throw new Error('a lane with too much in common');
-      this.#middles[lane] = copied(line.slice(tab + 1));
+      this.#middles[lane] = line.slice(tab + 1);
       return undefined;
     }
     if (!(first >= ZERO && first <= NINE)) return line;
@@ -69,7 +91,7 @@ export class LaneReader {
     const next = line.indexOf('\t', tab + 1);
     const middle = this.#middles[numberOf(line, 0, tab)];
     if (middle === undefined || next < 0) throw new Error('a line of no lane');
-    return CUT_START + line.slice(tab + 1, next) + middle + line.slice(next + 1);
+    return START + line.slice(tab + 1, next) + middle + line.slice(next + 1);
   }
 }
 

@@ -1,5 +1,4 @@
-import { CarrierDecoder } from '../../kit/carried.js';
-import { MAX_MESSAGE_BYTES, type Message, type Backpressure } from '../../protocol/index.js';
+import { decodeToPassOn, MAX_MESSAGE_BYTES, type Message, type Backpressure } from '../../protocol/index.js';
 import type { FramingStats, Log } from './framing.js';
 import { LaneReader } from './lanes.js';
 import { BULK, FramingViolation, MAX_FRAME, MAX_STREAMS, WINDOW, type FrameRecord } from './records.js';
@@ -34,7 +33,6 @@ export class ChannelReceiveQueue {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #streams = new Map<number, Stream>();
   readonly #lanes = new LaneReader();
-  readonly #messages = new CarrierDecoder();
   #parcels: Parcel[] = [];
   #busy = false;
   #unconsumed = 0;
@@ -145,7 +143,7 @@ export class ChannelReceiveQueue {
     try {
       const text = this.#lanes.read(line);
       if (text === undefined) return undefined;
-      const message = this.#messages.decode(text);
+      const message = decodeToPassOn(text);
       stats.received += 1;
       return deliver(message);
     } catch (thrown) {

@@ -8,7 +8,6 @@ import { Mux } from '../../link/mux/index.js';
 import { LINK_STDIO, processLink } from '../../link/pipe/index.js';
 import { ProtoflyError, systemClock, type StubSandbox, CAPABILITIES } from '../../protocol/index.js';
 import { SandboxClient, type SandboxClientInit } from './client.js';
-import { LogLimit } from '../contract/log-limit.js';
 import type { SandboxFactory } from '../contract/sandbox.js';
 import { exitOf } from './exit.js';
 import { MemoryWatch } from './memory.js';
@@ -132,12 +131,6 @@ export const processSandbox = (init: ProcessSandboxInit): SandboxFactory => asyn
       void kill(reason);
     },
   });
-  const dropped = new LogLimit({ clock: systemClock, write: log });
-  // Our stubs pass on what others wrote without reading it. Other stubs are blamed for malformed messages.
-  const onReject = (error: ProtoflyError, text = ''): void => {
-    if (ours) dropped.log('info', `dropped a message that came through ${name}: ${error.message}`);
-    else client.malformed(text.length);
-  };
-  const client: SandboxClient = new SandboxClient({ mux: new Mux(link, { onReject }), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  const client: SandboxClient = new SandboxClient({ mux: new Mux(link, { onReject: (_error, text = '') => { client.malformed(text.length); } }), clock: systemClock, log }, { ...init, name, kill, stop: () => link.close('closed'), onUsage: (bytes) => memory?.judge(bytes), ...(child.pid === undefined ? {} : { pid: child.pid }) });
   return client;
 };

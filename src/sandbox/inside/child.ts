@@ -1,5 +1,4 @@
-import { CarrierDecoder } from '../../kit/carried.js';
-import { messageCodec, textCodec } from '../../link/index.js';
+import { passingCodec, textCodec } from '../../link/index.js';
 import { Mux } from '../../link/mux/index.js';
 import { parentLink } from '../../link/pipe/index.js';
 import { ProtoflyError, systemClock, type StubSandbox } from '../../protocol/index.js';
@@ -27,9 +26,7 @@ export const runChild = async (make: (log: StubSandbox['log']) => Runner): Promi
   const isConfined = (process as { readonly permission?: unknown }).permission !== undefined;
   const link = parentLink(textCodec);
   const runner = make(log);
-  // The runtime has checked every message that it writes.
-  const messages = new CarrierDecoder();
-  const host = new SandboxHost({ mux: new Mux(link, { codec: { ...messageCodec, decode: (text) => messages.decode(text) } }), start: isConfined ? runner.start : refuse, log });
+  const host = new SandboxHost({ mux: new Mux(link, { codec: passingCodec }), start: isConfined ? runner.start : refuse, log });
   const { how, reason } = await link.closed;
   log('debug', `ends: ${reason}`);
   // Stubs say goodbye only if the runtime stops in order. A runtime that was killed comes back and finds its

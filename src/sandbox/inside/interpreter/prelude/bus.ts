@@ -1,5 +1,5 @@
 import type { Link, LinkEnd } from '../../../../link/link.js';
-import { encodeMessage, MAX_MESSAGE_BYTES, parseAddress, ProtoflyError, type Address, type Backpressure, type Message } from '../../../../protocol/index.js';
+import { MAX_MESSAGE_BYTES, parseAddress, ProtoflyError, type Address, type Backpressure, type Message } from '../../../../protocol/index.js';
 import { MiniBus } from '../../mini-bus.js';
 import { counter, host } from './host.js';
 import { clock } from './timers.js';
@@ -26,7 +26,7 @@ const linkTo = (id: number, name: string): Link<Message> => {
   return {
     name, closed, stats: { sent: 0, received: 0, rejected: 0 },
     send: (message) => {
-      const text = encodeMessage(message);
+      const text = JSON.stringify(message);
       if (text.length > MAX_MESSAGE_BYTES) throw new ProtoflyError('E_TOO_LARGE', `the message is larger than ${String(MAX_MESSAGE_BYTES)} bytes`);
       const ticket = host.send(id, text);
       return ticket === 0 ? undefined : new Promise((resolve) => { waiting.set(ticket, resolve); });
