@@ -162,19 +162,13 @@ export class Records {
 
   /**
    * Returns the records that `bob`, `bob/chat`, `bob/chat@example.com` or a full address may stand for, best first. For a
-   * program. Returns only the newest of the hyperties that have one name on several machines of one user.
+   * program.
    * @throws ProtoflyError `E_NOT_FOUND`, `E_USAGE`
    */
   async lookup(text: string): Promise<RegistryRecord[]> {
-    const records = await this.#found(text);
-    const live = records.filter(({ status }) => status === 'live');
-    return newestOfEach(live.length > 0 ? live : records);
-  }
-
-  async #found(text: string): Promise<RegistryRecord[]> {
     if (text.includes('://')) {
       const address = parseAddress(text);
-      if (partsOf(address).scheme === 'user') return someOf(await this.discover({ user: address }), text);
+      if (partsOf(address).scheme === 'user') return this.#someOf(await this.discover({ user: address }), text);
       const record = await this.find(address, 'program');
       if (record !== undefined) return [record];
       const runtime = runtimeOf(address);
@@ -185,7 +179,7 @@ export class Records {
     if (match === null) throw new ProtoflyError('E_USAGE', `${JSON.stringify(text)} is no address`, { hint: 'write user, user/name, user/name@domain, or a full address' });
     const [, user = '', name, domain = this.#init.domain] = match;
     const remembered = this.#nodes.isAway(domain) ? this.#remembered(this.#userAddress(user, domain), name) : [];
-    return someOf(remembered.length > 0 ? remembered : await this.discover({ user, domain, ...(name === undefined ? {} : { name }) }), text);
+    return this.#someOf(remembered.length > 0 ? remembered : await this.discover({ user, domain, ...(name === undefined ? {} : { name }) }), text);
   }
 
   async #search(domain: string, resource: string, criteria: Readonly<Record<string, unknown>>): Promise<RegistryRecord[]> {
@@ -220,6 +214,12 @@ export class Records {
   #explained(error: ProtoflyError, domain: string): ProtoflyError {
     if (error.hint !== undefined || !this.#nodes.isAway(domain)) return error;
     return new ProtoflyError(error.code, error.message, { hint: `is the domain server of ${domain} running? protofly runtime status shows whether it is connected`, cause: error });
+  }
+
+  #someOf(records: readonly RegistryRecord[], text: string): RegistryRecord[] {
+    if (records.length === 0) throw new ProtoflyError('E_NOT_FOUND', `nobody is registered as ${text}`, { hint: 'protofly hyperty discover shows who is' });
+    const live = records.filter(({ status }) => status === 'live');
+    return newestOfEach(live.length > 0 ? live : records);
   }
 
   #userAddress(user: string, domain: string): Address {
@@ -323,12 +323,6 @@ export class Records {
     return record;
   }
 }
-
-/** @throws ProtoflyError `E_NOT_FOUND` if there are none */
-const someOf = (records: RegistryRecord[], text: string): RegistryRecord[] => {
-  if (records.length === 0) throw new ProtoflyError('E_NOT_FOUND', `nobody is registered as ${text}`, { hint: 'protofly hyperty discover shows who is' });
-  return records;
-};
 
 /**
  * Leaves the newest of the hyperties that have one name on several machines of one user: messages to the name go there.
