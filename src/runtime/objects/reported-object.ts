@@ -162,7 +162,7 @@ export class ReportedObject {
     }
     if (!(response instanceof Promise)) return this.#context.bus.post(response);
     // The link isn't held up: the registry's answer may come over it.
-    void response.catch(refused).then((answer) => this.#context.bus.post(answer));
+    response.catch(refused).then((answer) => this.#context.bus.post(answer)).catch((thrown: unknown) => { this.#context.log('warn', asProtoflyError(thrown).message); });
     return undefined;
   }
 
@@ -213,6 +213,7 @@ export class ReportedObject {
   #authorised(source: Address, from: Address, answer: () => Response): Response | Promise<Response> {
     const answerIf = (is: boolean): Response => {
       if (!is) throw new ProtoflyError('E_REFUSED', `${source} may not observe ${this.url}`);
+      if (this.#ended) throw new ProtoflyError('E_NOT_FOUND', `${this.url} was deleted`);
       return answer();
     };
     const runtime = runtimeOf(source);
