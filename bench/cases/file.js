@@ -1,16 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ended } from '../support/processes.js';
 import { compare } from '../support/statistics.js';
 import { rawRate } from './one-way.js';
 
 const MB = 1_000_000;
 /** Size of the reference's messages, in bytes. */
 const PIECE = 64 * 1024;
-
-const ended = (child, what) => new Promise((resolve, reject) => {
-  child.once('error', reject).once('close', (code) => { if (code === 0) resolve(); else reject(new Error(`${what} ended with ${code}`)); });
-});
 
 /** P15: a file from one command line to the other, checked and kept, against a raw channel with messages of 64 KiB. */
 export const measure = async (parties, { rounds, burstMs, fileMb }) => {

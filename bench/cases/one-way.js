@@ -1,4 +1,4 @@
-import { cpuOf } from '../support/cpu.js';
+import { cpuOf } from '../support/processes.js';
 import { compare } from '../support/statistics.js';
 
 const SIZES = [

@@ -1,10 +1,7 @@
 import { spawn } from 'node:child_process';
+import { ended } from '../support/processes.js';
 import { compare } from '../support/statistics.js';
 import { acknowledgedBurst, connected } from './one-way.js';
-
-const ended = (child, what) => new Promise((resolve, reject) => {
-  child.once('error', reject).once('close', (code) => { if (code === 0) resolve(); else reject(new Error(`${what} ended with ${code}`)); });
-});
 
 const LINE_BYTES = 100;
 

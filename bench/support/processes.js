@@ -24,3 +24,22 @@ export const family = (pid) => {
 };
 
 export const sum = (pids, measure) => pids.reduce((total, pid) => total + measure(pid), 0);
+
+/** Resolves when a process has ended with 0. @throws for any other end */
+export const ended = (child, what) => new Promise((resolve, reject) => {
+  child.once('error', reject).once('close', (code) => { if (code === 0) resolve(); else reject(new Error(`${what} ended with ${code}`)); });
+});
+
+/** Microseconds of one tick in /proc. */
+const TICK_US = 10_000;
+
+/** Returns user and system time of processes and all their descendants, in microseconds; NaN if they can't be read. */
+export const cpuOf = (pids) => {
+  try {
+    // The name of a process, in parentheses, may have spaces.
+    const times = pids.flatMap(family).map((pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').replace(/^.*\) /s, '').split(' '));
+    return times.reduce((sum, fields) => sum + (Number(fields[11]) + Number(fields[12])) * TICK_US, 0);
+  } catch {
+    return NaN;
+  }
+};
